@@ -1,0 +1,20 @@
+"""Tables of faces: reading them, checking their pictures, splitting them. Knows nothing of models."""
+
+from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
+from deepgllim.data.readers import READERS, check_images, drop_unreadable, load_data, write_report
+from deepgllim.data.splits import select_subjects, split_by_subject, subject_folds, subsample
+
+__all__ = [
+    "READERS",
+    "Manifest",
+    "check_images",
+    "drop_unreadable",
+    "load_data",
+    "make_manifest",
+    "read_manifest",
+    "select_subjects",
+    "split_by_subject",
+    "subject_folds",
+    "subsample",
+    "write_report",
+]

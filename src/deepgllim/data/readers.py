@@ -1,0 +1,219 @@
+"""Data by name: "pointing04:DIR", "manifest:FILE", "folder:DIR", "text:FILE"; and the pictures that cannot be read."""
+
+import csv
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepgllim.data.manifest import Manifest, make_manifest, read_manifest, write_atomically
+from deepgllim.errors import DataError, ImageError
+from deepgllim.images import open_image
+from deepgllim.rotations import ANGLES
+
+Targets = Sequence[str] | None
+Row = dict[str, object]
+
+FOLDER_FILES = ("manifest.csv", "manifest.parquet", "labels.csv", "labels.txt")
+
+_POINTING04_NAME = re.compile(r"person(\d\d)([12])\d\d([+-]\d{1,2})([+-]\d{1,2})\.jpg", re.IGNORECASE)
+
+
+def load_data(source: str, targets: Targets = None) -> Manifest:
+    """Read a data set given as "name:path".
+
+    Args:
+        source: "pointing04:DIR" (the Pointing'04 data set), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder
+            with one table in it) or "text:FILE" (`image.jpg y1 y2 … yL` a line).
+        targets: target columns; by default those of pitch, yaw, roll that the source has.
+
+    Raises:
+        DataError: an unknown name, or data that the reader refuses.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "labels.txt"
+        ...     _ = file.write_text("a.jpg 10 -20 5\\n")
+        ...     load_data(f"text:{file}").targets
+        ('pitch', 'yaw', 'roll')
+    """
+    name, colon, path = source.partition(":")
+    if name not in READERS or not colon or not path:
+        known = ", ".join(f"{reader}:PATH" for reader in READERS)
+        raise DataError(f"unknown data source {source!r}; the known ones are {known}")
+    return READERS[name](path, targets)
+
+
+def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None) -> Manifest:
+    """Pointing'04: pitch = tilt, yaw = pan, in degrees; no roll. Subjects "01" to "15", sequences "1" and "2".
+
+    The labels as published stay in the columns `tilt` and `pan`; boxes come from the `.txt` beside each picture.
+
+    Args:
+        folder: the one that holds `Person01`, …, `Person15`.
+        targets: among pitch, yaw, tilt, pan; by default pitch and yaw.
+
+    Raises:
+        DataError: no such folders or pictures, a picture whose name is not of the data set, a picture without its
+            `.txt` or the reverse, or a `.txt` without a box.
+    """
+    root = Path(folder)
+    persons = sorted(place for place in root.glob("Person[0-9][0-9]") if place.is_dir())
+    pictures = [path for place in persons for path in sorted(place.glob("person*.jpg")) if not _repeated(path)]
+    if not pictures:
+        expected = "folders Person01 … Person15 of pictures such as person01146+0+0.jpg"
+        raise DataError(f"{root}: not a Pointing'04 folder; expected {expected}")
+    for sidecar in (path for place in persons for path in place.glob("person*.txt") if not _repeated(path)):
+        if not sidecar.with_suffix(".jpg").exists():
+            raise DataError(f"{sidecar}: its picture {sidecar.stem}.jpg is missing; copy the data set again")
+    rows = [_pointing04_row(path) for path in pictures]
+    return make_manifest(pd.DataFrame(rows), targets, folder=root, origin=str(root))
+
+
+def _repeated(path: Path) -> bool:
+    """Is it one of the frontal pictures that the data set holds a second time, `personne…`?"""
+    return path.name.lower().startswith("personne")
+
+
+def _pointing04_row(picture: Path) -> Row:
+    match = _POINTING04_NAME.fullmatch(picture.name)
+    if match is None:
+        raise DataError(f"{picture}: not a name of Pointing'04, such as person01146+0+0.jpg; take it out of the folder")
+    tilt, pan = float(match[3]), float(match[4])
+    row: Row = {"path": str(picture.absolute()), "subject": match[1], "sequence": match[2], "source": "pointing04"}
+    return row | _pointing04_box(picture.with_suffix(".txt")) | {"pitch": tilt, "yaw": pan, "tilt": tilt, "pan": pan}
+
+
+def _pointing04_box(sidecar: Path) -> Row:
+    """The box of a sidecar: file name, blank, "Face", then centre x, centre y, width, height, a line each."""
+    try:
+        lines = sidecar.read_text(encoding="utf-8").split()
+        x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
+    except OSError as error:
+        raise DataError(
+            f"{sidecar}: the face's box cannot be read ({error.strerror}); copy the data set again"
+        ) from error
+    except ValueError as error:
+        expected = "the file name, a blank line, Face, centre x, centre y, width, height, a line each"
+        raise DataError(f"{sidecar}: no box in it ({error}); expected {expected}") from error
+    return {"x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
+
+
+def read_folder(folder: str | os.PathLike[str], targets: Targets = None) -> Manifest:
+    """A folder with one of manifest.csv, manifest.parquet, labels.csv, labels.txt in it.
+
+    Raises:
+        DataError: none or several of these, or a table that its reader refuses.
+    """
+    root = Path(folder)
+    found = [root / name for name in FOLDER_FILES if (root / name).is_file()]
+    if not found:
+        raise DataError(f"{root}: holds none of {', '.join(FOLDER_FILES)}; add one, or use manifest:FILE")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DataError(f"{root}: holds several tables ({names}); choose one with manifest:FILE or text:FILE")
+    return (read_text if found[0].suffix == ".txt" else read_manifest)(found[0], targets)
+
+
+def read_text(path: str | os.PathLike[str], targets: Targets = None) -> Manifest:
+    """The authors' format: `image.jpg y1 y2 … yL` a line, pictures in the file's folder, names without spaces.
+
+    Args:
+        path: the text file, UTF-8; blank lines are skipped.
+        targets: L names; by default pitch, yaw for L = 2, pitch, yaw, roll for L = 3, else target1, …, targetL.
+
+    Raises:
+        DataError: a missing or empty file, lines of different lengths, a label that is not a finite number, or L names
+            expected and another number given.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); check the path") from error
+    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not rows:
+        raise DataError(f"{path}: the file is empty; it needs a line `image.jpg y1 y2 … yL` for each face")
+    length = len(rows[0][1]) - 1
+    for number, words in rows:
+        if len(words) != length + 1 or length == 0:
+            found = f"line {number} has {len(words)} words where the first has {length + 1}"
+            raise DataError(f"{path}: {found}; expected `image.jpg y1 … yL`, without spaces in names")
+    names = _text_names(length, targets, path)
+    frame = pd.DataFrame([words for _, words in rows], columns=["path", *names])
+    return make_manifest(frame.assign(source="text"), names, folder=path.parent, origin=str(path))
+
+
+def _text_names(length: int, targets: Targets, path: Path) -> tuple[str, ...]:
+    if targets is None:
+        return ANGLES[:length] if length in (2, 3) else tuple(f"target{i + 1}" for i in range(length))
+    if len(targets) != length:
+        raise DataError(f"{path}: {length} labels a line, but {len(targets)} targets named ({', '.join(targets)})")
+    return tuple(targets)
+
+
+def check_images(manifest: Manifest, workers: int | None = None) -> list[tuple[Path, str]]:
+    """Decode every picture of the table, in threads; list those that cannot be read, with the cause.
+
+    Args:
+        manifest: the table; a picture that several rows name is read once.
+        workers: threads; by default Python's choice.
+
+    Example:
+        >>> absent = make_manifest(pd.DataFrame({"path": ["no/such.jpg"], "yaw": [0]}))
+        >>> check_images(absent)
+        [(PosixPath('no/such.jpg'), 'no/such.jpg: the picture does not exist; check the path')]
+    """
+    paths = list(dict.fromkeys(manifest.paths))
+    with ThreadPoolExecutor(workers) as pool:
+        causes = list(pool.map(_unreadable, paths))
+    return [(path, cause) for path, cause in zip(paths, causes, strict=True) if cause is not None]
+
+
+def _unreadable(path: Path) -> str | None:
+    try:
+        open_image(path)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def drop_unreadable(manifest: Manifest, report: Sequence[tuple[Path, str]]) -> Manifest:
+    """The rows whose picture is not in `report`, the list that `check_images` made.
+
+    Raises:
+        DataError: no picture can be read.
+    """
+    bad = {path for path, _ in report}
+    kept = np.array([path not in bad for path in manifest.paths])
+    if not kept.any():
+        raise DataError(f"none of the {len(manifest)} pictures can be read; the first: {report[0][1]}")
+    return manifest.subset(kept)
+
+
+def write_report(report: Sequence[tuple[Path, str]], path: str | os.PathLike[str]) -> None:
+    """Write the list that `check_images` made as one CSV: columns path, cause.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+
+    def write(place: Path) -> None:
+        with place.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "cause"), *report])
+
+    write_atomically(path, write)
+
+
+READERS: dict[str, Callable[[str, Targets], Manifest]] = {
+    "pointing04": read_pointing04,
+    "manifest": read_manifest,
+    "folder": read_folder,
+    "text": read_text,
+}
+"""Readers by name; `load_data` looks its source up here."""

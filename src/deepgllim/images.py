@@ -1,0 +1,299 @@
+"""Pictures: safe opening, boxes, crops, drawn axes; shared, so that training and prediction see the same pixels.
+
+Boxes are (x0, y0, x1, y1) in pixels, floats, with (0, 0) at the upper left corner of the upper left pixel and y down.
+"""
+
+import contextlib
+import math
+import os
+import threading
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from deepgllim.errors import ImageError
+from deepgllim.rotations import AXES, project_axes, rotation_from_angles
+
+Box = tuple[float, float, float, float]
+Pixels = npt.NDArray[np.uint8]
+Point = npt.NDArray[np.float64]
+
+AXIS_COLOURS = ((230, 30, 30), (20, 180, 40), (40, 90, 255))
+"""Colours of the drawn axes: x red, y green, nose blue."""
+_LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """The picture at `path`, upright, RGB, 8 bits a channel, fully decoded.
+
+    EXIF orientation is applied (an unreadable EXIF block is ignored). Grey, palette, CMYK and 16-bit pictures are
+    converted; 16 bits are scaled to 8. Transparent pixels are laid over white. Of an animation, the first frame is
+    taken. A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused before it is decoded.
+
+    Args:
+        path: any file that Pillow reads.
+
+    Returns:
+        A Pillow picture of mode RGB. Its pixels are in memory and the file is closed.
+
+    Raises:
+        ImageError: the file is missing, not a picture, truncated, too large, or of floating-point pixels. The message
+            names the path, the cause and a remedy; the decoder's own exception is its `__cause__`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (4, 3), 7).save(f"{folder}/grey.png")
+        ...     picture = open_image(f"{folder}/grey.png")
+        >>> picture.mode, picture.size, picture.getpixel((0, 0))
+        ('RGB', (4, 3), (7, 7, 7))
+    """
+    try:
+        with _open_checked(path) as image:
+            image.load()
+            with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels wrong
+                ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb(image).copy()
+    except ImageError as error:
+        raise ImageError(f"{os.fspath(path)}: {error}") from error
+    except Exception as error:  # decoders of damaged files raise anything from OSError to IndexError
+        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+
+
+def _open_checked(path: str | os.PathLike[str]) -> Image.Image:
+    """Read the header only; Pillow's warning about the size becomes an error, that about damaged EXIF goes."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
+        return Image.open(path)
+
+
+def _explanation(error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "the picture does not exist; check the path"
+        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
+            return f"the picture is too large ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        case UnidentifiedImageError():
+            return "the file is not a picture that Pillow can identify; convert it to JPEG or PNG"
+        case IsADirectoryError() | PermissionError():
+            return f"the picture cannot be opened ({error.strerror}); check the path and its permissions"
+    return f"the picture cannot be decoded ({error}); it is truncated or damaged: copy or download it again"
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """`image` as 8-bit RGB, itself if it is so: 16 bits are divided by 257, transparency is laid over white.
+
+    Raises:
+        ImageError: the pixels are floating-point numbers (mode "F"), whose range is unknown.
+
+    Example:
+        >>> to_rgb(Image.new("RGBA", (1, 1), (255, 0, 0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    if image.mode == "F":
+        raise ImageError("the picture holds floating-point pixels of unknown range; convert it to 8 bits a channel")
+    if image.mode.startswith("I"):
+        levels = np.asarray(image).astype(np.float64) / 257.0
+        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_array(image: Image.Image) -> Pixels:
+    """A picture's pixels, uint8, (3, H, W).
+
+    Example:
+        >>> to_array(Image.new("RGB", (5, 2))).shape
+        (3, 2, 5)
+    """
+    return np.ascontiguousarray(np.asarray(to_rgb(image)).transpose(2, 0, 1))  # (3, H, W)
+
+
+def to_image(pixels: Pixels) -> Image.Image:
+    """The picture of pixels (3, H, W), uint8: the inverse of `to_array`.
+
+    Raises:
+        ValueError: another shape or type.
+
+    Example:
+        >>> to_image(np.zeros((3, 2, 5), dtype=np.uint8)).size
+        (5, 2)
+    """
+    if pixels.ndim != 3 or pixels.shape[0] != 3 or pixels.dtype != np.uint8:
+        raise ValueError(f"pixels are uint8 of shape (3, H, W), not {pixels.dtype} of shape {pixels.shape}")
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def square_box(box: Sequence[float], margin: float = 1.0) -> Box:
+    """The square with the centre of `box` and side = margin × max(width, height).
+
+    Args:
+        box: (x0, y0, x1, y1), pixels.
+        margin: above 0; 1 holds just the box, 1.3 leaves 15 % of its longer side on either side.
+
+    Returns:
+        (x0, y0, x1, y1), floats; it may reach beyond the picture.
+
+    Raises:
+        ImageError: the box is empty or not finite.
+        ValueError: the margin is not a positive number.
+
+    Example:
+        >>> square_box((10, 20, 30, 60), margin=1.5)
+        (-10.0, 10.0, 50.0, 70.0)
+    """
+    if not (math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin is {margin}; it multiplies the box's longer side and must be a positive number")
+    x0, y0, x1, y1 = _checked_box(box)
+    half = margin * max(x1 - x0, y1 - y0) / 2
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return x - half, y - half, x + half, y + half
+
+
+def crop(image: Image.Image, box: Sequence[float], size: int) -> Pixels:
+    """The part of `image` in `box`, resampled to size × size pixels.
+
+    Bilinear with antialiasing (Pillow's `resize` with a floating-point box). What lies outside the picture repeats
+    the picture's edge. A box that is not square is stretched: see `square_box`.
+
+    Args:
+        image: a Pillow picture.
+        box: (x0, y0, x1, y1), pixels.
+        size: side of the result in pixels, at least 1.
+
+    Returns:
+        uint8, (3, size, size).
+
+    Raises:
+        ImageError: the box is empty (a side under one pixel), not finite, entirely outside the picture, or over 64
+            times its size.
+        ValueError: `size` is under 1.
+
+    Example:
+        >>> crop(Image.new("RGB", (40, 30), "red"), (-10, 5, 20, 35), size=8)[:, 0, 0]
+        array([255,   0,   0], dtype=uint8)
+    """
+    if size < 1:
+        raise ValueError(f"size is {size}; a crop has at least one pixel a side")
+    x0, y0, x1, y1 = _checked_box(box, image.size)
+    columns, rows = _Span(x0, x1, image.width, size), _Span(y0, y1, image.height, size)
+    padded = to_rgb(image)
+    padding = (rows.padding, columns.padding, (0, 0))
+    if np.any(padding):
+        padded = Image.fromarray(np.pad(np.asarray(padded), padding, mode="edge"))  # (H, W, 3)
+    seen = padded.resize(
+        (columns.last - columns.first, rows.last - rows.first),
+        Image.Resampling.BILINEAR,
+        box=(columns.start, rows.start, columns.stop, rows.stop),
+    )
+    around = (rows.first, size - rows.last), (columns.first, size - columns.last), (0, 0)
+    return np.ascontiguousarray(np.pad(np.asarray(seen), around, mode="edge").transpose(2, 0, 1))  # (3, size, size)
+
+
+class _Span:
+    """One axis of a crop: which output pixels see the picture at all, and how much edge to add before resampling.
+
+    Output pixels before `first` or from `last` on see only the repeated edge: they copy their neighbour, and a box far
+    larger than the picture costs little.
+    """
+
+    def __init__(self, start: float, stop: float, length: int, size: int) -> None:
+        step = (stop - start) / size
+        reach = max(1.0, step)  # half the width of the bilinear filter, in picture's pixels
+        self.first = max(0, math.floor((-start - reach) / step) - 1)
+        self.last = min(size, math.ceil((length + reach - start) / step) + 1)
+        low, high = start + self.first * step, start + self.last * step
+        self.padding = (0, 0)
+        if low + step / 2 < reach or high - step / 2 > length - reach:  # the outermost filters see beyond the edge
+            self.padding = (max(0, math.ceil(reach - low)), max(0, math.ceil(high + reach - length)))
+        self.start, self.stop = low + self.padding[0], high + self.padding[0]
+
+
+def _checked_box(box: Sequence[float], picture: tuple[int, int] | None = None) -> Box:
+    """`box` as four floats, or ImageError."""
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    where = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g})" + (f" on a picture of {picture[0]}×{picture[1]}" if picture else "")
+    if not all(math.isfinite(edge) for edge in (x0, y0, x1, y1)):
+        raise ImageError(f"{where} is not finite; give four numbers x0, y0, x1, y1 in pixels")
+    smallest = 1.0 if picture else 0.0  # Pillow keeps boxes in single precision
+    if x1 <= x0 or y1 <= y0 or min(x1 - x0, y1 - y0) < smallest:
+        raise ImageError(f"{where} is empty; it needs x0 < x1 and y0 < y1, a pixel apart or more")
+    if picture is None:
+        return x0, y0, x1, y1
+    if x0 >= picture[0] or y0 >= picture[1] or x1 <= 0 or y1 <= 0:
+        raise ImageError(f"{where} lies entirely outside it; boxes are in pixels of the upright picture")
+    if max(x1 - x0, y1 - y0) > _LARGEST_BOX * max(picture):
+        raise ImageError(f"{where} is over {_LARGEST_BOX} times larger; boxes are in pixels of the picture")
+    return x0, y0, x1, y1
+
+
+def draw_axes(
+    image: Image.Image,
+    pitch: float,
+    yaw: float,
+    roll: float,
+    box: Sequence[float] | None = None,
+    *,
+    label: str | None = None,
+    width: int | None = None,
+) -> Image.Image:
+    """A copy of `image` with the head's axes drawn from the centre of `box`: x red, y green, nose blue.
+
+    Args:
+        image: a Pillow picture.
+        pitch, yaw, roll: degrees, in the package's convention (`deepgllim.rotations`).
+        box: (x0, y0, x1, y1) in pixels; by default the whole picture.
+        label: a line of text under the upper left corner of the box.
+        width: of the lines, pixels; by default a 30th of the box, at least 2.
+
+    Raises:
+        ImageError: the box is empty, not finite or outside the picture.
+
+    Example:
+        >>> drawn = draw_axes(Image.new("RGB", (60, 60)), pitch=0, yaw=90, roll=0)
+        >>> drawn.getpixel((15, 30))  # the nose, blue, points to the image's left
+        (40, 90, 255)
+    """
+    x0, y0, x1, y1 = _checked_box(box if box is not None else (0, 0, *image.size), image.size)
+    drawn = to_rgb(image).copy()
+    side = max(x1 - x0, y1 - y0)
+    width = width or max(2, round(side / 30))
+    centre = np.array([x0 + x1, y0 + y1]) / 2
+    rotation = rotation_from_angles(pitch, yaw, roll)
+    ends = centre + 0.6 * side * project_axes(rotation)
+    canvas = ImageDraw.Draw(drawn)
+    for axis in np.argsort(-(AXES @ rotation.T)[:, 2]):  # far axes first
+        _draw_arrow(canvas, centre, ends[axis], AXIS_COLOURS[axis], width)
+    if label:
+        _write_label(canvas, (max(0.0, x0), max(0.0, y0)), label, height=max(10, round(side / 9)))
+    return drawn
+
+
+def _write_label(canvas: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, height: int) -> None:
+    """White text on black."""
+    font = ImageFont.load_default(size=height)
+    canvas.rectangle(canvas.textbbox(corner, label, font=font), fill=(0, 0, 0))
+    canvas.text(corner, label, fill=(255, 255, 255), font=font)
+
+
+def _draw_arrow(
+    canvas: ImageDraw.ImageDraw, start: Point, end: Point, colour: tuple[int, int, int], width: int
+) -> None:
+    """A line from `start` to `end` with a head; a dot where the axis points at the viewer."""
+    along = end - start
+    length = np.hypot(*along)
+    canvas.ellipse((*(start - width), *(start + width)), fill=colour)
+    if length < 2 * width:
+        return
+    along /= length
+    across = np.array([-along[1], along[0]])
+    neck = end - min(3.0 * width, length) * along
+    canvas.line((*start, *neck), fill=colour, width=width)
+    canvas.polygon([tuple(end), tuple(neck + 1.5 * width * across), tuple(neck - 1.5 * width * across)], fill=colour)

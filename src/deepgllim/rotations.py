@@ -1,0 +1,275 @@
+"""Head rotations: one convention, its Euler angles, distances between rotations, and other people's conventions.
+
+    R = Rx(−pitch) · Ry(yaw) · Rz(roll)
+
+takes a vector of the head to the camera's frame: x right, y down, z forward, away from the camera. At R = I the head
+looks into the camera and its axes are the camera's: x to the image's right, y to the chin, z out of the back of the
+head, so that the nose points along −z. Angles are in degrees: +pitch looks up, +yaw turns the face toward the image's
+left, +roll tilts the head clockwise in the image. Every function works over leading axes (batches of any shape).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+ANGLES = ("pitch", "yaw", "roll")
+"""The names of the three angles, in the order in which every array of angles holds them."""
+
+MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0}
+"""What a horizontal flip of the picture does to each label."""
+
+AXES: Array = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
+"""The head's axes as drawn, one a row, in the head's frame: to the image's right, to the chin, out of the nose."""
+
+_GIMBAL = 1e-8  # cos(yaw) below which pitch and roll turn about the same line; balances rounding against truncation
+
+
+def rotation_from_angles(pitch: npt.ArrayLike, yaw: npt.ArrayLike, roll: npt.ArrayLike) -> Array:
+    """R = Rx(−pitch) · Ry(yaw) · Rz(roll).
+
+    Args:
+        pitch: degrees, (...), any real number. Likewise `yaw` and `roll`; the three broadcast together.
+
+    Returns:
+        Rotations, (..., 3, 3), float64.
+
+    Raises:
+        ValueError: the shapes do not broadcast.
+
+    Example:
+        >>> nose = np.array([0.0, 0.0, -1.0])
+        >>> (rotation_from_angles(0, 90, 0) @ nose).round(6) + 0.0  # to the image's left
+        array([-1.,  0.,  0.])
+    """
+    p, y, r = np.broadcast_arrays(*(np.radians(np.asarray(angle, dtype=np.float64)) for angle in (pitch, yaw, roll)))
+    rotation = np.empty((*p.shape, 3, 3))
+    sp, cp, sy, cy, sr, cr = np.sin(-p), np.cos(p), np.sin(y), np.cos(y), np.sin(r), np.cos(r)
+    rotation[..., 0, :] = np.stack([cy * cr, -cy * sr, sy], axis=-1)
+    rotation[..., 1, :] = np.stack([cp * sr + sp * sy * cr, cp * cr - sp * sy * sr, -sp * cy], axis=-1)
+    rotation[..., 2, :] = np.stack([sp * sr - cp * sy * cr, sp * cr + cp * sy * sr, cp * cy], axis=-1)
+    return rotation  # (..., 3, 3)
+
+
+def angles_from_rotation(rotation: npt.ArrayLike) -> Array:
+    """The pitch, yaw and roll with R = Rx(−pitch) · Ry(yaw) · Rz(roll).
+
+    At gimbal lock, |yaw| = 90, only a sum of pitch and roll is determined: roll is then 0.
+
+    Args:
+        rotation: (..., 3, 3), orthogonal of determinant 1.
+
+    Returns:
+        (..., 3): pitch in [−180, 180], yaw in [−90, 90], roll in [−180, 180], degrees.
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+
+    Example:
+        >>> angles_from_rotation(rotation_from_angles(10, -20, 30)).round(6)
+        array([ 10., -20.,  30.])
+    """
+    R = _matrix(rotation)
+    cos_yaw = np.hypot(R[..., 1, 2], R[..., 2, 2])
+    yaw = np.arctan2(R[..., 0, 2], cos_yaw)
+    locked = cos_yaw < _GIMBAL
+    turn = -np.sign(R[..., 0, 2]) * np.arctan2(R[..., 1, 0], R[..., 1, 1])
+    pitch = np.where(locked, turn, np.arctan2(R[..., 1, 2], R[..., 2, 2]))
+    # Rx(pitch) · R = Ry(yaw) · Rz(roll), of second row (sin roll, cos roll, 0): exact for whatever pitch was found
+    c, s = np.cos(pitch), -np.sin(pitch)
+    roll = np.arctan2(c * R[..., 1, 0] + s * R[..., 2, 0], c * R[..., 1, 1] + s * R[..., 2, 1])
+    angles: Array = np.degrees(np.stack([pitch, yaw, np.where(locked, 0.0, roll)], axis=-1))
+    return angles  # (..., 3)
+
+
+def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
+    """The angle of R₁ᵀR₂: the smallest turn that takes one rotation to the other.
+
+    It is atan2(sin, cos), with the sine from the antisymmetric part and the cosine from the trace: no precision is
+    lost near 0 or near 180, where the inverse cosine alone keeps half the digits.
+
+    Args:
+        first, second: rotations, (..., 3, 3), which broadcast.
+
+    Returns:
+        Degrees, (...), in [0, 180].
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3, or the leading ones do not broadcast.
+
+    Example:
+        >>> float(geodesic_distance(np.eye(3), rotation_from_angles(0, 0, 1e-7)).round(12))
+        1e-07
+    """
+    R = np.swapaxes(_matrix(first), -1, -2) @ _matrix(second)
+    skew = np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], axis=-1)
+    distance: Array = np.degrees(
+        np.arctan2(np.linalg.norm(skew, axis=-1), np.trace(R, axis1=-2, axis2=-1) - 1)
+    )  # 2 sin, 2 cos
+    return distance
+
+
+def mirror_rotation(rotation: npt.ArrayLike) -> Array:
+    """F·R·F with F = diag(−1, 1, 1): the rotation seen when the picture is flipped left to right.
+
+    Args:
+        rotation: (..., 3, 3).
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+
+    Example:
+        >>> angles_from_rotation(mirror_rotation(rotation_from_angles(10, 20, 30))).round(6)
+        array([ 10., -20., -30.])
+    """
+    return _conjugate(_matrix(rotation), (-1, 1, 1))
+
+
+def mirror_angles(angles: npt.ArrayLike) -> Array:
+    """(pitch, −yaw, −roll): the angles seen when the picture is flipped left to right.
+
+    Args:
+        angles: (..., 3), degrees.
+
+    Raises:
+        ValueError: the last axis is not 3 long.
+
+    Example:
+        >>> mirror_angles([10.0, 20.0, 30.0])
+        array([ 10., -20., -30.])
+    """
+    mirrored: Array = _triple(angles) * np.array([MIRROR_SIGNS[name] for name in ANGLES])
+    return mirrored
+
+
+def project_axes(rotation: npt.ArrayLike) -> Array:
+    """Where the head's axes point in the image: the first two coordinates of R·AXESᵀ (orthographic).
+
+    Args:
+        rotation: (..., 3, 3).
+
+    Returns:
+        (..., 3, 2): for the head's right-hand-side axis, its down axis and its nose, the image direction (x right,
+        y down), of length at most 1.
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+
+    Example:
+        >>> project_axes(rotation_from_angles(45, 0, 0))[2].round(3) + 0.0  # looking up: the nose points up
+        array([ 0.   , -0.707])
+    """
+    return np.swapaxes(_matrix(rotation) @ AXES.T, -1, -2)[..., :2]
+
+
+class Convention(NamedTuple):
+    """How one source writes poses: the signs of its angles against ours, and its matrix as a function of ours.
+
+    Each matrix rule is its own inverse. `matrix` is None where the source gives angles only.
+    """
+
+    signs: tuple[float, float, float]  # of pitch, yaw, roll
+    matrix: Callable[[Array], Array] | None
+    note: str
+
+
+def _conjugate(rotation: Array, signs: tuple[int, int, int]) -> Array:
+    """D·R·D with D = diag(signs)."""
+    conjugate: Array = rotation * np.multiply.outer(signs, signs)
+    return conjugate
+
+
+CONVENTIONS: dict[str, Convention] = {
+    "300w-lp": Convention((1, 1, 1), lambda R: R, "ours; Pose_Para of the .mat files holds it in radians"),
+    "opal": Convention((1, -1, 1), lambda R: _conjugate(R, (1, 1, -1)), "P·R·P, P = diag(1, 1, −1)"),
+    "6drepnet": Convention(
+        (1, 1, 1), lambda R: _conjugate(np.swapaxes(R, -1, -2), (-1, 1, 1)), "Rz·Ry·Rx = E·Rᵀ·E, E = diag(−1, 1, 1)"
+    ),
+    "openvino": Convention((-1, -1, 1), None, "head-pose-estimation-adas-0001: angles only"),
+}
+"""Conventions by name; see `to_convention` and `rotation_to_convention`."""
+
+
+def to_convention(angles: npt.ArrayLike, name: str) -> Array:
+    """Our angles as the convention `name` writes them.
+
+    Args:
+        angles: pitch, yaw, roll, (..., 3), degrees.
+        name: a key of `CONVENTIONS`.
+
+    Returns:
+        pitch, yaw, roll in that convention, (..., 3), degrees.
+
+    Raises:
+        ValueError: an unknown name, or a last axis that is not 3 long.
+
+    Example:
+        >>> to_convention([10.0, 20.0, 30.0], "openvino")
+        array([-10., -20.,  30.])
+    """
+    written: Array = _triple(angles) * np.array(_convention(name).signs)
+    return written
+
+
+def from_convention(angles: npt.ArrayLike, name: str) -> Array:
+    """Angles written in the convention `name`, as ours: the inverse of `to_convention`, same arguments and errors.
+
+    Example:
+        >>> from_convention([10.0, -20.0, 30.0], "opal")
+        array([10., 20., 30.])
+    """
+    return to_convention(angles, name)  # signs are their own inverse
+
+
+def rotation_to_convention(rotation: npt.ArrayLike, name: str) -> Array:
+    """Our rotation as the matrix that the convention `name` writes.
+
+    Args:
+        rotation: (..., 3, 3).
+        name: a key of `CONVENTIONS`.
+
+    Raises:
+        ValueError: an unknown name, one that defines angles only, or last axes that are not 3 × 3.
+
+    Example:
+        >>> rotation_to_convention(rotation_from_angles(0, 90, 0), "opal").round(6)[0] + 0.0
+        array([ 0.,  0., -1.])
+    """
+    rule = _convention(name).matrix
+    if rule is None:
+        raise ValueError(f"convention {name!r} defines angles, not a matrix; use to_convention and from_convention")
+    return rule(_matrix(rotation))
+
+
+def rotation_from_convention(rotation: npt.ArrayLike, name: str) -> Array:
+    """A matrix of the convention `name`, as ours: the inverse of `rotation_to_convention`, same arguments and errors.
+
+    Example:
+        >>> R = rotation_from_angles(10, 20, 30)
+        >>> bool(np.allclose(rotation_from_convention(rotation_to_convention(R, "6drepnet"), "6drepnet"), R))
+        True
+    """
+    return rotation_to_convention(rotation, name)  # each rule is its own inverse
+
+
+def _convention(name: str) -> Convention:
+    if name not in CONVENTIONS:
+        raise ValueError(f"unknown convention {name!r}; the known ones are {', '.join(CONVENTIONS)}")
+    return CONVENTIONS[name]
+
+
+def _matrix(rotation: npt.ArrayLike) -> Array:
+    R = np.asarray(rotation, dtype=np.float64)
+    if R.shape[-2:] != (3, 3):
+        raise ValueError(f"a rotation has shape (..., 3, 3), not {R.shape}; see rotation_from_angles")
+    return R
+
+
+def _triple(angles: npt.ArrayLike) -> Array:
+    values = np.asarray(angles, dtype=np.float64)
+    if values.shape[-1:] != (3,):
+        raise ValueError(f"angles are pitch, yaw, roll on the last axis, shape (..., 3), not {values.shape}")
+    return values

@@ -1,0 +1,177 @@
+"""Rotations: identities of the convention, signs on known poses, precision at both ends, other conventions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepgllim.rotations import (
+    CONVENTIONS,
+    Array,
+    angles_from_rotation,
+    from_convention,
+    geodesic_distance,
+    mirror_angles,
+    mirror_rotation,
+    project_axes,
+    rotation_from_angles,
+    rotation_from_convention,
+    rotation_to_convention,
+    to_convention,
+)
+
+turn = st.floats(-180, 180)
+pose = st.tuples(turn, turn, turn)
+
+
+def elementary(axis: int, degrees: float) -> Array:
+    """Rx, Ry or Rz, right-handed."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    R = np.eye(3)
+    R[i, i], R[j, j], R[i, j], R[j, i] = c, c, -s, s
+    return R
+
+
+@given(pose)
+def test_is_the_product_of_the_three_turns(angles: tuple[float, float, float]) -> None:
+    pitch, yaw, roll = angles
+    product = elementary(0, -pitch) @ elementary(1, yaw) @ elementary(2, roll)
+    np.testing.assert_allclose(rotation_from_angles(*angles), product, atol=1e-14)  # rounding of a product of sines
+
+
+@given(pose)
+def test_is_a_rotation(angles: tuple[float, float, float]) -> None:
+    R = rotation_from_angles(*angles)
+    np.testing.assert_allclose(R.T @ R, np.eye(3), atol=1e-14)
+    assert np.linalg.det(R) == pytest.approx(1)
+
+
+@given(pose)
+def test_angles_give_the_rotation_back_everywhere(angles: tuple[float, float, float]) -> None:
+    R = rotation_from_angles(*angles)
+    back = angles_from_rotation(R)
+    assert -90 <= back[1] <= 90
+    # near gimbal lock the roll is set to 0 where cos(yaw) < 1e-8, which costs up to that much
+    np.testing.assert_allclose(rotation_from_angles(*back), R, atol=3e-8)
+
+
+@given(st.tuples(turn, st.floats(-89, 89), turn))
+def test_angles_are_unique_away_from_gimbal_lock(angles: tuple[float, float, float]) -> None:
+    difference = angles_from_rotation(rotation_from_angles(*angles)) - np.array(angles)
+    wrapped = (difference + 180) % 360 - 180
+    np.testing.assert_allclose(wrapped, 0, atol=1e-10)  # cos(89°) divides the rounding of the sines
+
+
+@pytest.mark.parametrize("yaw", [90.0, -90.0])
+@given(pitch=turn, roll=turn)
+def test_gimbal_lock_has_no_roll(yaw: float, pitch: float, roll: float) -> None:
+    R = rotation_from_angles(pitch, yaw, roll)
+    back = angles_from_rotation(R)
+    assert back[2] == 0
+    assert back[1] == pytest.approx(yaw)
+    np.testing.assert_allclose(rotation_from_angles(*back), R, atol=1e-12)
+
+
+def test_signs_on_known_poses() -> None:
+    left, up, tilted = (project_axes(rotation_from_angles(*a)) for a in ((0, 90, 0), (45, 0, 0), (0, 0, 30)))
+    np.testing.assert_allclose(left[2], [-1, 0], atol=1e-15)  # yaw 90: nose to the image's left
+    assert up[2, 1] == pytest.approx(-np.sqrt(0.5))  # pitch 45: nose up, y points down
+    assert up[2, 0] == 0
+    np.testing.assert_allclose(tilted[0], [np.sqrt(0.75), 0.5])  # roll 30, clockwise: the right-hand side goes down
+    np.testing.assert_allclose(tilted[1], [-0.5, np.sqrt(0.75)])
+
+
+def test_frontal_axes() -> None:
+    np.testing.assert_array_equal(project_axes(np.eye(3)), [[1, 0], [0, 1], [0, 0]])
+
+
+@given(pose, st.floats(-12, 0))
+def test_distance_is_precise_near_0_and_180(angles: tuple[float, float, float], exponent: float) -> None:
+    small = 10.0**exponent
+    R = rotation_from_angles(*angles)
+    # relative to one turn the rounding is 1e-15 radians; an inverse cosine would be wrong by 1e-6 degrees
+    assert geodesic_distance(R, R @ elementary(0, small)) == pytest.approx(small, abs=1e-12)
+    assert geodesic_distance(R, R @ elementary(1, 180 - small)) == pytest.approx(180 - small, abs=1e-12)
+
+
+@given(pose, pose, pose)
+def test_distance_is_a_metric_that_turns_do_not_change(
+    a: tuple[float, float, float], b: tuple[float, float, float], c: tuple[float, float, float]
+) -> None:
+    A, B, C = (rotation_from_angles(*angles) for angles in (a, b, c))
+    distance = geodesic_distance(A, B)
+    assert distance == pytest.approx(geodesic_distance(B, A), abs=1e-9)
+    assert distance == pytest.approx(geodesic_distance(C @ A, C @ B), abs=1e-9)
+    assert distance <= geodesic_distance(A, C) + geodesic_distance(C, B) + 1e-9
+
+
+@given(pose)
+def test_mirror_negates_yaw_and_roll(angles: tuple[float, float, float]) -> None:
+    mirrored = rotation_from_angles(*mirror_angles(angles))
+    np.testing.assert_allclose(mirror_rotation(rotation_from_angles(*angles)), mirrored, atol=1e-15)
+
+
+def test_works_over_leading_axes() -> None:
+    pitch, yaw = np.meshgrid([-30.0, 0.0, 30.0], [-60.0, 20.0])
+    R = rotation_from_angles(pitch, yaw, 5.0)
+    assert R.shape == (2, 3, 3, 3)
+    np.testing.assert_allclose(angles_from_rotation(R), np.stack([pitch, yaw, np.full((2, 3), 5.0)], -1), atol=1e-12)
+    assert geodesic_distance(R, np.eye(3)).shape == (2, 3)
+    assert project_axes(R).shape == (2, 3, 3, 2)
+    assert mirror_rotation(R).shape == R.shape
+
+
+KNOWN = (10.0, 20.0, 30.0)
+
+
+def test_300w_lp_is_ours() -> None:
+    R = rotation_from_angles(*KNOWN)
+    np.testing.assert_array_equal(to_convention(KNOWN, "300w-lp"), KNOWN)
+    np.testing.assert_array_equal(rotation_to_convention(R, "300w-lp"), R)
+
+
+def test_opal_is_right_handed_in_its_own_angles() -> None:
+    pitch, yaw, roll = to_convention(KNOWN, "opal")
+    assert (pitch, yaw, roll) == (10, -20, 30)
+    expected = elementary(0, pitch) @ elementary(1, yaw) @ elementary(2, roll)
+    P = np.diag([1, 1, -1])
+    np.testing.assert_allclose(rotation_to_convention(rotation_from_angles(*KNOWN), "opal"), expected, atol=1e-15)
+    np.testing.assert_allclose(P @ rotation_from_angles(*KNOWN) @ P, expected, atol=1e-15)
+
+
+def test_6drepnet_is_its_get_r() -> None:
+    get_r = elementary(2, 30) @ elementary(1, 20) @ elementary(0, 10)
+    np.testing.assert_array_equal(to_convention(KNOWN, "6drepnet"), KNOWN)
+    np.testing.assert_allclose(rotation_to_convention(rotation_from_angles(*KNOWN), "6drepnet"), get_r, atol=1e-15)
+
+
+def test_openvino_negates_pitch_and_yaw() -> None:
+    np.testing.assert_array_equal(to_convention(KNOWN, "openvino"), [-10, -20, 30])
+    with pytest.raises(ValueError, match="defines angles, not a matrix"):
+        rotation_to_convention(np.eye(3), "openvino")
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+@given(angles=pose)
+def test_conventions_invert(name: str, angles: tuple[float, float, float]) -> None:
+    np.testing.assert_array_equal(from_convention(to_convention(angles, name), name), angles)
+    if CONVENTIONS[name].matrix:
+        R = rotation_from_angles(*angles)
+        np.testing.assert_allclose(rotation_from_convention(rotation_to_convention(R, name), name), R, atol=1e-15)
+
+
+def test_geodesic_errors_agree_between_conventions() -> None:
+    A, B = rotation_from_angles(*KNOWN), rotation_from_angles(-5, 40, 0)
+    for name in ("opal", "6drepnet"):
+        converted = geodesic_distance(rotation_to_convention(A, name), rotation_to_convention(B, name))
+        assert converted == pytest.approx(geodesic_distance(A, B))
+
+
+def test_refuses_wrong_shapes_and_names() -> None:
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(2, 3\)"):
+        angles_from_rotation(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="pitch, yaw, roll on the last axis"):
+        mirror_angles([1.0, 2.0])
+    with pytest.raises(ValueError, match="unknown convention 'biwi'; the known ones are 300w-lp"):
+        to_convention(KNOWN, "biwi")
