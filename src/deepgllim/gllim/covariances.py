@@ -1,0 +1,155 @@
+"""The structures of the noise covariance Σ, one row of functions each: isotropic, diagonal, full.
+
+Every formula of EM and prediction that depends on the structure is here; the rest of the package calls the table.
+A structure sees the features through their *square*: ‖x‖² (N, 1), x∘x (N, D), or x itself for a full Σ.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deepgllim.errors import ConfigurationError, NumericalError
+
+
+class Noise(NamedTuple):
+    """What one structure of Σ must know how to do.
+
+    Attributes:
+        square: x (N, D) to its square.
+        moment: (square, r (N, K)) to the second moment q = Σ_n r_nk x xᵀ, kept to the structure.
+        explained: ([A b] (K, D, P), C (K, D, P)) to the part of q that the regression explains.
+        spread: (q − explained, count (K,), D) to Σ.
+        precision: Σ to what `weigh`, `distance` and `log_determinant` need: W = Σ⁻¹, or a factor of it.
+        weigh: (precision, B (K, D, P)) to W_k B_k.
+        distance: (precision, square) to xᵀ W_k x, (N, K).
+        log_determinant: (precision, D) to log |Σ_k|, (K,).
+        floor: (Σ, floor (D,)) to the nearest Σ whose variances are nowhere under the floor.
+    """
+
+    square: Callable[[Tensor], Tensor]
+    moment: Callable[[Tensor, Tensor], Tensor]
+    explained: Callable[[Tensor, Tensor], Tensor]
+    spread: Callable[[Tensor, Tensor, int], Tensor]
+    precision: Callable[[Tensor], Tensor]
+    weigh: Callable[[Tensor, Tensor], Tensor]
+    distance: Callable[[Tensor, Tensor], Tensor]
+    log_determinant: Callable[[Tensor, int], Tensor]
+    floor: Callable[[Tensor, Tensor], Tensor]
+
+
+def cholesky(matrices: Tensor, name: str) -> Tensor:
+    """The Cholesky factors of a stack of covariances.
+
+    Raises:
+        NumericalError: if one is not positive definite; it names which.
+    """
+    factors: Tensor
+    factors, info = torch.linalg.cholesky_ex(matrices)
+    if bool(info.any()):
+        k = int(info.flatten().nonzero()[0])
+        raise NumericalError(
+            f"{name} of component {k} is singular: too few or collinear samples for its structure; "
+            "use fewer components, a diagonal or tied covariance, or a variance_floor above 0"
+        )
+    return factors
+
+
+def floor_eigenvalues(matrices: Tensor, floor: Tensor) -> Tensor:
+    """Raise the eigenvalues of S^-½ M S^-½ to at least 1, S = diag(floor): the exact constrained M-step."""
+    if not bool((floor > 0).all()):
+        return matrices
+    scale = floor.sqrt()
+    scaled = matrices / scale / scale[:, None]
+    low = torch.linalg.cholesky_ex(scaled - torch.eye(len(floor), dtype=scaled.dtype, device=scaled.device)).info != 0
+    if not bool(low.any()):
+        return matrices
+    values, vectors = torch.linalg.eigh(scaled[low])
+    raised = (vectors * values.clamp(min=1.0).unsqueeze(-2)) @ vectors.mT
+    result = matrices.clone()
+    result[low] = raised * scale * scale[:, None]
+    return result
+
+
+def _full_moment(x: Tensor, responsibilities: Tensor) -> Tensor:
+    return (responsibilities.T.unsqueeze(-1) * x).mT @ x  # (K, D, D)
+
+
+def _full_distance(inverse_factor: Tensor, x: Tensor) -> Tensor:
+    return (x @ inverse_factor.mT).square().sum(-1).T  # (N, K), by way of (K, N, D): blocks are small
+
+
+def _full_precision(Sigma: Tensor) -> Tensor:
+    """The inverse Cholesky factors F_k, so that Σ_k⁻¹ = F_kᵀ F_k."""
+    factor = cholesky(Sigma, "the noise covariance")
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    inverse: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
+    return inverse
+
+
+def _positive_inverse(Sigma: Tensor) -> Tensor:
+    if not bool((Sigma > 0).all()):
+        where = tuple((~(Sigma > 0)).nonzero()[0].tolist())
+        raise NumericalError(
+            f"the noise variance {float(Sigma[where]):g} (component {where[0]}"
+            + (f", feature {where[1]})" if len(where) > 1 else ")")
+            + " is not positive: a constant feature, or one that the targets explain without error; "
+            "drop the feature or use a variance_floor above 0"
+        )
+    return 1.0 / Sigma
+
+
+ISOTROPIC = Noise(
+    square=lambda x: x.square().sum(1, keepdim=True),
+    moment=lambda square, r: r.T @ square.squeeze(1),
+    explained=lambda B, C: (B * C).sum((1, 2)),
+    spread=lambda residual, count, D: residual / (count * D),
+    precision=_positive_inverse,
+    weigh=lambda W, B: W[:, None, None] * B,
+    distance=lambda W, square: square * W,
+    log_determinant=lambda W, D: -D * W.log(),
+    floor=lambda Sigma, floor: Sigma.clamp(min=float(floor.mean())),
+)
+
+DIAGONAL = Noise(
+    square=torch.square,
+    moment=lambda square, r: r.T @ square,
+    explained=lambda B, C: (B * C).sum(2),
+    spread=lambda residual, count, D: residual / count[:, None],
+    precision=_positive_inverse,
+    weigh=lambda W, B: W[:, :, None] * B,
+    distance=lambda W, square: square @ W.T,
+    log_determinant=lambda W, D: -W.log().sum(1),
+    floor=torch.maximum,
+)
+
+FULL = Noise(
+    square=lambda x: x,
+    moment=_full_moment,
+    explained=lambda B, C: B @ C.mT,
+    spread=lambda residual, count, D: (residual + residual.mT) / (2 * count[:, None, None]),
+    precision=_full_precision,
+    weigh=lambda F, B: F.mT @ (F @ B),
+    distance=_full_distance,
+    log_determinant=lambda F, D: -2.0 * F.diagonal(dim1=1, dim2=2).log().sum(1),
+    floor=floor_eigenvalues,
+)
+
+NOISE = {"isotropic": ISOTROPIC, "diagonal": DIAGONAL, "full": FULL}
+
+
+def noise_structure(name: str) -> Noise:
+    """The row of the table for a name.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+
+    Example:
+        >>> noise_structure("diagonal") is DIAGONAL
+        True
+    """
+    try:
+        return NOISE[name]
+    except KeyError:
+        raise ConfigurationError(f"unknown noise structure {name!r}: use one of {', '.join(NOISE)}") from None

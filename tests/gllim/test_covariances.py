@@ -1,0 +1,124 @@
+"""The table of noise structures against D × D algebra."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gllim.strategies import (
+    NOISES,
+    close,
+    covariance,
+    full_noise,
+    generator,
+    make_parameters,
+    normal,
+    properties,
+    seeds,
+    sizes,
+    structures,
+)
+
+from deepgllim.errors import ConfigurationError, NumericalError
+from deepgllim.gllim.covariances import NOISE, cholesky, floor_eigenvalues, noise_structure
+
+ROUNDING = 1e-11  # matrices up to 5 × 5 with condition numbers under 10³
+
+
+@given(seeds, structures, sizes)
+@properties
+def test_precision_distance_and_determinant_are_those_of_the_full_matrix(
+    seed: int, structure: tuple[str, bool], size: tuple[int, int, int]
+) -> None:
+    noise, tied = structure
+    K, L, D = size
+    p = make_parameters(seed, noise, tied, K, L, D)
+    full, table = full_noise(p), noise_structure(noise)
+    x = normal(generator(seed), 7, D)
+    precision = table.precision(p.Sigma)
+    distance = torch.einsum("nd,kde,ne->nk", x, torch.linalg.inv(full), x)
+    assert close(table.distance(precision, table.square(x)).expand(7, K), distance, ROUNDING)
+    assert close(table.weigh(precision, p.A), torch.linalg.solve(full, p.A), ROUNDING)
+    assert close(table.log_determinant(precision, D).expand(K), torch.logdet(full), ROUNDING)
+
+
+@given(seeds, sizes)
+@properties
+def test_moments_and_residuals_are_traces_and_diagonals_of_the_full_ones(seed: int, size: tuple[int, int, int]) -> None:
+    K, L, D = size
+    g = generator(seed)
+    x, r, B, C = normal(g, 9, D), torch.rand(9, K, generator=g).double(), normal(g, K, D, L), normal(g, K, D, L)
+    moment, explained = torch.einsum("nk,nd,ne->kde", r, x, x), B @ C.mT
+    count = r.sum(0)
+    symmetric = (moment - explained + (moment - explained).mT) / 2 / count[:, None, None]
+    kept = {
+        "full": symmetric,
+        "diagonal": symmetric.diagonal(dim1=1, dim2=2),
+        "isotropic": symmetric.diagonal(dim1=1, dim2=2).mean(1),
+    }
+    for noise, table in NOISE.items():
+        residual = table.moment(table.square(x), r) - table.explained(B, C)
+        assert close(table.spread(residual, count, D), kept[noise], ROUNDING)
+
+
+@given(seeds, st.integers(1, 5), st.floats(0.01, 3.0))
+@properties
+def test_floor_maximises_the_likelihood_under_the_constraint(seed: int, D: int, height: float) -> None:
+    g = generator(seed)
+    S = covariance(g, 1, D)
+    floor = height * (0.5 + torch.rand(D, generator=g).double())
+    for noise in NOISES:
+        p = make_parameters(seed, noise, False, 1, 1, D)._replace(Sigma=S)
+        sample = {"full": S, "diagonal": S.diagonal(dim1=1, dim2=2), "isotropic": S.diagonal(dim1=1, dim2=2).mean(1)}
+        best = noise_structure(noise).floor(sample[noise].clone(), floor)
+        target = S if noise == "full" else full_noise(p._replace(Sigma=sample[noise]))
+        rivals = [noise_structure(noise).floor(0.5 * q + 0.5 * best, floor) for q in _others(g, noise, sample[noise])]
+
+        def value(Sigma: torch.Tensor, target: torch.Tensor = target, p=p) -> float:  # type: ignore[no-untyped-def]
+            full = full_noise(p._replace(Sigma=Sigma))
+            return float(-torch.logdet(full) - torch.linalg.solve(full, target).diagonal(dim1=1, dim2=2).sum())
+
+        # a maximum: no other admissible Σ does better, but for rounding of the log-determinants
+        assert all(value(rival) <= value(best) + 1e-9 for rival in rivals)
+
+
+def _others(g: torch.Generator, noise: str, sample: torch.Tensor) -> list[torch.Tensor]:
+    """Covariances around the sample's: up, down and aside."""
+    if noise == "full":
+        return [sample * 0.7, sample * 1.5, covariance(g, 1, sample.shape[-1]), sample + covariance(g, 1, sample.shape[-1])]
+    return [sample * (0.3 + 2.0 * torch.rand(sample.shape, generator=g).double()) for _ in range(6)]
+
+
+@given(seeds, st.integers(1, 5))
+@properties
+def test_floored_eigenvalues_are_at_least_one_relative_to_the_floor(seed: int, D: int) -> None:
+    g = generator(seed)
+    matrices, floor = 0.2 * covariance(g, 3, D), 0.5 * torch.rand(D, generator=g).double() + 0.05
+    scale = floor.sqrt()
+    values = torch.linalg.eigvalsh(floor_eigenvalues(matrices, floor) / scale / scale[:, None])
+    raised = torch.linalg.eigvalsh(matrices / scale / scale[:, None]).clamp(min=1.0)
+    assert close(values, raised, ROUNDING)
+
+
+def test_a_floor_of_zero_changes_nothing() -> None:
+    matrices = covariance(generator(0), 2, 3)
+    assert torch.equal(floor_eigenvalues(matrices, torch.zeros(3).double()), matrices)
+
+
+def test_singular_covariances_are_named() -> None:
+    matrices = torch.eye(2, dtype=torch.float64).repeat(3, 1, 1)
+    matrices[1] = 1.0
+    with pytest.raises(NumericalError, match="the target covariance of component 1 is singular.*variance_floor"):
+        cholesky(matrices, "the target covariance")
+    with pytest.raises(NumericalError, match="of component 1 is singular"):
+        noise_structure("full").precision(matrices)
+    variances = torch.ones(3, 4)
+    variances[2, 1] = 0.0
+    with pytest.raises(NumericalError, match="component 2, feature 1"):
+        noise_structure("diagonal").precision(variances)
+    with pytest.raises(NumericalError, match="component 0"):
+        noise_structure("isotropic").precision(torch.tensor([torch.nan, 1.0]))
+
+
+def test_unknown_structure_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigurationError, match="'spherical': use one of isotropic, diagonal, full"):
+        noise_structure("spherical")
