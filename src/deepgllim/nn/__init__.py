@@ -1,0 +1,1 @@
+"""The deep half: backbones, heads, models and their training."""

@@ -1,0 +1,140 @@
+"""Heads: features in, a predictive distribution out. Inverse regression, and the least squares it is compared with."""
+
+import torch
+from torch import Tensor, nn
+
+from deepgllim.distributions import MultivariateGaussianMixture
+from deepgllim.gllim import Forward, Parameters, invert, predict
+
+
+class InverseRegressionHead(nn.Module):
+    """p(y | x) = Σ_k w_k(x) N(y; A*_k x + b*_k, Σ*_k), the closed-form inverse of x | y, k ~ N(A_k y + b_k, Σ_k).
+
+    Its parameters are buffers: EM sets them (`mixture`), no gradient does. Prediction runs in float64.
+
+    Args:
+        n_features: D.
+        n_targets: L.
+        n_components: K; the mixture that is set later may have fewer.
+
+    Source: paper, eqs. 1, 3 and 4.
+
+    Example:
+        >>> import torch
+        >>> from deepgllim.gllim import fit
+        >>> y = torch.randn(200, 2); x = torch.cat([y, y.square(), torch.randn(200, 1)], 1)
+        >>> head = InverseRegressionHead(5, 2)
+        >>> head.mixture = fit(x, y, 1).parameters
+        >>> answer = head(x[:3])
+        >>> answer.mean.shape, answer.covariance_matrix.shape, answer.input_log_density.shape
+        (torch.Size([3, 2]), torch.Size([3, 2, 2]), torch.Size([3]))
+    """
+
+    pi: Tensor
+    c: Tensor
+    Gamma: Tensor
+    A: Tensor
+    b: Tensor
+    Sigma: Tensor
+    covariance_scale: Tensor
+
+    def __init__(self, n_features: int, n_targets: int, n_components: int = 1) -> None:
+        super().__init__()
+        K, D, L = n_components, n_features, n_targets
+        eye = torch.eye(L, dtype=torch.float64)
+        start = Parameters(
+            pi=torch.full((K,), 1.0 / K, dtype=torch.float64),
+            c=torch.zeros(K, L, dtype=torch.float64),
+            Gamma=eye.repeat(K, 1, 1),
+            A=torch.zeros(K, D, L, dtype=torch.float64),
+            b=torch.zeros(K, D, dtype=torch.float64),
+            Sigma=torch.ones(K, D, dtype=torch.float64),
+        )
+        for name, value in start._asdict().items():
+            self.register_buffer(name, value)
+        self.register_buffer("covariance_scale", torch.ones((), dtype=torch.float64))
+        self._forward: Forward | None = None
+
+    @property
+    def mixture(self) -> Parameters:
+        """The inverse regression's parameters."""
+        return Parameters(self.pi, self.c, self.Gamma, self.A, self.b, self.Sigma)
+
+    @mixture.setter
+    def mixture(self, parameters: Parameters) -> None:
+        for name, value in parameters._asdict().items():
+            setattr(self, name, value.detach().to(self.pi))
+        self._forward = None
+
+    @property
+    def forward_regression(self) -> Forward:
+        """The inverted mixture, computed once for every setting of the parameters."""
+        if self._forward is None or self._forward.origin.device != self.pi.device:
+            self._forward = invert(self.mixture)
+        return self._forward
+
+    def forward(self, features: Tensor) -> MultivariateGaussianMixture:
+        """p(y | x) for features (N, D); `input_log_density` is log p(x)."""
+        answer = predict(features, self.forward_regression)
+        covariances = answer.covariances * self.covariance_scale
+        return MultivariateGaussianMixture(answer.log_weights, answer.means, covariances, answer.log_density)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        """Take the number of components and the structure of Σ from the file; D and L must be the head's own."""
+        fits = prefix + "A" in state_dict and state_dict[prefix + "A"].shape[1:] == self.A.shape[1:]
+        for name in Parameters._fields:
+            if fits and prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.pi.device))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._forward = None
+
+
+class LeastSquaresHead(nn.Module):
+    """y | x ~ N(V x + v, S): a linear layer trained by squared error, with a constant covariance S of its residuals.
+
+    Works on standardised targets inside, so that the loss and its gradients do not depend on the targets' units.
+
+    Args:
+        n_features: D.
+        n_targets: L.
+
+    Example:
+        >>> import torch
+        >>> head = LeastSquaresHead(5, 2)
+        >>> head(torch.randn(3, 5)).mean.shape
+        torch.Size([3, 2])
+    """
+
+    target_mean: Tensor
+    target_scale: Tensor
+    covariance: Tensor
+    covariance_scale: Tensor
+
+    def __init__(self, n_features: int, n_targets: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_features, n_targets)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("target_mean", torch.zeros(n_targets))
+        self.register_buffer("target_scale", torch.ones(n_targets))
+        self.register_buffer("covariance", torch.eye(n_targets, dtype=torch.float64))
+        self.register_buffer("covariance_scale", torch.ones((), dtype=torch.float64))
+
+    def standardise(self, targets: Tensor) -> Tensor:
+        """(y − mean) / scale."""
+        return (targets - self.target_mean) / self.target_scale
+
+    def point(self, features: Tensor) -> Tensor:
+        """V x + v in the targets' units, (N, L)."""
+        answer: Tensor = self.linear(features)
+        return answer * self.target_scale + self.target_mean
+
+    def forward(self, features: Tensor) -> MultivariateGaussianMixture:
+        """p(y | x), one component; log p(x) is unknown to least squares."""
+        mean = self.point(features).to(self.covariance.dtype)
+        log_weights = torch.zeros_like(mean[:, :1])
+        covariance = self.covariance * self.covariance_scale
+        return MultivariateGaussianMixture(log_weights, mean[:, None], covariance[None])
+
+
+Head = InverseRegressionHead | LeastSquaresHead

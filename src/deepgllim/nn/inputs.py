@@ -1,0 +1,164 @@
+"""What the training reads: network inputs with targets, by index and epoch, the same whatever the order or worker."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from deepgllim.errors import DataError
+from deepgllim.images import crop, open_image, square_box
+from deepgllim.nn.augmentation import augment, context_size, mirror_signs, plain
+from deepgllim.nn.config import AugmentationConfig, DataConfig
+
+Item = tuple[Tensor, Tensor]
+Address = tuple[int, int | None]
+
+
+class Inputs(Protocol):
+    """N inputs with targets.
+
+    Attributes:
+        targets: y, (N, L), float32.
+        augmented: whether an item depends on its epoch.
+    """
+
+    targets: Tensor
+    augmented: bool
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, address: Address) -> Item:
+        """The input and target of (index, epoch); the epoch None is the plain one, without augmentation."""
+        ...
+
+
+class ArrayInputs(Dataset[Item]):
+    """Inputs held as one array or memory map, without augmentation.
+
+    Example:
+        >>> inputs = ArrayInputs(torch.zeros(5, 3), torch.zeros(5, 1))
+        >>> len(inputs), inputs[2, None][0].shape
+        (5, torch.Size([3]))
+    """
+
+    augmented = False
+
+    def __init__(self, values: Tensor | NDArray[np.generic], targets: Tensor) -> None:
+        if len(values) != len(targets):
+            raise DataError(f"{len(values)} inputs but {len(targets)} targets: give one target row for every input")
+        self.values, self.targets = values, targets.float()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, address: Address) -> Item:
+        index, _ = address
+        value = self.values[index]
+        return (value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))), self.targets[index]
+
+
+class FaceInputs(Dataset[Item]):
+    """Face crops (3, S, S) uint8, augmented anew every epoch from (seed, epoch, index).
+
+    Args:
+        contexts: crops with their surroundings, (N, 3, C, C) uint8, as `prepare_contexts` makes them.
+        targets: y, (N, L).
+        target_names: their names, which tell how a mirror changes them.
+        image_size: S.
+        config: the augmentation.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self,
+        contexts: NDArray[np.uint8],
+        targets: Tensor,
+        target_names: Sequence[str],
+        image_size: int,
+        config: AugmentationConfig,
+        seed: int = 0,
+    ) -> None:
+        self.contexts, self.targets, self.image_size = contexts, targets.float(), image_size
+        self.config, self.seed, self.augmented = config, seed, config.changes_pictures
+        self.signs = torch.from_numpy(mirror_signs(target_names, config))
+
+    def __len__(self) -> int:
+        return len(self.contexts)
+
+    def __getitem__(self, address: Address) -> Item:
+        index, epoch = address
+        context, target = self.contexts[index], self.targets[index]
+        if epoch is None or not self.augmented:
+            return torch.from_numpy(np.array(plain(context, self.image_size))), target
+        generator = np.random.default_rng((self.seed, epoch, index))
+        picture, mirrored = augment(context, self.image_size, self.config, generator)
+        return torch.from_numpy(picture), target * self.signs if mirrored else target
+
+
+def prepare_contexts(
+    paths: Sequence[Path],
+    boxes: NDArray[np.float64],
+    data: DataConfig,
+    augmentation: AugmentationConfig,
+    cache: Path | None = None,
+) -> NDArray[np.uint8]:
+    """Read and crop every picture once, (N, 3, C, C) uint8: in memory, or in a memory-mapped file.
+
+    Args:
+        paths: of the pictures.
+        boxes: (N, 4); a row of NaN stands for the whole picture.
+        data: image size and margin.
+        augmentation: tells how much of the surroundings to keep.
+        cache: a .npy file to hold the crops; memory when None.
+
+    Raises:
+        ImageError: for a picture that cannot be read or a box outside it.
+    """
+    side = context_size(data.image_size, augmentation)
+    shape = (len(paths), 3, side, side)
+    if cache is None:
+        contexts: NDArray[np.uint8] = np.empty(shape, dtype=np.uint8)
+    else:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        contexts = np.lib.format.open_memmap(cache, mode="w+", dtype=np.uint8, shape=shape)
+    margin = data.margin * side / data.image_size
+    for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
+        image = open_image(path)
+        tight = (
+            tuple(map(float, box)) if np.isfinite(box).all() else (0.0, 0.0, float(image.width), float(image.height))
+        )
+        contexts[i] = crop(image, square_box(tight, margin), side)
+    return contexts
+
+
+def batches(
+    inputs: Inputs, size: int, *, epoch: int | None = None, shuffle: bool = False, seed: int = 0, workers: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of inputs and targets, plain when `epoch` is None, else as that epoch augments them.
+
+    In order, or shuffled by (seed, epoch) for training; then a last batch of a single sample joins the one before it,
+    since batch normalisation cannot train on one.
+    """
+    n = len(inputs)
+    if not shuffle:
+        order = list(range(n))
+    else:
+        assert epoch is not None
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(n, generator=generator).tolist()
+    groups = [order[i : i + size] for i in range(0, n, size)]
+    if shuffle and len(groups) > 1 and len(groups[-1]) == 1:
+        groups[-2:] = [groups[-2] + groups[-1]]
+    addresses = [[(index, epoch) for index in group] for group in groups]
+    own = torch.Generator()  # the loader's, so that it draws nothing from the global one: a resume reads caches anew
+    return iter(DataLoader(inputs, batch_sampler=addresses, num_workers=workers, generator=own))  # type: ignore[arg-type]
+
+
+def n_batches(n: int, size: int) -> int:
+    """How many batches `batches` gives in a shuffled epoch."""
+    return max(1, n // size if n % size == 1 else -(-n // size))

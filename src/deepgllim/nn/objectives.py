@@ -1,0 +1,196 @@
+"""What the network step minimises, and what is solved in closed form between its epochs. One class an objective.
+
+The training loop calls the same three methods of each, so that two trainings differ in the objective alone.
+"""
+
+import warnings
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deepgllim.errors import ConvergenceWarning
+from deepgllim.gllim import (
+    Parameters,
+    fit,
+    initial_responsibilities,
+    responsibilities,
+    target_responsibilities,
+)
+from deepgllim.gllim.covariances import noise_structure
+from deepgllim.nn.config import ObjectiveConfig
+from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead
+
+
+class Objective(Protocol):
+    """The part of the training that knows what is being learned."""
+
+    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """The closed-form step: set what the head holds beside its gradients' parameters; figures for the log."""
+        ...
+
+    def prepare(self, head: Head, round_: int) -> None:
+        """Called once before the network epochs of a round."""
+        ...
+
+    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar of order 1."""
+        ...
+
+
+def inverse_regression_loss(features: Tensor, targets: Tensor, r: Tensor, parameters: Parameters) -> Tensor:
+    """1/(N D) Σ_nk r_nk (x_n − A_k y_n − b_k)ᵀ Σ_k⁻¹ (x_n − A_k y_n − b_k)  (paper, eqs. 8 and 9).
+
+    The factor 1/D makes it 1 at the maximum-likelihood parameters, whatever the number of features.
+
+    Args:
+        features: x with gradients, (N, D).
+        targets: y, (N, L).
+        r: weights of the components, (N, K), held fixed.
+        parameters: θ, held fixed, in the dtype of the features.
+
+    Example:
+        >>> y = torch.tensor([[1.0], [2.0]])
+        >>> p = Parameters(
+        ...     torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1),
+        ...     torch.ones(1, 3, 1), torch.zeros(1, 3), torch.full((1,), 4.0),
+        ... )
+        >>> inverse_regression_loss(y.expand(2, 3) + 2.0, y, torch.ones(2, 1), p)
+        tensor(1.)
+    """
+    predicted = torch.einsum("kdl,nl->nkd", parameters.A, targets) + parameters.b
+    residual = features[:, None] - predicted  # (N, K, D)
+    precision = noise_structure(parameters.noise).precision(parameters.Sigma)
+    if parameters.noise == "full":
+        distance = torch.einsum("kde,nke->nkd", precision, residual).square().sum(-1)
+    else:
+        weight = precision if parameters.noise == "diagonal" else precision[:, None]
+        distance = (residual.square() * weight).sum(-1)  # (N, K)
+    return (r * distance).sum(1).mean() / parameters.n_features
+
+
+def tied_isotropic(parameters: Parameters) -> Parameters:
+    """The same regression with one σ² for all components and features, so that it drops out of the gradient."""
+    diagonal = parameters.Sigma.diagonal(dim1=-2, dim2=-1) if parameters.noise == "full" else parameters.Sigma
+    per_component = diagonal.reshape(len(diagonal), -1).mean(1).expand(parameters.n_components)
+    return parameters._replace(Sigma=(parameters.pi * per_component).sum().reshape(1))
+
+
+class InverseRegression:
+    """Features are learned from targets: EM for θ, then the network moves x_n towards A_k y_n + b_k.
+
+    Args:
+        config: K, the noise, EM's limits and the options of the network step.
+        targets: y of all training inputs, (N, L), for the first responsibilities.
+        seed: of k-means and of sampled assignments.
+    """
+
+    def __init__(self, config: ObjectiveConfig, targets: Tensor, seed: int = 0) -> None:
+        self.config = config
+        self.start = initial_responsibilities(targets, config.components, seed)
+        self._step: Parameters | None = None
+        self._from_targets = True
+
+    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """EM: one M-step with the first r while it is frozen, then to convergence from the last parameters."""
+        assert isinstance(head, InverseRegressionHead)
+        frozen = self._frozen(round_ + 1) or round_ < 0
+        config = self.config
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on
+            result = fit(
+                features,
+                targets,
+                noise=config.noise,
+                tied=config.tied,
+                responsibilities=self.start if frozen else None,
+                start=None if frozen else head.mixture,
+                max_iterations=1 if frozen else config.max_iterations,
+                tolerance=config.tolerance,
+                variance_floor=config.variance_floor,
+            )
+        head.mixture = result.parameters
+        return {
+            "log_likelihood": result.log_likelihoods[-1] / len(features),
+            "em_iterations": len(result.log_likelihoods),
+            "components": result.parameters.n_components,
+        }
+
+    def prepare(self, head: Head, round_: int) -> None:
+        """Fix θ for the network epochs."""
+        assert isinstance(head, InverseRegressionHead)
+        mixture = head.mixture if self.config.network_noise == "mixture" else tied_isotropic(head.mixture)
+        self._step = mixture.to(torch.float32)
+        self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
+
+    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
+        """The weighted squared Mahalanobis distance to A_k y + b_k; r from θ and the features as they are now."""
+        assert isinstance(head, InverseRegressionHead)
+        assert self._step is not None
+        return inverse_regression_loss(features, targets, self._assign(head.mixture, features, targets), self._step)
+
+    def _frozen(self, round_: int) -> bool:
+        return round_ < self.config.frozen_rounds
+
+    def _assign(self, mixture: Parameters, features: Tensor, targets: Tensor) -> Tensor:
+        if mixture.n_components == 1:
+            return torch.ones_like(targets[:, :1])
+        with torch.no_grad():
+            if self._from_targets:
+                r = target_responsibilities(targets.double(), mixture)
+            else:
+                r = responsibilities(features.double(), targets.double(), mixture)
+            if self.config.assignment == "sampled":
+                r = functional.one_hot(torch.multinomial(r, 1).squeeze(1), r.shape[1])
+            return r.to(features.dtype)
+
+
+class LeastSquares:
+    """The baseline: a linear layer on the same features, trained with the network by squared error.
+
+    The layer starts at the ridge regression on the first features (the paper's "last layer first", in closed form);
+    after that only gradients move it. The residuals' covariance makes the prediction a distribution.
+    """
+
+    def __init__(self, config: ObjectiveConfig) -> None:
+        self.config = config
+
+    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """The ridge start before the first round; the covariance of the residuals always."""
+        assert isinstance(head, LeastSquaresHead)
+        if round_ < 0:
+            spread = targets.std(0)
+            head.target_mean = targets.mean(0)
+            head.target_scale = torch.where(spread > 0, spread, torch.ones_like(spread))
+            self._ridge(head, features.double(), head.standardise(targets).double())
+        with torch.no_grad():
+            residual = (targets - head.point(features)).double()
+        covariance = residual.T @ residual / len(residual)
+        head.covariance = covariance + 1e-9 * torch.eye(len(covariance)) * head.target_scale.double().square()
+        return {}
+
+    def _ridge(self, head: LeastSquaresHead, x: Tensor, y: Tensor) -> None:
+        """V = yᵀx (xᵀx + λN I)⁻¹ on centred features."""
+        mean = x.mean(0)
+        centred = x - mean
+        gram = centred.T @ centred + self.config.ridge * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+        weight = torch.linalg.solve(gram, centred.T @ y).T
+        with torch.no_grad():
+            head.linear.weight.copy_(weight)
+            head.linear.bias.copy_(y.mean(0) - weight @ mean)
+
+    def prepare(self, head: Head, round_: int) -> None:
+        """Nothing to fix."""
+
+    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
+        """1/(N L) Σ ‖V x + v − y‖², y standardised."""
+        assert isinstance(head, LeastSquaresHead)
+        return functional.mse_loss(head.linear(features), head.standardise(targets))
+
+
+def make_objective(config: ObjectiveConfig, targets: Tensor, seed: int = 0) -> Objective:
+    """The objective a recipe names."""
+    if config.name == "least_squares":
+        return LeastSquares(config)
+    return InverseRegression(config, targets, seed)

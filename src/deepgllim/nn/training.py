@@ -1,0 +1,363 @@
+"""The alternation: network epochs with θ fixed, features of all inputs, EM; and again. One loop, `train`.
+
+Least squares runs through the same loop, with a linear layer that gradients move where inverse regression has EM.
+"""
+
+import csv
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepgllim.errors import NumericalError
+from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
+from deepgllim.nn.config import Recipe, ScheduleConfig
+from deepgllim.nn.evaluation import calibrate, evaluate
+from deepgllim.nn.inputs import ArrayInputs, Inputs, batches, n_batches
+from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.objectives import Objective, make_objective
+
+
+class Reporter(Protocol):
+    """Who is told of the progress."""
+
+    def start(self, steps: int, done: int) -> None:
+        """The number of network steps in all, and of those done before a resume."""
+        ...
+
+    def advance(self, message: str) -> None:
+        """One step is done."""
+        ...
+
+    def round_done(self, figures: dict[str, float]) -> None:
+        """A round is done; its row of metrics."""
+        ...
+
+
+class Silent:
+    """A reporter that says nothing."""
+
+    def start(self, steps: int, done: int) -> None:
+        """Nothing."""
+
+    def advance(self, message: str) -> None:
+        """Nothing."""
+
+    def round_done(self, figures: dict[str, float]) -> None:
+        """Nothing."""
+
+
+class Entry(NamedTuple):
+    """Where the network is entered: inputs, and the stage their values come from (None: pixels)."""
+
+    inputs: Inputs
+    depth: int | None
+
+
+class Trained(NamedTuple):
+    """What a training ends with: the best round's model, calibrated, and a row of figures a round."""
+
+    model: DeepRegression
+    history: list[dict[str, float]]
+
+
+def train(
+    model: DeepRegression,
+    recipe: Recipe,
+    training: Inputs,
+    validation: Inputs | None = None,
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> Trained:
+    """Train a model by a recipe: rounds of network epochs and closed-form solutions; the best round is kept.
+
+    Args:
+        model: fresh, as `build_model` makes it.
+        recipe: all options.
+        training: inputs and targets to learn from.
+        validation: other people's; tells the best round and calibrates the covariance. None: the last round is kept.
+        output: folder for `metrics.csv`, `checkpoint.safetensors` (every round) and `model.safetensors`; None for none.
+        resume: go on from the checkpoint in `output`; the result is that of an uninterrupted run.
+        reporter: told of the progress.
+
+    Raises:
+        ConfigurationError: for options that contradict each other or a checkpoint of another recipe.
+        DataError, NumericalError: for features or losses that are not finite.
+    """
+    schedule, reporter = recipe.schedule, reporter or Silent()
+    torch.manual_seed(schedule.seed)
+    objective = make_objective(recipe.objective, training.targets, schedule.seed)
+    if resume:
+        state, optimizer = load_checkpoint(model, recipe, output, make_optimizer)
+    else:
+        start(model, objective, training, schedule)
+        state, optimizer = State(), make_optimizer(model, schedule)
+    steps = n_batches(len(training), schedule.batch_size) * schedule.epochs_per_round
+    reporter.start(steps * schedule.rounds, steps * state.round)
+    entry = Entry(training, None)
+    for round_ in range(state.round, schedule.rounds):
+        depth = frozen_depth(recipe, round_)
+        entry = enter(model, entry, training, depth, schedule, output)
+        network = network_epochs(model, objective, optimizer, entry, validation, recipe, round_, reporter)
+        figures = solve(model, objective, entry, schedule, round_)
+        if validation is not None:
+            figures |= {f"validation_{name}": value for name, value in evaluate(model, validation).items()}
+        state.end_round(model, {"round": round_ + 1, **network, **figures}, f"validation_{schedule.select_by}")
+        reporter.round_done(state.rows[-1])
+        if output is not None:
+            write_rows(output / "metrics.csv", state.rows)
+            save_checkpoint(output, model, optimizer, state, recipe)
+    model.load_state_dict(state.best_model)
+    if validation is not None:
+        calibrate(model, validation)
+    model.eval()
+    if output is not None:
+        model.save(output / "model.safetensors")
+    return Trained(model, state.rows)
+
+
+def start(model: DeepRegression, objective: Objective, training: Inputs, schedule: ScheduleConfig) -> None:
+    """Before the first round: PCA for the projection, statistics of the normalisation, the first solution."""
+    model.eval()
+    projection = model.projection
+    model.projection = torch.nn.Identity()
+    hidden, targets = collect_features(
+        model, Entry(training, None), schedule, 0 if schedule.augmented_features else None
+    )
+    model.projection = projection
+    if model.spec.projection is not None:
+        hidden = initialise_projection(model, hidden)
+    features = adopt_statistics(model, hidden)
+    objective.solve(model.head, features, targets, -1)
+
+
+def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
+    """Set the projection to the leading principal axes of the backbone's features, not whitened; project them.
+
+    With fewer samples or directions than asked for, the projection has as many features as there are directions.
+    """
+    wanted = model.spec.projection
+    assert wanted is not None
+    mean = hidden.mean(0, dtype=torch.float64)
+    centred = hidden.double() - mean
+    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+    rank = int((values > 1e-7 * values[-1]).sum())
+    kept = max(1, min(wanted, rank, len(hidden) - 1))
+    if kept < wanted:
+        resize_features(model, kept)
+    axes = vectors.flip(1)[:, :kept]  # (D', D), by falling variance
+    projection = model.projection
+    assert isinstance(projection, torch.nn.Linear)
+    with torch.no_grad():
+        projection.weight.copy_(axes.T)
+        projection.bias.copy_(-mean @ axes)
+    return torch.as_tensor(centred @ axes, dtype=torch.float32)
+
+
+def resize_features(model: DeepRegression, n_features: int) -> None:
+    """Give projection, normalisation and head another number of features."""
+    model.resize(n_features)
+    model.head = type(model.head)(n_features, len(model.spec.targets))
+
+
+def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
+    """Set the normalisation's running statistics to those of all projected features; return the normalised ones."""
+    norm = model.normalisation
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.copy_(projected.mean(0))
+    norm.running_var.copy_(projected.var(0, correction=0))
+    with torch.no_grad():
+        normalised: Tensor = norm.eval()(projected)
+    return normalised
+
+
+@torch.no_grad()
+def collect_features(
+    model: DeepRegression, entry: Entry, schedule: ScheduleConfig, epoch: int | None
+) -> tuple[Tensor, Tensor]:
+    """The projected features of all inputs before normalisation, (N, D), in evaluation mode, and their targets.
+
+    In order and plain when `epoch` is None, else as that epoch augments them.
+    """
+    model.eval()
+    stream = batches(entry.inputs, schedule.batch_size, epoch=epoch, shuffle=False, workers=schedule.workers)
+    parts = [(model.project(x, entry.depth), y) for x, y in stream]
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
+def solve(
+    model: DeepRegression, objective: Objective, entry: Entry, schedule: ScheduleConfig, round_: int
+) -> dict[str, float]:
+    """Between network epochs: features of all inputs, exact normalisation, the objective's closed-form step."""
+    began = time.perf_counter()
+    epoch = (round_ + 1) * schedule.epochs_per_round if schedule.augmented_features else None
+    projected, targets = collect_features(model, entry, schedule, epoch)
+    features = adopt_statistics(model, projected)
+    extracted = time.perf_counter()
+    figures = objective.solve(model.head, features, targets, round_)
+    return figures | {"seconds_features": extracted - began, "seconds_em": time.perf_counter() - extracted}
+
+
+def network_epochs(
+    model: DeepRegression,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    entry: Entry,
+    validation: Inputs | None,
+    recipe: Recipe,
+    round_: int,
+    reporter: Reporter,
+) -> dict[str, float]:
+    """The network step: some epochs of gradient descent with the closed-form part held fixed."""
+    schedule = recipe.schedule
+    objective.prepare(model.head, round_)
+    began, best, kept = time.perf_counter(), math.inf, None
+    loss = math.nan
+    for epoch in range(round_ * schedule.epochs_per_round, (round_ + 1) * schedule.epochs_per_round):
+        loss = one_epoch(model, objective, optimizer, entry, schedule, epoch, reporter)
+        if schedule.keep_epoch == "best" and validation is not None:
+            value = validation_loss(model, objective, validation, schedule.batch_size)
+            if value < best:
+                best, kept = value, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    if kept is not None:
+        model.load_state_dict(kept)
+    return {
+        "train_loss": loss,
+        "learning_rate": optimizer.param_groups[0]["lr"],
+        "seconds_network": time.perf_counter() - began,
+    }
+
+
+def one_epoch(
+    model: DeepRegression,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    entry: Entry,
+    schedule: ScheduleConfig,
+    epoch: int,
+    reporter: Reporter,
+) -> float:
+    """One pass over the shuffled training inputs; the mean loss."""
+    model.train()
+    per_epoch = n_batches(len(entry.inputs), schedule.batch_size)
+    total = per_epoch * schedule.epochs_per_round * schedule.rounds
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    losses = []
+    stream = batches(
+        entry.inputs, schedule.batch_size, epoch=epoch, shuffle=True, seed=schedule.seed, workers=schedule.workers
+    )
+    for i, (x, y) in enumerate(stream):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(schedule, epoch * per_epoch + i, total, epoch)
+        loss = objective.loss(model.head, model.features(x, entry.depth), y)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if schedule.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise NumericalError(
+                f"the loss is {losses[-1]} at epoch {epoch + 1}, step {i + 1}: lower schedule.learning_rate "
+                f"({schedule.learning_rate:g}) or set schedule.clip_norm"
+            )
+        reporter.advance(f"epoch {epoch + 1}/{schedule.epochs_per_round * schedule.rounds} loss {losses[-1]:.3f}")
+    return float(np.mean(losses))
+
+
+@torch.no_grad()
+def validation_loss(model: DeepRegression, objective: Objective, validation: Inputs, batch_size: int) -> float:
+    """The network step's loss on validation inputs."""
+    model.eval()
+    losses = [objective.loss(model.head, model.features(x), y) * len(y) for x, y in batches(validation, batch_size)]
+    return float(torch.stack(losses).sum()) / len(validation)
+
+
+def learning_rate(schedule: ScheduleConfig, step: int, total: int, epoch: int) -> float:
+    """The step size at a network step, a function of the step alone so that a resume needs no state.
+
+    Example:
+        >>> learning_rate(ScheduleConfig(learning_rate_schedule="halving", learning_rate=8.0, halve_every=2), 0, 1, 5)
+        2.0
+    """
+    peak = schedule.learning_rate
+    if schedule.learning_rate_schedule == "constant":
+        return peak
+    if schedule.learning_rate_schedule == "halving":
+        return peak * 0.5 ** (epoch // schedule.halve_every)
+    rising = schedule.warm_up * total
+    if step < rising:
+        return peak * (step + 1) / (rising + 1)
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1.0, total - rising)))
+
+
+def make_optimizer(model: DeepRegression, schedule: ScheduleConfig) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all weights; frozen ones have no gradient and stay."""
+    weights = list(model.parameters())
+    if schedule.optimizer == "adamw":
+        return torch.optim.AdamW(weights, schedule.learning_rate, weight_decay=schedule.weight_decay)
+    return torch.optim.SGD(
+        weights,
+        schedule.learning_rate,
+        momentum=schedule.momentum,
+        nesterov=schedule.momentum > 0,
+        weight_decay=schedule.weight_decay,
+    )
+
+
+def frozen_depth(recipe: Recipe, round_: int) -> int:
+    """How many backbone stages are frozen in a round."""
+    depths = recipe.network.frozen_depths
+    return depths[min(round_, len(depths) - 1)]
+
+
+def enter(
+    model: DeepRegression, entry: Entry, training: Inputs, depth: int, schedule: ScheduleConfig, output: Path | None
+) -> Entry:
+    """Freeze the backbone to a depth; where its frozen part sees the same pictures every epoch, compute it once."""
+    model.backbone.freeze(depth)
+    if depth == 0 or training.augmented:
+        return Entry(training, None)
+    if entry.depth == depth:
+        return entry
+    cache = None if output is None else output / "cache" / "activations.npy"
+    return Entry(cache_activations(model, training, depth, schedule.batch_size, cache), depth)
+
+
+@torch.no_grad()
+def cache_activations(
+    model: DeepRegression, inputs: Inputs, depth: int, batch_size: int, cache: Path | None = None
+) -> ArrayInputs:
+    """The output of the frozen stages for all inputs, in a memory-mapped file, or in memory when there is none."""
+    model.eval()
+    values: Any = None
+    position = 0
+    for x, _ in batches(inputs, batch_size):
+        block = model.backbone.begin(x, depth).numpy()
+        if values is None:
+            shape = (len(inputs), *block.shape[1:])
+            if cache is None:
+                values = np.empty(shape, dtype=block.dtype)
+            else:
+                cache.parent.mkdir(parents=True, exist_ok=True)
+                values = np.lib.format.open_memmap(cache, mode="w+", dtype=block.dtype, shape=shape)
+        values[position : position + len(block)] = block
+        position += len(block)
+    return ArrayInputs(values, inputs.targets)
+
+
+def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
+    """A CSV of figures, one row a round; columns are those of all rows in order of first appearance."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

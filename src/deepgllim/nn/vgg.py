@@ -1,0 +1,56 @@
+"""VGG-16, the network of the paper, under torchvision's state-dict keys."""
+
+from collections import OrderedDict
+
+from torch import nn
+
+# one row a block: the channels of its convolutions; a 2×2 max-pooling ends each
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+_CLASSIFIER = {"fc6": "classifier.0", "fc7": "classifier.3"}
+
+
+def vgg16_stages(head: str = "fc7") -> nn.Sequential:
+    """Five convolution blocks, then fc6 and fc7 (D = 4096), or global average pooling within the fifth (D = 512).
+
+    Before fc6 an adaptive average pooling to 7×7 admits any input of 32 px or more; at 224 px it changes nothing.
+    fc6 and fc7 end with their ReLU. There is no dropout: the mixture is fitted to features that do not vary.
+
+    Args:
+        head: "fc7" (7 stages) or "average" (5 stages).
+
+    Source: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015.
+
+    Example:
+        >>> len(vgg16_stages("average"))
+        5
+    """
+    stages: list[OrderedDict[str, nn.Module]] = []
+    inputs, index = 3, 0
+    for channels in BLOCKS:
+        stage: OrderedDict[str, nn.Module] = OrderedDict()
+        for outputs in channels:
+            stage[str(index)] = nn.Conv2d(inputs, outputs, 3, padding=1)
+            stage[str(index + 1)] = nn.ReLU(inplace=True)
+            inputs, index = outputs, index + 2
+        stage[str(index)] = nn.MaxPool2d(2)
+        stages.append(stage)
+        index += 1
+    if head == "average":
+        stages[-1].update(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
+        return nn.Sequential(*map(nn.Sequential, stages))
+    pool, flatten = nn.AdaptiveAvgPool2d(7), nn.Flatten()
+    fc6 = OrderedDict(pool=pool, flatten=flatten, fc6=nn.Linear(512 * 7 * 7, 4096), relu=nn.ReLU(inplace=True))
+    fc7 = OrderedDict(fc7=nn.Linear(4096, 4096), relu=nn.ReLU(inplace=True))
+    return nn.Sequential(*map(nn.Sequential, [*stages, fc6, fc7]))
+
+
+def vgg16_file_key(key: str) -> str:
+    """torchvision's name of one of our tensors; layers keep their indices.
+
+    Example:
+        >>> vgg16_file_key("2.14.weight"), vgg16_file_key("6.fc7.bias")
+        ('features.14.weight', 'classifier.3.bias')
+    """
+    _, layer, leaf = key.split(".")
+    return f"{_CLASSIFIER.get(layer, f'features.{layer}')}.{leaf}"

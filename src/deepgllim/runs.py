@@ -1,0 +1,255 @@
+"""Whole tasks on photographs: a training run in its folder, its evaluation, a prediction for one picture.
+
+The command line, the experiments and users call these; each is a few lines over `data`, `images` and `nn`.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
+from deepgllim.errors import ConfigurationError, DataError, ImageError
+from deepgllim.images import Box, crop, open_image, square_box
+from deepgllim.nn.backbones import build_backbone
+from deepgllim.nn.checkpoint import CHECKPOINT
+from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
+from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
+from deepgllim.nn.inputs import FaceInputs, prepare_contexts
+from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
+from deepgllim.nn.training import Reporter, Trained, train
+
+
+class Split(NamedTuple):
+    """The people to learn from and, held out, those to validate on."""
+
+    training: Manifest
+    validation: Manifest | None
+
+
+def split_validation(manifest: Manifest, recipe: Recipe) -> Split:
+    """Hold out whole people for validation, as the recipe says.
+
+    Raises:
+        DataError: if the manifest names no people; the remedy is a subject column, or data.validation=0.
+    """
+    if recipe.data.validation == 0:
+        return Split(manifest, None)
+    return Split(*split_by_subject(manifest, recipe.data.validation, recipe.schedule.seed))
+
+
+def readable(manifest: Manifest, skip_unreadable: bool, report: Path | None = None) -> Manifest:
+    """The manifest without the pictures that cannot be read, if asked; otherwise refuse it if there are any.
+
+    Args:
+        manifest: to check.
+        skip_unreadable: whether to go on without them.
+        report: CSV file to list all of them in, with the cause of each.
+
+    Raises:
+        DataError: if there are some and `skip_unreadable` is false.
+    """
+    broken = check_images(manifest)
+    if not broken:
+        return manifest
+    where = ""
+    if report is not None:
+        write_report(broken, report)
+        where = f"; all are listed in {report}"
+    if not skip_unreadable:
+        path, cause = broken[0]
+        raise DataError(
+            f"{len(broken)} of {len(manifest)} pictures cannot be read, first {path} ({cause}){where}: "
+            "mend them or give --skip-unreadable"
+        )
+    return drop_unreadable(manifest, broken)
+
+
+def face_inputs(
+    manifest: Manifest, data: DataConfig, augmentation: AugmentationConfig, seed: int = 0, cache: Path | None = None
+) -> FaceInputs:
+    """The crops of a manifest's faces as network inputs."""
+    contexts = prepare_contexts(manifest.paths, manifest.boxes, data, augmentation, cache)
+    targets = torch.from_numpy(manifest.target_values)
+    return FaceInputs(contexts, targets, manifest.targets, data.image_size, augmentation, seed)
+
+
+def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
+    """A fresh model by a recipe: pretrained backbone, untrained projection and head.
+
+    Raises:
+        ModelError: for an unknown backbone or a weights file that does not fit it.
+    """
+    network = recipe.network
+    options: dict[str, Any] = {"normalisation": network.backbone_norm}
+    backbone = build_backbone(network.backbone, weights=network.weights, preprocessing=network.preprocessing, **options)
+    spec = ModelSpec(
+        backbone=network.backbone,
+        backbone_options=options | {"head": backbone.head},
+        projection=network.projection,
+        affine_norm=network.affine_norm,
+        head=recipe.objective.name,
+        targets=targets,
+        image_size=recipe.data.image_size,
+        margin=recipe.data.margin,
+    )
+    return DeepRegression(spec, backbone)
+
+
+def train_run(
+    source: str | Manifest,
+    recipe: Recipe,
+    output: Path,
+    *,
+    resume: bool = False,
+    skip_unreadable: bool = False,
+    reporter: Reporter | None = None,
+) -> Trained:
+    """From photographs with labels to a trained model in a folder.
+
+    Args:
+        source: a manifest, or what `load_data` reads, such as "pointing04:DIR".
+        recipe: all options.
+        output: the run's folder: recipe.json, metrics.csv, checkpoint.safetensors, model.safetensors.
+        resume: go on from the folder's checkpoint.
+        skip_unreadable: go on without pictures that cannot be read.
+        reporter: told of the progress.
+
+    Raises:
+        ConfigurationError: if the folder already holds a run and `resume` is false, and as `train`.
+        DataError, ImageError: for data that cannot be used.
+        ModelError: for weights or a checkpoint that cannot.
+    """
+    if not resume and output.exists() and any(output.iterdir()):
+        raise ConfigurationError(f"{output} is not empty: give a new folder, or --resume to go on with a run")
+    if resume and not (output / CHECKPOINT).is_file():
+        raise ConfigurationError(f"{output} holds no {CHECKPOINT}: there is nothing to resume; leave out --resume")
+    manifest = load_data(source) if isinstance(source, str) else source
+    model = build_model(recipe, manifest.targets)
+    output.mkdir(parents=True, exist_ok=True)
+    split = split_validation(readable(manifest, skip_unreadable, output / "unreadable.csv"), recipe)
+    seed, cache = recipe.schedule.seed, output / "cache"
+    training = face_inputs(split.training, recipe.data, recipe.augmentation, seed, cache / "training.npy")
+    validation = None
+    if split.validation is not None:
+        validation = face_inputs(
+            split.validation, recipe.data, AugmentationConfig.off(), seed, cache / "validation.npy"
+        )
+    (output / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
+
+
+def predict_manifest(model: DeepRegression, manifest: Manifest, level: float = 0.9) -> Predictions:
+    """The model's predictions for all faces of a manifest, in its order.
+
+    Raises:
+        ConfigurationError: if the manifest does not hold the model's targets.
+    """
+    missing = [name for name in model.spec.targets if name not in manifest.targets]
+    if missing:
+        raise ConfigurationError(
+            f"the model predicts {', '.join(model.spec.targets)} but the data holds {', '.join(manifest.targets)}: "
+            f"add {missing[0]!r} to the data"
+        )
+    size, margin = picture_size(model)
+    inputs = face_inputs(manifest, DataConfig(image_size=size, margin=margin), AugmentationConfig.off())
+    columns = [manifest.targets.index(name) for name in model.spec.targets]
+    inputs.targets = inputs.targets[:, columns]
+    return predict_inputs(model, inputs, level)
+
+
+def evaluate_run(
+    model: DeepRegression | Path, source: str | Manifest, *, skip_unreadable: bool = False
+) -> dict[str, float]:
+    """Error, likelihood and coverage of a model on labelled photographs, by name."""
+    if isinstance(model, Path):
+        model = load_model(model)
+    manifest = readable(load_data(source) if isinstance(source, str) else source, skip_unreadable)
+    return figures(predict_manifest(model, manifest), model.spec.targets)
+
+
+def picture_size(model: DeepRegression) -> tuple[int, float]:
+    """The side of the model's crops in pixels, and their margin.
+
+    Raises:
+        ConfigurationError: if the model does not read pictures.
+    """
+    if model.spec.image_size is None or model.spec.margin is None:
+        raise ConfigurationError("this model was not trained on pictures: it names no image size")
+    return model.spec.image_size, model.spec.margin
+
+
+class FacePrediction(NamedTuple):
+    """What a model says of one face.
+
+    Attributes:
+        targets: their names.
+        mean: degrees for angles, (L,).
+        lower, upper: ends of the interval of each target that holds `level` of its probability, (L,).
+        covariance: joint, (L, L).
+        modes: the density's local maxima, highest first, (number of modes, L).
+        log_density: log p(x), low for inputs unlike the training data; None where the head does not know it.
+        level: of the intervals.
+    """
+
+    targets: tuple[str, ...]
+    mean: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    modes: NDArray[np.float64]
+    log_density: float | None
+    level: float
+
+
+@torch.no_grad()
+def predict_face(
+    model: DeepRegression, image: Image.Image | Path | str, box: Box | None = None, level: float = 0.9
+) -> FacePrediction:
+    """The pose of one face with its distribution.
+
+    Args:
+        model: a trained one.
+        image: picture or path.
+        box: of the face, x0, y0, x1, y1 in pixels, without margin; the whole picture when None.
+        level: probability that the intervals hold, in (0, 1).
+
+    Raises:
+        ImageError: for a picture that cannot be read or a box outside it.
+    """
+    picture = image if isinstance(image, Image.Image) else open_image(image)
+    size, margin = picture_size(model)
+    if box is None:
+        box = (0.0, 0.0, float(picture.width), float(picture.height))
+    require_on_picture(box, picture)
+    pixels = crop(picture, square_box(box, margin), size)
+    distribution = model.eval()(torch.from_numpy(pixels)[None])
+    lower, upper = distribution.interval(level)
+    log_density = distribution.input_log_density
+    return FacePrediction(
+        targets=model.spec.targets,
+        mean=distribution.mean[0].numpy(),
+        lower=lower[0].numpy(),
+        upper=upper[0].numpy(),
+        covariance=distribution.covariance_matrix[0].numpy(),
+        modes=distribution.modes()[0].numpy(),
+        log_density=None if log_density is None else float(log_density[0]),
+        level=level,
+    )
+
+
+def require_on_picture(box: Box, picture: Image.Image) -> None:
+    """Refuse a box that lies beside the picture: its margin may not, and would crop a face that is not there.
+
+    Raises:
+        ImageError: for such a box, or one with no area.
+    """
+    x0, y0, x1, y1 = box
+    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < picture.width and y0 < picture.height):
+        raise ImageError(
+            f"box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {picture.width} x {picture.height} pixels: "
+            "give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it"
+        )

@@ -1,0 +1,158 @@
+"""Recipes: typed, bounded, documented, and the same after a round trip through text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from deepgllim.errors import ConfigurationError
+from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe, parse_recipe, recipe_names
+
+
+def test_the_package_holds_the_three_recipes_and_each_loads() -> None:
+    assert recipe_names() == ["inverse_regression", "least_squares", "paper"]
+    for name in recipe_names():
+        assert isinstance(load_recipe(name), Recipe)
+
+
+def test_the_two_compared_recipes_differ_in_the_objective_alone() -> None:
+    """The paper compares objectives, so nothing else may differ."""
+    ours, baseline = load_recipe("inverse_regression"), load_recipe("least_squares")
+    assert ours == Recipe()
+    assert baseline == ours.override({"objective.name": "least_squares"})
+
+
+def test_the_papers_recipe_does_not_augment() -> None:
+    paper = load_recipe("paper")
+    assert paper.augmentation == AugmentationConfig.off()
+    assert paper.network.weights is None  # "none" in the file
+    assert paper.schedule.clip_norm is None
+
+
+def test_off_changes_nothing_and_the_default_does() -> None:
+    assert not AugmentationConfig.off().changes_pictures
+    assert AugmentationConfig().changes_pictures
+
+
+@pytest.mark.parametrize("option", list(AugmentationConfig.model_fields))
+def test_each_augmentation_by_itself_changes_pictures(option: str) -> None:
+    config = AugmentationConfig.off().model_copy(update={option: getattr(AugmentationConfig(), option)})
+    assert config.changes_pictures
+
+
+def test_every_option_and_section_is_described() -> None:
+    for section in Recipe.model_fields:
+        part = type(getattr(Recipe(), section))
+        assert part.__doc__
+        for option, field in part.model_fields.items():
+            assert field.description, f"{section}.{option}"
+            assert "\n" not in field.description
+
+
+def test_defaults_pass_their_own_validation() -> None:
+    """pydantic does not check defaults, so a wrong one would be found only when a user repeats it."""
+    assert Recipe.model_validate(Recipe().model_dump()) == Recipe()
+
+
+def test_json_gives_the_recipe_back() -> None:
+    changed = Recipe().override(
+        {"network.frozen_depths": [5, 3, 0], "network.projection": None, "schedule.clip_norm": "none"}
+    )
+    assert Recipe.model_validate_json(changed.model_dump_json()) == changed != Recipe()
+
+
+def test_a_recipe_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Recipe().schedule.rounds = 1  # type: ignore[misc]
+
+
+FAULTS = [
+    ("schedule.rounds", 0),
+    ("schedule.rounds", "many"),
+    ("schedule.rounds", 1.5),
+    ("schedule.learning_rate", -1.0),
+    ("schedule.learning_rate", float("nan")),
+    ("schedule.batch_size", 1),
+    ("schedule.warm_up", 1.0),
+    ("schedule.optimizer", "adam"),
+    ("data.image_size", 8),
+    ("data.margin", 0.0),
+    ("data.validation", 1.0),
+    ("augmentation.box_shift", 1.5),
+    ("augmentation.jpeg", 96),
+    ("augmentation.mirror", "perhaps"),
+    ("network.projection", 0),
+    ("network.frozen_depths", [-1]),
+    ("objective.noise", "spherical"),
+    ("objective.components", 0),
+    ("objective.ridge", 0.0),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), FAULTS)
+def test_a_wrong_value_is_refused_by_option_and_value(option: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Recipe().override({option: value})
+    assert option in str(caught.value)
+    # of a sequence, the element at fault is named
+    assert repr(value[0] if isinstance(value, list) else value) in str(caught.value)
+
+
+def test_rounds_without_any_frozen_depth_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="frozen_depths"):
+        Recipe().override({"network.frozen_depths": []})
+
+
+@pytest.mark.parametrize("name", ["schedule.round", "shedule.rounds", "rounds", "schedule", "schedule.rounds.more", ""])
+def test_an_unknown_option_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown option") as caught:
+        Recipe().override({name: 1})
+    assert repr(name) in str(caught.value)
+    assert "schedule.rounds" in str(caught.value)
+
+
+def test_override_changes_what_it_names_and_no_more() -> None:
+    changed = Recipe().override({"objective.components": 3, "schedule.seed": 7})
+    assert (changed.objective.components, changed.schedule.seed) == (3, 7)
+    assert changed.override({"objective.components": 1, "schedule.seed": 0}) == Recipe()
+
+
+def test_none_is_a_word_in_toml(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[network]\nprojection = "none"\n[schedule]\nclip_norm = "none"\n', encoding="utf-8")
+    found = load_recipe(str(path))
+    assert found.network.projection is None
+    assert found.schedule.clip_norm is None
+    assert found.objective == Recipe().objective
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[schedule]\nrounds = 0\n", ("schedule.rounds", "0")),
+        ("[schedule]\nround = 2\n", ("schedule.round", "2")),
+        ("[shedule]\nrounds = 2\n", ("shedule",)),
+        ("schedule = 2\n", ("schedule", "2")),
+        ("[schedule\n", ("TOML",)),
+    ],
+)
+def test_a_wrong_file_is_refused_by_its_name_and_fault(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_recipe(str(path))
+    for word in ("mine.toml", *words):
+        assert word in str(caught.value)
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown recipe 'papre'.*inverse_regression, least_squares, paper"):
+        load_recipe("papre")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_recipe({"schedule": {"rounds": 0, "seed": -1}}, "here")
+    assert "schedule.rounds = 0" in str(caught.value)
+    assert "schedule.seed = -1" in str(caught.value)

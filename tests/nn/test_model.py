@@ -1,0 +1,268 @@
+"""The model and its file: the same predictions after a round trip, a plain refusal of everything else."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tests.gllim.strategies import NOISES, make_parameters
+from tests.nn.tiny import N_INPUTS, model, perceptron
+from torch import Tensor, nn
+
+from deepgllim.errors import ModelError
+from deepgllim.nn import backbones
+from deepgllim.nn import model as module
+from deepgllim.nn.backbones import Backbone, BackboneSpec, build_backbone, register_backbone
+from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead
+from deepgllim.nn.model import FORMAT_VERSION, DeepRegression, ModelSpec, load_model
+
+D = 4
+
+
+def inputs(n: int = 5) -> Tensor:
+    return torch.randn(n, N_INPUTS, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    model().save(path)
+    return path
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Change entries of the header."""
+    header = json.loads(model().spec.model_dump_json()) | changes
+    save_file(load_file(path), path, {"deepgllim": json.dumps(header)})
+
+
+@torch.no_grad()
+def assert_round_trip(before: DeepRegression, path: Path, backbone: Backbone) -> DeepRegression:
+    before.eval().save(path)
+    after = load_model(path, backbone=backbone)
+    assert not after.training
+    one, other = before(inputs()), after(inputs())
+    assert torch.equal(one.mean, other.mean)
+    assert torch.equal(one.covariance_matrix, other.covariance_matrix)
+    assert torch.equal(one.weights, other.weights)
+    return after
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("noise", NOISES)
+def test_inverse_regression_is_the_same_after_a_round_trip(tmp_path: Path, noise: str, tied: bool) -> None:
+    before = model()
+    assert isinstance(before.head, InverseRegressionHead)
+    before.head.mixture = make_parameters(2, noise, tied, 3, 2, D)
+    before.head.covariance_scale.fill_(1.3)
+    before.normalisation.running_mean += 0.5  # type: ignore[operator]
+    after = assert_round_trip(before, tmp_path / "m.safetensors", perceptron(seed=9))
+    assert after.spec == before.spec
+    assert isinstance(after.head, InverseRegressionHead)
+    assert after.head.mixture.noise == noise
+    assert after.head.mixture.tied == tied
+    assert torch.equal(after(inputs()).input_log_density, before(inputs()).input_log_density)
+
+
+def test_least_squares_is_the_same_after_a_round_trip(tmp_path: Path) -> None:
+    before = model("least_squares", affine_norm=True)
+    nn.init.normal_(before.head.linear.weight)  # type: ignore[arg-type, union-attr]
+    before.head.covariance.mul_(3.0)  # type: ignore[operator, union-attr]
+    after = assert_round_trip(before, tmp_path / "m.safetensors", perceptron(seed=9))
+    assert isinstance(after.head, LeastSquaresHead)
+
+
+def test_a_model_without_projection_is_the_same_after_a_round_trip(tmp_path: Path) -> None:
+    assert_round_trip(model(projection=None), tmp_path / "m.safetensors", perceptron(seed=9))
+
+
+def test_views_of_one_tensor_can_be_saved(tmp_path: Path) -> None:
+    """Safetensors refuses tensors that share memory; a mixture may be cut from one array."""
+    before = model(projection=1)
+    p = make_parameters(2, "diagonal", False, 1, 2, 1)
+    together = torch.cat([p.A.flatten(), p.b.flatten()])
+    assert isinstance(before.head, InverseRegressionHead)
+    before.head.mixture = p._replace(A=together[:2].view(1, 1, 2), b=together[2:].view(1, 1))
+    assert_round_trip(before, tmp_path / "m.safetensors", perceptron(seed=9))
+
+
+def test_a_named_backbone_is_built_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbones, "BACKBONES", dict(backbones.BACKBONES))
+
+    def stages(head: str) -> nn.Sequential:
+        return nn.Sequential(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+    register_backbone("small", BackboneSpec(stages, {"average": (5, None)}, preprocessing="torchvision"))
+    backbone = build_backbone("small", weights=None)
+    spec = ModelSpec(
+        backbone="small",
+        backbone_options={"head": "average", "normalisation": "batch"},
+        projection=3,
+        head="inverse_regression",
+        targets=("yaw",),
+        image_size=32,
+        margin=1.2,
+    )
+    before = DeepRegression(spec, backbone).eval()
+    before.save(tmp_path / "m.safetensors")
+    after = load_model(tmp_path / "m.safetensors")
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert torch.equal(after.features(pixels), before.features(pixels))
+    assert after.backbone.normalisation == "batch"
+    assert after.spec == spec
+    assert after.backbone.preprocessing == backbone.preprocessing
+
+
+def test_features_are_projected_and_normalised() -> None:
+    network = model().eval()
+    with torch.no_grad():
+        hidden = network.backbone(inputs())
+        expected = network.normalisation(network.projection(hidden))
+        assert torch.equal(network.features(inputs()), expected)
+        entered = network.backbone.begin(inputs(), 2)
+        assert torch.equal(network.features(entered, 2), expected)
+    assert network.n_features == D
+    assert model(projection=None).n_features == 8
+
+
+def test_resize_changes_projection_normalisation_and_the_file(tmp_path: Path) -> None:
+    network = model()
+    network.resize(2)
+    network.head = InverseRegressionHead(2, 2)
+    assert_round_trip(network, tmp_path / "m.safetensors", perceptron(seed=9))
+
+
+# writing
+
+
+def test_an_interrupted_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def broken(tensors: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half of a file")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(module, "save_file", broken)
+    with pytest.raises(OSError, match="no space"):
+        model(projection=3).save(saved)
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == [saved.name]  # noqa: PTH208
+
+
+def test_save_makes_its_folder_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "m.safetensors"
+    model().save(str(path))
+    assert [entry.name for entry in path.parent.iterdir()] == ["m.safetensors"]
+
+
+# reading what is no model
+
+
+def refused(path: Path, *words: str, backbone: Backbone | None = None) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(path, backbone=backbone or perceptron())
+    text = str(caught.value)
+    for word in (path.name, *words):
+        assert word in text, text
+    assert "\n" not in text
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "absent.safetensors", "no such file", "give the path")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path, "no such file")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 9, 200, -1])
+def test_a_file_cut_short_is_refused_wherever_the_cut(saved: Path, kept: int) -> None:
+    saved.write_bytes(saved.read_bytes()[:kept])
+    refused(saved, "cut short", "again")
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.safetensors"
+    path.write_text("these are my notes\n" * 50)
+    refused(path, "not a safetensors file", "again")
+
+
+class Harmful:
+    """A pickle that writes a file when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.mark,))
+
+
+def test_loading_executes_nothing(tmp_path: Path) -> None:
+    mark, path = tmp_path / "executed", tmp_path / "model.safetensors"
+    path.write_bytes(pickle.dumps(Harmful(mark)))
+    refused(path, "not a safetensors file")
+    torch.save({"state": Harmful(mark)}, path)
+    refused(path, "not a safetensors file")
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Harmful(mark)))  # it would have been
+    assert mark.exists()
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    refused(path, "not a deepgllim model", "train one")
+    save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
+    refused(path, "not a deepgllim model", "train one")
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "2", None])
+def test_a_newer_format_is_refused(saved: Path, version: object) -> None:
+    rewrite(saved, format_version=version, something_new=1)
+    refused(saved, f"format {version}", "upgrade deepgllim")
+
+
+@pytest.mark.parametrize("change", [{"targets": None}, {"something": 1}, {"projection": "wide"}])
+def test_a_header_of_another_form_is_refused(saved: Path, change: dict[str, object]) -> None:
+    rewrite(saved, **change)
+    refused(saved, "header", "train it again")
+
+
+@pytest.mark.parametrize("header", ["", "{", "[]", "null", "7"])
+def test_a_header_that_is_no_specification_is_refused(saved: Path, header: str) -> None:
+    save_file(load_file(saved), saved, {"deepgllim": header})
+    refused(saved)
+
+
+def test_an_unknown_head_is_refused(saved: Path) -> None:
+    rewrite(saved, head="forest")
+    refused(saved, "head")
+
+
+def test_a_head_of_another_size_is_refused(saved: Path) -> None:
+    """The head takes K and the structure from the file, but D and L must be the model's."""
+    tensors = load_file(saved)
+    p = make_parameters(0, "diagonal", False, 1, 2, D + 1)
+    tensors |= {f"head.{name}": value for name, value in p._asdict().items()}
+    save_file(tensors, saved, {"deepgllim": model().spec.model_dump_json()})
+    refused(saved, "do not fit")
+
+
+def test_an_unknown_backbone_is_refused(saved: Path) -> None:
+    rewrite(saved, backbone="vgg61")
+    with pytest.raises(ModelError, match=r"unknown backbone 'vgg61'.*vgg16"):
+        load_model(saved)
+
+
+def test_a_backbone_of_ones_own_must_be_given(saved: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.safetensors.*backbone=…"):
+        load_model(saved)
+
+
+def test_weights_that_do_not_fit_the_backbone_are_refused(saved: Path) -> None:
+    refused(saved, "do not fit", backbone=perceptron(feature_size=9))
