@@ -1,0 +1,101 @@
+"""Seconds per epoch of the two objectives in one run, the EM's share apart; prints one JSON object.
+
+Rounds of the two alternate, so that a machine whose speed drifts slows both alike, and medians are compared. Pictures
+are random: the time does not depend on what they show.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from deepgllim.nn.augmentation import context_size
+from deepgllim.nn.config import Recipe, load_recipe
+from deepgllim.nn.inputs import FaceInputs
+from deepgllim.nn.objectives import make_objective
+from deepgllim.nn.training import Entry, Silent, make_optimizer, network_epochs, solve, start
+from deepgllim.runs import build_model
+
+METHODS: dict[str, dict[str, Any]] = {
+    "least_squares": {"objective.name": "least_squares"},
+    "inverse_regression_K1": {"objective.components": 1},
+    "inverse_regression_K5": {"objective.components": 5},
+}
+
+
+def pictures(recipe: Recipe, n: int) -> FaceInputs:
+    """Random pictures with random poses."""
+    generator = np.random.default_rng(0)
+    side = context_size(recipe.data.image_size, recipe.augmentation)
+    contexts = generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8)
+    targets = torch.from_numpy(generator.uniform(-60, 60, (n, 2)))
+    return FaceInputs(contexts, targets, ("pitch", "yaw"), recipe.data.image_size, recipe.augmentation)
+
+
+class Subject:
+    """One objective's training, a round at a time."""
+
+    def __init__(self, recipe: Recipe, inputs: FaceInputs) -> None:
+        torch.manual_seed(0)
+        self.recipe, self.inputs = recipe, inputs
+        self.model = build_model(recipe, ("pitch", "yaw"))
+        self.objective = make_objective(recipe.objective, inputs.targets)
+        start(self.model, self.objective, inputs, recipe.schedule)
+        self.optimizer = make_optimizer(self.model, recipe.schedule)
+        self.model.backbone.freeze(recipe.network.frozen_depths[-1])
+
+    def round(self, round_: int) -> dict[str, float]:
+        """Seconds of a round's parts."""
+        entry = Entry(self.inputs, None)
+        parts = (self.model, self.objective, self.optimizer, entry, None, self.recipe, round_, Silent())
+        return network_epochs(*parts) | solve(self.model, self.objective, entry, self.recipe.schedule, round_)
+
+
+def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, Any]:
+    """Medians per epoch and their ratios to least squares, the first round not counted."""
+    inputs = pictures(recipe, n)
+    subjects = {name: Subject(recipe.override(changes), inputs) for name, changes in METHODS.items()}
+    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
+    for round_ in range(rounds + 1):
+        for name, subject in subjects.items():
+            seconds[name].append(subject.round(round_))
+    epochs = recipe.schedule.epochs_per_round
+    report: dict[str, Any] = {}
+    for name, rows in seconds.items():
+        median = {
+            part: statistics.median(row[f"seconds_{part}"] for row in rows[1:]) / epochs
+            for part in ("network", "features", "em")
+        }
+        report[name] = {f"{part}_seconds_per_epoch": round(value, 4) for part, value in median.items()}
+        report[name]["em_share"] = round(median["em"] / sum(median.values()), 5)
+    for name in list(METHODS)[1:]:
+        pairs = zip(seconds[name][1:], seconds["least_squares"][1:], strict=True)
+        ratios = [_total(a) / _total(b) for a, b in pairs]
+        report[name]["ratio_to_least_squares"] = round(statistics.median(ratios), 3)
+    return report
+
+
+def _total(row: dict[str, float]) -> float:
+    return row["seconds_network"] + row["seconds_features"] + row["seconds_em"]
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--recipe", default=str(Path("experiments/pointing04/recipe.toml")), help="recipe to time")
+    parser.add_argument("--pictures", type=int, default=512, help="training pictures")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
+    parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="options changed")
+    arguments = parser.parse_args()
+    changes = {name: json.loads(value) for name, _, value in (text.partition("=") for text in arguments.set)}
+    recipe = load_recipe(arguments.recipe).override(changes)
+    report = measure(recipe, arguments.pictures, arguments.rounds)
+    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), **report}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Inverse regression with K = 1, 2, 5 and least squares on Pointing'04: people 1-12 train, 13-15 test, three seeds.
+
+The same network, pictures, augmentation, epochs and learning-rate search for all; the search looks at validation
+people of the first seed alone, and test people are judged once, after it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from deepgllim.nn.config import load_recipe
+from experiments import protocol
+from experiments.protocol import Job
+
+HERE = Path(__file__).parent
+RATES = (2e-4, 5e-4, 1.2e-3)
+SEEDS = (0, 1, 2)
+METHODS: dict[str, dict[str, Any]] = {
+    "least squares": {"objective.name": "least_squares"},
+    "inverse regression, K = 1": {"objective.components": 1},
+    "inverse regression, K = 2": {"objective.components": 2},
+    "inverse regression, K = 5": {"objective.components": 5},
+}
+COLUMNS = {
+    "test_mae": "mean",
+    "test_mae_pitch": "pitch",
+    "test_mae_yaw": "yaw",
+    "test_nll": "NLL",
+    "test_coverage_90_pitch": "90 % coverage, pitch",
+    "test_coverage_90_yaw": "yaw coverage",
+    "test_width_90_yaw": "yaw width",
+}
+
+
+def main() -> None:
+    """Search, repeat, judge, write the tables."""
+    arguments = protocol.options(__doc__ or "", HERE)
+    rates, seeds = (RATES[:1], SEEDS[:1]) if arguments.quick else (RATES, SEEDS)
+    recipe = load_recipe(str(HERE / "recipe.toml"))
+    recipes = {method: recipe.override(changes) for method, changes in METHODS.items()}
+    table = arguments.output / "runs.csv"
+    search = [Job(method, recipes[method], rate, seeds[0]) for rate in rates for method in METHODS]
+    best = protocol.best_rates(protocol.run_all(search, protocol.run_job, table, arguments))
+    final = [Job(method, recipes[method], best[method], seed) for seed in seeds for method in METHODS]
+    protocol.run_all(final, protocol.run_job, table, arguments)
+    results = protocol.run_all(final, protocol.judge, arguments.output / "results.csv", arguments)
+    summary = protocol.mean_and_deviation(results, ["method", "learning_rate"], list(COLUMNS))
+    print(protocol.as_markdown(summary.rename(columns=COLUMNS)))
+
+
+if __name__ == "__main__":
+    main()

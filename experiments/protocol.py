@@ -1,0 +1,198 @@
+"""What the experiments share: jobs that run in parallel and resume, one row of figures each, tables over seeds.
+
+A job is a recipe, a seed and a share of the training pictures. Its row is appended to `runs.csv` when it ends, so a
+killed experiment goes on where it stopped. Test people are read by `judge` alone, after all choices are made.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+
+from deepgllim.data import Manifest, load_data, select_subjects, subsample
+from deepgllim.nn.config import AugmentationConfig, Recipe
+from deepgllim.nn.inputs import FaceInputs
+from deepgllim.nn.model import load_model
+from deepgllim.nn.training import train
+from deepgllim.runs import build_model, evaluate_run, face_inputs, split_validation
+
+TRAINING_PEOPLE = tuple(f"{person:02d}" for person in range(1, 13))
+TEST_PEOPLE = ("13", "14", "15")
+
+
+class Job(NamedTuple):
+    """One training.
+
+    Attributes:
+        method: its name in tables.
+        recipe: all options but the seed.
+        learning_rate: of the recipe; a column of its own, since it is searched.
+        seed: of people held out, order, augmentation.
+        fraction: share of the training pictures, each person's alike.
+    """
+
+    method: str
+    recipe: Recipe
+    learning_rate: float
+    seed: int
+    fraction: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """A folder's name, also the job's identity."""
+        return f"{self.method}_lr{self.learning_rate:g}_f{self.fraction:g}_s{self.seed}".replace(" ", "_")
+
+
+def options(description: str, out: Path) -> argparse.Namespace:
+    """The command line of every experiment."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--data", required=True, help="pointing04:DIR, or another source with the same people")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: few pictures, one round, one seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time, one thread each")
+    parser.add_argument("--work", type=Path, default=Path("runs") / out.name, help="models and unfinished results")
+    parser.add_argument("--output", type=Path, default=out, help="folder of the tables")
+    return parser.parse_args()
+
+
+@lru_cache(maxsize=1)
+def people(source: str, names: tuple[str, ...], quick: bool) -> Manifest:
+    """The faces of some people; with `quick`, every fifteenth."""
+    manifest = select_subjects(load_data(source), names)
+    return manifest.subset(list(range(0, len(manifest), 15))) if quick else manifest
+
+
+@lru_cache(maxsize=2)
+def _inputs(source: str, recipe: Recipe, fraction: float, quick: bool) -> tuple[FaceInputs, FaceInputs]:
+    split = split_validation(people(source, TRAINING_PEOPLE, quick), recipe)
+    assert split.validation is not None
+    seed = recipe.schedule.seed
+    training = split.training if fraction == 1.0 else subsample(split.training, fraction, seed)
+    return (
+        face_inputs(training, recipe.data, recipe.augmentation, seed),
+        face_inputs(split.validation, recipe.data, AugmentationConfig.off(), seed),
+    )
+
+
+def run_job(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
+    """Train, keep the best round's model, return the figures on validation people and the cost."""
+    torch.set_num_threads(1)
+    recipe = job.recipe.override({"schedule.seed": job.seed, "schedule.learning_rate": job.learning_rate})
+    if quick:
+        recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
+    training, validation = _inputs(source, recipe, job.fraction, quick)
+    model = build_model(recipe, people(source, TRAINING_PEOPLE, quick).targets)
+    output = work / job.name
+    history = train(model, recipe, training, validation, output=output).history
+    (output / "checkpoint.safetensors").unlink()
+    best = min(history, key=lambda row: row["validation_mae"])
+    return {
+        **identity(job),
+        "pictures": len(training),
+        "best_round": best["round"],
+        **{name: best[name] for name in ("validation_mae", "validation_mae_pitch", "validation_mae_yaw")},
+        "seconds_network": sum(row["seconds_network"] for row in history),
+        "seconds_features": sum(row["seconds_features"] for row in history),
+        "seconds_em": sum(row["seconds_em"] for row in history),
+    }
+
+
+def judge(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
+    """The figures of a trained job on the test people."""
+    torch.set_num_threads(1)
+    figures = evaluate_run(load_model(work / job.name / "model.safetensors"), people(source, TEST_PEOPLE, quick))
+    return identity(job) | {f"test_{name}": value for name, value in figures.items()}
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """The columns that tell jobs apart."""
+    return {"method": job.method, "learning_rate": job.learning_rate, "fraction": job.fraction, "seed": job.seed}
+
+
+def run_all(
+    jobs: Iterable[Job], task: Callable[..., dict[str, Any]], table: Path, arguments: argparse.Namespace
+) -> pd.DataFrame:
+    """Run the jobs that the table does not hold yet, in parallel; add a row each; return the table."""
+    rows = read_rows(table)
+    done = {_key(row) for row in rows}
+    waiting = [job for job in dict.fromkeys(jobs) if _key(identity(job)) not in done]
+    call = partial(task, source=arguments.data, work=arguments.work, quick=arguments.quick)
+    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(call, job) for job in waiting]):
+            rows.append(future.result())
+            write_rows(rows, table)
+    return pd.DataFrame(rows)
+
+
+def read_table(table: Path) -> pd.DataFrame:
+    """A table of figures, empty if there is no such file."""
+    return pd.read_csv(table) if table.is_file() else pd.DataFrame()
+
+
+def join(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """The rows of both."""
+    return pd.concat([first, second], ignore_index=True)
+
+
+def read_rows(table: Path) -> list[dict[str, Any]]:
+    """The rows of a table, none if there is no such file."""
+    return [{str(name): value for name, value in row.items()} for row in read_table(table).to_dict("records")]
+
+
+def write_rows(rows: Sequence[dict[str, Any]], table: Path) -> None:
+    """A CSV of figures to six digits."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def _key(row: dict[str, Any]) -> tuple[str, float, float, int]:
+    return str(row["method"]), float(row["learning_rate"]), float(row["fraction"]), int(row["seed"])
+
+
+def best_rates(runs: pd.DataFrame) -> dict[str, float]:
+    """For each method the learning rate of the least validation error with the first seed."""
+    first = runs[(runs.seed == runs.seed.min()) & (runs.fraction == 1.0)]
+    chosen = first.loc[first.groupby("method").validation_mae.idxmin()]
+    return {str(row.method): float(row.learning_rate) for row in chosen.itertuples()}
+
+
+def mean_and_deviation(frame: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Over seeds: "mean ± standard deviation" of each column; the deviation is 0 for one seed."""
+    frame = frame.sort_values(list(by))
+    grouped = frame.groupby(list(by), sort=False)[list(columns)]
+    mean, deviation = grouped.mean(), grouped.std(ddof=1).fillna(0.0)
+    text = {c: [f"{m:.2f} ± {d:.2f}" for m, d in zip(mean[c], deviation[c], strict=True)] for c in columns}
+    return pd.DataFrame(text, index=mean.index).reset_index()
+
+
+def plot_over(shares: pd.DataFrame, whole: pd.DataFrame, column: str, path: Path) -> None:
+    """A figure against the share of the training pictures, mean and deviation over seeds, a curve for each method."""
+    from matplotlib import pyplot
+
+    from deepgllim.plots import plot_curves
+
+    grouped = join(shares, whole).groupby(["method", "fraction"])[column]
+    mean, deviation = grouped.mean().unstack("method"), grouped.std().unstack("method").fillna(0.0)
+    curves = {str(method): (mean[method].to_numpy(), deviation[method].to_numpy()) for method in mean.columns}
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    labels = ("training pictures, %", "error on unseen people, mean of pitch and yaw, degrees")
+    plot_curves(axes, 100 * mean.index.to_numpy(), curves, labels)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def as_markdown(frame: pd.DataFrame) -> str:
+    """A table for a README."""
+    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
