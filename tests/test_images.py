@@ -1,4 +1,4 @@
-"""Pictures: what open_image converts and refuses, the geometry of boxes and crops, the drawn axes."""
+"""Pictures: what open_image converts and refuses, the geometry of boxes and crops."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.errors import ImageError
-from deepgllim.images import AXIS_COLOURS, Box, Pixels, crop, draw_axes, open_image, square_box, to_array, to_image
+from deepgllim.images import Box, Pixels, crop, open_image, square_box, to_array, to_image
 
 coordinate = st.floats(-500, 500)
 extent = st.floats(1, 400)
@@ -213,47 +213,6 @@ def test_crop_stretches_and_takes_any_mode() -> None:
     assert pixels.shape == (3, 12, 12)
     assert pixels.dtype == np.uint8
     assert (pixels == 50).all()
-
-
-# --- drawing
-
-
-def count(picture: Image.Image, colour: tuple[int, int, int]) -> tuple[float, float]:
-    """Centre of the pixels of one colour, from the picture's centre."""
-    rows, columns = np.nonzero((to_array(picture) == np.array(colour)[:, None, None]).all(axis=0))
-    return float(columns.mean() - picture.width / 2), float(rows.mean() - picture.height / 2)
-
-
-@pytest.mark.parametrize(
-    ("pose", "axis", "direction"),
-    [
-        ((0, 60, 0), 2, (-1, 0)),
-        ((0, -60, 0), 2, (1, 0)),
-        ((45, 0, 0), 2, (0, -1)),
-        ((-45, 0, 0), 2, (0, 1)),
-        ((0, 0, 0), 0, (1, 0)),
-        ((0, 0, 0), 1, (0, 1)),
-        ((0, 0, 90), 0, (0, 1)),
-    ],
-)
-def test_axes_point_where_the_head_does(
-    pose: tuple[float, float, float], axis: int, direction: tuple[int, int]
-) -> None:
-    x, y = count(draw_axes(Image.new("RGB", (100, 100)), *pose), AXIS_COLOURS[axis])
-    along = x * direction[0] + y * direction[1]
-    across = x * direction[1] - y * direction[0]
-    assert along > 10
-    assert abs(across) < 2
-
-
-def test_drawing_leaves_the_picture_and_writes_the_label() -> None:
-    picture = Image.new("RGB", (100, 80), "grey")
-    plain = draw_axes(picture, 10, 20, 0, (20, 20, 60, 60), width=3)
-    labelled = draw_axes(picture, 10, 20, 0, (20, 20, 60, 60), width=3, label="yaw 20")
-    assert np.unique(to_array(picture)).size == 1
-    assert (to_array(plain) != to_array(labelled)).any()
-    with pytest.raises(ImageError, match="entirely outside"):
-        draw_axes(picture, 0, 0, 0, (200, 0, 210, 10))
 
 
 def test_real_photograph(pointing04_dir: Path) -> None:

@@ -87,10 +87,17 @@ class MultivariateGaussianMixture(MixtureSameFamily):
             middle = 0.5 * (low + high)
             below = self.marginal_cdf(middle) < probability  # (N, L)
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return 0.5 * (low + high)
+        answer: Tensor = 0.5 * (low + high)
+        return answer
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
-        """The central interval of each target that holds `level` of its probability: (lower, upper), (N, L) each."""
+        """The central interval of each target that holds `level` of its probability: (lower, upper), (N, L) each.
+
+        Raises:
+            ConfigurationError: unless 0 < level < 1.
+        """
+        if not 0.0 < level < 1.0:
+            raise ConfigurationError(f"level {level}: use a value strictly between 0 and 1")
         return self.quantile(0.5 - 0.5 * level), self.quantile(0.5 + 0.5 * level)
 
     def modes(self, tolerance: float = 1e-6) -> list[Tensor]:
@@ -99,7 +106,8 @@ class MultivariateGaussianMixture(MixtureSameFamily):
         From every component's mean the fixed point y ← (Σ_k r_k S_k⁻¹)⁻¹ Σ_k r_k S_k⁻¹ m_k climbs to a mode
         (Carreira-Perpiñán, IEEE PAMI 2000); those closer than 1 % of a standard deviation are one.
         """
-        point = self.means.transpose(0, 1)  # (K starts, N, L)
+        nudge = 1e-3 * self.covariances.diagonal(dim1=-2, dim2=-1).sqrt()  # off any saddle that a mean may lie on
+        point = (self.means + nudge).transpose(0, 1)  # (K starts, N, L)
         precision = torch.linalg.inv(self.covariances)  # (N, K, L, L)
         pull = torch.einsum("nklm,nkm->nkl", precision, self.means)
         for _ in range(500):

@@ -1,4 +1,4 @@
-"""Pictures: safe opening, boxes, crops, drawn axes; shared, so that training and prediction see the same pixels.
+"""Pictures: safe opening, boxes, crops; shared, so that training and prediction see the same pixels.
 
 Boxes are (x0, y0, x1, y1) in pixels, floats, with (0, 0) at the upper left corner of the upper left pixel and y down.
 """
@@ -12,17 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deepgllim.errors import ImageError
-from deepgllim.rotations import AXES, project_axes, rotation_from_angles
 
 Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
-Point = npt.NDArray[np.float64]
 
-AXIS_COLOURS = ((230, 30, 30), (20, 180, 40), (40, 90, 255))
-"""Colours of the drawn axes: x red, y green, nose blue."""
 _LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
 _WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
@@ -151,7 +147,7 @@ def square_box(box: Sequence[float], margin: float = 1.0) -> Box:
     """
     if not (math.isfinite(margin) and margin > 0):
         raise ValueError(f"margin is {margin}; it multiplies the box's longer side and must be a positive number")
-    x0, y0, x1, y1 = _checked_box(box)
+    x0, y0, x1, y1 = checked_box(box)
     half = margin * max(x1 - x0, y1 - y0) / 2
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return x - half, y - half, x + half, y + half
@@ -182,7 +178,7 @@ def crop(image: Image.Image, box: Sequence[float], size: int) -> Pixels:
     """
     if size < 1:
         raise ValueError(f"size is {size}; a crop has at least one pixel a side")
-    x0, y0, x1, y1 = _checked_box(box, image.size)
+    x0, y0, x1, y1 = checked_box(box, image.size)
     columns, rows = _Span(x0, x1, image.width, size), _Span(y0, y1, image.height, size)
     padded = to_rgb(image)
     padding = (rows.padding, columns.padding, (0, 0))
@@ -195,6 +191,31 @@ def crop(image: Image.Image, box: Sequence[float], size: int) -> Pixels:
     )
     around = (rows.first, size - rows.last), (columns.first, size - columns.last), (0, 0)
     return np.ascontiguousarray(np.pad(np.asarray(seen), around, mode="edge").transpose(2, 0, 1))  # (3, size, size)
+
+
+def crop_face(image: Image.Image, box: Sequence[float] | None, margin: float, size: int) -> Pixels:
+    """The square around a face as the network sees it: `crop` of `square_box`; for training and prediction alike.
+
+    Args:
+        image: a Pillow picture.
+        box: of the face, without margin; the whole picture when None.
+        margin: side of the crop over the box's longer side.
+        size: side of the result in pixels.
+
+    Raises:
+        ImageError: the box has no area or lies beside the picture, where its margin may not.
+
+    Example:
+        >>> crop_face(Image.new("RGB", (40, 30), "red"), None, margin=1.4, size=8).shape
+        (3, 8, 8)
+    """
+    x0, y0, x1, y1 = tight = tuple(box) if box is not None else (0, 0, image.width, image.height)
+    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < image.width and y0 < image.height):
+        raise ImageError(
+            f"box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {image.width} x {image.height} pixels: "
+            "give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it"
+        )
+    return crop(image, square_box(tight, margin), size)
 
 
 class _Span:
@@ -216,7 +237,7 @@ class _Span:
         self.start, self.stop = low + self.padding[0], high + self.padding[0]
 
 
-def _checked_box(box: Sequence[float], picture: tuple[int, int] | None = None) -> Box:
+def checked_box(box: Sequence[float], picture: tuple[int, int] | None = None) -> Box:
     """`box` as four floats, or ImageError."""
     x0, y0, x1, y1 = (float(edge) for edge in box)
     where = f"box ({x0:g}, {y0:g}, {x1:g}, {y1:g})" + (f" on a picture of {picture[0]}×{picture[1]}" if picture else "")
@@ -232,68 +253,3 @@ def _checked_box(box: Sequence[float], picture: tuple[int, int] | None = None) -
     if max(x1 - x0, y1 - y0) > _LARGEST_BOX * max(picture):
         raise ImageError(f"{where} is over {_LARGEST_BOX} times larger; boxes are in pixels of the picture")
     return x0, y0, x1, y1
-
-
-def draw_axes(
-    image: Image.Image,
-    pitch: float,
-    yaw: float,
-    roll: float,
-    box: Sequence[float] | None = None,
-    *,
-    label: str | None = None,
-    width: int | None = None,
-) -> Image.Image:
-    """A copy of `image` with the head's axes drawn from the centre of `box`: x red, y green, nose blue.
-
-    Args:
-        image: a Pillow picture.
-        pitch, yaw, roll: degrees, in the package's convention (`deepgllim.rotations`).
-        box: (x0, y0, x1, y1) in pixels; by default the whole picture.
-        label: a line of text under the upper left corner of the box.
-        width: of the lines, pixels; by default a 30th of the box, at least 2.
-
-    Raises:
-        ImageError: the box is empty, not finite or outside the picture.
-
-    Example:
-        >>> drawn = draw_axes(Image.new("RGB", (60, 60)), pitch=0, yaw=90, roll=0)
-        >>> drawn.getpixel((15, 30))  # the nose, blue, points to the image's left
-        (40, 90, 255)
-    """
-    x0, y0, x1, y1 = _checked_box(box if box is not None else (0, 0, *image.size), image.size)
-    drawn = to_rgb(image).copy()
-    side = max(x1 - x0, y1 - y0)
-    width = width or max(2, round(side / 30))
-    centre = np.array([x0 + x1, y0 + y1]) / 2
-    rotation = rotation_from_angles(pitch, yaw, roll)
-    ends = centre + 0.6 * side * project_axes(rotation)
-    canvas = ImageDraw.Draw(drawn)
-    for axis in np.argsort(-(AXES @ rotation.T)[:, 2]):  # far axes first
-        _draw_arrow(canvas, centre, ends[axis], AXIS_COLOURS[axis], width)
-    if label:
-        _write_label(canvas, (max(0.0, x0), max(0.0, y0)), label, height=max(10, round(side / 9)))
-    return drawn
-
-
-def _write_label(canvas: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, height: int) -> None:
-    """White text on black."""
-    font = ImageFont.load_default(size=height)
-    canvas.rectangle(canvas.textbbox(corner, label, font=font), fill=(0, 0, 0))
-    canvas.text(corner, label, fill=(255, 255, 255), font=font)
-
-
-def _draw_arrow(
-    canvas: ImageDraw.ImageDraw, start: Point, end: Point, colour: tuple[int, int, int], width: int
-) -> None:
-    """A line from `start` to `end` with a head; a dot where the axis points at the viewer."""
-    along = end - start
-    length = np.hypot(*along)
-    canvas.ellipse((*(start - width), *(start + width)), fill=colour)
-    if length < 2 * width:
-        return
-    along /= length
-    across = np.array([-along[1], along[0]])
-    neck = end - min(3.0 * width, length) * along
-    canvas.line((*start, *neck), fill=colour, width=width)
-    canvas.polygon([tuple(end), tuple(neck + 1.5 * width * across), tuple(neck - 1.5 * width * across)], fill=colour)

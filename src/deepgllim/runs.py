@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
-from deepgllim.errors import ConfigurationError, DataError, ImageError
-from deepgllim.images import Box, crop, open_image, square_box
+from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.images import Box, crop_face, open_image
 from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
@@ -21,6 +21,8 @@ from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
 from deepgllim.nn.inputs import FaceInputs, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
 from deepgllim.nn.training import Reporter, Trained, train
+
+UNREADABLE = "unreadable.csv"
 
 
 class Split(NamedTuple):
@@ -82,10 +84,15 @@ def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
 
     Raises:
         ModelError: for an unknown backbone or a weights file that does not fit it.
+        ConfigurationError: for more frozen stages than it has.
     """
     network = recipe.network
     options: dict[str, Any] = {"normalisation": network.backbone_norm}
+    torch.manual_seed(recipe.schedule.seed)  # of weights that no file gives
     backbone = build_backbone(network.backbone, weights=network.weights, preprocessing=network.preprocessing, **options)
+    deepest = max(network.frozen_depths)
+    if deepest > backbone.depth:
+        raise ConfigurationError(f"network.frozen_depths has {deepest}: {network.backbone} has {backbone.depth} stages")
     spec = ModelSpec(
         backbone=network.backbone,
         backbone_options=options | {"head": backbone.head},
@@ -123,14 +130,14 @@ def train_run(
         DataError, ImageError: for data that cannot be used.
         ModelError: for weights or a checkpoint that cannot.
     """
-    if not resume and output.exists() and any(output.iterdir()):
+    if not resume and output.exists() and any(entry.name != UNREADABLE for entry in output.iterdir()):
         raise ConfigurationError(f"{output} is not empty: give a new folder, or --resume to go on with a run")
     if resume and not (output / CHECKPOINT).is_file():
         raise ConfigurationError(f"{output} holds no {CHECKPOINT}: there is nothing to resume; leave out --resume")
     manifest = load_data(source) if isinstance(source, str) else source
     model = build_model(recipe, manifest.targets)
     output.mkdir(parents=True, exist_ok=True)
-    split = split_validation(readable(manifest, skip_unreadable, output / "unreadable.csv"), recipe)
+    split = split_validation(readable(manifest, skip_unreadable, output / UNREADABLE), recipe)
     seed, cache = recipe.schedule.seed, output / "cache"
     training = face_inputs(split.training, recipe.data, recipe.augmentation, seed, cache / "training.npy")
     validation = None
@@ -138,7 +145,8 @@ def train_run(
         validation = face_inputs(
             split.validation, recipe.data, AugmentationConfig.off(), seed, cache / "validation.npy"
         )
-    (output / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if not resume:
+        (output / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
 
 
@@ -222,10 +230,7 @@ def predict_face(
     """
     picture = image if isinstance(image, Image.Image) else open_image(image)
     size, margin = picture_size(model)
-    if box is None:
-        box = (0.0, 0.0, float(picture.width), float(picture.height))
-    require_on_picture(box, picture)
-    pixels = crop(picture, square_box(box, margin), size)
+    pixels = crop_face(picture, box, margin, size)
     distribution = model.eval()(torch.from_numpy(pixels)[None])
     lower, upper = distribution.interval(level)
     log_density = distribution.input_log_density
@@ -239,17 +244,3 @@ def predict_face(
         log_density=None if log_density is None else float(log_density[0]),
         level=level,
     )
-
-
-def require_on_picture(box: Box, picture: Image.Image) -> None:
-    """Refuse a box that lies beside the picture: its margin may not, and would crop a face that is not there.
-
-    Raises:
-        ImageError: for such a box, or one with no area.
-    """
-    x0, y0, x1, y1 = box
-    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < picture.width and y0 < picture.height):
-        raise ImageError(
-            f"box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {picture.width} x {picture.height} pixels: "
-            "give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it"
-        )

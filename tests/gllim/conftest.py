@@ -1,15 +1,17 @@
-"""Small matrices gain nothing from threads."""
+"""Small matrices gain nothing from threads, and lose much where other processes hold the cores."""
 
 from collections.abc import Iterator
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread."""
+    """Run torch, and scikit-learn's k-means, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):
+        yield
     torch.set_num_threads(threads)

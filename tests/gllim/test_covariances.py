@@ -4,6 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
+from deepgllim.errors import ConfigurationError, NumericalError
+from deepgllim.gllim.covariances import NOISE, cholesky, floor_eigenvalues, noise_structure
 from tests.gllim.strategies import (
     NOISES,
     close,
@@ -17,9 +20,6 @@ from tests.gllim.strategies import (
     sizes,
     structures,
 )
-
-from deepgllim.errors import ConfigurationError, NumericalError
-from deepgllim.gllim.covariances import NOISE, cholesky, floor_eigenvalues, noise_structure
 
 ROUNDING = 1e-11  # matrices up to 5 × 5 with condition numbers under 10³
 
@@ -84,7 +84,12 @@ def test_floor_maximises_the_likelihood_under_the_constraint(seed: int, D: int, 
 def _others(g: torch.Generator, noise: str, sample: torch.Tensor) -> list[torch.Tensor]:
     """Covariances around the sample's: up, down and aside."""
     if noise == "full":
-        return [sample * 0.7, sample * 1.5, covariance(g, 1, sample.shape[-1]), sample + covariance(g, 1, sample.shape[-1])]
+        return [
+            sample * 0.7,
+            sample * 1.5,
+            covariance(g, 1, sample.shape[-1]),
+            sample + covariance(g, 1, sample.shape[-1]),
+        ]
     return [sample * (0.3 + 2.0 * torch.rand(sample.shape, generator=g).double()) for _ in range(6)]
 
 
@@ -107,7 +112,7 @@ def test_a_floor_of_zero_changes_nothing() -> None:
 def test_singular_covariances_are_named() -> None:
     matrices = torch.eye(2, dtype=torch.float64).repeat(3, 1, 1)
     matrices[1] = 1.0
-    with pytest.raises(NumericalError, match="the target covariance of component 1 is singular.*variance_floor"):
+    with pytest.raises(NumericalError, match=r"the target covariance of component 1 is singular.*variance_floor"):
         cholesky(matrices, "the target covariance")
     with pytest.raises(NumericalError, match="of component 1 is singular"):
         noise_structure("full").precision(matrices)

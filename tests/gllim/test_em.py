@@ -167,7 +167,7 @@ def test_units_change_parameters_as_algebra_says_and_predictions_not_at_all(prob
         s * p.b + shift - A @ offset,
         p.Sigma * unit,
     )
-    # four iterations from inputs that differ by rounding, 1e-16 × offset / spread ≤ 1e-13; EM amplifies it in some draws
+    # four iterations from inputs that differ by rounding, 1e-16 × offset / spread ≤ 1e-13; EM amplifies it
     for name, value in expected._asdict().items():
         assert close(getattr(q, name), value, 1e-6), name
     assert close(point_prediction(s * x + shift, q), t * point_prediction(x, p) + offset, 1e-6)
@@ -221,7 +221,13 @@ def test_a_start_goes_on_where_the_last_fit_ended() -> None:
     problem = make_problem(0, "diagonal", True, K=3, L=2, D=4)
     whole, half = run(problem, 6), run(problem, 3)
     rest = fit(
-        problem.features, problem.targets, start=half.parameters, tied=True, tolerance=0, max_iterations=3, minimum_count=0
+        problem.features,
+        problem.targets,
+        start=half.parameters,
+        tied=True,
+        tolerance=0,
+        max_iterations=3,
+        minimum_count=0,
     )
     assert close(torch.tensor(half.log_likelihoods + rest.log_likelihoods), torch.tensor(whole.log_likelihoods), 1e-9)
 
@@ -238,6 +244,15 @@ def test_empty_components_are_removed_with_a_warning(noise: str, empty: float) -
     # what is left is the fit without it, but for the weight it took, 1e-3 at most
     other = run(problem, 5).parameters
     assert close(result.parameters.pi, other.pi, 0.05)
+
+
+def test_a_component_without_samples_goes_whatever_the_minimum() -> None:
+    problem = make_problem(0, "diagonal", False, K=2, L=2, D=4)
+    r = torch.cat([problem.r, torch.zeros(90, 1)], 1)
+    with pytest.warns(EmptyComponentWarning, match="removed 1 of 3 components"):
+        result = run(problem._replace(r=r), 3)
+    expected = run(problem, 3).parameters
+    assert all(close(a, b, 1e-12) for a, b in zip(result.parameters, expected, strict=True))
 
 
 def test_the_largest_component_stays() -> None:
@@ -332,7 +347,7 @@ def test_singular_covariances_without_a_floor_are_an_error(noise: str, what: str
         return  # no singularity: these structures see each feature alone
     if noise == "isotropic" and what != "collinear targets":
         x = x[:, 1:2]  # one variance for all features: all must be without noise
-    with pytest.raises(NumericalError, match="of component [01] is singular.*variance_floor above 0"):
+    with pytest.raises(NumericalError, match=r"of component [01] is singular.*variance_floor above 0"):
         run(Problem(x, y, problem.r, noise, False), variance_floor=0)
 
 
@@ -378,7 +393,9 @@ def test_a_fall_after_a_removal_does_not_stop_the_fit() -> None:
     problem = make_problem(0, "diagonal", False, K=2, L=1, D=4)
     start = make_parameters(0, "diagonal", False, K=3, L=1, D=4)
     with pytest.warns(EmptyComponentWarning):
-        result = fit(problem.features, problem.targets, start=start, minimum_count=32, tolerance=1e-6, max_iterations=500)
+        result = fit(
+            problem.features, problem.targets, start=start, minimum_count=32, tolerance=1e-6, max_iterations=500
+        )
     trace = result.log_likelihoods
     assert result.converged
     assert trace[-1] >= trace[-2] - 1e-9 * abs(trace[-1])
@@ -447,7 +464,9 @@ def jittered_fit(x: Tensor, y: Tensor, r: Tensor, case: Case) -> tuple[Parameter
     return scaling.restore(p), trace
 
 
-def differences(p: Parameters, trace: list[float], stored: dict[str, Tensor], x: Tensor, x_test: Tensor) -> dict[str, float]:
+def differences(
+    p: Parameters, trace: list[float], stored: dict[str, Tensor], x: Tensor, x_test: Tensor
+) -> dict[str, float]:
     """The largest difference of each quantity, relative to its largest value."""
     answer = predict(x_test, invert(p))
     ours = {

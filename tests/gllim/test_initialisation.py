@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim import Rows, fit, initial_responsibilities
-from deepgllim.gllim.initialisation import count_components, first_statistics
+from deepgllim.gllim import Rows, fit, initial_responsibilities, target_responsibilities
+from deepgllim.gllim.initialisation import count_components, first_statistics, fit_target_mixture
 from tests.gllim.strategies import close, generator, make_parameters, make_problem, normal, properties, seeds
 
 
@@ -33,6 +33,25 @@ def test_separate_clusters_are_found() -> None:
     found = r.argmax(1)
     assert len({(int(a), int(b)) for a, b in zip(label, found, strict=True)}) == 3  # a bijection of three names
     assert bool((r.max(1).values > 0.99).all())
+
+
+@pytest.mark.parametrize("value", [0.1, -3.7, 1e6 / 3])
+def test_a_constant_target_tells_nothing(value: float) -> None:
+    y = normal(generator(3), 333, 1)
+    both = torch.cat([y, torch.full((333, 1), value, dtype=torch.float64)], 1)
+    assert close(
+        initial_responsibilities(both, 3), initial_responsibilities(y, 3), 1e-6
+    )  # its density is the same in all
+
+
+def test_the_target_mixture_is_defined_for_other_targets() -> None:
+    y = torch.tensor([20.0, 3.0]).double() * normal(generator(0), 80, 2) + 5.0
+    mixture = fit_target_mixture(y, 3, seed=1)
+    assert abs(float(mixture.pi.sum()) - 1.0) < 1e-12
+    assert close(target_responsibilities(y, mixture), initial_responsibilities(y, 3, seed=1), 1e-12)
+    # EM's fixed point: the mixture's mean is that of the targets, as near as scikit-learn's 1e-3 tolerance stops
+    assert close(mixture.pi @ mixture.c, y.mean(0), 0.05)
+    assert target_responsibilities(-y[:7], mixture).shape == (7, 3)
 
 
 def test_seeds_reproduce() -> None:
@@ -89,7 +108,7 @@ def test_responsibilities_must_be_probabilities(bad: float) -> None:
 
 @pytest.mark.parametrize("shape", [(29, 2), (30,), (30, 2, 1)])
 def test_responsibilities_of_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="responsibilities .* do not fit 30 samples"):
+    with pytest.raises(DataError, match=r"responsibilities .* do not fit 30 samples"):
         fit(normal(generator(0), 30, 4), normal(generator(1), 30, 2), responsibilities=torch.ones(shape))
 
 

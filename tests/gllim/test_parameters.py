@@ -2,6 +2,8 @@
 
 import torch
 from hypothesis import given
+
+from deepgllim.gllim import Parameters, Rows, Scaling, joint_log_density, sample
 from tests.gllim.strategies import (
     Problem,
     close,
@@ -13,8 +15,6 @@ from tests.gllim.strategies import (
     problems,
     properties,
 )
-
-from deepgllim.gllim import Parameters, Rows, Scaling, joint_log_density, sample
 
 ROUNDING = 1e-12  # a few operations on values of order one; 1e-16 each
 

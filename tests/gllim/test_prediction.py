@@ -77,7 +77,9 @@ def test_fit_and_prediction_far_from_the_origin_are_those_near_it() -> None:
     problem = make_problem(0, "diagonal", False, K=2, L=2, D=5)
     x, y = problem.features, problem.targets
     answers = [
-        predict(x + shift, invert(fit(x + shift, y, responsibilities=problem.r, max_iterations=5, tolerance=0).parameters))
+        predict(
+            x + shift, invert(fit(x + shift, y, responsibilities=problem.r, max_iterations=5, tolerance=0).parameters)
+        )
         for shift in (0.0, 1e4)
     ]
     assert close(answers[1].means, answers[0].means, 1e-7)  # inputs rounded to 1e-12 of 0.1, five iterations

@@ -2,9 +2,9 @@
 
 import torch
 from hypothesis import given, settings
-from tests.gllim.strategies import generator, joint, make_parameters, moments, parameter_sets, properties
 
 from deepgllim.gllim import Parameters, fit, sample
+from tests.gllim.strategies import generator, joint, make_parameters, moments, parameter_sets, properties
 
 N = 40_000
 

@@ -138,13 +138,21 @@ def test_constant_columns_have_no_variance() -> None:
         assert scaling.target_scale.item() == 1.0
 
 
+def test_a_column_that_varies_by_rounding_only_is_constant() -> None:
+    x = torch.full((100, 1), 0.1, dtype=torch.float64)
+    x[::3] = float(np.nextafter(0.1, 1.0))
+    scaling = Rows(x, x).scaling
+    assert scaling.feature_variance.item() == 0.0
+    assert scaling.target_scale.item() == 1.0
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["features", "targets"])
 def test_what_is_not_finite_is_named_by_row_and_column(name: str, value: float) -> None:
     arrays = {"features": torch.zeros(50, 4), "targets": torch.zeros(50, 3)}
     arrays[name][37, 2] = value
     with pytest.raises(DataError, match=f"{name} row 37, column 2 is {value}"):
-        Rows(**arrays, block_rows=10)
+        Rows(arrays["features"], arrays["targets"], block_rows=10)
 
 
 def test_large_finite_values_are_not_taken_for_infinite() -> None:
@@ -159,7 +167,7 @@ def test_large_finite_values_are_not_taken_for_infinite() -> None:
     [((5, 3), (4, 2)), ((5,), (5, 1)), ((5, 3), (5,)), ((0, 3), (0, 2)), ((5, 0), (5, 1)), ((5, 2), (5, 0))],
 )
 def test_shapes_that_do_not_fit_are_refused(features: tuple[int, ...], targets: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="do not fit|0 samples"):
+    with pytest.raises(DataError, match=r"do not fit|0 samples"):
         Rows(torch.zeros(features), torch.zeros(targets))
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.gllim.strategies import NOISES, joint, log_densities, make_parameters, marginal
 from torch import Tensor
 
 from deepgllim.gllim import Parameters
 from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead
+from tests.gllim.strategies import NOISES, joint, log_densities, make_parameters, marginal
 
 STRUCTURES = [(noise, tied) for noise in NOISES for tied in (False, True)]
 D, L, K = 5, 2, 3

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.nn.tiny import faces
 from torch import Tensor
 
 from deepgllim.errors import DataError, ImageError
@@ -17,6 +16,7 @@ from deepgllim.images import crop, open_image, square_box
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, batches, n_batches, prepare_contexts
+from tests.nn.tiny import faces
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 DATA = DataConfig(image_size=24, margin=1.4)

@@ -36,6 +36,7 @@ def faces(
 
     generator = np.random.default_rng(seed)
     y = generator.uniform(-1, 1, (n, 2))
+    y[:, 0] += 0.6 * np.sign(y[:, 0])  # two groups, for two components
     side = context_size(size, config)
     rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
     distance = (columns + 4 * y[:, 1, None, None]) ** 2 + (rows + 4 * y[:, 0, None, None]) ** 2  # (N, C, C)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim.covariances import noise_structure
-from deepgllim.gllim.parameters import Parameters, Scaling
-from deepgllim.gllim.statistics import Array, Rows, Statistics, collect, expect, to_float64
+from deepgllim.gllim.likelihood import target_responsibilities
+from deepgllim.gllim.parameters import Parameters, Scaling, TargetMixture
+from deepgllim.gllim.statistics import CONSTANT, Array, Rows, Statistics, collect, expect, to_float64
 
 
 def check_components(n_components: int, n_samples: int) -> None:
@@ -99,21 +100,44 @@ def initial_responsibilities(targets: Tensor, n_components: int, seed: int = 0) 
         >>> r.shape, bool((r[0] - r[-1]).abs().min() > 0.99)
         (torch.Size([10, 2]), True)
     """
+    if n_components == 1 and len(targets) > 0:
+        return torch.ones(len(targets), 1, dtype=torch.float64)
+    return target_responsibilities(targets.detach().cpu().double(), fit_target_mixture(targets, n_components, seed))
+
+
+def fit_target_mixture(targets: Tensor, n_components: int, seed: int = 0) -> TargetMixture:
+    """A Gaussian mixture of the targets, from a k-means start: π, c, Γ in their units.
+
+    Its `target_responsibilities` are defined for any target, so that mirrored pictures get theirs too.
+
+    Args, raises and source: as `initial_responsibilities`.
+
+    Example:
+        >>> y = torch.cat([torch.zeros(5, 1), torch.ones(5, 1)]) + torch.linspace(0, 0.1, 10)[:, None]
+        >>> fit_target_mixture(y, 2).pi
+        tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
     check_components(n_components, len(targets))
     values = targets.detach().cpu().double().numpy()
-    if n_components == 1:
-        return torch.ones(len(values), 1, dtype=torch.float64)
-    spread = values.std(axis=0)
-    standardised = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    scale = np.where(spread > CONSTANT * np.abs(mean), spread, 1.0)
+    standardised = (values - mean) / scale
     distinct = len(np.unique(standardised, axis=0))
     if distinct < n_components:
         raise DataError(
             f"the targets take {distinct} distinct values, fewer than {n_components} components: use K ≤ {distinct}"
         )
-    return torch.from_numpy(_mixture_responsibilities(standardised, n_components, seed))
+    weights, means, covariances = _gaussian_mixture(standardised, n_components, seed)
+    return TargetMixture(
+        torch.from_numpy(weights),
+        torch.from_numpy(means * scale + mean),
+        torch.from_numpy(covariances * scale * scale[:, None]),
+    )
 
 
-def _mixture_responsibilities(standardised: np.ndarray, n_components: int, seed: int) -> np.ndarray:
+def _gaussian_mixture(
+    standardised: np.ndarray, n_components: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
@@ -121,5 +145,4 @@ def _mixture_responsibilities(standardised: np.ndarray, n_components: int, seed:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not have converged
         mixture.fit(standardised)
-    responsibilities: np.ndarray = mixture.predict_proba(standardised)
-    return responsibilities
+    return mixture.weights_, mixture.means_, mixture.covariances_

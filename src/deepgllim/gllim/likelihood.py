@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.gllim.covariances import Noise, cholesky, noise_structure
-from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.parameters import Parameters, TargetMixture, with_intercept
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -70,13 +70,13 @@ def multiply(features: Tensor, expansion: Expansion) -> Products:
     return Products(square, expansion.noise.distance(expansion.precision, square), cross)
 
 
-def target_log_density(targets: Tensor, parameters: Parameters) -> Tensor:
+def target_log_density(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
     """log N(y; c_k, Γ_k), (N, K)."""
     factor = cholesky(parameters.Gamma, "the target covariance")
     deviation = (targets[None] - parameters.c[:, None]).mT  # (K, L, N)
     white: Tensor = torch.linalg.solve_triangular(factor, deviation, upper=False)
     log_determinant = 2.0 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    return -0.5 * (white.square().sum(1).T + log_determinant + parameters.n_targets * LOG_2PI)
+    return -0.5 * (white.square().sum(1).T + log_determinant + targets.shape[1] * LOG_2PI)
 
 
 def feature_log_density(products: Products, targets: Tensor, expansion: Expansion) -> Tensor:
@@ -132,6 +132,6 @@ def responsibilities(features: Tensor, targets: Tensor, parameters: Parameters) 
     return normalise(joint_log_density(features, targets, parameters))[0]
 
 
-def target_responsibilities(targets: Tensor, parameters: Parameters) -> Tensor:
+def target_responsibilities(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
     """p(z = k | y_n), (N, K): from the targets alone (paper eq. 2)."""
     return normalise(parameters.pi.log() + target_log_density(targets, parameters))[0]

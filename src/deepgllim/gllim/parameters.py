@@ -77,6 +77,20 @@ class Parameters(NamedTuple):
         return Parameters(*(value.to(*args) for value in self))  # type: ignore[call-overload]
 
 
+class TargetMixture(NamedTuple):
+    """y ~ Σ_k π_k N(c_k, Γ_k): the part of the parameters that the targets alone tell.
+
+    Attributes:
+        pi: (K,).
+        c: (K, L).
+        Gamma: (K, L, L).
+    """
+
+    pi: Tensor
+    c: Tensor
+    Gamma: Tensor
+
+
 class Scaling(NamedTuple):
     """x' = x − feature_mean;  y' = (y − target_mean) / target_scale.
 

@@ -16,7 +16,7 @@ from deepgllim.gllim.likelihood import expand, feature_log_density, multiply, no
 from deepgllim.gllim.parameters import Parameters, Scaling, with_intercept
 
 Array = Tensor | NDArray[np.number]
-BLOCK_ELEMENTS = 2**20
+BLOCK_ELEMENTS = 2**18  # of float64 features at once: what stays in cache
 CONSTANT = 1e-13  # a standard deviation under this share of the mean is rounding
 
 
@@ -56,7 +56,7 @@ class Rows:
         features: x, (N, D), a tensor, an array or a memory map of any real dtype.
         targets: y, (N, L).
         scaling: how to centre and scale; measured in one pass when None.
-        block_rows: rows at once; by default about 8 MiB of float64 features.
+        block_rows: rows at once; 512, or as many as make 2 MiB, by default.
 
     Raises:
         DataError: if lengths differ, there are no rows, or a value is not finite; it names the row and column.
@@ -79,7 +79,7 @@ class Rows:
         if len(features) == 0:
             raise DataError("there are 0 samples: give at least one row of features and targets")
         self.features, self.targets = features, targets
-        self.block_rows = block_rows or max(256, BLOCK_ELEMENTS // features.shape[1])
+        self.block_rows = block_rows or max(512, BLOCK_ELEMENTS // features.shape[1])
         self.scaling = scaling or measure_scaling(self.raw())
 
     def __len__(self) -> int:
@@ -117,29 +117,23 @@ def _require_finite(name: str, block: Tensor, first_row: int) -> None:
 
 def measure_scaling(blocks: Iterable[tuple[Tensor, Tensor]]) -> Scaling:
     """Mean and variance of features and targets in one pass (Chan's pairwise update), refusing what is not finite."""
-    n = 0
+    n = n_features = 0
     mean = square = torch.zeros(())
-    n_features = 0
     for x, y in blocks:
         _require_finite("features", x, n)
         _require_finite("targets", y, n)
-        n_features = x.shape[1]
-        both = torch.cat([x, y], dim=1)
-        rows, block_mean = len(both), both.mean(0)
-        block_square = (both - block_mean).square().sum(0)
+        rows, n_features = x.shape
+        both = [torch.var_mean(values, dim=0, correction=0) for values in (x, y)]
+        block_variance, block_mean = (torch.cat(pair) for pair in zip(*both, strict=True))
         delta = block_mean - mean
         mean = mean + delta * (rows / (n + rows))
-        square = square + block_square + delta.square() * (n * rows / (n + rows))
+        square = square + block_variance * rows + delta.square() * (n * rows / (n + rows))
         n += rows
     variance = square / n
     variance = torch.where(variance > (CONSTANT * mean).square(), variance, torch.zeros_like(variance))
     scale = variance[n_features:].sqrt()
-    return Scaling(
-        mean[:n_features],
-        variance[:n_features],
-        mean[n_features:],
-        torch.where(scale > 0, scale, torch.ones_like(scale)),
-    )
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return Scaling(mean[:n_features], variance[:n_features], mean[n_features:], scale)
 
 
 def summarise(features: Tensor, square: Tensor, targets: Tensor, r: Tensor, noise: Noise) -> Statistics:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.nn.config import Recipe, ScheduleConfig
+from deepgllim.nn.config import Recipe, ScheduleConfig, parse_recipe
 from deepgllim.nn.model import DeepRegression, read_spec, read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -36,16 +36,16 @@ class State:
 
 
 def save_checkpoint(
-    output: Path, model: DeepRegression, optimizer: torch.optim.Optimizer, state: State, recipe: Recipe
+    output: Path, model: DeepRegression, optimizer: torch.optim.Optimizer, state: State, recipe: Recipe, targets: Tensor
 ) -> None:
-    """Write all that the next round needs, whole or not at all."""
+    """Write all that the next round needs, whole or not at all; the training targets (N, L) tell its data."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in state.best_model.items()}
     for index, entries in optimizer.state_dict()["state"].items():
         tensors |= {
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items() if value is not None
         }
-    tensors["random_state"] = torch.get_rng_state()
+    tensors |= {"random_state": torch.get_rng_state(), "targets": targets}
     progress = {"round": state.round, "best": None if math.isinf(state.best) else state.best, "rows": state.rows}
     header = {
         "deepgllim": model.spec.model_dump_json(),
@@ -59,12 +59,13 @@ def load_checkpoint(
     model: DeepRegression,
     recipe: Recipe,
     output: Path | None,
+    targets: Tensor,
     make_optimizer: Callable[[DeepRegression, ScheduleConfig], torch.optim.Optimizer],
 ) -> tuple[State, torch.optim.Optimizer]:
     """Bring model, optimiser and random numbers back to the end of the last round saved.
 
     Raises:
-        ConfigurationError: if there is no output folder, or the checkpoint is of another recipe.
+        ConfigurationError: if there is no output folder, or the checkpoint is of another recipe or other data.
         ModelError: if the checkpoint is missing, cut short or does not fit the model.
     """
     if output is None:
@@ -73,9 +74,11 @@ def load_checkpoint(
     tensors, header = read_tensors(path)
     if "progress" not in header:
         raise ModelError(f"{path}: a model, not a checkpoint: resume from the checkpoint.safetensors of a run")
-    if not _same(Recipe.model_validate_json(header["recipe"]), recipe):
+    if not _same(parse_recipe(json.loads(header["recipe"]), str(path)), recipe):
         raise ConfigurationError(f"{path} is of another recipe: resume with the recipe and options of that run")
     spec = read_spec(path, header)
+    if spec.targets != model.spec.targets or not torch.equal(tensors.get("targets", targets[:0]), targets):
+        raise ConfigurationError(f"{path} is of other data: resume with the pictures, labels and people of that run")
     if spec.projection != model.spec.projection:
         model.resize(spec.projection)
         model.head = type(model.head)(model.n_features, len(spec.targets))

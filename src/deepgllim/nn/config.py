@@ -103,8 +103,8 @@ class ObjectiveConfig(_Section):
         "weighted",
         description="of the network step: the sum over k, or one k drawn per picture as in the authors' code",
     )
-    network_noise: Literal["mixture", "tied_isotropic"] = Field(
-        "mixture", description="Σ in the network step: the mixture's, or one σ² as in the authors' code"
+    network_noise: Literal["mixture", "diagonal", "tied_isotropic"] = Field(
+        "mixture", description="Σ in the network step: the mixture's, its diagonal, or one σ² as in the authors' code"
     )
     ridge: PositiveFloat = Field(
         1e-2, description="least squares: strength of the closed-form start of its linear layer"

@@ -90,7 +90,7 @@ def calibrate(model: DeepRegression, inputs: Inputs) -> float:
     """Scale the predicted covariances to the greatest likelihood of held-out inputs; returns the factor.
 
     Features of training inputs fit their targets better than those of others, so EM's covariances are too small. One
-    factor on all of them, from people not trained on, mends it: for K = 1 it is the mean squared Mahalanobis distance / L.
+    factor on all of them, from other people, mends it: for K = 1 it is the mean squared Mahalanobis distance / L.
     """
     features, targets = collect_normalised(model, inputs), inputs.targets.double()
     scale = model.head.covariance_scale

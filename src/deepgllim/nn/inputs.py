@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deepgllim.errors import DataError
-from deepgllim.images import crop, open_image, square_box
+from deepgllim.images import crop_face, open_image
 from deepgllim.nn.augmentation import augment, context_size, mirror_signs, plain
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 
@@ -128,11 +128,8 @@ def prepare_contexts(
         contexts = np.lib.format.open_memmap(cache, mode="w+", dtype=np.uint8, shape=shape)
     margin = data.margin * side / data.image_size
     for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
-        image = open_image(path)
-        tight = (
-            tuple(map(float, box)) if np.isfinite(box).all() else (0.0, 0.0, float(image.width), float(image.height))
-        )
-        contexts[i] = crop(image, square_box(tight, margin), side)
+        tight = tuple(map(float, box)) if np.isfinite(box).all() else None
+        contexts[i] = crop_face(open_image(path), tight, margin, side)
     return contexts
 
 

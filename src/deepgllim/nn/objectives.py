@@ -4,6 +4,7 @@ The training loop calls the same three methods of each, so that two trainings di
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -14,7 +15,7 @@ from deepgllim.errors import ConvergenceWarning
 from deepgllim.gllim import (
     Parameters,
     fit,
-    initial_responsibilities,
+    fit_target_mixture,
     responsibilities,
     target_responsibilities,
 )
@@ -72,9 +73,24 @@ def inverse_regression_loss(features: Tensor, targets: Tensor, r: Tensor, parame
 
 def tied_isotropic(parameters: Parameters) -> Parameters:
     """The same regression with one σ² for all components and features, so that it drops out of the gradient."""
-    diagonal = parameters.Sigma.diagonal(dim1=-2, dim2=-1) if parameters.noise == "full" else parameters.Sigma
-    per_component = diagonal.reshape(len(diagonal), -1).mean(1).expand(parameters.n_components)
+    variances = diagonal(parameters).Sigma
+    per_component = variances.reshape(len(variances), -1).mean(1).expand(parameters.n_components)
     return parameters._replace(Sigma=(parameters.pi * per_component).sum().reshape(1))
+
+
+def diagonal(parameters: Parameters) -> Parameters:
+    """The same regression with the diagonal of a full Σ; another Σ as it is."""
+    if parameters.noise != "full":
+        return parameters
+    return parameters._replace(Sigma=parameters.Sigma.diagonal(dim1=-2, dim2=-1))
+
+
+STEP_NOISE: dict[str, Callable[[Parameters], Parameters]] = {
+    "mixture": lambda parameters: parameters,
+    "diagonal": diagonal,
+    "tied_isotropic": tied_isotropic,
+}
+"""Σ of the network step, from the mixture's: `objective.network_noise`."""
 
 
 class InverseRegression:
@@ -88,7 +104,7 @@ class InverseRegression:
 
     def __init__(self, config: ObjectiveConfig, targets: Tensor, seed: int = 0) -> None:
         self.config = config
-        self.start = initial_responsibilities(targets, config.components, seed)
+        self.start = fit_target_mixture(targets, config.components, seed)
         self._step: Parameters | None = None
         self._from_targets = True
 
@@ -104,7 +120,7 @@ class InverseRegression:
                 targets,
                 noise=config.noise,
                 tied=config.tied,
-                responsibilities=self.start if frozen else None,
+                responsibilities=target_responsibilities(targets.double(), self.start) if frozen else None,
                 start=None if frozen else head.mixture,
                 max_iterations=1 if frozen else config.max_iterations,
                 tolerance=config.tolerance,
@@ -120,8 +136,7 @@ class InverseRegression:
     def prepare(self, head: Head, round_: int) -> None:
         """Fix θ for the network epochs."""
         assert isinstance(head, InverseRegressionHead)
-        mixture = head.mixture if self.config.network_noise == "mixture" else tied_isotropic(head.mixture)
-        self._step = mixture.to(torch.float32)
+        self._step = STEP_NOISE[self.config.network_noise](head.mixture).to(torch.float32)
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ def train(
     torch.manual_seed(schedule.seed)
     objective = make_objective(recipe.objective, training.targets, schedule.seed)
     if resume:
-        state, optimizer = load_checkpoint(model, recipe, output, make_optimizer)
+        state, optimizer = load_checkpoint(model, recipe, output, training.targets, make_optimizer)
     else:
         start(model, objective, training, schedule)
         state, optimizer = State(), make_optimizer(model, schedule)
@@ -112,7 +112,7 @@ def train(
         reporter.round_done(state.rows[-1])
         if output is not None:
             write_rows(output / "metrics.csv", state.rows)
-            save_checkpoint(output, model, optimizer, state, recipe)
+            save_checkpoint(output, model, optimizer, state, recipe, training.targets)
     model.load_state_dict(state.best_model)
     if validation is not None:
         calibrate(model, validation)

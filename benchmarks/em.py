@@ -1,0 +1,132 @@
+"""One iteration of EM against its floor: two matrix products over the features.
+
+An iteration must multiply the features (N, D) by D × K(L + 2) numbers for the densities, and their transpose by
+N × K(L + 2) numbers for the statistics. Both are timed in turns in one process, so that a busy machine slows both, and
+the ratio of the medians is reported. On a shared machine set OMP_WAIT_POLICY=passive: threads that spin for a core that
+another process holds delay the many short steps of EM far more than two long products. Memory is the peak of a fresh
+process over what it held before EM.
+
+Example:
+    python benchmarks/em.py --sizes quick --repeats 5
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deepgllim.gllim import Rows, expect, fit, m_step
+
+
+class Size(NamedTuple):
+    """Samples, feature dimension, target dimension, components."""
+
+    N: int
+    D: int
+    L: int
+    K: int
+
+
+SIZES = {
+    "tiny": [Size(300, 20, 2, 2)],
+    "quick": [Size(10_000, 500, 3, 10)],
+    "full": [Size(10_000, 500, 3, 10), Size(15_000, 1_888, 3, 50)],
+}
+
+
+def make_data(size: Size) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, targets and a first r; the features are made block by block, so that no copy shows in the peak."""
+    N, D, L, K = size
+    g = torch.Generator().manual_seed(0)
+    targets = torch.randn(N, L, generator=g, dtype=torch.float64)
+    slopes = torch.randn(L, D, generator=g, dtype=torch.float64)
+    features = torch.empty(N, D, dtype=torch.float64)
+    for x, y in zip(torch.split(features, 256), torch.split(targets, 256), strict=True):
+        x.normal_(generator=g).addmm_(torch.sin(y), slopes)
+    centres = torch.randn(K, L, generator=g, dtype=torch.float64)
+    return features, targets, torch.softmax(-torch.cdist(targets, centres).square(), 1)
+
+
+def seconds_of_products(features: Tensor, left: Tensor, right: Tensor) -> float:
+    """The time of features · right and leftᵀ · features."""
+    start = time.perf_counter()
+    _ = features @ right
+    _ = left.T @ features
+    return time.perf_counter() - start
+
+
+def measure_time(size: Size, repeats: int) -> dict[str, float]:
+    """Seconds of an EM iteration and of the products, in turns, after one of each to warm up."""
+    features, targets, r = make_data(size)
+    width = size.K * (size.L + 2)
+    right, left = (torch.randn(n, width, dtype=torch.float64) for n in (size.D, size.N))
+    parameters = fit(features, targets, responsibilities=r, max_iterations=1).parameters
+    rows = Rows(features, targets)
+    parameters = rows.scaling.reduce(parameters)
+    em, products = [], []
+    for _ in range(repeats + 1):
+        products.append(seconds_of_products(features, left, right))
+        start = time.perf_counter()
+        parameters = m_step(expect(rows, parameters))
+        em.append(time.perf_counter() - start)
+    em_seconds, product_seconds = statistics.median(em[1:]), statistics.median(products[1:])
+    return {
+        "em_seconds": em_seconds,
+        "products_seconds": product_seconds,
+        "ratio": em_seconds / product_seconds,
+    }
+
+
+def peak_bytes() -> int:
+    """The largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure_memory(size: Size) -> dict[str, float]:
+    """Peak memory of two EM iterations beyond the data and the libraries, as a share of the features' bytes."""
+    fit(torch.randn(99, 3), torch.randn(99, 1), 1)  # what the libraries load on first use
+    features, targets, r = make_data(size)
+    before = peak_bytes()
+    fit(features, targets, responsibilities=r, max_iterations=2, tolerance=0)
+    over = peak_bytes() - before
+    return {"memory_over_data_bytes": over, "memory_over_data_share": over / features.nbytes}
+
+
+def in_child(size: Size) -> dict[str, float]:
+    """`measure_memory` in a fresh process: a peak never goes down, and a child starts with its parent's."""
+    command = [sys.executable, __file__, "--memory-of", *map(str, size)]
+    answer: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return answer
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", choices=SIZES, default="full", help="which table of N, D, L, K")
+    parser.add_argument("--repeats", type=int, default=9, help="timed iterations of each kind")
+    parser.add_argument("--threads", type=int, help="threads of torch; all cores when left out")
+    parser.add_argument("--memory-of", type=int, nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.memory_of:
+        print(json.dumps(measure_memory(Size(*options.memory_of))))
+        return
+    sizes = SIZES[options.sizes]
+    memory = [in_child(size) for size in sizes]  # first, while this process is small
+    times = [measure_time(size, options.repeats) for size in sizes]
+    cases = [{**size._asdict(), **t, **m} for size, t, m in zip(sizes, times, memory, strict=True)]
+    machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
+    print(json.dumps({**machine, "noise": "diagonal", "cases": cases}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

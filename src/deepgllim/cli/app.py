@@ -1,0 +1,103 @@
+"""The commands' table, and `main`: parse, run, and turn every expected failure into one line and an exit code."""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from deepgllim import __version__
+from deepgllim.cli.console import complain
+from deepgllim.cli.demo import demo
+from deepgllim.cli.evaluate import evaluate
+from deepgllim.cli.predict import predict
+from deepgllim.cli.recipes import recipes
+from deepgllim.cli.train import train
+from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "demo": demo,
+    "recipes": recipes,
+}
+"""Commands by name; the reference is generated from it too."""
+
+OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning)
+
+
+def make_app() -> App:
+    """The parser of the command line."""
+    app = App(
+        name="deepgllim",
+        help="Deep mixtures of linear inverse regressions: poses predicted from pictures with a distribution.",
+        version=__version__,
+        help_format="markdown",
+    )
+    for name, command in COMMANDS.items():
+        app.command(command, name=name)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the words after the program's name; by default those it was called with.
+
+    Returns:
+        The exit code: 0; 1 for data, models, options or files that cannot be used; 2 for a wrong call; 130 after
+        Ctrl-C.
+    """
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    with one_line_warnings():
+        try:
+            command, bound, _ = make_app().parse_args(tokens, exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            return _fail(f"{error} (see deepgllim {tokens[0] + ' ' if tokens[0] in COMMANDS else ''}--help)", 2)
+        return run(command, *bound.args, **bound.kwargs)
+
+
+def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
+    """Call a command and return its exit code; what was not foreseen keeps its traceback."""
+    try:
+        command(*args, **options)
+    except DeepGLLiMError as error:
+        return _fail(error, 1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("deepgllim"):
+            raise
+        return _fail(f"{error.name} is not installed: install it with pip install 'deepgllim[train]'", 1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return _fail(f"{error.filename}: {error.strerror}: check the path, its permissions and the space left", 1)
+    except KeyboardInterrupt as stop:
+        return _fail(f"interrupted{': ' if stop.args else ''}{' '.join(map(str, stop.args))}", 130)
+    return 0
+
+
+def _fail(text: object, code: int) -> int:
+    complain(text)
+    return code
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Show the package's own warnings as one line each; those of other packages as they are."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def brief(message: Warning | str, category: type[Warning], *rest: Any, **options: Any) -> None:
+            if issubclass(category, OWN_WARNINGS):
+                complain(f"warning: {message}")
+            else:
+                show(message, category, *rest, **options)
+
+        for category in OWN_WARNINGS:
+            warnings.simplefilter("always", category)
+        warnings.showwarning = brief
+        yield

@@ -1,0 +1,72 @@
+"""What goes to the screen: results to standard output, everything else to standard error, a message a line."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def results() -> Console:
+    """Standard output; a file has room for wider tables than 80 columns."""
+    return Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+
+
+def messages() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def complain(text: object) -> None:
+    """One line on standard error, whatever line breaks the text has.
+
+    Example:
+        >>> complain("it broke")  # on standard error: deepgllim: it broke
+    """
+    messages().print(f"deepgllim: {' '.join(str(text).split())}")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(strict(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def strict(value: Any) -> Any:
+    """The value with null for NaN and infinities, which JSON has no words for.
+
+    Example:
+        >>> strict({"nll": float("nan"), "mae": [1.5, 2]})
+        {'nll': None, 'mae': [1.5, 2]}
+    """
+    if isinstance(value, dict):
+        return {key: strict(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table; numbers to the right, with three decimals."""
+    rows = [list(row) for row in rows]
+    drawn = Table()
+    for i, name in enumerate(columns):
+        numeric = all(isinstance(row[i], int | float) for row in rows)
+        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(number(value) if isinstance(value, float) else str(value) for value in row))
+    return drawn
+
+
+def number(value: float) -> str:
+    """A figure as tables show it: whole numbers without decimals, the unknown as a dash.
+
+    Example:
+        >>> number(24.0), number(0.12345), number(float("nan"))
+        ('24', '0.123', '-')
+    """
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"

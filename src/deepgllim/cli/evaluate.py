@@ -1,0 +1,83 @@
+"""`deepgllim evaluate`."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepgllim.cli.console import complain, print_json, results, table
+from deepgllim.cli.options import ModelPath, Switch, Text, faces, refuse_existing
+from deepgllim.rotations import ANGLES
+
+if TYPE_CHECKING:
+    from deepgllim.data import Manifest
+    from deepgllim.nn.evaluation import Predictions
+
+
+def evaluate(
+    *,
+    model: ModelPath,
+    data: str,
+    subjects: Text = None,
+    json: Switch = False,
+    predictions: Path | None = None,
+    overwrite: Switch = False,
+    skip_unreadable: Switch = False,
+) -> None:
+    """Judge a model on labelled photographs: errors in degrees, likelihood, and how honest its intervals are.
+
+    ```
+    deepgllim evaluate --model runs/first/model.safetensors --data pointing04:data/pointing04 --subjects 13,14,15
+    ```
+
+    Args:
+        model: The model's file.
+        data: Where the pictures and labels are: `pointing04:DIR`, `folder:DIR`, `manifest:FILE` or `text:FILE`.
+        subjects: Only these people, with commas between them, as `13,14,15`. The model should not have seen them.
+        json: Print one JSON object and nothing else; a figure that is unknown is null.
+        predictions: Write every picture's prediction to this CSV file.
+        overwrite: Replace the file of `--predictions` if it is there.
+        skip_unreadable: Go on without pictures that cannot be read.
+    """
+    from deepgllim.nn.evaluation import figures
+    from deepgllim.nn.model import load_model
+    from deepgllim.runs import predict_manifest, readable
+
+    refuse_existing(predictions, overwrite)
+    network = load_model(model)
+    targets = network.spec.targets
+    wanted = None if set(targets) <= set(ANGLES) else targets
+    given = faces(data, wanted, subjects)
+    manifest = readable(given, skip_unreadable)
+    if len(manifest) < len(given):
+        complain(f"left out {len(given) - len(manifest)} of {len(given)} pictures that cannot be read")
+    predicted = predict_manifest(network, manifest)
+    if predictions is not None:
+        write_predictions(predictions, manifest, targets, predicted)
+    measured = figures(predicted, targets)
+    if json:
+        print_json(measured | {"n": len(manifest)})
+    else:
+        results().print(table(["figure", "value"], measured.items()))
+
+
+def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...], predicted: "Predictions") -> None:
+    """A CSV of one row a picture: its path, and each target's label, prediction and 90 % interval; log-densities.
+
+    Raises:
+        DataError: if the file cannot be written.
+    """
+    from deepgllim.data.manifest import write_atomically
+
+    columns = [column for name in targets for column in (name, f"{name}_predicted", f"{name}_lower", f"{name}_upper")]
+    blocks = (predicted.targets, predicted.mean, predicted.lower, predicted.upper)
+
+    def write(place: Path) -> None:
+        with place.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", *columns, "log_probability", "log_density"])
+            for n, picture in enumerate(manifest.paths):
+                values = [float(block[n, target]) for target in range(len(targets)) for block in blocks]
+                scores = [float(predicted.log_probability[n]), float(predicted.log_density[n])]
+                writer.writerow([picture, *values, *scores])
+
+    write_atomically(path, write)

@@ -1,0 +1,70 @@
+"""Options that several commands share, and what their text stands for."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter, validators
+
+from deepgllim.errors import ConfigurationError, DataError
+
+if TYPE_CHECKING:
+    from deepgllim.data import Manifest
+
+ModelPath = Annotated[Path, Parameter(env_var="DEEPGLLIM_MODEL")]
+Probability = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
+Switch = Annotated[bool, Parameter(negative=())]
+Text = Annotated[str | None, Parameter(show_default=False)]
+
+
+def faces(source: str, targets: Sequence[str] | None, subjects: str | None) -> "Manifest":
+    """The data set of `--data`, or the part of it that `--subjects` names."""
+    from deepgllim.data import load_data, select_subjects
+
+    manifest = load_data(source, targets)
+    return manifest if subjects is None else select_subjects(manifest, names(subjects))
+
+
+def names(text: str) -> list[str]:
+    """The entries of a list with commas.
+
+    Example:
+        >>> names("01, 02,")
+        ['01', '02']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def settings(entries: Sequence[str]) -> dict[str, Any]:
+    """Values by dotted name of "section.option=value" entries; a value that is not TOML is a text.
+
+    Raises:
+        ConfigurationError: an entry without "=".
+
+    Example:
+        >>> settings(["network.backbone=vgg16", "network.frozen_depths=[0, 3]", "augmentation.mirror=false"])
+        {'network.backbone': 'vgg16', 'network.frozen_depths': [0, 3], 'augmentation.mirror': False}
+    """
+    values: dict[str, Any] = {}
+    for entry in entries:
+        name, equals, text = entry.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set {entry}: no value; write --set section.option=value")
+        try:
+            values[name.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[name.strip()] = text.strip()
+    return values
+
+
+def refuse_existing(path: Path | None, overwrite: bool) -> None:
+    """Keep an earlier file, or a folder with something in it.
+
+    Raises:
+        DataError: there is one, and `overwrite` is false.
+    """
+    if path is None or overwrite:
+        return
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise DataError(f"{path} exists already: give another path, or --overwrite to replace it")

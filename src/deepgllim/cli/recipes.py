@@ -1,0 +1,67 @@
+"""`deepgllim recipes`: the recipes of the package, and one of them with every option explained."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from deepgllim.cli.console import results
+
+if TYPE_CHECKING:
+    from deepgllim.nn.config import Recipe
+
+
+def recipes(name: str | None = None, /) -> None:
+    """List the recipes of the package, or print one in full, every option with its meaning.
+
+    What is printed is itself a recipe: send it to a file, change it, and give the file to `deepgllim train --recipe`.
+
+    ```
+    deepgllim recipes inverse_regression > my_recipe.toml
+    ```
+
+    Args:
+        name: The recipe to print, by name or as a TOML file; all are listed when it is left out.
+    """
+    from deepgllim.nn.config import load_recipe, recipe_names
+
+    if name is not None:
+        print(as_toml(load_recipe(name)), end="")
+        return
+    for known in recipe_names():
+        results().print(f"{known}: {summary(known)}")
+
+
+def summary(name: str) -> str:
+    """The comment at the head of a recipe's file.
+
+    Example:
+        >>> summary("paper")[:12]
+        "The paper's:"
+    """
+    from importlib.resources import files
+
+    text = files("deepgllim.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    lines = text.splitlines()
+    end = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return " ".join(line.removeprefix("#").strip() for line in lines[:end])
+
+
+def as_toml(recipe: "Recipe") -> str:
+    """All options of a recipe as TOML, each under its description."""
+    lines: list[str] = []
+    for section in type(recipe).model_fields:
+        options = getattr(recipe, section)
+        lines += [f"# {(type(options).__doc__ or '').strip()}", f"[{section}]"]
+        for option, field in type(options).model_fields.items():
+            lines += [f"# {field.description}", f"{option} = {toml_value(getattr(options, option))}"]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML writes it; "none" for no value, as recipes read it.
+
+    Example:
+        >>> toml_value(None), toml_value((0, 3)), toml_value(False), toml_value("a")
+        ('"none"', '[0, 3]', 'false', '"a"')
+    """
+    return json.dumps("none" if value is None else value)

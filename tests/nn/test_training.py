@@ -1,0 +1,739 @@
+"""Training: what it minimises falls, an interruption leaves no trace, and every piece does what it says."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deepgllim.errors import ConfigurationError, ModelError, NumericalError
+from deepgllim.nn import training as module
+from deepgllim.nn.augmentation import plain
+from deepgllim.nn.backbones import wrap_module
+from deepgllim.nn.checkpoint import CHECKPOINT
+from deepgllim.nn.config import Recipe, ScheduleConfig
+from deepgllim.nn.evaluation import collect_normalised, evaluate
+from deepgllim.nn.head import InverseRegressionHead
+from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
+from deepgllim.nn.model import DeepRegression, load_model
+from deepgllim.nn.objectives import InverseRegression, make_objective
+from deepgllim.nn.training import (
+    Entry,
+    Silent,
+    adopt_statistics,
+    collect_features,
+    frozen_depth,
+    initialise_projection,
+    learning_rate,
+    make_optimizer,
+    start,
+    train,
+    write_rows,
+)
+from tests.nn.tiny import (
+    N_INPUTS,
+    Head,
+    assert_same_weights,
+    convolutions,
+    faces,
+    model,
+    perceptron,
+    recipe,
+    timeless,
+    vectors,
+    weights,
+)
+
+HEADS: tuple[Head, ...] = ("inverse_regression", "least_squares")
+N_FACES = 48  # enough for two components of more than a few samples
+both = pytest.mark.parametrize("head", HEADS)
+
+
+class Interrupted(Exception):  # noqa: N818
+    """What stands for Ctrl-C or a power cut."""
+
+
+class StopAfter(Silent):
+    """Raises as soon as a round is done, or after some steps."""
+
+    def __init__(self, rounds: int = 0, steps: int = 0) -> None:
+        self.rounds, self.steps = rounds, steps
+
+    def advance(self, message: str) -> None:
+        self.steps -= 1
+        if self.steps == 0:
+            raise Interrupted
+
+    def round_done(self, figures: dict[str, float]) -> None:
+        if figures["round"] == self.rounds:
+            raise Interrupted
+
+
+class Record(Silent):
+    """Keeps all that it is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[int, int]] = []
+        self.steps = 0
+        self.rows: list[dict[str, float]] = []
+
+    def start(self, steps: int, done: int) -> None:
+        self.begun.append((steps, done))
+
+    def advance(self, message: str) -> None:
+        self.steps += 1
+
+    def round_done(self, figures: dict[str, float]) -> None:
+        self.rows.append(figures)
+
+
+# learning
+
+
+@both
+def test_the_loss_falls_and_the_error_with_it(head: Head) -> None:
+    options = recipe(head, schedule__rounds=4, schedule__epochs_per_round=3)
+    untrained = model(head)
+    begin(untrained, options, vectors(96))
+    before = evaluate(untrained, vectors(200, seed=5))["mae"]
+    trained = train(model(head), options, vectors(96))
+    losses = [row["train_loss"] for row in trained.history]
+    if head == "least_squares":  # inverse regression's loss is 1 again after every M-step
+        assert losses[-1] < 0.5 * losses[0]
+    assert evaluate(trained.model, vectors(200, seed=5))["mae"] < 0.8 * before
+
+
+def test_the_network_step_lowers_the_inverse_regressions_loss() -> None:
+    """On the same samples, with θ and r as they were: the M-network-step of the paper."""
+    options, training = recipe(), vectors(96)
+    network = model()
+    objective = begin(network, options, training)
+    objective.prepare(network.head, 0)
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float(objective.loss(network.head, network.features(training.values), training.targets))  # type: ignore[arg-type]
+
+    network.train()  # batch statistics, as in the step
+    before = loss()
+    assert before == pytest.approx(1.0, abs=0.01)  # 1 at the maximum of the likelihood, for K = 1
+    optimizer = make_optimizer(network, options.schedule)
+    for epoch in range(3):
+        module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, epoch, Silent())
+    assert loss() < 0.8 * before
+
+
+def begin(network: DeepRegression, options: Recipe, training: Inputs) -> Any:
+    """The state before the first round, and its objective."""
+    objective = make_objective(options.objective, training.targets, options.schedule.seed)
+    start(network, objective, training, options.schedule)
+    return objective
+
+
+def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> None:
+    """The M-step's log-likelihood is at least that of the mixture of the round before on the same features."""
+    options, training = recipe(objective__components=2, objective__tolerance=0.0), vectors(96)
+    network = model()
+    objective = begin(network, options, training)
+    for round_ in (1, 2):
+        objective.prepare(network.head, round_)
+        optimizer = make_optimizer(network, options.schedule)
+        module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, round_, Silent())
+        projected, targets = collect_features(network, Entry(training, None), options.schedule, None)
+        features = adopt_statistics(network, projected).double()
+        assert isinstance(network.head, InverseRegressionHead)
+        before = log_likelihood(features, targets.double(), network.head)
+        after = objective.solve(network.head, features, targets, round_)["log_likelihood"]
+        assert after > before
+        assert after == pytest.approx(log_likelihood(features, targets.double(), network.head), abs=1e-6)
+
+
+def log_likelihood(features: Tensor, targets: Tensor, head: InverseRegressionHead) -> float:
+    answer = head(features)
+    assert answer.input_log_density is not None
+    return float((answer.log_prob(targets) + answer.input_log_density).mean())
+
+
+@both
+def test_pictures_can_be_learned_by_a_wrapped_module(head: Head) -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten())
+    backbone = wrap_module(layers, input_size=16, preprocessing="torchvision")
+    options = recipe(head, schedule__rounds=4, schedule__epochs_per_round=4)
+    trained = train(model(head, backbone, projection=8), options, faces(48))
+    spread = float(faces(48).targets.std(0).mean())
+    assert evaluate(trained.model, faces(48, seed=7))["mae"] < 0.5 * spread  # the mean of y would err by 0.87 of it
+
+
+# the two objectives differ in nothing else
+
+
+class Watch(ArrayInputs):
+    """Notes every item that is asked for."""
+
+    def __init__(self, inputs: ArrayInputs) -> None:
+        super().__init__(inputs.values, inputs.targets)
+        self.asked: list[tuple[int, int | None]] = []
+
+    def __getitem__(self, address: tuple[int, int | None]) -> tuple[Tensor, Tensor]:
+        self.asked.append(address)
+        return super().__getitem__(address)
+
+
+def test_both_objectives_see_the_same_batches_from_the_same_weights() -> None:
+    asked, features, optimizers = [], [], []
+    for head in HEADS:
+        training, network = Watch(vectors()), model(head)
+        begin(network, recipe(head), training)
+        features.append(collect_normalised(network, training))
+        optimizers.append([p.shape for p in network.parameters()][:8])
+        train(model(head), recipe(head), training)
+        asked.append(training.asked)
+    assert torch.equal(*features)
+    assert asked[0] == asked[1]
+    assert optimizers[0] == optimizers[1]
+
+
+# repeating and resuming
+
+
+@both
+def test_the_same_seed_repeats_and_another_does_not(head: Head) -> None:
+    one, again, other = (
+        train(model(head, convolutions()), recipe(head, schedule__seed=seed), faces(seed=seed)) for seed in (3, 3, 4)
+    )
+    assert_same_weights(one.model, again.model)
+    assert timeless(one.history) == timeless(again.history)
+    assert timeless(one.history) != timeless(other.history)
+
+
+RESUMED: dict[str, dict[str, Any]] = {
+    "inverse_regression": {},
+    "two_sampled_components": {"objective__components": 2, "objective__assignment": "sampled"},
+    "least_squares": {"head": "least_squares"},
+    "sgd": {"schedule__optimizer": "sgd", "schedule__keep_epoch": "best", "schedule__epochs_per_round": 2},
+    "augmented_features": {"schedule__augmented_features": True, "objective__components": 2},
+}
+
+
+def run(options: Recipe, output: Path, **more: Any) -> module.Trained:
+    network = model(options.objective.name, convolutions())
+    return train(network, options, faces(N_FACES), faces(12, seed=8), output=output, **more)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    rows, others = (
+        [
+            {name: value for name, value in row.items() if not name.startswith("seconds")}
+            for row in table(folder / "metrics.csv")
+        ]
+        for folder in (one, other)
+    )
+    assert rows == others
+
+
+@pytest.mark.parametrize("stop", [StopAfter(rounds=2), StopAfter(steps=7)], ids=["end of round", "within a round"])
+@pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
+def test_a_resumed_training_ends_as_an_uninterrupted_one(
+    options: dict[str, Any], stop: StopAfter, tmp_path: Path
+) -> None:
+    """Bit by bit, with augmentation on: the order, the pictures and the random numbers depend on the step alone."""
+    whole, stopped = recipe(**options), StopAfter(stop.rounds, stop.steps)
+    run(whole, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run(whole, tmp_path / "parts", reporter=stopped)
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    told = Record()
+    trained = run(whole, tmp_path / "parts", resume=True, reporter=told)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    steps = n_batches(N_FACES, 16) * whole.schedule.epochs_per_round
+    done = stop.rounds - 1 if stop.rounds else 7 // steps  # a round that was not written is done again
+    assert told.begun == [(3 * steps, done * steps)]
+    assert told.steps == (3 - done) * steps
+    assert len(trained.history) == 3
+
+
+@pytest.mark.parametrize("assignment", ["weighted", "sampled"])
+def test_a_resumed_training_with_frozen_stages_ends_the_same(assignment: str, tmp_path: Path) -> None:
+    """What the frozen stages give is computed again after the interruption, which must draw no random numbers."""
+    options = recipe(network__frozen_depths=[2, 2, 1], objective__components=2, objective__assignment=assignment)
+
+    def go(output: Path, **more: Any) -> None:
+        train(model(), options, vectors(), vectors(30, seed=8), output=output, **more)
+
+    go(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        go(tmp_path / "parts", reporter=StopAfter(rounds=2))
+    go(tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_resume_with_fewer_features_than_the_recipe_asks_for(tmp_path: Path) -> None:
+    """The projection shrank to the rank of the features, before the interruption."""
+    options = recipe(network__projection=100)
+
+    def go(output: Path, **more: Any) -> None:
+        train(model(projection=100), options, vectors(20), output=output, **more)
+
+    go(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        go(tmp_path / "parts", reporter=StopAfter(rounds=2))
+    go(tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_finished_training_is_resumed_to_the_same_model(tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    told = Record()
+    run(recipe(), tmp_path, resume=True, reporter=told)
+    assert told.steps == 0
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_another_recipe_is_not_resumed(tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    with pytest.raises(ConfigurationError, match=r"checkpoint\.safetensors is of another recipe"):
+        run(recipe(schedule__learning_rate=1e-4), tmp_path, resume=True)
+
+
+def test_the_number_of_workers_may_change(tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    run(recipe(schedule__workers=1), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_a_checkpoint_cut_short_is_refused(kept: int, tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=r"checkpoint\.safetensors: cut short"):
+        run(recipe(), tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    run(recipe(), tmp_path)
+    with pytest.raises(ModelError, match=r"checkpoint\.safetensors does not fit"):
+        train(model(), recipe(), faces(N_FACES), output=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("change", ["order", "names"])
+def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path, change: str) -> None:
+    run(recipe(), tmp_path)
+    data = faces(N_FACES)
+    network = model("inverse_regression", convolutions())
+    if change == "order":
+        data.targets = data.targets.flip(0)
+    else:
+        network.spec = network.spec.model_copy(update={"targets": ("yaw", "pitch")})
+    with pytest.raises(ConfigurationError, match="is of other data"):
+        train(network, recipe(), data, output=tmp_path, resume=True)
+
+
+def test_a_model_is_no_checkpoint(tmp_path: Path) -> None:
+    model().save(tmp_path / CHECKPOINT)
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        train(model(), recipe(), vectors(), output=tmp_path, resume=True)
+
+
+def test_a_resume_needs_a_folder_and_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="needs the output folder"):
+        train(model(), recipe(), vectors(), resume=True)
+    with pytest.raises(ModelError, match="no such file"):
+        train(model(), recipe(), vectors(), output=tmp_path, resume=True)
+
+
+# frozen stages
+
+
+class PlainFaces(FaceInputs):
+    """Plain pictures that pass for augmented ones, so that nothing is cached."""
+
+    def __getitem__(self, address: tuple[int, int | None]) -> tuple[Tensor, Tensor]:
+        index, _ = address
+        return torch.from_numpy(np.array(plain(self.contexts[index], self.image_size))), self.targets[index]
+
+
+@both
+def test_frozen_stages_do_not_change_and_the_others_do(head: Head) -> None:
+    network = model(head, convolutions())
+    before = weights(network)
+    statistics = {name: value.clone() for name, value in network.backbone.named_buffers()}
+    train(network, recipe(head, network__frozen_depths=[2]), faces())
+    for name, value in weights(network).items():
+        if name.startswith("backbone"):
+            frozen = name.startswith(("backbone.stages.0", "backbone.stages.1"))
+            assert torch.equal(value, before[name]) == frozen, name
+    for name, value in network.backbone.named_buffers():
+        assert torch.equal(value, statistics[name]), name
+
+
+def test_cached_activations_give_the_same_training_as_the_pictures(tmp_path: Path) -> None:
+    options = recipe(network__frozen_depths=[2], augmentation__mirror=False)
+    source = faces(24)
+    arrays = source.contexts, source.targets, ("pitch", "yaw"), 16, source.config
+    disguised = PlainFaces(*arrays)
+    assert disguised.augmented
+    border = (source.contexts.shape[2] - 16) // 2
+    pictures = ArrayInputs(source.contexts[:, :, border:-border, border:-border], source.targets)
+    uncached = train(model(backbone=convolutions()), options, disguised)
+    in_memory = train(model(backbone=convolutions()), options, pictures)
+    on_disk = train(model(backbone=convolutions()), options, pictures, output=tmp_path)
+    assert (tmp_path / "cache" / "activations.npy").is_file()
+    assert_same_weights(in_memory.model, on_disk.model)
+    for name, value in uncached.model.state_dict().items():
+        # float32; batches of another composition sum in another order, over 6 steps
+        torch.testing.assert_close(in_memory.model.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    assert weights(in_memory.model).keys() == weights(model(backbone=convolutions())).keys()
+
+
+class Shapes(nn.Module):
+    """Notes how often it is run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x
+
+
+def test_cached_stages_run_once(tmp_path: Path) -> None:
+    network = model()
+    spy = Shapes()
+    network.backbone.stages[0] = nn.Sequential(network.backbone.stages[0], spy)
+    train(network, recipe(network__frozen_depths=[1]), vectors(64))
+    assert spy.calls == 2 * 4  # four batches for the start, four for the cache, none for the three rounds
+
+
+def test_augmented_pictures_are_not_cached() -> None:
+    """They differ from epoch to epoch, and what frozen stages make of them too."""
+    network, training = model(backbone=convolutions()), faces()
+    entry = module.enter(network, Entry(training, None), training, 2, recipe().schedule, None)
+    assert entry == Entry(training, None)
+    assert network.backbone.depth == 2
+
+
+def test_stages_are_unfrozen_round_by_round() -> None:
+    options = recipe(network__frozen_depths=[3, 1], schedule__rounds=3)
+    assert [frozen_depth(options, round_) for round_ in range(4)] == [3, 1, 1, 1]
+
+    class Stages(Silent):
+        def __init__(self, network: DeepRegression) -> None:
+            self.network, self.seen = network, [weights(network)]
+
+        def round_done(self, figures: dict[str, float]) -> None:
+            self.seen.append(weights(self.network))
+
+    network = model()
+    watch = Stages(network)
+    train(network, options, vectors(), reporter=watch)
+
+    def changed(round_: int, stage: int) -> bool:
+        one, other = watch.seen[round_], watch.seen[round_ + 1]
+        names = [name for name in one if name.startswith(f"backbone.stages.{stage}")]
+        return any(not torch.equal(one[name], other[name]) for name in names)
+
+    assert [[changed(round_, stage) for stage in range(3)] for round_ in range(3)] == [
+        [False, False, False],
+        [False, True, True],
+        [False, True, True],
+    ]
+
+
+def test_stages_can_be_frozen_again() -> None:
+    """No gradient or momentum of the round before moves them on."""
+    seen: list[dict[str, Tensor]] = []
+    network = model()
+
+    class Keep(Silent):
+        def round_done(self, figures: dict[str, float]) -> None:
+            seen.append(weights(network))
+
+    options = recipe(network__frozen_depths=[0, 2], schedule__optimizer="sgd", schedule__rounds=2)
+    train(network, options, vectors(), reporter=Keep())
+    for name, value in seen[0].items():
+        if name.startswith(("backbone.stages.0", "backbone.stages.1")):
+            assert torch.equal(value, seen[1][name]), name
+
+
+# the start
+
+
+def test_the_projection_starts_at_the_principal_axes() -> None:
+    network, training = model(projection=4), vectors(100)
+    begin(network, recipe(), training)
+    with torch.no_grad():
+        hidden = network.backbone(training.values).double()
+        projected = network.project(training.values).double()  # type: ignore[arg-type]
+    centred = hidden - hidden.mean(0)
+    expected = torch.linalg.svdvals(centred)[:4].square() / 100
+    # not whitened; float32 weights and features of order one
+    torch.testing.assert_close(projected.mean(0), torch.zeros(4, dtype=torch.float64), atol=1e-5, rtol=0)
+    covariance = torch.cov(projected.T, correction=0)
+    torch.testing.assert_close(covariance, expected.diag(), atol=1e-5, rtol=1e-4)
+    assert (expected.diff() < 0).all()
+
+
+@pytest.mark.parametrize(("n", "wanted", "kept"), [(5, 100, 4), (50, 100, 8), (50, 3, 3)])
+def test_the_projection_has_no_more_features_than_there_are_directions(n: int, wanted: int, kept: int) -> None:
+    network = model(projection=wanted)
+    begin(network, recipe(), vectors(n))
+    assert network.n_features == network.spec.projection == kept
+    assert network.head(collect_normalised(network, vectors(n))).mean.shape == (n, 2)
+
+
+def test_directions_without_variance_are_left_out() -> None:
+    network = model(projection=8)
+    hidden = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) @ torch.randn(3, 8)
+    projected = initialise_projection(network, hidden)
+    assert projected.shape == (50, 3)
+    assert network.spec.projection == 3
+
+
+def test_without_a_projection_the_backbones_features_are_normalised() -> None:
+    network, training = model(projection=None), vectors()
+    begin(network, recipe(), training)
+    assert network.n_features == 8
+    assert isinstance(network.projection, nn.Identity)
+
+
+def test_adopted_statistics_are_exact() -> None:
+    network = model()
+    projected = 50 * torch.randn(1000, 4, generator=torch.Generator().manual_seed(0)) + 30
+    features = adopt_statistics(network, projected)
+    # float32 with six digits, of a mean of 30 over a deviation of 50
+    torch.testing.assert_close(features.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(features.var(0, correction=0), torch.ones(4), atol=1e-5, rtol=0)
+    assert features.requires_grad is False
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_after_a_round_the_statistics_are_those_of_all_inputs(affine: bool) -> None:
+    """Running averages of batches lag behind the weights; they are replaced."""
+    trained = train(model(affine_norm=affine), recipe(network__affine_norm=affine), vectors()).model
+    projected = trained.project(vectors().values).detach()  # type: ignore[arg-type]
+    assert trained.normalisation.running_mean is not None
+    torch.testing.assert_close(trained.normalisation.running_mean, projected.mean(0), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(trained.normalisation.running_var, projected.var(0, correction=0), atol=1e-5, rtol=1e-5)
+
+
+# the schedule
+
+
+def test_the_cosine_rises_to_its_peak_and_falls_to_zero() -> None:
+    schedule = ScheduleConfig(learning_rate=2.0, warm_up=0.1)
+    rates = [learning_rate(schedule, step, 100, 0) for step in range(100)]
+    assert rates[0] > 0
+    assert np.all(np.diff(rates[:11]) > 0)
+    assert np.all(np.diff(rates[10:]) < 0)
+    assert max(rates) == rates[10] == 2.0
+    assert rates[55] == pytest.approx(1.0)  # half way from 10 to 100
+    assert 0 < rates[-1] < 0.002
+
+
+@pytest.mark.parametrize("total", [1, 2, 7])
+def test_the_shortest_training_has_a_step_size(total: int) -> None:
+    assert all(learning_rate(ScheduleConfig(), step, total, 0) > 0 for step in range(total))
+
+
+def test_constant_and_halving() -> None:
+    constant = ScheduleConfig(learning_rate=0.3, learning_rate_schedule="constant")
+    assert {learning_rate(constant, step, 9, step) for step in range(9)} == {0.3}
+    halving = ScheduleConfig(learning_rate=0.8, learning_rate_schedule="halving", halve_every=3)
+    rates = [learning_rate(halving, 0, 1, epoch) for epoch in range(7)]
+    assert rates == pytest.approx([0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.2])
+
+
+def test_the_optimiser_takes_the_scheduled_step() -> None:
+    options = recipe(schedule__learning_rate_schedule="halving", schedule__halve_every=1, schedule__learning_rate=4e-3)
+    history = train(model(), options, vectors()).history
+    assert [row["learning_rate"] for row in history] == pytest.approx([4e-3, 2e-3, 1e-3])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_is_nesterovs_where_there_is_momentum(momentum: float) -> None:
+    optimizer = make_optimizer(model(), ScheduleConfig(optimizer="sgd", momentum=momentum, weight_decay=0.1))
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert optimizer.defaults["nesterov"] == (momentum > 0)
+    assert optimizer.defaults["weight_decay"] == 0.1
+
+
+def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
+    """SGD of step size 1 without momentum moves by the gradient, so at most by its norm's bound."""
+    options = recipe(
+        schedule__optimizer="sgd", schedule__momentum=0.0, schedule__weight_decay=0.0, schedule__learning_rate=1.0,
+        schedule__learning_rate_schedule="constant", schedule__batch_size=64,
+    )  # fmt: skip
+
+    def moved(limit: float | None) -> float:
+        network, training = model(), vectors(64)
+        objective = begin(network, options, training)
+        objective.prepare(network.head, 0)
+        before = weights(network)
+        schedule = options.schedule.model_copy(update={"clip_norm": limit})
+        optimizer = make_optimizer(network, schedule)
+        module.one_epoch(network, objective, optimizer, Entry(training, None), schedule, 0, Silent())
+        after = weights(network)
+        return math.sqrt(sum(float((after[name] - before[name]).square().sum()) for name in before))
+
+    assert moved(1e-3) == pytest.approx(1e-3, rel=1e-3)
+    assert moved(None) > 1e-2
+
+
+# which weights are kept
+
+
+def scripted(values: list[float]) -> Callable[..., dict[str, float]]:
+    remaining = iter(values)
+
+    def figures(network: DeepRegression, inputs: Inputs) -> dict[str, float]:
+        return {"mae": next(remaining), "nll": 0.0}
+
+    return figures
+
+
+def test_the_best_round_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "evaluate", scripted([3.0, 1.0, 2.0]))
+    seen: list[dict[str, Tensor]] = []
+    network = model()
+
+    class Keep(Silent):
+        def round_done(self, figures: dict[str, float]) -> None:
+            seen.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    trained = train(network, recipe(), vectors(), vectors(40, seed=1), output=tmp_path, reporter=Keep())
+    kept = trained.model.state_dict()
+    for name in ("projection.weight", "normalisation.running_mean", "head.A"):
+        assert torch.equal(kept[name], seen[1][name])
+    assert not torch.equal(seen[1]["projection.weight"], seen[2]["projection.weight"])
+    assert_same_weights(load_model(tmp_path / "model.safetensors", perceptron()), trained.model)
+
+
+def test_the_recipe_names_the_figure_that_selects() -> None:
+    options = recipe(schedule__select_by="nll", schedule__rounds=4)
+    trained = train(model(), options, vectors(), vectors(40, seed=1))
+    best = min(trained.history, key=lambda row: row["validation_nll"])
+    trained.model.head.covariance_scale.fill_(1.0)
+    # the figures of the rounds are those before the calibration
+    assert evaluate(trained.model, vectors(40, seed=1))["nll"] == pytest.approx(best["validation_nll"], rel=1e-9)
+
+
+def test_without_validation_the_last_round_is_kept() -> None:
+    network = model()
+    seen: list[Tensor] = []
+
+    class Keep(Silent):
+        def round_done(self, figures: dict[str, float]) -> None:
+            seen.append(weights(network)["projection.weight"])
+
+    trained = train(network, recipe(), vectors(), reporter=Keep())
+    assert torch.equal(weights(trained.model)["projection.weight"], seen[-1])
+    assert float(trained.model.head.covariance_scale) == 1.0
+
+
+def test_validation_calibrates_the_model_that_is_kept() -> None:
+    trained = train(model(), recipe(), vectors(), vectors(40, seed=1))
+    assert float(trained.model.head.covariance_scale) != 1.0
+
+
+def test_the_best_epoch_of_a_round_is_kept_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    remaining = iter([3.0, 1.0, 2.0])
+    epochs: list[dict[str, Tensor]] = []
+    network = model()
+
+    def validation_loss(*args: object) -> float:
+        epochs.append(weights(network))
+        return next(remaining)
+
+    monkeypatch.setattr(module, "validation_loss", validation_loss)
+    options = recipe(schedule__keep_epoch="best", schedule__epochs_per_round=3, schedule__rounds=1)
+    trained = train(network, options, vectors(), vectors(40, seed=1))
+    for name, value in weights(trained.model).items():
+        assert torch.equal(value, epochs[1][name]), name
+    assert not torch.equal(epochs[1]["projection.weight"], epochs[2]["projection.weight"])
+
+
+def test_the_validation_loss_is_the_objectives_over_all_inputs() -> None:
+    network, training, validation = model(), vectors(), vectors(37, seed=1)
+    objective = begin(network, recipe(), training)
+    objective.prepare(network.head, 0)
+    whole = objective.loss(network.head, network.features(validation.values), validation.targets)  # type: ignore[arg-type]
+    # float32, in batches of another size
+    assert module.validation_loss(network, objective, validation, 10) == pytest.approx(float(whole.detach()), rel=1e-5)
+
+
+# reports and failures
+
+
+def test_every_round_leaves_a_row(tmp_path: Path) -> None:
+    told = Record()
+    trained = train(model(), recipe(), vectors(), vectors(40, seed=1), output=tmp_path, reporter=told)
+    rows = table(tmp_path / "metrics.csv")
+    assert [float(row["round"]) for row in rows] == [1, 2, 3]
+    assert told.rows == trained.history
+    for row, kept in zip(rows, trained.history, strict=True):
+        assert {name: float(value) for name, value in row.items()} == kept
+    expected = {"train_loss", "learning_rate", "log_likelihood", "em_iterations", "components", "validation_mae"}
+    assert expected | {"validation_nll", "validation_coverage_90_yaw"} <= rows[0].keys()
+    assert told.begun == [(12, 0)]
+    assert told.steps == 12
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", CHECKPOINT, "model.safetensors"}
+
+
+def test_rows_may_have_different_columns(tmp_path: Path) -> None:
+    write_rows(tmp_path / "deep" / "m.csv", [{"a": 1.0}, {"a": 2.0, "b": 3.0}])
+    assert table(tmp_path / "deep" / "m.csv") == [{"a": "1.0", "b": ""}, {"a": "2.0", "b": "3.0"}]
+
+
+@both
+def test_a_loss_that_is_not_finite_names_the_remedy(head: Head) -> None:
+    options = recipe(
+        head, schedule__optimizer="sgd", schedule__learning_rate=1e30, schedule__clip_norm=None,
+        schedule__learning_rate_schedule="constant",
+    )  # fmt: skip
+    with pytest.raises(NumericalError, match=r"the loss is (nan|inf).*schedule\.learning_rate \(1e\+30\).*clip_norm"):
+        train(model(head), options, vectors())
+
+
+def test_a_trained_model_is_in_evaluation_mode_and_agrees_with_its_file(tmp_path: Path) -> None:
+    trained = train(model(), recipe(), vectors(), output=tmp_path).model
+    assert not trained.training
+    loaded = load_model(tmp_path / "model.safetensors", perceptron(seed=5))
+    x = next(batches(vectors(), 8))[0]
+    assert x.shape == (8, N_INPUTS)
+    assert torch.equal(loaded(x).mean, trained(x).mean)
+
+
+def test_three_rounds_of_frozen_responsibilities_then_em() -> None:
+    history = train(model(), recipe(objective__components=2, objective__frozen_rounds=2), vectors()).history
+    # the solution after round r is that of round r + 1
+    assert [row["em_iterations"] == 1 for row in history] == [True, False, False]
+
+
+def test_augmented_features_are_those_of_the_next_rounds_first_epoch() -> None:
+    options = recipe(schedule__augmented_features=True)
+    network, training = model(backbone=convolutions()), faces()
+    objective = begin(network, options, training)
+    assert isinstance(objective, InverseRegression)
+    plain_features = collect_features(network, Entry(training, None), options.schedule, None)
+    augmented = collect_features(network, Entry(training, None), options.schedule, 0)
+    assert not torch.equal(plain_features[0], augmented[0])
+    assert not torch.equal(plain_features[1], augmented[1])  # mirrored pictures have mirrored targets
+    norm = network.normalisation
+    assert norm.running_mean is not None
+    # projected at PCA's mean, in float32
+    torch.testing.assert_close(augmented[0].mean(0), norm.running_mean, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(plain_features[0].mean(0), norm.running_mean, atol=1e-4)

@@ -1,0 +1,166 @@
+"""The import rule of docs/architecture.md, and what importing the package costs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "deepgllim"
+PACKAGE = "deepgllim"
+FOUNDATION = ("errors", "rotations", "images", "metrics")
+HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
+
+# who (a part of the package) may not import what (parts of the package, or other packages by "name:")
+FORBIDDEN: dict[str, tuple[str, ...]] = {
+    "errors": ("*",),
+    "rotations": ("gllim", "nn", "data", "images", "torch:"),
+    "images": ("gllim", "nn", "data", "torch:"),
+    "drawing": ("gllim", "nn", "data", "torch:"),
+    "metrics": ("gllim", "nn", "data", "images", "torch:"),
+    "data": ("gllim", "nn", "distributions", "runs", "demo", "plots", "torch:"),
+    "gllim": ("nn", "data", "images", "distributions", "runs", "demo", "plots", "metrics"),
+    "distributions": ("nn", "data", "images", "gllim", "runs", "demo", "plots", "metrics"),
+    "plots": ("nn", "data", "images", "runs", "demo"),
+    "nn": ("runs", "demo", "plots", "data"),
+    "runs": ("demo", "plots"),
+    "demo": ("runs", "data"),
+}
+# inside nn, each may import those before it, and no later one
+LAYERS = (
+    ("config", "weights"),
+    ("efficientnet", "vgg", "augmentation", "head"),
+    ("backbones", "inputs"),
+    ("model", "objectives"),
+    ("checkpoint", "evaluation"),
+    ("training",),
+)
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """The module's name below the package: "nn.head", "" for the package itself."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names of all modules that a file imports, at its top or within functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide what is imported"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inner(path: Path) -> set[str]:
+    """What a file imports of the package, as names below it; of a name in a module, the module too."""
+    return {name.removeprefix(f"{PACKAGE}.") for name in imports(path) if name.startswith(f"{PACKAGE}.")}
+
+
+def breaches(path: Path, forbidden: tuple[str, ...]) -> set[str]:
+    found = set()
+    for what in forbidden:
+        if what.endswith(":"):
+            found |= {name for name in imports(path) if name.split(".")[0] == what[:-1]}
+        else:
+            found |= {name for name in inner(path) if what == "*" or name.split(".")[0] == what}
+    return found
+
+
+def test_the_rules_name_what_is_there() -> None:
+    """A renamed part must not slip out of the rules."""
+    parts = {name_of(path).split(".")[0] for path in modules()} - {""}
+    named = set(FORBIDDEN) | {part for rule in FORBIDDEN.values() for part in rule if part[-1] not in ":*"}
+    assert named <= parts
+    assert parts - set(FORBIDDEN) == {"cli", "recipes"}
+    layered = {f"nn.{module}" for layer in LAYERS for module in layer}
+    assert layered == {name_of(path) for path in modules() if name_of(path).startswith("nn.")}
+
+
+def test_a_breach_would_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "def f():\n    from deepgllim.nn.head import Head\n    import torch.nn\n    from deepgllim import runs\n"
+    )
+    assert breaches(path, ("nn",)) == {"nn.head", "nn.head.Head"}
+    assert breaches(path, ("torch:",)) == {"torch.nn"}
+    assert breaches(path, ("runs",)) == {"runs"}
+    assert breaches(path, ("gllim",)) == set()
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: name_of(path) or PACKAGE)
+def test_imports_point_down(path: Path) -> None:
+    part = name_of(path).split(".")[0]
+    assert not breaches(path, FORBIDDEN.get(part, ()))
+    if part != "cli":
+        assert not breaches(path, ("cli",)), "only cli imports cli"
+    assert not breaches(path, ("experiments:", "benchmarks:", "tests:"))
+
+
+def test_inside_nn_imports_point_down_too() -> None:
+    height = {module: i for i, layer in enumerate(LAYERS) for module in layer}
+    for module, own in height.items():
+        used = {name.split(".")[1] for name in inner(SOURCE / "nn" / f"{module}.py") if name.startswith("nn.")}
+        above = {other for other in used if height.get(other, -1) >= own}
+        assert not above, f"nn.{module} imports {above}"
+
+
+def test_experiments_and_benchmarks_are_imported_by_nothing_else() -> None:
+    outside = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name not in ("benchmarks", "experiments")]
+    for path in outside:
+        assert not breaches(path, ("experiments:", "benchmarks:")), path
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: name_of(path) or PACKAGE)
+def test_only_the_command_line_prints(path: Path) -> None:
+    if name_of(path).split(".")[0] == "cli":
+        return
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = [node.func.id for node in calls if isinstance(node.func, ast.Name)]
+    assert "print" not in names
+    texts = [ast.unparse(node.func) for node in calls]
+    assert not [text for text in texts if text.startswith(("sys.stdout", "sys.stderr"))]
+
+
+def test_nothing_unpickles() -> None:
+    """Files from outside are safetensors and JSON; torch.load only where it reads nothing but tensors."""
+    for path in modules():
+        assert not breaches(path, ("pickle:", "joblib:", "dill:", "shelve:")), path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "np.load"):
+                options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert options.get("weights_only") == "True" or options.get("allow_pickle") != "True", path
+                assert ast.unparse(node.func) != "torch.load" or options.get("weights_only") == "True", path
+
+
+def loaded(statement: str) -> set[str]:
+    """The top-level modules in memory after a statement in a fresh interpreter."""
+    code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(result.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_large() -> None:
+    before = loaded("pass")  # what the interpreter loads by itself
+    assert not (loaded(f"import {PACKAGE}") - before) & set(HEAVY)
+
+
+def test_the_foundation_and_the_data_load_without_torch() -> None:
+    parts = ", ".join(f"{PACKAGE}.{part}" for part in (*FOUNDATION, "data"))
+    found = loaded(f"import {parts}")
+    assert not found & {"torch", "sklearn", "matplotlib"}
+    assert "numpy" in found  # the probe sees what is loaded
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    assert not loaded(f"import {PACKAGE}.cli.app") & {"torch", "sklearn", "pandas", "matplotlib"}

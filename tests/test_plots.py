@@ -1,0 +1,139 @@
+"""Plots: what is drawn is what was computed."""
+
+from collections.abc import Iterator
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from deepgllim.gllim import Parameters, responsibilities, sample, target_responsibilities
+from deepgllim.plots import (
+    COLOURS,
+    blend,
+    plot_curves,
+    plot_mapping,
+    plot_responsibilities,
+    plot_target_mixture,
+)
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def axes() -> Iterator[Axes]:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots()
+    yield axes
+    figure.canvas.draw()  # what cannot be drawn fails here
+    pyplot.close(figure)
+
+
+def mixture() -> Parameters:
+    """Two lines in the plane, of slopes 1 and −1, over targets about −2 and 2."""
+    return Parameters(
+        torch.tensor([0.4, 0.6]).double(),
+        torch.tensor([[-2.0], [2.0]]).double(),
+        torch.full((2, 1, 1), 0.5).double(),
+        torch.tensor([[[1.0], [1.0]], [[1.0], [-1.0]]]).double(),
+        torch.tensor([[0.0, 1.0], [0.0, 3.0]]).double(),
+        torch.full((2, 2), 0.04).double(),
+    )
+
+
+def data() -> tuple[Tensor, Tensor, Tensor]:
+    x, y = sample(mixture(), 300, torch.Generator().manual_seed(0))
+    return x, y, responsibilities(x, y, mixture())
+
+
+def points(axes: Axes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    (scatter,) = (part for part in axes.collections if isinstance(part, PathCollection))
+    return np.asarray(scatter.get_offsets())
+
+
+def test_blend_is_the_palette_at_the_corners_and_between_elsewhere() -> None:
+    colours = blend(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]))
+    assert np.round(255 * colours[0]).astype(int).tolist() == [0x3B, 0x6F, 0xB6]
+    assert np.round(255 * colours[1]).astype(int).tolist() == [0xD1, 0x60, 0x3D]
+    np.testing.assert_allclose(colours[2], (colours[0] + colours[1]) / 2)
+
+
+def test_blend_has_colours_for_any_number_of_components() -> None:
+    r = torch.eye(len(COLOURS) + 3)
+    colours = blend(r)
+    assert colours.shape == (len(COLOURS) + 3, 3)
+    np.testing.assert_array_equal(colours[0], colours[len(COLOURS)])
+
+
+def test_responsibilities_are_drawn_over_their_targets(axes: Axes) -> None:
+    _, y, r = data()
+    assert plot_responsibilities(axes, y, r, mixture()) is axes
+    np.testing.assert_allclose(points(axes), torch.cat([y, r[:, :1]], 1))
+    grid = torch.as_tensor(np.asarray(axes.lines[0].get_xdata()))[:, None]
+    expected = target_responsibilities(grid, mixture())
+    for k in range(2):
+        np.testing.assert_allclose(np.asarray(axes.lines[k].get_ydata()), expected[:, k])
+
+
+def test_the_target_mixture_is_a_density(axes: Axes) -> None:
+    _, y, _ = data()
+    assert plot_target_mixture(axes, y, mixture()) is axes
+    x = np.asarray(axes.lines[0].get_xdata())
+    areas = [np.trapezoid(np.asarray(line.get_ydata()), x) for line in axes.lines]
+    # π_k, up to the tails outside the samples
+    np.testing.assert_allclose(areas, [0.4, 0.6], atol=0.01)
+    assert sum(bar.get_height() * bar.get_width() for bar in axes.patches) == pytest.approx(1)  # type: ignore[attr-defined]
+
+
+def test_the_mapping_draws_each_components_line_over_its_own_targets(axes: Axes) -> None:
+    x, y, r = data()
+    assert plot_mapping(axes, x, y, r, mixture()) is axes
+    np.testing.assert_allclose(points(axes), x)
+    owner = r.argmax(1)
+    for k, line in enumerate(axes.lines[1::2]):  # each has a white one under it
+        ends = np.array([float(y[owner == k].min()), float(y[owner == k].max())])
+        np.testing.assert_allclose(np.asarray(line.get_xdata()), ends)
+        np.testing.assert_allclose(np.asarray(line.get_ydata()), (1 + ends, 3 - ends)[k])
+
+
+def test_a_component_without_samples_has_no_line(axes: Axes) -> None:
+    x, y, _ = data()
+    plot_mapping(axes, x, y, torch.tensor([[1.0, 0.0]]).expand(300, 2), mixture())
+    assert len(axes.lines) == 2
+
+
+def test_more_components_than_colours_can_be_drawn(axes: Axes) -> None:
+    K = len(COLOURS) + 1
+    p = mixture()
+    many = Parameters(*(value[:1].repeat(K, *[1] * (value.ndim - 1)) for value in p))._replace(
+        pi=torch.full((K,), 1 / K).double(), c=torch.arange(K).double()[:, None]
+    )
+    x, y = sample(many, 300, torch.Generator().manual_seed(0))
+    r = responsibilities(x, y, many)
+    plot_mapping(axes, x, y, r, many)
+    plot_responsibilities(axes, y, r, many)
+    plot_target_mixture(axes, y, many)
+
+
+def test_curves_have_a_band_of_one_deviation(axes: Axes) -> None:
+    curves: dict[str, tuple[ArrayLike, ArrayLike]] = {"a": ([1.0, 2.0], [0.1, 0.2]), "b": ([3.0, 1.0], [0.0, 0.5])}
+    assert plot_curves(axes, [10, 20], curves, ("share", "error")) is axes
+    assert [line.get_label() for line in axes.lines] == ["a", "b"]
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices)
+    assert band[:, 1].min() == pytest.approx(0.9)
+    assert band[:, 1].max() == pytest.approx(2.2)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("share", "error")
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
+
+
+def test_no_curve_is_left_out(axes: Axes) -> None:
+    n = len(COLOURS) + 2
+    plot_curves(axes, [0], {str(i): ([1.0], [0.1]) for i in range(n)})
+    assert len(axes.lines) == n

@@ -1,0 +1,298 @@
+"""Whole tasks on a folder of small faces: train, evaluate, predict; and what they refuse."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deepgllim.data import Manifest, load_data, make_manifest
+from deepgllim.errors import ConfigurationError, DataError, ImageError
+from deepgllim.nn.checkpoint import CHECKPOINT
+from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
+from deepgllim.nn.evaluation import figures
+from deepgllim.nn.model import DeepRegression, load_model
+from deepgllim.nn.training import Silent
+from deepgllim.runs import (
+    build_model,
+    evaluate_run,
+    face_inputs,
+    picture_size,
+    predict_face,
+    predict_manifest,
+    readable,
+    split_validation,
+    train_run,
+)
+from tests.nn.tiny import model as tiny_model
+
+RECIPE = Recipe().override(
+    {
+        "data.image_size": 32,
+        "data.validation": 0.25,
+        "network.projection": 8,
+        "objective.frozen_rounds": 1,
+        "schedule.rounds": 2,
+        "schedule.epochs_per_round": 1,
+        "schedule.batch_size": 8,
+        "schedule.seed": 3,
+    }
+)
+FACE = (10.0, 2.0, 54.0, 46.0)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run") / "first"
+
+
+@pytest.fixture
+def run(run_folder: Path, face_folder: Path) -> Path:
+    """The folder of one training on the small faces, shared by the tests; its model reads any of their copies."""
+    if not run_folder.exists():
+        torch.set_num_threads(1)
+        train_run(f"folder:{face_folder}", RECIPE, run_folder)
+    return run_folder
+
+
+@pytest.fixture
+def trained(run: Path) -> DeepRegression:
+    return load_model(run / "model.safetensors")
+
+
+@pytest.fixture
+def table(face_folder: Path) -> Manifest:
+    return load_data(f"folder:{face_folder}")
+
+
+# the whole way
+
+
+def test_a_run_leaves_recipe_metrics_checkpoint_and_model(run: Path) -> None:
+    assert Recipe.model_validate_json((run / "recipe.json").read_text()) == RECIPE
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["round"]) for row in rows] == [1, 2]
+    assert float(rows[1]["validation_n"]) == 6  # one of the four subjects
+    expected = {"recipe.json", "metrics.csv", CHECKPOINT, "model.safetensors", "cache"}
+    assert {path.name for path in run.iterdir()} == expected
+
+
+def test_the_model_knows_what_its_pictures_are(trained: DeepRegression) -> None:
+    assert picture_size(trained) == (32, 1.4)
+    assert trained.spec.targets == ("pitch", "yaw")
+    assert trained.n_features == 8
+    assert trained.spec.backbone == "efficientnet_lite0"
+
+
+def test_the_subjects_of_validation_are_not_learned_from(table: Manifest) -> None:
+    split = split_validation(table, RECIPE)
+    assert split.validation is not None
+    assert not set(split.training.subjects) & set(split.validation.subjects)
+    assert len(split.training) + len(split.validation) == 24
+    assert split_validation(table, RECIPE.override({"data.validation": 0})).validation is None
+
+
+def test_evaluation_from_the_file_and_from_the_model_agree(run: Path, trained: DeepRegression, table: Manifest) -> None:
+    from_file = evaluate_run(run / "model.safetensors", table)
+    predictions = predict_manifest(trained, table)
+    assert from_file == figures(predictions, ("pitch", "yaw")) == evaluate_run(trained, table)
+    assert from_file["n"] == 24
+    assert from_file["mae"] == pytest.approx(np.abs(predictions.mean - table.target_values).mean())
+
+
+def test_the_small_faces_are_learned_a_little(trained: DeepRegression, table: Manifest) -> None:
+    """Two epochs of 18 pictures are few; those pictures must be predicted better than by their mean."""
+    seen = split_validation(table, RECIPE).training
+    y = seen.target_values
+    assert evaluate_run(trained, seen)["mae"] < 0.9 * np.abs(y - y.mean(0)).mean()
+
+
+def test_one_face_is_predicted_as_in_the_table(trained: DeepRegression, table: Manifest) -> None:
+    expected = predict_manifest(trained, table, level=0.8)
+    for source in (table.paths[5], str(table.paths[5]), Image.open(table.paths[5])):
+        found = predict_face(trained, source, FACE, level=0.8)
+        # float32 features; batches of another size sum in another order
+        np.testing.assert_allclose(found.mean, expected.mean[5], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(found.lower, expected.lower[5], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(found.covariance, expected.covariance[5], rtol=1e-3, atol=1e-3)
+        assert found.log_density == pytest.approx(expected.log_density[5], rel=1e-3)
+        assert found.targets == ("pitch", "yaw")
+        assert found.level == 0.8
+        assert found.modes.shape == (1, 2)
+        assert (found.lower < found.mean).all()
+        assert (found.mean < found.upper).all()
+        assert found.mean.dtype == np.float64
+
+
+def test_without_a_box_the_whole_picture_is_the_box(trained: DeepRegression, table: Manifest) -> None:
+    whole = predict_face(trained, table.paths[0])
+    assert np.array_equal(whole.mean, predict_face(trained, table.paths[0], (0.0, 0.0, 64.0, 48.0)).mean)
+    assert not np.array_equal(whole.mean, predict_face(trained, table.paths[0], FACE).mean)
+
+
+def test_least_squares_knows_no_density_of_the_picture(table: Manifest) -> None:
+    model = build_model(RECIPE.override({"objective.name": "least_squares"}), table.targets)
+    assert predict_face(model, table.paths[0], FACE).log_density is None
+
+
+def test_a_run_is_resumed_to_the_same_model(run: Path, face_folder: Path, tmp_path: Path) -> None:
+    class Stop(Silent):
+        def round_done(self, figures: dict[str, float]) -> None:
+            if figures["round"] == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(f"folder:{face_folder}", RECIPE, tmp_path / "run", reporter=Stop())
+    train_run(f"folder:{face_folder}", RECIPE, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_random_weights_are_those_of_the_seed() -> None:
+    """The paper's recipe starts from random weights unless a file is given: a run must repeat all the same."""
+    recipe = RECIPE.override({"network.weights": None})
+    one, again, other = (
+        build_model(changed, ("yaw",)) for changed in (recipe, recipe, recipe.override({"schedule.seed": 4}))
+    )
+    first = [next(m.backbone.parameters()) for m in (one, again, other)]
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
+def test_the_recipe_names_the_parts_of_the_model() -> None:
+    recipe = RECIPE.override({"objective.name": "least_squares", "network.affine_norm": True, "data.margin": 1.1})
+    spec = build_model(recipe, ("yaw",)).spec
+    assert (spec.head, spec.affine_norm, spec.margin, spec.targets) == ("least_squares", True, 1.1, ("yaw",))
+    assert spec.backbone_options == {"normalisation": "frozen", "head": "average"}
+
+
+def test_face_inputs_follow_the_tables_order(table: Manifest) -> None:
+    inputs = face_inputs(table, DataConfig(image_size=32), AugmentationConfig.off())
+    np.testing.assert_allclose(inputs.targets, table.target_values, rtol=1e-6)  # kept in float32
+    assert len(inputs) == 24
+    assert inputs.contexts.shape == (24, 3, 32, 32)
+
+
+def test_columns_are_found_by_name(trained: DeepRegression, table: Manifest) -> None:
+    frame = table.frame.assign(age=7.0)
+    turned = make_manifest(frame, ["age", "yaw", "pitch"])
+    np.testing.assert_array_equal(
+        predict_manifest(trained, turned).log_probability, predict_manifest(trained, table).log_probability
+    )
+
+
+# what is refused
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, table: Manifest) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"is not empty.*new folder.*--resume"):
+        train_run(table, RECIPE, tmp_path)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_nothing_to_resume_is_refused(tmp_path: Path, table: Manifest, exists: bool) -> None:
+    output = tmp_path if exists else tmp_path / "absent"
+    with pytest.raises(ConfigurationError, match=r"nothing to resume.*--resume"):
+        train_run(table, RECIPE, output, resume=True)
+    assert not (tmp_path / "absent").exists()
+
+
+def test_another_recipe_is_not_resumed(run: Path, table: Manifest) -> None:
+    with pytest.raises(ConfigurationError, match="another recipe"):
+        train_run(table, RECIPE.override({"schedule.rounds": 3}), run, resume=True)
+    assert json.loads((run / "recipe.json").read_text()) == json.loads(RECIPE.model_dump_json())
+
+
+@pytest.fixture
+def damaged(face_folder: Path) -> Path:
+    """The folder with one picture cut short and one gone."""
+    picture = face_folder / "face03.jpg"
+    picture.write_bytes(picture.read_bytes()[:200])
+    (face_folder / "face07.jpg").unlink()
+    return face_folder
+
+
+def test_unreadable_pictures_are_listed_and_refused(damaged: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.csv"
+    table = load_data(f"folder:{damaged}")
+    with pytest.raises(DataError, match=r"2 of 24 pictures.*face03\.jpg.*report\.csv.*--skip-unreadable"):
+        readable(table, False, report)
+    with report.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [Path(row["path"]).name for row in rows] == ["face03.jpg", "face07.jpg"]
+    assert all(row["cause"] for row in rows)
+
+
+def test_unreadable_pictures_are_left_out_on_request(damaged: Path, tmp_path: Path) -> None:
+    table = load_data(f"folder:{damaged}")
+    kept = readable(table, True, tmp_path / "report.csv")
+    assert len(kept) == 22
+    assert not {"face03.jpg", "face07.jpg"} & {path.name for path in kept.paths}
+    assert (tmp_path / "report.csv").is_file()
+
+
+def test_a_table_without_fault_is_left_as_it_is(table: Manifest, tmp_path: Path) -> None:
+    assert readable(table, False, tmp_path / "report.csv") is table
+    assert not (tmp_path / "report.csv").exists()
+
+
+def test_the_remedy_for_unreadable_pictures_works(damaged: Path, tmp_path: Path) -> None:
+    """The same command with --skip-unreadable, in the folder that now holds the report."""
+    with pytest.raises(DataError, match="skip-unreadable"):
+        train_run(f"folder:{damaged}", RECIPE, tmp_path / "run")
+    assert (tmp_path / "run" / "unreadable.csv").is_file()
+    done = train_run(f"folder:{damaged}", RECIPE, tmp_path / "run", skip_unreadable=True)
+    assert len(done.history) == 2
+
+
+def test_evaluation_leaves_pictures_out_only_on_request(trained: DeepRegression, damaged: Path) -> None:
+    with pytest.raises(DataError, match="2 of 24"):
+        evaluate_run(trained, f"folder:{damaged}")
+    assert evaluate_run(trained, f"folder:{damaged}", skip_unreadable=True)["n"] == 22
+
+
+def test_data_without_the_models_targets_are_refused(trained: DeepRegression, table: Manifest) -> None:
+    with pytest.raises(ConfigurationError, match=r"predicts pitch, yaw but the data holds yaw: add 'pitch'"):
+        predict_manifest(trained, make_manifest(table.frame.drop(columns="pitch")))
+
+
+def test_validation_needs_to_know_the_people(table: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="subject"):
+        train_run(make_manifest(table.frame.drop(columns="subject")), RECIPE, tmp_path / "run")
+
+
+BESIDE: list[tuple[Any, str]] = [
+    ((70.0, 0.0, 90.0, 20.0), "outside"),
+    ((-30.0, 0.0, 0.0, 20.0), "outside"),
+    ((0.0, 48.0, 20.0, 60.0), "outside"),
+    ((30.0, 10.0, 30.0, 20.0), "x0 < x1"),
+    ((40.0, 10.0, 30.0, 20.0), "x0 < x1"),
+    ((float("nan"), 10.0, 30.0, 20.0), "x0 < x1"),
+]
+
+
+@pytest.mark.parametrize(("box", "words"), BESIDE)
+def test_a_box_beside_the_picture_is_refused(
+    trained: DeepRegression, table: Manifest, box: tuple[float, float, float, float], words: str
+) -> None:
+    with pytest.raises(ImageError, match=words):
+        predict_face(trained, table.paths[0], box)
+
+
+def test_a_box_across_the_edge_is_not(trained: DeepRegression, table: Manifest) -> None:
+    assert np.isfinite(predict_face(trained, table.paths[0], (50.0, 30.0, 80.0, 60.0)).mean).all()
+
+
+def test_a_picture_that_cannot_be_read_is_named(trained: DeepRegression, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"absent\.jpg"):
+        predict_face(trained, tmp_path / "absent.jpg")
+
+
+def test_a_model_of_other_inputs_predicts_no_faces(table: Manifest) -> None:
+    with pytest.raises(ConfigurationError, match="not trained on pictures"):
+        predict_face(tiny_model(), table.paths[0])
