@@ -118,7 +118,7 @@ class ScheduleConfig(_Section):
     epochs_per_round: PositiveInt = Field(2, description="network epochs a round")
     batch_size: Annotated[int, Field(ge=2)] = Field(32, description="pictures a step")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or SGD with Nesterov's momentum")
-    learning_rate: PositiveFloat = Field(1e-3, description="largest step size")
+    learning_rate: PositiveFloat = Field(5e-4, description="largest step size")
     learning_rate_schedule: Literal["cosine", "constant", "halving"] = Field(
         "cosine", description="cosine to 0 after a warm-up, constant, or halved every `halve_every` epochs"
     )
