@@ -75,7 +75,7 @@ def face_inputs(
 ) -> FaceInputs:
     """The crops of a manifest's faces as network inputs."""
     contexts = prepare_contexts(manifest.paths, manifest.boxes, data, augmentation, cache)
-    targets = torch.from_numpy(manifest.target_values)
+    targets = torch.tensor(manifest.target_values)
     return FaceInputs(contexts, targets, manifest.targets, data.image_size, augmentation, seed)
 
 
@@ -90,9 +90,9 @@ def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
     options: dict[str, Any] = {"normalisation": network.backbone_norm}
     torch.manual_seed(recipe.schedule.seed)  # of weights that no file gives
     backbone = build_backbone(network.backbone, weights=network.weights, preprocessing=network.preprocessing, **options)
-    deepest = max(network.frozen_depths)
-    if deepest > backbone.depth:
-        raise ConfigurationError(f"network.frozen_depths has {deepest}: {network.backbone} has {backbone.depth} stages")
+    deepest, stages = max(network.frozen_depths), len(backbone.stages)
+    if deepest > stages:
+        raise ConfigurationError(f"network.frozen_depths has {deepest}: {network.backbone} has {stages} stages")
     spec = ModelSpec(
         backbone=network.backbone,
         backbone_options=options | {"head": backbone.head},

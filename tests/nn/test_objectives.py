@@ -1,6 +1,7 @@
 """Objectives: the network step's loss is a likelihood, its closed forms are those of other libraries."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from deepgllim.errors import EmptyComponentWarning
 from deepgllim.gllim import Parameters, fit, initial_responsibilities, responsibilities, target_responsibilities
 from deepgllim.nn.config import ObjectiveConfig
 from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead
@@ -225,6 +227,20 @@ def test_after_that_em_goes_on_from_the_last_mixture() -> None:
     step.solve(head, x, y, 0)
     expected = fit(x, y, start=first, variance_floor=1e-4, tolerance=1e-3, max_iterations=100)
     assert torch.equal(head.mixture.A, expected.parameters.A)
+
+
+def test_em_from_targets_keeps_components_that_moved_features_would_empty() -> None:
+    """Features far from the last lines belong, by them, to one component; by their targets, to all."""
+    x, y, _ = samples()
+    heads = {start: InverseRegressionHead(D, L) for start in ("parameters", "targets")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EmptyComponentWarning)
+        for start, head in heads.items():
+            step = objective(y, em_start=start)
+            step.solve(head, x, y, -1)
+            step.solve(head, x + 1e3, y, 0)
+    assert heads["parameters"].mixture.n_components < K
+    assert heads["targets"].mixture.n_components == K
 
 
 def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:

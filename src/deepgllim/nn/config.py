@@ -96,6 +96,9 @@ class ObjectiveConfig(_Section):
     tolerance: NonNegativeFloat = Field(1e-3, description="EM stops when a gain is under this share of the whole gain")
     variance_floor: Share = Field(1e-4, description="least variance in EM, share of the features' own")
     frozen_rounds: NonNegativeInt = Field(2, description="rounds with r frozen at its start from the targets")
+    em_start: Literal["parameters", "targets"] = Field(
+        "parameters", description="EM of a round starts from the last θ, or from p(z | y), which no component dies of"
+    )
     responsibilities: Literal["joint", "targets"] = Field(
         "joint", description="of the network step: p(z | x, y), or p(z | y) as in the authors' code"
     )

@@ -109,10 +109,12 @@ class InverseRegression:
         self._from_targets = True
 
     def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
-        """EM: one M-step with the first r while it is frozen, then to convergence from the last parameters."""
+        """EM: one M-step with the first r while it is frozen, then to convergence from what the recipe says."""
         assert isinstance(head, InverseRegressionHead)
         frozen = self._frozen(round_ + 1) or round_ < 0
         config = self.config
+        restart = frozen or config.em_start == "targets"
+        mixture = self.start if frozen else head.mixture
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on
             result = fit(
@@ -120,8 +122,8 @@ class InverseRegression:
                 targets,
                 noise=config.noise,
                 tied=config.tied,
-                responsibilities=target_responsibilities(targets.double(), self.start) if frozen else None,
-                start=None if frozen else head.mixture,
+                responsibilities=target_responsibilities(targets.double(), mixture) if restart else None,
+                start=None if restart else head.mixture,
                 max_iterations=1 if frozen else config.max_iterations,
                 tolerance=config.tolerance,
                 variance_floor=config.variance_floor,

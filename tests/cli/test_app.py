@@ -1,0 +1,139 @@
+"""What all commands share: help, version, exit codes, warnings, light imports; demo, recipes and the reference."""
+
+import json
+import subprocess
+import sys
+import tomllib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from deepgllim import __version__
+from deepgllim.cli import app
+from deepgllim.cli.console import complain
+from deepgllim.cli.recipes import as_toml
+from deepgllim.cli.reference import reference
+from deepgllim.demo import DemoResult
+from deepgllim.errors import EmptyComponentWarning
+from deepgllim.nn.config import Recipe, load_recipe, recipe_names
+
+Call = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_version(call: Call) -> None:
+    assert call("--version").out.strip() == __version__
+
+
+@pytest.mark.parametrize("name", list(app.COMMANDS))
+def test_every_command_has_help_with_an_example_and_documented_options(call: Call, name: str) -> None:
+    called = call(name, "--help")
+    assert called.code == 0
+    assert f"deepgllim {name}" in called.out.split("Usage:")[1].partition("\n")[2]
+    parser = app.make_app()[name]
+    for argument in parser.assemble_argument_collection(parse_docstring=True):
+        assert argument.parameter.help, f"{name} {argument.name} is not documented"
+
+
+def test_help_loads_no_torch() -> None:
+    code = (
+        "import sys; from deepgllim.cli import main; assert main(['train', '--help']) == 0;"
+        "heavy = {'torch', 'pandas', 'scipy', 'sklearn', 'pydantic', 'PIL'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT / "src")
+    assert done.returncode == 0, done.stderr
+    assert "--recipe" in done.stdout
+
+
+def test_no_words_show_the_help(call: Call) -> None:
+    called = call()
+    assert called.code == 0
+    assert "Commands" in called.out
+
+
+@pytest.mark.parametrize("words", [["trian"], ["train"], ["demo", "--colour"], ["demo", "--seed", "x"]])
+def test_wrong_calls_end_with_2(refused: Call, words: list[str]) -> None:
+    called = refused(*words)
+    assert called.code == 2
+    assert "--help" in called.err
+
+
+def test_missing_dependency_is_one_line(refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "deepgllim.demo")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    called = refused("demo", "--output", tmp_path / "demo")
+    assert called.code == 1
+    assert "torch is not installed: install it with pip install 'deepgllim[train]'" in called.err
+
+
+def test_what_was_not_foreseen_keeps_its_traceback() -> None:
+    def broken() -> NoReturn:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        app.run(broken)
+
+
+def test_own_warnings_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with app.one_line_warnings():
+        warnings.warn("component 2\nlost its samples", EmptyComponentWarning, stacklevel=1)
+    assert capsys.readouterr().err == "deepgllim: warning: component 2 lost its samples\n"
+
+
+def test_messages_keep_brackets_and_stay_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "[bold]/a/path[/bold] " + "of many words " * 40
+    complain(text)
+    assert capsys.readouterr().err == f"deepgllim: {text.strip()}\n"
+
+
+def stub_demo(output: Path, seed: int = 0) -> DemoResult:
+    """As `run_demo`, without the training."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "figure2.png").write_text(f"seed {seed}")
+    return DemoResult([{"method": "least squares", "error": 0.25, "log p(x)": float("nan")}], output / "figure2.png")
+
+
+def test_demo(call: Call, refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepgllim.demo.run_demo", stub_demo)
+    output = tmp_path / "demo"
+    called = call("demo", "--output", output)
+    assert called.code == 0
+    assert all(text in called.out for text in ("least squares", "0.250", f"figure: {output / 'figure2.png'}"))
+    assert "--overwrite" in refused("demo", "--output", output, "--seed", 3).err
+    assert (output / "figure2.png").read_text() == "seed 0"
+    known = json.loads(call("demo", "--output", output, "--seed", 3, "--overwrite", "--json").out)
+    assert known["rows"] == [{"method": "least squares", "error": 0.25, "log p(x)": None}]
+    assert (output / "figure2.png").read_text() == "seed 3"
+
+
+def test_recipes_are_listed(call: Call) -> None:
+    called = call("recipes")
+    assert [line.split(":")[0] for line in called.out.splitlines()] == recipe_names()
+
+
+def test_printed_recipe_is_that_recipe(call: Call, tmp_path: Path) -> None:
+    for name in recipe_names():
+        file = tmp_path / f"{name}.toml"
+        file.write_text(call("recipes", name).out, encoding="utf-8")
+        assert load_recipe(str(file)) == load_recipe(name)
+
+
+def test_printed_recipe_explains_every_option() -> None:
+    text = as_toml(Recipe())
+    for section, options in tomllib.loads(text).items():
+        for option in options:
+            description = type(getattr(Recipe(), section)).model_fields[option].description
+            assert f"# {description}\n{option} = " in text
+
+
+def test_unknown_recipe(refused: Call) -> None:
+    assert "inverse_regression" in refused("recipes", "best").err
+
+
+def test_reference_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == reference(), "write it again: python -m deepgllim.cli.reference > docs/cli.md"

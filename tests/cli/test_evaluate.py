@@ -1,0 +1,85 @@
+"""`deepgllim evaluate`: the table, the JSON, the CSV of predictions, what it refuses."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Call = Callable[..., Any]
+
+
+def test_json_is_one_object_and_nothing_else(call: Call, shared_faces: Path, model: Path) -> None:
+    called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--subjects", "01,02", "--json")
+    assert (called.code, called.err) == (0, "")
+    measured = json.loads(called.out)
+    assert measured["n"] == 6
+    assert measured["mae"] == pytest.approx((measured["mae_pitch"] + measured["mae_yaw"]) / 2)
+    assert {"nll", "geodesic", "coverage_90_yaw", "log_density"} <= set(measured)
+
+
+def test_table_names_every_figure(call: Call, shared_faces: Path, model: Path) -> None:
+    called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}")
+    assert called.code == 0
+    assert all(name in called.out for name in ("mae_yaw", "nll", "coverage_90_pitch"))
+
+
+def test_unknown_figures_are_null(call: Call, shared_faces: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepgllim.nn.evaluation.figures", lambda *_: {"nll": float("inf"), "log_density": np.nan})
+    called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--json")
+    assert json.loads(called.out) == {"nll": None, "log_density": None, "n": 12}
+
+
+def test_predictions_are_written_once(
+    call: Call, refused: Call, shared_faces: Path, model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "predictions.csv"
+    words = ["evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--json", "--predictions", file]
+    measured = json.loads(call(*words).out)
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert len(rows) == 12
+    error = np.mean([abs(float(row["yaw"]) - float(row["yaw_predicted"])) for row in rows])
+    assert error == pytest.approx(measured["mae_yaw"])
+    assert all(float(row["yaw_lower"]) < float(row["yaw_upper"]) for row in rows)
+    file.write_text("mine")
+    assert "--overwrite" in refused(*words).err
+    assert file.read_text() == "mine"
+    assert call(*words, "--overwrite").code == 0
+    assert file.read_text() != "mine"
+
+
+def test_predictions_that_cannot_be_written(refused: Call, shared_faces: Path, model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "absent" / "predictions.csv"
+    called = refused("evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--predictions", file)
+    assert all(text in called.err for text in (str(file), "cannot be written", "check the folder"))
+
+
+def test_unreadable_pictures(call: Call, refused: Call, face_folder: Path, model: Path) -> None:
+    cut = face_folder / "face03.jpg"
+    cut.write_bytes(cut.read_bytes()[:400])
+    words = ["evaluate", "--model", model, "--data", f"folder:{face_folder}", "--json"]
+    assert all(text in refused(*words).err for text in ("1 of 24", "face03.jpg", "--skip-unreadable"))
+    called = call(*words, "--skip-unreadable")
+    assert json.loads(called.out)["n"] == 23
+    assert "left out 1 of 24" in called.err
+
+
+def test_data_without_the_models_targets(refused: Call, face_folder: Path, model: Path) -> None:
+    table = face_folder / "manifest.csv"
+    table.write_text(table.read_text().replace(",yaw", ",pan"))
+    called = refused("evaluate", "--model", model, "--data", f"manifest:{table}", "--json")
+    assert "add 'yaw'" in called.err
+
+
+def test_models_that_are_refused(refused: Call, shared_faces: Path, model: Path, tmp_path: Path) -> None:
+    for name, length in (("cut.safetensors", 10_000), ("empty.safetensors", 0)):
+        file = tmp_path / name
+        file.write_bytes(model.read_bytes()[:length])
+        called = refused("evaluate", "--model", file, "--data", f"folder:{shared_faces}", "--json")
+        assert all(text in called.err for text in (str(file), "cut short", "train it again"))
+    called = refused("evaluate", "--model", tmp_path / "none", "--data", f"folder:{shared_faces}")
+    assert "no such file" in called.err
