@@ -28,7 +28,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 docs: $(STAMP)
 	$(BIN)/python -m deepgllim.cli.reference > docs/cli.md

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+torch.set_num_threads(1)  # tiny networks; two threads on busy cores wait for each other
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 

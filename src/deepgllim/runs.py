@@ -23,6 +23,8 @@ from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
 from deepgllim.nn.training import Reporter, Trained, train
 
 UNREADABLE = "unreadable.csv"
+LEFT_BY_A_FAILED_START = {UNREADABLE, "recipe.json", "cache"}
+"""What a run writes before its first checkpoint; it does not stand in the way of another try."""
 
 
 class Split(NamedTuple):
@@ -130,7 +132,7 @@ def train_run(
         DataError, ImageError: for data that cannot be used.
         ModelError: for weights or a checkpoint that cannot.
     """
-    if not resume and output.exists() and any(entry.name != UNREADABLE for entry in output.iterdir()):
+    if not resume and output.exists() and {entry.name for entry in output.iterdir()} - LEFT_BY_A_FAILED_START:
         raise ConfigurationError(f"{output} is not empty: give a new folder, or --resume to go on with a run")
     if resume and not (output / CHECKPOINT).is_file():
         raise ConfigurationError(f"{output} holds no {CHECKPOINT}: there is nothing to resume; leave out --resume")

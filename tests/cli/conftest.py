@@ -12,15 +12,7 @@ import torch
 from PIL import Image
 
 from deepgllim.cli import main
-
-TINY = [
-    "--set=data.image_size=32",
-    "--set=data.validation=0.25",
-    "--set=network.projection=4",
-    "--set=schedule.rounds=2",
-    "--set=schedule.epochs_per_round=1",
-    "--set=schedule.batch_size=8",
-]
+from tests.cli.tiny import TINY
 
 
 class Called(NamedTuple):

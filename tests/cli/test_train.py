@@ -14,15 +14,7 @@ from deepgllim.cli.train import main_figures
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn import training
 from deepgllim.nn.model import load_model
-
-TINY = [
-    "--set=data.image_size=32",
-    "--set=data.validation=0.25",
-    "--set=network.projection=4",
-    "--set=schedule.rounds=2",
-    "--set=schedule.epochs_per_round=1",
-    "--set=schedule.batch_size=8",
-]
+from tests.cli.tiny import TINY
 
 Call = Callable[..., Any]
 Unchanged = Callable[[Path], None]
@@ -105,7 +97,7 @@ def test_interrupt_before_the_first_round_does_not_promise_a_resume(
     ("word", "said"),
     [
         ("--set=network.backbone=resnet", ["resnet", "efficientnet_lite0"]),
-        ("--set=schedule.epochs=3", ["schedule.epochs", "use one of"]),
+        ("--set=schedule.epochs=3", ["schedule.epochs", "did you mean", "schedule.epochs_per_round"]),
         ("--set=schedule.rounds=0", ["schedule.rounds = 0", "greater than 0"]),
         ("--set=schedule.rounds=many", ["schedule.rounds = 'many'", "integer"]),
         ("--set=schedule.rounds", ["--set schedule.rounds", "section.option=value"]),

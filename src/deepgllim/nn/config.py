@@ -5,6 +5,7 @@ option that its authors' published code decides otherwise (docs/training.md list
 """
 
 import tomllib
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -167,8 +168,12 @@ class Recipe(_Section):
         for dotted, value in options.items():
             section, _, option = dotted.partition(".")
             if option not in values.get(section, {}):
-                known = ", ".join(f"{name}.{key}" for name, entries in values.items() for key in entries)
-                raise ConfigurationError(f"unknown option {dotted!r}: use one of {known}")
+                known = [f"{name}.{key}" for name, entries in values.items() for key in entries]
+                near = get_close_matches(dotted, known, n=3, cutoff=0.4) or [f"{name}.…" for name in values]
+                raise ConfigurationError(
+                    f"unknown option {dotted!r}: did you mean {', '.join(near)}? docs/cli.md and "
+                    "`deepgllim recipes inverse_regression` list all"
+                )
             values[section][option] = value
         return parse_recipe(values, "the options given")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from deepgllim.errors import DataError
+from deepgllim.errors import DataError, ImageError
 from deepgllim.images import crop_face, open_image
 from deepgllim.nn.augmentation import augment, context_size, mirror_signs, plain
 from deepgllim.nn.config import AugmentationConfig, DataConfig
@@ -129,7 +129,11 @@ def prepare_contexts(
     margin = data.margin * side / data.image_size
     for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
         tight = tuple(map(float, box)) if np.isfinite(box).all() else None
-        contexts[i] = crop_face(open_image(path), tight, margin, side)
+        image = open_image(path)
+        try:
+            contexts[i] = crop_face(image, tight, margin, side)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from None
     return contexts
 
 
