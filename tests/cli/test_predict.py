@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from deepgllim.cli.predict import as_json, in_words, turn
@@ -99,9 +100,24 @@ def test_saved_picture_is_not_overwritten_unasked(
     Image.open(drawn).close()
 
 
+def test_the_photograph_itself_is_never_replaced(refused: Call, face: Path, model: Path, unchanged: Unchanged) -> None:
+    unchanged(face.parent)
+    called = refused("predict", face, "--model", model, "--save", face, "--overwrite")
+    assert all(text in called.err for text in (str(face), "is the picture itself", "--save"))
+
+
+def test_a_pickle_is_no_model(refused: Call, face: Path, tmp_path: Path) -> None:
+    pickled = tmp_path / "model.safetensors"
+    torch.save({"weight": torch.zeros(2)}, pickled)
+    called = refused("predict", face, "--model", pickled)
+    assert called.code == 1
+    assert all(text in called.err for text in (str(pickled), "not a safetensors file"))
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (["--level", "0"], 2, ["--level", "0", "Must be > 0"]),
         (["--box", "100,2,154,46"], 1, ["100,2,154,46", "outside the picture of 64 x 48"]),
         (["--box", "40,2,10,46"], 1, ["40,2,10,46", "x0 < x1"]),
         (["--box", "10,2,54"], 2, ["10,2,54", "x0,y0,x1,y1"]),

@@ -88,6 +88,8 @@ def predict(
     from deepgllim.runs import predict_face
 
     refuse_existing(save, overwrite)
+    if save is not None and save.resolve() == image.resolve():
+        raise DataError(f"{save} is the picture itself: give another path to --save, the photograph stays as it is")
     picture = open_image(image)
     face = (0.0, 0.0, float(picture.width), float(picture.height)) if box is None else parse_box(box)
     predicted = predict_face(load_model(model), picture, face, level)
