@@ -15,9 +15,10 @@ import torch
 
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import Recipe, load_recipe
+from deepgllim.nn.features import Entry
 from deepgllim.nn.inputs import FaceInputs
 from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import Entry, Silent, make_optimizer, network_epochs, solve, start
+from deepgllim.nn.training import Silent, make_optimizer, network_epochs, solve, start
 from deepgllim.runs import build_model
 
 METHODS: dict[str, dict[str, Any]] = {

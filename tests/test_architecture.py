@@ -35,7 +35,7 @@ LAYERS = (
     ("efficientnet", "vgg", "augmentation", "head"),
     ("backbones", "inputs"),
     ("model", "objectives"),
-    ("checkpoint", "evaluation"),
+    ("checkpoint", "evaluation", "features"),
     ("training",),
 )
 

@@ -67,7 +67,7 @@ def main() -> None:
     columns = [name for name in rows[0] if name != "method"]
     summary = protocol.mean_and_deviation(pd.DataFrame(rows), ["method"], columns)
     print(protocol.as_markdown(summary))
-    (arguments.output / "diagnosis.md").write_text(protocol.as_markdown(summary), encoding="utf-8")
+    protocol.write_rows(rows, arguments.output / "diagnosis.csv")
 
 
 if __name__ == "__main__":

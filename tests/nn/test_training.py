@@ -18,20 +18,16 @@ from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import collect_normalised, evaluate
+from deepgllim.nn.features import Entry, adopt_statistics, collect_features
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.objectives import InverseRegression, make_objective
+from deepgllim.nn.objectives import InverseRegression
 from deepgllim.nn.training import (
-    Entry,
     Silent,
-    adopt_statistics,
-    collect_features,
     frozen_depth,
-    initialise_projection,
     learning_rate,
     make_optimizer,
-    start,
     train,
     write_rows,
 )
@@ -39,6 +35,7 @@ from tests.nn.tiny import (
     N_INPUTS,
     Head,
     assert_same_weights,
+    begin,
     convolutions,
     faces,
     model,
@@ -126,13 +123,6 @@ def test_the_network_step_lowers_the_inverse_regressions_loss() -> None:
     for epoch in range(3):
         module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, epoch, Silent())
     assert loss() < 0.8 * before
-
-
-def begin(network: DeepRegression, options: Recipe, training: Inputs) -> Any:
-    """The state before the first round, and its objective."""
-    objective = make_objective(options.objective, training.targets, options.schedule.seed)
-    start(network, objective, training, options.schedule)
-    return objective
 
 
 def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> None:
@@ -467,67 +457,6 @@ def test_stages_can_be_frozen_again() -> None:
     for name, value in seen[0].items():
         if name.startswith(("backbone.stages.0", "backbone.stages.1")):
             assert torch.equal(value, seen[1][name]), name
-
-
-# the start
-
-
-def test_the_projection_starts_at_the_principal_axes() -> None:
-    network, training = model(projection=4), vectors(100)
-    begin(network, recipe(), training)
-    with torch.no_grad():
-        hidden = network.backbone(training.values).double()
-        projected = network.project(training.values).double()  # type: ignore[arg-type]
-    centred = hidden - hidden.mean(0)
-    expected = torch.linalg.svdvals(centred)[:4].square() / 100
-    # not whitened; float32 weights and features of order one
-    torch.testing.assert_close(projected.mean(0), torch.zeros(4, dtype=torch.float64), atol=1e-5, rtol=0)
-    covariance = torch.cov(projected.T, correction=0)
-    torch.testing.assert_close(covariance, expected.diag(), atol=1e-5, rtol=1e-4)
-    assert (expected.diff() < 0).all()
-
-
-@pytest.mark.parametrize(("n", "wanted", "kept"), [(5, 100, 4), (50, 100, 8), (50, 3, 3)])
-def test_the_projection_has_no_more_features_than_there_are_directions(n: int, wanted: int, kept: int) -> None:
-    network = model(projection=wanted)
-    begin(network, recipe(), vectors(n))
-    assert network.n_features == network.spec.projection == kept
-    assert network.head(collect_normalised(network, vectors(n))).mean.shape == (n, 2)
-
-
-def test_directions_without_variance_are_left_out() -> None:
-    network = model(projection=8)
-    hidden = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) @ torch.randn(3, 8)
-    projected = initialise_projection(network, hidden)
-    assert projected.shape == (50, 3)
-    assert network.spec.projection == 3
-
-
-def test_without_a_projection_the_backbones_features_are_normalised() -> None:
-    network, training = model(projection=None), vectors()
-    begin(network, recipe(), training)
-    assert network.n_features == 8
-    assert isinstance(network.projection, nn.Identity)
-
-
-def test_adopted_statistics_are_exact() -> None:
-    network = model()
-    projected = 50 * torch.randn(1000, 4, generator=torch.Generator().manual_seed(0)) + 30
-    features = adopt_statistics(network, projected)
-    # float32 with six digits, of a mean of 30 over a deviation of 50
-    torch.testing.assert_close(features.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
-    torch.testing.assert_close(features.var(0, correction=0), torch.ones(4), atol=1e-5, rtol=0)
-    assert features.requires_grad is False
-
-
-@pytest.mark.parametrize("affine", [False, True])
-def test_after_a_round_the_statistics_are_those_of_all_inputs(affine: bool) -> None:
-    """Running averages of batches lag behind the weights; they are replaced."""
-    trained = train(model(affine_norm=affine), recipe(network__affine_norm=affine), vectors()).model
-    projected = trained.project(vectors().values).detach()  # type: ignore[arg-type]
-    assert trained.normalisation.running_mean is not None
-    torch.testing.assert_close(trained.normalisation.running_mean, projected.mean(0), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(trained.normalisation.running_var, projected.var(0, correction=0), atol=1e-5, rtol=1e-5)
 
 
 # the schedule

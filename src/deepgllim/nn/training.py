@@ -7,17 +7,23 @@ import csv
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from deepgllim.errors import NumericalError
 from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import calibrate, evaluate
-from deepgllim.nn.inputs import ArrayInputs, Inputs, batches, n_batches
+from deepgllim.nn.features import (
+    Entry,
+    adopt_statistics,
+    cache_activations,
+    collect_features,
+    initialise_projection,
+)
+from deepgllim.nn.inputs import Inputs, batches, n_batches
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import Objective, make_objective
 
@@ -49,13 +55,6 @@ class Silent:
 
     def round_done(self, figures: dict[str, float]) -> None:
         """Nothing."""
-
-
-class Entry(NamedTuple):
-    """Where the network is entered: inputs, and the stage their values come from (None: pixels)."""
-
-    inputs: Inputs
-    depth: int | None
 
 
 class Trained(NamedTuple):
@@ -135,61 +134,6 @@ def start(model: DeepRegression, objective: Objective, training: Inputs, schedul
         hidden = initialise_projection(model, hidden)
     features = adopt_statistics(model, hidden)
     objective.solve(model.head, features, targets, -1)
-
-
-def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
-    """Set the projection to the leading principal axes of the backbone's features, not whitened; project them.
-
-    With fewer samples or directions than asked for, the projection has as many features as there are directions.
-    """
-    wanted = model.spec.projection
-    assert wanted is not None
-    mean = hidden.mean(0, dtype=torch.float64)
-    centred = hidden.double() - mean
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
-    rank = int((values > 1e-7 * values[-1]).sum())
-    kept = max(1, min(wanted, rank, len(hidden) - 1))
-    if kept < wanted:
-        resize_features(model, kept)
-    axes = vectors.flip(1)[:, :kept]  # (D', D), by falling variance
-    projection = model.projection
-    assert isinstance(projection, torch.nn.Linear)
-    with torch.no_grad():
-        projection.weight.copy_(axes.T)
-        projection.bias.copy_(-mean @ axes)
-    return torch.as_tensor(centred @ axes, dtype=torch.float32)
-
-
-def resize_features(model: DeepRegression, n_features: int) -> None:
-    """Give projection, normalisation and head another number of features."""
-    model.resize(n_features)
-    model.head = type(model.head)(n_features, len(model.spec.targets))
-
-
-def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
-    """Set the normalisation's running statistics to those of all projected features; return the normalised ones."""
-    norm = model.normalisation
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    norm.running_mean.copy_(projected.mean(0))
-    norm.running_var.copy_(projected.var(0, correction=0))
-    with torch.no_grad():
-        normalised: Tensor = norm.eval()(projected)
-    return normalised
-
-
-@torch.no_grad()
-def collect_features(
-    model: DeepRegression, entry: Entry, schedule: ScheduleConfig, epoch: int | None
-) -> tuple[Tensor, Tensor]:
-    """The projected features of all inputs before normalisation, (N, D), in evaluation mode, and their targets.
-
-    In order and plain when `epoch` is None, else as that epoch augments them.
-    """
-    model.eval()
-    stream = batches(entry.inputs, schedule.batch_size, epoch=epoch, shuffle=False, workers=schedule.workers)
-    parts = [(model.project(x, entry.depth), y) for x, y in stream]
-    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
 
 def solve(
@@ -329,28 +273,6 @@ def enter(
         return entry
     cache = None if output is None else output / "cache" / "activations.npy"
     return Entry(cache_activations(model, training, depth, schedule.batch_size, cache), depth)
-
-
-@torch.no_grad()
-def cache_activations(
-    model: DeepRegression, inputs: Inputs, depth: int, batch_size: int, cache: Path | None = None
-) -> ArrayInputs:
-    """The output of the frozen stages for all inputs, in a memory-mapped file, or in memory when there is none."""
-    model.eval()
-    values: Any = None
-    position = 0
-    for x, _ in batches(inputs, batch_size):
-        block = model.backbone.begin(x, depth).numpy()
-        if values is None:
-            shape = (len(inputs), *block.shape[1:])
-            if cache is None:
-                values = np.empty(shape, dtype=block.dtype)
-            else:
-                cache.parent.mkdir(parents=True, exist_ok=True)
-                values = np.lib.format.open_memmap(cache, mode="w+", dtype=block.dtype, shape=shape)
-        values[position : position + len(block)] = block
-        position += len(block)
-    return ArrayInputs(values, inputs.targets)
 
 
 def write_rows(path: Path, rows: list[dict[str, float]]) -> None:

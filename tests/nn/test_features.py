@@ -1,0 +1,68 @@
+"""Features of all training inputs: principal axes, exact statistics."""
+
+import pytest
+import torch
+from torch import nn
+
+from deepgllim.nn.evaluation import collect_normalised
+from deepgllim.nn.features import adopt_statistics, initialise_projection
+from deepgllim.nn.training import train
+from tests.nn.tiny import begin, model, recipe, vectors
+
+
+def test_the_projection_starts_at_the_principal_axes() -> None:
+    network, training = model(projection=4), vectors(100)
+    begin(network, recipe(), training)
+    with torch.no_grad():
+        hidden = network.backbone(training.values).double()
+        projected = network.project(training.values).double()  # type: ignore[arg-type]
+    centred = hidden - hidden.mean(0)
+    expected = torch.linalg.svdvals(centred)[:4].square() / 100
+    # not whitened; float32 weights and features of order one
+    torch.testing.assert_close(projected.mean(0), torch.zeros(4, dtype=torch.float64), atol=1e-5, rtol=0)
+    covariance = torch.cov(projected.T, correction=0)
+    torch.testing.assert_close(covariance, expected.diag(), atol=1e-5, rtol=1e-4)
+    assert (expected.diff() < 0).all()
+
+
+@pytest.mark.parametrize(("n", "wanted", "kept"), [(5, 100, 4), (50, 100, 8), (50, 3, 3)])
+def test_the_projection_has_no_more_features_than_there_are_directions(n: int, wanted: int, kept: int) -> None:
+    network = model(projection=wanted)
+    begin(network, recipe(), vectors(n))
+    assert network.n_features == network.spec.projection == kept
+    assert network.head(collect_normalised(network, vectors(n))).mean.shape == (n, 2)
+
+
+def test_directions_without_variance_are_left_out() -> None:
+    network = model(projection=8)
+    hidden = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) @ torch.randn(3, 8)
+    projected = initialise_projection(network, hidden)
+    assert projected.shape == (50, 3)
+    assert network.spec.projection == 3
+
+
+def test_without_a_projection_the_backbones_features_are_normalised() -> None:
+    network, training = model(projection=None), vectors()
+    begin(network, recipe(), training)
+    assert network.n_features == 8
+    assert isinstance(network.projection, nn.Identity)
+
+
+def test_adopted_statistics_are_exact() -> None:
+    network = model()
+    projected = 50 * torch.randn(1000, 4, generator=torch.Generator().manual_seed(0)) + 30
+    features = adopt_statistics(network, projected)
+    # float32 with six digits, of a mean of 30 over a deviation of 50
+    torch.testing.assert_close(features.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
+    torch.testing.assert_close(features.var(0, correction=0), torch.ones(4), atol=1e-5, rtol=0)
+    assert features.requires_grad is False
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_after_a_round_the_statistics_are_those_of_all_inputs(affine: bool) -> None:
+    """Running averages of batches lag behind the weights; they are replaced."""
+    trained = train(model(affine_norm=affine), recipe(network__affine_norm=affine), vectors()).model
+    projected = trained.project(vectors().values).detach()  # type: ignore[arg-type]
+    assert trained.normalisation.running_mean is not None
+    torch.testing.assert_close(trained.normalisation.running_mean, projected.mean(0), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(trained.normalisation.running_var, projected.var(0, correction=0), atol=1e-5, rtol=1e-5)
