@@ -186,7 +186,7 @@ def plot_over(shares: pd.DataFrame, whole: pd.DataFrame, column: str, path: Path
     mean, deviation = grouped.mean().unstack("method"), grouped.std().unstack("method").fillna(0.0)
     curves = {str(method): (mean[method].to_numpy(), deviation[method].to_numpy()) for method in mean.columns}
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    labels = ("training pictures, %", "error on unseen people, mean of pitch and yaw, degrees")
+    labels = ("training pictures, %", "mean error on unseen people, degrees")
     plot_curves(axes, 100 * mean.index.to_numpy(), curves, labels)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
