@@ -48,7 +48,12 @@ class Job(NamedTuple):
     @property
     def name(self) -> str:
         """A folder's name, also the job's identity."""
-        return f"{self.method}_lr{self.learning_rate:g}_f{self.fraction:g}_s{self.seed}".replace(" ", "_")
+        return folder_name(self.method, self.learning_rate, self.fraction, self.seed)
+
+
+def folder_name(method: str, learning_rate: float, fraction: float, seed: int) -> str:
+    """Where a job's model is, below `--work`."""
+    return f"{method}_lr{learning_rate:g}_f{fraction:g}_s{seed}".replace(" ", "_")
 
 
 def options(description: str, out: Path) -> argparse.Namespace:

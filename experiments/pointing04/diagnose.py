@@ -61,9 +61,9 @@ def main() -> None:
     training = training.subset(np.arange(0, len(training), 4))
     test = protocol.people(arguments.data, protocol.TEST_PEOPLE, arguments.quick)
     rows = []
-    for row in protocol.read_table(HERE / "results.csv").itertuples():
-        name = f"{row.method}_lr{row.learning_rate:g}_f{row.fraction:g}_s{row.seed}".replace(" ", "_")
-        rows.append({"method": row.method, **diagnose(arguments.work, name, training, test)})
+    for row in protocol.read_rows(HERE / "results.csv"):
+        name = protocol.folder_name(row["method"], row["learning_rate"], row["fraction"], row["seed"])
+        rows.append({"method": row["method"], **diagnose(arguments.work, name, training, test)})
     columns = [name for name in rows[0] if name != "method"]
     summary = protocol.mean_and_deviation(pd.DataFrame(rows), ["method"], columns)
     print(protocol.as_markdown(summary))

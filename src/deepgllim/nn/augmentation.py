@@ -9,8 +9,8 @@ from PIL import Image
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn.config import AugmentationConfig
+from deepgllim.rotations import MIRROR_SIGNS
 
-MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0}
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 

@@ -81,7 +81,6 @@ def load_checkpoint(
         raise ConfigurationError(f"{path} is of other data: resume with the pictures, labels and people of that run")
     if spec.projection != model.spec.projection:
         model.resize(spec.projection)
-        model.head = type(model.head)(model.n_features, len(spec.targets))
     try:
         model.load_state_dict(_part(tensors, "model."))
     except RuntimeError as error:

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from deepgllim.nn.config import ScheduleConfig
-from deepgllim.nn.inputs import ArrayInputs, Inputs, batches
+from deepgllim.nn.inputs import ArrayInputs, Inputs, allocate, batches
 from deepgllim.nn.model import DeepRegression
 
 
@@ -32,7 +31,7 @@ def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
     rank = int((values > 1e-7 * values[-1]).sum())
     kept = max(1, min(wanted, rank, len(hidden) - 1))
     if kept < wanted:
-        resize_features(model, kept)
+        model.resize(kept)
     axes = vectors.flip(1)[:, :kept]  # (D', D), by falling variance
     projection = model.projection
     assert isinstance(projection, torch.nn.Linear)
@@ -40,12 +39,6 @@ def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
         projection.weight.copy_(axes.T)
         projection.bias.copy_(-mean @ axes)
     return torch.as_tensor(centred @ axes, dtype=torch.float32)
-
-
-def resize_features(model: DeepRegression, n_features: int) -> None:
-    """Give projection, normalisation and head another number of features."""
-    model.resize(n_features)
-    model.head = type(model.head)(n_features, len(model.spec.targets))
 
 
 def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
@@ -85,12 +78,7 @@ def cache_activations(
     for x, _ in batches(inputs, batch_size):
         block = model.backbone.begin(x, depth).numpy()
         if values is None:
-            shape = (len(inputs), *block.shape[1:])
-            if cache is None:
-                values = np.empty(shape, dtype=block.dtype)
-            else:
-                cache.parent.mkdir(parents=True, exist_ok=True)
-                values = np.lib.format.open_memmap(cache, mode="w+", dtype=block.dtype, shape=shape)
+            values = allocate((len(inputs), *block.shape[1:]), block.dtype, cache)
         values[position : position + len(block)] = block
         position += len(block)
     return ArrayInputs(values, inputs.targets)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -100,6 +100,14 @@ class FaceInputs(Dataset[Item]):
         return torch.from_numpy(picture), target * self.signs if mirrored else target
 
 
+def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], cache: Path | None) -> NDArray[Any]:
+    """An array to fill: in a memory-mapped .npy file, or in memory when there is none."""
+    if cache is None:
+        return np.empty(shape, dtype=dtype)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(cache, mode="w+", dtype=dtype, shape=shape)
+
+
 def prepare_contexts(
     paths: Sequence[Path],
     boxes: NDArray[np.float64],
@@ -120,12 +128,7 @@ def prepare_contexts(
         ImageError: for a picture that cannot be read or a box outside it.
     """
     side = context_size(data.image_size, augmentation)
-    shape = (len(paths), 3, side, side)
-    if cache is None:
-        contexts: NDArray[np.uint8] = np.empty(shape, dtype=np.uint8)
-    else:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        contexts = np.lib.format.open_memmap(cache, mode="w+", dtype=np.uint8, shape=shape)
+    contexts = allocate((len(paths), 3, side, side), np.dtype(np.uint8), cache)
     margin = data.margin * side / data.image_size
     for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
         tight = tuple(map(float, box)) if np.isfinite(box).all() else None

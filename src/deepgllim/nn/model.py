@@ -56,15 +56,16 @@ class DeepRegression(nn.Module):
         self.spec = spec
         self.backbone = backbone
         self.projection: nn.Module
+        self.head: Head
         self.resize(spec.projection)
-        L, D = len(spec.targets), self.n_features
-        self.head: Head = LeastSquaresHead(D, L) if spec.head == "least_squares" else InverseRegressionHead(D, L)
 
     def resize(self, projection: int | None) -> None:
-        """Set the number of features after the projection, D, with fresh layers."""
+        """Set the number of features after the projection, D, with a fresh projection, normalisation and head."""
         self.spec = self.spec.model_copy(update={"projection": projection})
         self.projection = nn.Identity() if projection is None else nn.Linear(self.backbone.feature_size, projection)
         self.normalisation = nn.BatchNorm1d(self.n_features, affine=self.spec.affine_norm)
+        head = LeastSquaresHead if self.spec.head == "least_squares" else InverseRegressionHead
+        self.head = head(self.n_features, len(self.spec.targets))
 
     @property
     def n_features(self) -> int:
