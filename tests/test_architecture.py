@@ -11,25 +11,37 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "deepgllim"
 PACKAGE = "deepgllim"
-FOUNDATION = ("errors", "rotations", "images", "metrics")
+FOUNDATION = ("errors", "rotations", "images", "metrics", "storage")
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
 
 # who (a part of the package) may not import what (parts of the package, or other packages by "name:")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors": ("*",),
     "rotations": ("gllim", "nn", "data", "images", "torch:"),
+    "storage": ("gllim", "nn", "data", "images", "rotations"),
     "images": ("gllim", "nn", "data", "torch:"),
     "drawing": ("gllim", "nn", "data", "torch:"),
     "metrics": ("gllim", "nn", "data", "images", "torch:"),
     "data": ("gllim", "nn", "distributions", "runs", "demo", "plots", "torch:"),
-    "gllim": ("nn", "data", "images", "distributions", "runs", "demo", "plots", "metrics"),
+    "gllim": ("nn", "data", "images", "distributions", "estimator", "runs", "demo", "plots", "metrics"),
     "distributions": ("nn", "data", "images", "gllim", "runs", "demo", "plots", "metrics"),
+    "estimator": ("nn", "data", "images", "runs", "demo", "plots", "metrics"),
     "plots": ("nn", "data", "images", "runs", "demo"),
-    "nn": ("runs", "demo", "plots", "data"),
+    "nn": ("runs", "demo", "plots", "data", "estimator"),
     "runs": ("demo", "plots"),
     "demo": ("runs", "data"),
 }
-# inside nn, each may import those before it, and no later one
+# inside gllim and nn, each may import those before it, and no later one
+GLLIM_LAYERS = (
+    ("parameters", "checks", "covariances", "densities", "monitor"),
+    ("moments", "likelihood", "sampling"),
+    ("rows", "prediction", "inverse"),
+    ("missing", "statistics"),
+    ("initialisation", "latents", "maximisation"),
+    ("options",),
+    ("em",),
+    ("selection", "stream"),
+)
 LAYERS = (
     ("config", "weights"),
     ("efficientnet", "vgg", "augmentation", "head"),
@@ -83,8 +95,9 @@ def test_the_rules_name_what_is_there() -> None:
     named = set(FORBIDDEN) | {part for rule in FORBIDDEN.values() for part in rule if part[-1] not in ":*"}
     assert named <= parts
     assert parts - set(FORBIDDEN) == {"cli", "recipes"}
-    layered = {f"nn.{module}" for layer in LAYERS for module in layer}
-    assert layered == {name_of(path) for path in modules() if name_of(path).startswith("nn.")}
+    for part, layers in (("nn", LAYERS), ("gllim", GLLIM_LAYERS)):
+        layered = {f"{part}.{module}" for layer in layers for module in layer}
+        assert layered == {name_of(path) for path in modules() if name_of(path).startswith(f"{part}.")}
 
 
 def test_a_breach_would_be_found(tmp_path: Path) -> None:
@@ -107,12 +120,14 @@ def test_imports_point_down(path: Path) -> None:
     assert not breaches(path, ("experiments:", "benchmarks:", "tests:"))
 
 
-def test_inside_nn_imports_point_down_too() -> None:
-    height = {module: i for i, layer in enumerate(LAYERS) for module in layer}
+@pytest.mark.parametrize(("part", "layers"), [("nn", LAYERS), ("gllim", GLLIM_LAYERS)])
+def test_inside_a_part_imports_point_down_too(part: str, layers: tuple[tuple[str, ...], ...]) -> None:
+    height = {module: i for i, layer in enumerate(layers) for module in layer}
     for module, own in height.items():
-        used = {name.split(".")[1] for name in inner(SOURCE / "nn" / f"{module}.py") if name.startswith("nn.")}
+        names = inner(SOURCE / part / f"{module}.py")
+        used = {name.split(".")[1] for name in names if name.startswith(f"{part}.")}
         above = {other for other in used if height.get(other, -1) >= own}
-        assert not above, f"nn.{module} imports {above}"
+        assert not above, f"{part}.{module} imports {above}"
 
 
 def test_experiments_and_benchmarks_are_imported_by_nothing_else() -> None:

@@ -8,17 +8,23 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from deepgllim.gllim import Parameters, responsibilities, sample, target_responsibilities
+from deepgllim.gllim import Parameters, responsibilities, sample, select, target_responsibilities
 from deepgllim.plots import (
     COLOURS,
     blend,
+    plot_calibration,
     plot_curves,
     plot_mapping,
+    plot_predictions,
     plot_responsibilities,
+    plot_responsibilities_2d,
+    plot_selection,
     plot_target_mixture,
+    plot_trace,
 )
 
 matplotlib.use("Agg")
@@ -32,6 +38,11 @@ def axes() -> Iterator[Axes]:
     yield axes
     figure.canvas.draw()  # what cannot be drawn fails here
     pyplot.close(figure)
+
+
+def xy(line: Line2D) -> list[tuple[float, float]]:
+    """The points of a curve."""
+    return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())]
 
 
 def mixture() -> Parameters:
@@ -110,7 +121,7 @@ def test_a_component_without_samples_has_no_line(axes: Axes) -> None:
 def test_more_components_than_colours_can_be_drawn(axes: Axes) -> None:
     K = len(COLOURS) + 1
     p = mixture()
-    many = Parameters(*(value[:1].repeat(K, *[1] * (value.ndim - 1)) for value in p))._replace(
+    many = Parameters(*(value[:1].repeat(K, *[1] * (value.ndim - 1)) for value in p.tensors.values()))._replace(
         pi=torch.full((K,), 1 / K).double(), c=torch.arange(K).double()[:, None]
     )
     x, y = sample(many, 300, torch.Generator().manual_seed(0))
@@ -137,3 +148,52 @@ def test_no_curve_is_left_out(axes: Axes) -> None:
     n = len(COLOURS) + 2
     plot_curves(axes, [0], {str(i): ([1.0], [0.1]) for i in range(n)})
     assert len(axes.lines) == n
+
+
+def test_a_trace_is_drawn_for_one_fit_or_several(axes: Axes) -> None:
+    plot_trace(axes, [-3.0, -2.0, -1.5])
+    (line,) = axes.lines
+    assert xy(line) == [(1, -3.0), (2, -2.0), (3, -1.5)]
+    plot_trace(axes, {"a": [-3.0, -2.0], "b": [-1.0]})
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
+
+
+def test_responsibilities_over_two_targets_have_a_mark_for_each_component(axes: Axes) -> None:
+    y = np.array([[0.0, 0.0], [2.0, 0.0], [4.0, 4.0]])
+    plot_responsibilities_2d(axes, y, np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    points, *centres = axes.collections
+    assert len(np.asarray(points.get_offsets())) == 3
+    np.testing.assert_allclose([np.asarray(mark.get_offsets())[0] for mark in centres], [[1.0, 0.0], [4.0, 4.0]])
+
+
+def test_intervals_that_miss_are_set_apart(axes: Axes) -> None:
+    truth, mean = [0.0, 1.0, 2.0], [0.1, 0.9, 5.0]
+    plot_predictions(axes, truth, mean, lower=[-1, 0, 4], upper=[1, 2, 6])
+    counts = {str(lines.get_label()): len(lines.get_paths()) for lines in axes.collections}
+    assert counts["interval"] == 2
+    assert counts["interval that misses"] == 1
+
+
+def test_predictions_without_intervals_are_points(axes: Axes) -> None:
+    plot_predictions(axes, [0.0, 1.0], [0.1, 0.9])
+    (points,) = axes.collections
+    assert len(np.asarray(points.get_offsets())) == 2
+
+
+def test_calibration_is_drawn_against_the_diagonal(axes: Axes) -> None:
+    plot_calibration(axes, [0.5, 0.9], {"model": [0.4, 0.8]})
+    diagonal, curve = axes.lines
+    assert xy(diagonal) == [(0, 0), (1, 1)]
+    assert xy(curve) == [(0.5, 0.4), (0.9, 0.8)]
+
+
+def test_selection_rings_the_best_and_names_what_differs(axes: Axes) -> None:
+    y = torch.linspace(-1, 1, 120).double()[:, None]
+    x = torch.cat([y.abs(), y], 1) + 0.02 * torch.randn(120, 2, generator=torch.Generator().manual_seed(0)).double()
+    chosen = select(x, y, n_components=[1, 2], noise=["diagonal", "isotropic"])
+    plot_selection(axes, chosen.table, "bic")
+    assert sorted(str(line.get_label()) for line in axes.lines) == ["noise diagonal", "noise isotropic"]
+    ((K, value),) = np.asarray(axes.collections[0].get_offsets())
+    assert (K, value) == (chosen.best.n_components, chosen.best.bic)

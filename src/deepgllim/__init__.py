@@ -3,4 +3,36 @@
 Public names load on first use; importing the package loads neither torch nor any optional dependency.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deepgllim.distributions import MultivariateGaussianMixture, MultivariateStudentMixture
+    from deepgllim.estimator import GLLiMRegressor
+
 __version__ = "0.1.0"
+__all__ = ["GLLiMRegressor", "MultivariateGaussianMixture", "MultivariateStudentMixture", "__version__"]
+
+_HOMES = {
+    "GLLiMRegressor": "deepgllim.estimator",
+    "MultivariateGaussianMixture": "deepgllim.distributions",
+    "MultivariateStudentMixture": "deepgllim.distributions",
+}
+_EXTRA = "{name} needs {module}, which the light install leaves out: pip install 'deepgllim[train]'"
+
+
+def __getattr__(name: str) -> object:
+    """A public name, loaded when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepgllim' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("deepgllim"):
+            raise
+        raise ImportError(_EXTRA.format(name=name, module=error.name)) from None
+
+
+def __dir__() -> list[str]:
+    """The public names too, though they are not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -2,17 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from deepgllim.gllim import Parameters, target_responsibilities
+from deepgllim.gllim import Form, Parameters, target_responsibilities
 from deepgllim.gllim.likelihood import target_log_density
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLOURS = ("#3b6fb6", "#d1603d", "#4a9d6f", "#8a63ac", "#b09a2f", "#5f6b73")
+FORM_COLUMNS = Form._fields
+LABELS = {
+    "bic": "BIC",
+    "aic": "AIC",
+    "icl": "ICL",
+    "held_out": "held-out log p(x, y), nats a sample",
+    "held_out_conditional": "held-out log p(y | x), nats a sample",
+}
 
 
 def blend(responsibilities: Tensor) -> NDArray[np.float64]:
@@ -71,5 +84,77 @@ def plot_curves(
         axes.plot(np.asarray(x), centre, color=colour, marker="o", label=name)
         axes.fill_between(np.asarray(x), centre - spread, centre + spread, color=colour, alpha=0.15, lw=0)
     axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_trace(axes: Axes, log_likelihoods: Sequence[float] | Mapping[str, Sequence[float]]) -> Axes:
+    """How EM went: the log-likelihood after each iteration, of one fit or of several by name."""
+    fits = log_likelihoods if isinstance(log_likelihoods, Mapping) else {"": log_likelihoods}
+    for colour, (name, values) in zip(cycle(COLOURS), fits.items(), strict=False):
+        axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker="o", ms=3, label=name)
+    axes.set(xlabel="iteration", ylabel="log-likelihood, nats")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if isinstance(log_likelihoods, Mapping):
+        axes.legend(frameon=False)
+    return axes
+
+
+def plot_responsibilities_2d(axes: Axes, targets: ArrayLike, responsibilities: ArrayLike) -> Axes:
+    """The E-step over a two-dimensional target: each sample in its components' colours, mixed by responsibility."""
+    y, r = np.asarray(targets), torch.as_tensor(np.asarray(responsibilities))
+    axes.scatter(y[:, 0], y[:, 1], s=8, c=blend(r))
+    for k in range(r.shape[1]):
+        weight = r[:, k].numpy()
+        centre = weight @ y / max(float(weight.sum()), 1e-300)
+        colour = COLOURS[k % len(COLOURS)]
+        axes.scatter([centre[0]], [centre[1]], s=120, marker="X", color=colour, edgecolor="black", label=f"z={k + 1}")
+    axes.set(xlabel="target 1", ylabel="target 2")
+    axes.legend(framealpha=0.9)
+    return axes
+
+
+def plot_predictions(
+    axes: Axes, truth: ArrayLike, mean: ArrayLike, lower: ArrayLike | None = None, upper: ArrayLike | None = None
+) -> Axes:
+    """Predicted against true values of one target, with intervals where they are given; those that miss are marked."""
+    y, centre = np.asarray(truth, float), np.asarray(mean, float)
+    if lower is not None and upper is not None:
+        low, high = np.asarray(lower, float), np.asarray(upper, float)
+        hit = (low <= y) & (y <= high)
+        for chosen, colour, label in ((hit, "0.75", "interval"), (~hit, COLOURS[1], "interval that misses")):
+            if chosen.any():
+                axes.vlines(y[chosen], low[chosen], high[chosen], color=colour, lw=1.2, label=label)
+    ends = [min(y.min(), centre.min()), max(y.max(), centre.max())]
+    axes.plot(ends, ends, color="0.4", lw=1, ls="--", label="exact")
+    axes.scatter(y, centre, s=10, color=COLOURS[0], zorder=3, label="mean")
+    axes.set(xlabel="true", ylabel="predicted")
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_calibration(axes: Axes, levels: ArrayLike, coverages: Mapping[str, ArrayLike]) -> Axes:
+    """The share of true values inside the intervals of each level: on the diagonal where uncertainty is true."""
+    axes.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="calibrated")
+    for colour, (name, share) in zip(cycle(COLOURS), coverages.items(), strict=False):
+        axes.plot(np.asarray(levels), np.asarray(share), color=colour, marker="o", ms=4, label=name)
+    axes.set(xlabel="level of the interval", ylabel="share of true values inside", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_selection(axes: Axes, table: "pd.DataFrame", criterion: str = "bic") -> Axes:
+    """A criterion over K, a curve for each form in a table of `gllim.select`; the best is ringed."""
+    forms = [name for name in FORM_COLUMNS if name in table and table[name].astype(str).nunique() > 1]
+    groups = table.groupby([table[name].astype(str) for name in forms], sort=True) if forms else [("", table)]
+    for colour, (names, rows) in zip(cycle(COLOURS), groups, strict=False):
+        ordered = rows.sort_values("n_components")
+        values = [names] if isinstance(names, str) else names
+        parts = [f"{form} {value}" for form, value in zip(forms, values, strict=False)]
+        axes.plot(ordered["n_components"], ordered[criterion], color=colour, marker="o", ms=4, label=", ".join(parts))
+    best = table.iloc[0]
+    axes.scatter(best["n_components"], best[criterion], s=120, facecolor="none", edgecolor="0.2", label="best")
+    axes.set(xlabel="components K", ylabel=LABELS.get(criterion, criterion))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return axes

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from deepgllim.data import Manifest, make_manifest, read_manifest
-from deepgllim.data.manifest import write_atomically
 from deepgllim.errors import DataError
 
 HEADER = "path,subject,x0,y0,x1,y1,pitch,yaw,age\n"
@@ -146,20 +145,6 @@ def test_refuses_to_save_elsewhere(table: Manifest, tmp_path: Path) -> None:
         table.save(tmp_path / "a.json")
     with pytest.raises(DataError, match=r"a\.csv: cannot be written"):
         table.save(tmp_path / "absent" / "a.csv")
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    file = tmp_path / "a.txt"
-    file.write_text("old")
-
-    def fail(place: Path) -> None:
-        place.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(DataError, match="disk full"):
-        write_atomically(file, fail)
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_frames_from_elsewhere_are_checked() -> None:

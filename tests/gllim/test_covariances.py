@@ -1,4 +1,4 @@
-"""The table of noise structures against D × D algebra."""
+"""The tables of the structures of Σ and Γ against D × D algebra."""
 
 import pytest
 import torch
@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgllim.errors import ConfigurationError, NumericalError
-from deepgllim.gllim.covariances import NOISE, cholesky, floor_eigenvalues, noise_structure
+from deepgllim.gllim.covariances import NOISE, cholesky, floor_eigenvalues, noise_structure, target_structure
 from tests.gllim.strategies import (
     NOISES,
+    TARGET_COVARIANCES,
     close,
     covariance,
     full_noise,
@@ -19,6 +20,7 @@ from tests.gllim.strategies import (
     seeds,
     sizes,
     structures,
+    uniform,
 )
 
 ROUNDING = 1e-11  # matrices up to 5 × 5 with condition numbers under 10³
@@ -36,9 +38,12 @@ def test_precision_distance_and_determinant_are_those_of_the_full_matrix(
     x = normal(generator(seed), 7, D)
     precision = table.precision(p.Sigma)
     distance = torch.einsum("nd,kde,ne->nk", x, torch.linalg.inv(full), x)
-    assert close(table.distance(precision, table.square(x)).expand(7, K), distance, ROUNDING)
+    assert close(table.distance(precision, table.square(x, None)).expand(7, K), distance, ROUNDING)
     assert close(table.weigh(precision, p.A), torch.linalg.solve(full, p.A), ROUNDING)
     assert close(table.log_determinant(precision, D).expand(K), torch.logdet(full), ROUNDING)
+    variances = uniform(generator(seed), D)
+    trace = (torch.linalg.inv(full).diagonal(dim1=1, dim2=2) * variances).sum(1)
+    assert close(table.trace(precision, variances).expand(K), trace, ROUNDING)
 
 
 @given(seeds, sizes)
@@ -56,8 +61,18 @@ def test_moments_and_residuals_are_traces_and_diagonals_of_the_full_ones(seed: i
         "isotropic": symmetric.diagonal(dim1=1, dim2=2).mean(1),
     }
     for noise, table in NOISE.items():
-        residual = table.moment(table.square(x), r) - table.explained(B, C)
+        residual = table.moment(table.square(x, torch.empty_like(x)), r) - table.explained(B, C)
         assert close(table.spread(residual, count, D), kept[noise], ROUNDING)
+
+
+@given(seeds, st.integers(1, 5))
+@properties
+def test_scatter_is_the_moment_of_a_sample_that_has_the_variances(seed: int, D: int) -> None:
+    x = normal(generator(seed), 1, D)
+    for table in NOISE.values():
+        moment = table.moment(table.square(x, None), torch.ones(1, 1).double())[0]
+        own = moment.diagonal().diag() if moment.ndim == 2 else moment  # variances have no covariances
+        assert close(table.scatter(x[0].square()), own, ROUNDING)
 
 
 @given(seeds, st.integers(1, 5), st.floats(0.01, 3.0))
@@ -91,6 +106,25 @@ def _others(g: torch.Generator, noise: str, sample: torch.Tensor) -> list[torch.
             sample + covariance(g, 1, sample.shape[-1]),
         ]
     return [sample * (0.3 + 2.0 * torch.rand(sample.shape, generator=g).double()) for _ in range(6)]
+
+
+@given(seeds, st.integers(1, 4), st.sampled_from(TARGET_COVARIANCES))
+@properties
+def test_a_target_covariance_is_the_likeliest_of_its_structure(seed: int, L: int, name: str) -> None:
+    g = generator(seed)
+    S = covariance(g, 2, L)
+    best = target_structure(name)(S)
+
+    def value(Gamma: torch.Tensor) -> float:
+        return float((-torch.logdet(Gamma) - torch.linalg.solve(Gamma, S).diagonal(dim1=1, dim2=2).sum(1)).sum())
+
+    for scale in (1e-3, 0.1, 1.0):
+        other = target_structure(name)(covariance(g, 2, L))
+        assert value((1 - scale) * best + scale * other) <= value(best) + 1e-12  # rounding of log-determinants
+    if name != "full":
+        assert torch.equal(best, torch.diag_embed(best.diagonal(dim1=1, dim2=2)))
+    if name == "isotropic":
+        assert torch.equal(best, best[:, :1, :1] * torch.eye(L).double())
 
 
 @given(seeds, st.integers(1, 5))
@@ -127,3 +161,5 @@ def test_singular_covariances_are_named() -> None:
 def test_unknown_structure_is_refused_with_the_choices() -> None:
     with pytest.raises(ConfigurationError, match="'spherical': use one of isotropic, diagonal, full"):
         noise_structure("spherical")
+    with pytest.raises(ConfigurationError, match="unknown target covariance 'tied': use one of full, diagonal, isotro"):
+        target_structure("tied")

@@ -1,17 +1,39 @@
 """What EM starts from."""
 
 import warnings
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim import Rows, fit, initial_responsibilities, target_responsibilities
-from deepgllim.gllim.initialisation import count_components, first_statistics, fit_target_mixture
-from tests.gllim.strategies import close, generator, make_parameters, make_problem, normal, properties, seeds
+from deepgllim.gllim import (
+    Form,
+    Options,
+    Parameters,
+    Rows,
+    fit,
+    fit_target_mixture,
+    initial_responsibilities,
+    initialisation,
+    target_responsibilities,
+)
+from deepgllim.gllim.initialisation import INITIALISATIONS, count_components
+from deepgllim.gllim.statistics import Assign
+from tests.gllim.strategies import (
+    all_close,
+    close,
+    generator,
+    make_parameters,
+    normal,
+    parameters_of,
+    problem_of,
+    properties,
+    seeds,
+)
 
 
 @given(seeds, st.integers(1, 4), st.integers(1, 3))
@@ -49,7 +71,7 @@ def test_the_target_mixture_is_defined_for_other_targets() -> None:
     mixture = fit_target_mixture(y, 3, seed=1)
     assert abs(float(mixture.pi.sum()) - 1.0) < 1e-12
     assert close(target_responsibilities(y, mixture), initial_responsibilities(y, 3, seed=1), 1e-12)
-    # EM's fixed point: the mixture's mean is that of the targets, as near as scikit-learn's 1e-3 tolerance stops
+    # EM's fixed point: the mixture's mean is that of the targets, as near as a tolerance of 1e-3 stops
     assert close(mixture.pi @ mixture.c, y.mean(0), 0.05)
     assert target_responsibilities(-y[:7], mixture).shape == (7, 3)
 
@@ -60,19 +82,12 @@ def test_seeds_reproduce() -> None:
 
 
 def test_counts_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="0 components"):
+    with pytest.raises(ConfigurationError, match="n_components is 0: use a whole number, 1 or more"):
         initial_responsibilities(torch.zeros(5, 1), 0)
     with pytest.raises(DataError, match="3 samples are fewer than 4 components"):
         initial_responsibilities(normal(generator(0), 3, 1), 4)
-    with pytest.raises(DataError, match="take 2 distinct values, fewer than 3 components: use K ≤ 2"):
+    with pytest.raises(DataError, match="2 distinct values are fewer than 3 components: use K ≤ 2"):
         initial_responsibilities(torch.arange(10)[:, None] % 2, 3)
-
-
-@pytest.mark.parametrize("K", [0, -1])
-@pytest.mark.parametrize("noise", ["diagonal", "full"])
-def test_fit_refuses_no_components(K: int, noise: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{K} components: use 1 or more"):
-        fit(torch.zeros(5, 2), torch.zeros(5, 1), K, noise=noise)
 
 
 def test_more_components_than_samples_are_refused() -> None:
@@ -96,6 +111,8 @@ def test_a_start_must_be_of_the_same_structure_and_shape() -> None:
         fit(x, y, start=make_parameters(0, "full", False, K=2, L=2, D=4))
     with pytest.raises(DataError, match="start has 5 features and 2 targets, the data 4 and 2"):
         fit(x, y, start=make_parameters(0, "diagonal", False, K=2, L=2, D=5))
+    with pytest.raises(ConfigurationError, match="start has 1 latents but n_latents is 0"):
+        fit(x, y, start=parameters_of(Form(n_latents=1)))
 
 
 @pytest.mark.parametrize("bad", [-0.2, float("nan"), 3.0])
@@ -112,13 +129,111 @@ def test_responsibilities_of_wrong_shape_are_refused(shape: tuple[int, ...]) -> 
         fit(normal(generator(0), 30, 4), normal(generator(1), 30, 2), responsibilities=torch.ones(shape))
 
 
-def test_the_first_statistics_are_those_of_the_given_responsibilities() -> None:
-    problem = make_problem(0, "diagonal", False, K=2, L=2, D=3)
-    rows = Rows(problem.features, problem.targets)
-    given = first_statistics(rows, 2, problem.r.numpy().astype(np.float32), None, "diagonal", 0)
-    assert close(given.s0, problem.r.sum(0), 1e-6)  # float32 responsibilities
-    drawn = first_statistics(rows, 2, None, None, "diagonal", 0)
-    assert close(drawn.s0, initial_responsibilities(problem.targets, 2).sum(0), 1e-12)
+def test_the_first_parameters_are_those_of_the_given_responsibilities() -> None:
+    x, y, r, _ = problem_of(Form())
+    for same in (r, r.float().numpy()):
+        p = fit(x, y, responsibilities=same, max_iterations=1).parameters
+        assert close(p.pi, r.mean(0), 1e-6)  # float32 responsibilities
+    whole = torch.nn.functional.one_hot(r.argmax(1))
+    for one_hot in (whole, whole.bool().numpy(), whole.int().numpy()):
+        p = fit(x, y, responsibilities=one_hot, max_iterations=1).parameters
+        assert close(p.pi, whole.double().mean(0), 1e-12)
+
+
+def in_blocks(rows: Rows, assign: Assign) -> Tensor:
+    """The responsibilities of all rows."""
+    parts, first = [], 0
+    for block in rows:
+        parts.append(assign(block, first))
+        first += len(parts[-1])
+    return torch.cat(parts)
+
+
+def test_targets_are_the_default_start() -> None:
+    x, y, _, _ = problem_of(Form())
+    rows = Rows(x, 30.0 * y + 5.0, block_rows=20)
+    assert Options().init == "targets"
+    found = in_blocks(rows, INITIALISATIONS["targets"](rows, 3, 1))
+    # standardised by one sum or by several
+    assert close(found, initial_responsibilities(30.0 * y + 5.0, 3, seed=1), 1e-6)
+
+
+def test_clusters_of_targets_or_of_both_are_whole() -> None:
+    """Four groups: two of the targets, each in two of the features."""
+    g = generator(0)
+    label = torch.arange(80) % 4
+    y = 10.0 * (label % 2)[:, None] + 0.1 * normal(g, 80, 2)
+    x = 10.0 * (label // 2)[:, None] + 0.1 * normal(g, 80, 3)
+    rows = Rows(x, y, block_rows=30)
+    found = in_blocks(rows, INITIALISATIONS["kmeans"](rows, 2, 0))
+    assert found.sum(1).eq(1).all()
+    assert len(set(zip((label % 2).tolist(), found.argmax(1).tolist(), strict=True))) == 2
+    both = in_blocks(rows, INITIALISATIONS["joint"](rows, 4, 0))
+    assert both.sum(1).eq(1).all()
+    assert len(set(zip(label.tolist(), both.argmax(1).tolist(), strict=True))) == 4
+
+
+def test_joint_clusters_come_from_a_spread_of_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(initialisation, "JOINT_ELEMENTS", 3 * 40)  # a row in ten of 400 with 3 features
+    seen: list[Tensor] = []
+    k_means = initialisation._k_means
+
+    def recorded(points: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+        seen.append(points)
+        return k_means(points, *others)
+
+    monkeypatch.setattr(initialisation, "_k_means", recorded)
+    label = torch.arange(400) * 4 // 400
+    x = 10.0 * label[:, None] + 0.1 * normal(generator(0), 400, 3)
+    rows = Rows(x, 2.0 * label[:, None], block_rows=33)
+    r = in_blocks(rows, INITIALISATIONS["joint"](rows, 4, 0))
+    assert len(set(zip(label.tolist(), r.argmax(1).tolist(), strict=True))) == 4
+    unit = rows.scaling.feature_variance.sum().sqrt()
+    assert close(seen[0][:, :3], (x[::10] - rows.scaling.feature_mean) / unit, 1e-12)
+
+
+@pytest.mark.parametrize("init", INITIALISATIONS)
+def test_rows_without_weight_are_as_if_removed(init: str) -> None:
+    x, y, _, _ = problem_of(Form())
+    w = (torch.arange(90) % 3 > 0).double()
+    kept = w > 0
+    options = {"init": init, "max_iterations": 5, "tolerance": 0.0}
+    weighted = fit(x, y, 3, sample_weight=w, **options).parameters  # type: ignore[arg-type]
+    removed = fit(x[kept], y[kept], 3, **options).parameters  # type: ignore[arg-type]
+    assert all_close(weighted, removed, 1e-9)  # sums with zeros between, five iterations
+
+
+def test_the_likeliest_of_several_starts_is_kept() -> None:
+    x, y, _, _ = problem_of(Form(), K=4)
+    options = {"max_iterations": 4, "tolerance": 0.0, "init": "kmeans"}
+    alone = [fit(x, y, 4, seed=seed, **options) for seed in (3, 4, 5)]  # type: ignore[arg-type]
+    values = [result.log_likelihoods[-1] for result in alone]
+    assert len(set(values)) > 1
+    best = fit(x, y, 4, seed=3, n_starts=3, **options)  # type: ignore[arg-type]
+    assert best.log_likelihoods[-1] == max(values)
+
+
+def test_starts_of_tied_and_untied_noise_become_each_other() -> None:
+    x, y, _, _ = problem_of(Form("full"))
+    tied, untied = parameters_of(Form("full", tied=True)), parameters_of(Form("full"))
+    repeated = tied._replace(Sigma=tied.noise_matrices.contiguous())
+    mean = untied._replace(Sigma=torch.tensordot(untied.pi, untied.Sigma, 1)[None])
+    options = {"noise": "full", "max_iterations": 2, "tolerance": 0.0, "minimum_count": 0.0}
+    pairs = ((tied, repeated, False), (untied, mean, True))
+    for start, other, form in pairs:
+        got, expected = (fit(x, y, start=p, tied=form, **options).parameters for p in (start, other))  # type: ignore[arg-type]
+        assert got.tied == form
+        assert all_close(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("name", Parameters._fields)
+def test_a_start_that_is_not_finite_is_refused(name: str) -> None:
+    x, y, _, form = problem_of(Form(n_latents=1, dof="estimated"))
+    start = parameters_of(form)
+    bad = start.tensors[name].clone()
+    bad.view(-1)[0] = torch.nan
+    with pytest.raises(DataError, match="start"):
+        fit(x, y, start=start._replace(**{name: bad}), n_latents=1, dof="estimated")
 
 
 def test_read_only_targets_raise_no_warning() -> None:

@@ -1,63 +1,164 @@
-"""Parameters and changes of unit."""
+"""Parameters and changes of unit, for every form."""
 
+import pytest
 import torch
 from hypothesis import given
+from torch import Tensor
 
-from deepgllim.gllim import Parameters, Rows, Scaling, joint_log_density, sample
+from deepgllim.gllim import Form, Parameters, Rows, Scaling, joint_log_density, sample
 from tests.gllim.strategies import (
+    NOISES,
+    TARGET_COVARIANCES,
     Problem,
+    all_close,
     close,
+    forms,
+    full_noise,
     generator,
     joint,
     make_parameters,
     moments,
+    normal,
     parameter_sets,
+    parameters_of,
     problems,
     properties,
+    residual_noise,
+    uniform,
 )
 
 ROUNDING = 1e-12  # a few operations on values of order one; 1e-16 each
 
 
-@given(parameter_sets)
+@given(parameter_sets())
 @properties
 def test_feature_mean_is_that_of_the_joint_model(p: Parameters) -> None:
     mean, _ = moments(joint(p))
     assert close(p.feature_mean, mean[: p.n_features], ROUNDING)
 
 
-def test_properties_name_the_structure() -> None:
-    for noise in ("isotropic", "diagonal", "full"):
-        for tied in (True, False):
-            p = make_parameters(0, noise, tied, K=3, L=2, D=4)
-            assert (p.noise, p.tied, p.n_components, p.n_features, p.n_targets) == (noise, tied, 3, 4, 2)
-            assert torch.equal(p.coefficients, torch.cat([p.A, p.b[:, :, None]], 2))
-            assert {value.dtype for value in p.to(torch.float32)} == {torch.float32}
+@given(forms)
+@properties
+def test_properties_name_the_form(form: Form) -> None:
+    p = parameters_of(form, K=3, L=2, D=4)
+    assert (p.noise, p.tied, p.n_latents) == (form.noise, form.tied, form.n_latents)
+    assert (p.n_components, p.n_features, p.n_targets) == (3, 4, 2)
+    assert (p.dof is None) == (form.dof is None)
+    assert torch.equal(p.coefficients, torch.cat([p.A, p.b[:, :, None]], 2))
+    assert torch.equal(p.noise_matrices, full_noise(p))
+    assert torch.equal(p.noise_variances, full_noise(p).diagonal(dim1=1, dim2=2))
+    low = p.to(torch.float32)
+    assert low.tensors.keys() == p.tensors.keys()
+    assert {value.dtype for value in low.tensors.values()} == {torch.float32}
 
 
-@given(parameter_sets)
+@given(parameter_sets())
 @properties
 def test_reduce_undoes_restore(p: Parameters) -> None:
     g = generator(1)
     D, L = p.n_features, p.n_targets
-    scaling = Scaling(*(torch.rand(size, generator=g, dtype=torch.float64) + 0.5 for size in (D, D, L, L)))
-    back = scaling.reduce(scaling.restore(p))
-    assert all(close(a, b, ROUNDING) for a, b in zip(back, p, strict=True))
+    scaling = Scaling(*(uniform(g, size) + 0.5 for size in (D, D, L, L)))
+    assert all_close(scaling.reduce(scaling.restore(p)), p, ROUNDING)
 
 
-@given(problems)
+@given(problems())
 @properties
 def test_restored_parameters_are_the_same_density_in_the_data_units(problem: Problem) -> None:
     x, y = problem.features, 3.0 * problem.targets + 7.0
     scaling = Rows(x, y).scaling
-    p = make_parameters(0, problem.noise, problem.tied, problem.r.shape[1], y.shape[1], x.shape[1])
+    p = parameters_of(problem.form, *problem.sizes)
     reduced = joint_log_density(*scaling.apply(x, y), p) - scaling.target_scale.log().sum()
     # quadratics of order 10⁴ at most, each term with a rounding of 1e-16
     assert close(joint_log_density(x, y, scaling.restore(p)), reduced, 1e-10)
 
 
-def test_to_moves_between_dtypes_without_a_change_of_distribution() -> None:
-    p = make_parameters(3, "diagonal", False, K=2, L=2, D=3)
+@given(parameter_sets())
+@properties
+def test_observed_latents_are_targets_of_the_same_model(p: Parameters) -> None:
+    whole = p.observe_latents()
+    assert (whole.n_targets, whole.n_latents) == (p.n_targets + p.n_latents, 0)
+    seen = slice(p.n_features + p.n_targets)
+    assert close(joint(whole).means[:, seen], joint(p).means, ROUNDING)
+    assert close(joint(whole).covariances[:, seen, seen], joint(p).covariances, ROUNDING)
+
+
+@given(forms)
+@properties
+def test_kept_components_are_those_of_the_mask(form: Form) -> None:
+    p = parameters_of(form, K=3)
+    kept = p.keep(torch.tensor([True, False, True]))
+    assert close(kept.pi, p.pi[[0, 2]] / (p.pi[0] + p.pi[2]), ROUNDING)
+    for name, value in p._replace(Sigma=full_noise(p)).tensors.items():
+        if name != "pi":
+            assert torch.equal(kept._replace(Sigma=full_noise(kept)).tensors[name], value[[0, 2]]), name
+    alone = p.keep(torch.tensor([False, True, False]))
+    assert (alone.n_components, alone.noise, float(alone.pi)) == (1, form.noise, 1.0)
+
+
+@pytest.mark.parametrize("form", [Form(), Form("isotropic", n_latents=1, dof=5.0)], ids=["gaussian", "student"])
+def test_to_moves_between_dtypes_without_a_change_of_distribution(form: Form) -> None:
+    p = parameters_of(form, seed=3)
     x, y = sample(p, 5, generator(0))
     low = joint_log_density(x.float(), y.float(), p.to(torch.float32))
     assert close(low.double(), joint_log_density(x, y, p), 1e-4)  # float32: 1e-7 a term, terms of order 100
+
+
+def test_an_isotropic_target_covariance_keeps_its_meaning_under_a_common_scale() -> None:
+    scaling = Scaling(*(torch.tensor(v).double() for v in ([0.0], [1.0], [0.0, 0.0], [3.0, 4.0])))
+    assert scaling.with_common_target_scale().target_scale.tolist() == [12.5**0.5] * 2
+
+
+# Free parameters: the rank of the map from all numbers that a form stores to the distribution that they stand for.
+
+
+def distribution_of(numbers: Tensor, form: Form, K: int, L: int, D: int) -> Tensor:
+    """π, the components' joint moments and ν, of unrestricted numbers."""
+    left = numbers
+
+    def take(*shape: int) -> Tensor:
+        nonlocal left
+        count = int(torch.tensor(shape).prod())
+        taken, left = left[:count], left[count:]
+        return taken.view(shape)
+
+    def covariances(structure: str, tied: bool, Q: int) -> Tensor:
+        number = 1 if tied else K
+        matrices = {
+            "isotropic": lambda: torch.eye(Q).double() * take(number, 1, 1).square(),
+            "diagonal": lambda: torch.diag_embed(take(number, Q).square()),
+            "full": lambda: (root := take(number, Q, Q)) @ root.mT,
+        }[structure]()
+        return matrices.expand(K, Q, Q)
+
+    pi = torch.full((K,), 1.0 / K).double() if form.equal_weights else torch.softmax(take(K), 0)
+    Sigma = covariances(form.noise, form.tied, D)
+    Gamma = covariances(form.target_covariance, form.target_tied, L)
+    p = Parameters(pi, take(K, L), Gamma, take(K, D, L + form.n_latents), take(K, D), Sigma)
+    dof = take(K) if form.dof == "estimated" else torch.zeros(0)
+    return torch.cat([value.flatten() for value in (p.pi, p.c, p.Gamma, p.A[:, :, :L], p.b, residual_noise(p), dof)])
+
+
+# latents beside a full Σ add no distribution that it does not have
+STRUCTURES = [(noise, n_latents) for noise in NOISES for n_latents in (0, 1, 2) if noise != "full" or n_latents == 0]
+
+
+@pytest.mark.parametrize(("noise", "n_latents"), STRUCTURES)
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("target_covariance", TARGET_COVARIANCES)
+def test_free_parameters_are_counted(noise: str, n_latents: int, tied: bool, target_covariance: str) -> None:
+    K, L, D = 2, 2, 6  # a diagonal Σ and two latents are identified from D = 5 on
+    form = Form(noise, tied, target_covariance, not tied, tied, n_latents, "estimated" if tied else 4.0)
+    numbers = normal(generator(1), 400)
+    jacobian: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
+        lambda values: distribution_of(values, form, K, L, D), numbers
+    )
+    assert form.n_parameters(K, D, L) == int(torch.linalg.matrix_rank(jacobian, rtol=1e-10))
+
+
+def test_the_weights_and_a_gaussian_family_have_no_hidden_parameters() -> None:
+    base = Form()
+    assert base.n_parameters(3, 4, 2) == 2 + 3 * (2 + 3 + 8 + 4 + 4)
+    assert base._replace(equal_weights=True).n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2) - 2
+    assert base._replace(dof=4.0).n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2)
+    assert base._replace(dof="estimated").n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2) + 3
+    assert make_parameters(0, "diagonal", False, 1, 1, 1).n_latents == 0

@@ -1,59 +1,68 @@
-"""The inversion against conditioning the joint Gaussians by D × D algebra."""
+"""The inversion against conditioning the joint model by D × D algebra, for every form."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from deepgllim.gllim import Parameters, Predictive, fit, invert, joint_log_density, predict, sample
+from deepgllim.gllim import Form, Parameters, Predictive, fit, invert, joint_log_density, predict, sample
 from tests.gllim.strategies import (
+    all_finite,
     close,
+    conditional,
     generator,
-    joint,
-    log_densities,
-    make_parameters,
-    make_problem,
-    marginal,
+    log_student,
     normal,
     parameter_sets,
+    parameters_of,
+    problem_of,
     properties,
     seeds,
 )
 
 # Matrices up to 8 × 8 with condition numbers to 10⁴, quadratics to 10⁴; 1e-16 each.
 ROUNDING = 1e-8
+FORMS = [Form(), Form("full", tied=True, n_latents=1), Form("isotropic", dof=4.0), Form(n_latents=2, dof="estimated")]
+each_form = pytest.mark.parametrize("form", FORMS, ids=["plain", "tied full latent", "student", "student latents"])
 
 
-def points(p: Parameters, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def points(p: Parameters, seed: int) -> tuple[Tensor, Tensor]:
     """Samples, and some features that nothing explains."""
     x, y = sample(p, 8, generator(seed))
     x[6:] += 3.0
     return x, y
 
 
-def log_predictive(answer: Predictive, targets: torch.Tensor) -> torch.Tensor:
+def log_predictive(answer: Predictive, targets: Tensor) -> Tensor:
     """log p(y | x) of the predictive mixture, (N,)."""
-    normals = torch.distributions.MultivariateNormal(answer.means, answer.covariances)
-    terms: torch.Tensor = normals.log_prob(targets[:, None])  # type: ignore[no-untyped-call]
+    if answer.dof is None:
+        normals = torch.distributions.MultivariateNormal(answer.means, answer.covariances)
+        terms: Tensor = normals.log_prob(targets[:, None])  # type: ignore[no-untyped-call]
+    else:
+        terms = log_student(targets[:, None], answer.means, answer.covariances, answer.dof)
     return torch.logsumexp(answer.log_weights + terms, 1)
 
 
-@given(parameter_sets, seeds)
+@given(parameter_sets(), seeds)
 @properties
 def test_prediction_is_the_joint_conditioned_on_the_features(p: Parameters, seed: int) -> None:
     x, _ = points(p, seed)
     answer = predict(x, invert(p))
-    D = p.n_features
-    _, means, covariances = joint(p)
-    gain = torch.linalg.solve(covariances[:, :D, :D], covariances[:, :D, D:]).mT  # (K, L, D)
-    deviation = x[:, None] - means[:, :D]  # (N, K, D)
-    assert close(answer.means, means[:, D:] + torch.einsum("kld,nkd->nkl", gain, deviation), ROUNDING)
-    assert close(answer.covariances, covariances[:, D:, D:] - gain @ covariances[:, :D, D:], ROUNDING)
-    log_joint = log_densities(x, marginal(joint(p), slice(D)))
-    assert close(answer.log_density, torch.logsumexp(log_joint, 1), ROUNDING)
-    assert close(answer.log_weights, torch.log_softmax(log_joint, 1), 1e-7)  # a difference of log-densities
+    D, L = p.n_features, p.n_targets
+    log_weights, means, scales, log_density = conditional(x, p, [*range(D)], [*range(D, D + L)])
+    assert close(answer.means, means, ROUNDING)
+    assert answer.covariances.shape == ((p.n_components, L, L) if p.dof is None else scales.shape)
+    assert close(answer.covariances.expand_as(scales), scales, ROUNDING)
+    assert close(answer.log_density, log_density, ROUNDING)
+    assert close(answer.log_weights, log_weights, 1e-7)  # a difference of log-densities
+    assert close(answer.mean, torch.einsum("nk,nkl->nl", log_weights.exp(), means), 1e-7)
+    assert (answer.dof is None) == (p.dof is None)
+    if answer.dof is not None and p.dof is not None:
+        assert torch.equal(answer.dof, (p.dof + D).expand(8, -1))
 
 
-@given(parameter_sets, seeds)
+@given(parameter_sets(), seeds)
 @properties
 def test_conditional_is_joint_over_marginal(p: Parameters, seed: int) -> None:
     x, y = points(p, seed)
@@ -62,7 +71,14 @@ def test_conditional_is_joint_over_marginal(p: Parameters, seed: int) -> None:
     assert close(log_predictive(answer, y), log_joint - answer.log_density, 1e-7)  # a difference of the two
 
 
-@given(parameter_sets, seeds, st.sampled_from([1e4, -1e4]))
+@given(parameter_sets())
+@properties
+def test_the_forward_covariance_is_that_of_a_gaussian_answer(p: Parameters) -> None:
+    forward = invert(p._replace(dof=None))
+    assert torch.equal(predict(torch.zeros(3, p.n_features), forward).covariances, forward.covariances)
+
+
+@given(parameter_sets(), seeds, st.sampled_from([1e4, -1e4]))
 @properties
 def test_features_far_from_the_origin_lose_no_digits(p: Parameters, seed: int, shift: float) -> None:
     x, _ = points(p, seed)
@@ -73,28 +89,48 @@ def test_features_far_from_the_origin_lose_no_digits(p: Parameters, seed: int, s
     assert close(far.means, near.means, 1e-8)
 
 
-def test_fit_and_prediction_far_from_the_origin_are_those_near_it() -> None:
-    problem = make_problem(0, "diagonal", False, K=2, L=2, D=5)
-    x, y = problem.features, problem.targets
-    answers = [
-        predict(
-            x + shift, invert(fit(x + shift, y, responsibilities=problem.r, max_iterations=5, tolerance=0).parameters)
-        )
-        for shift in (0.0, 1e4)
-    ]
+@each_form
+def test_fit_and_prediction_far_from_the_origin_are_those_near_it(form: Form) -> None:
+    x, y, r, _ = problem_of(form, D=5)
+    answers = []
+    for shift in (0.0, 1e4):
+        result = fit(x + shift, y, responsibilities=r, max_iterations=5, tolerance=0, **form._asdict())
+        answers.append(predict(x + shift, invert(result.parameters)))
     assert close(answers[1].means, answers[0].means, 1e-7)  # inputs rounded to 1e-12 of 0.1, five iterations
     assert close(answers[1].log_density, answers[0].log_density, 1e-7)
 
 
-def test_weights_sum_to_one_where_all_densities_are_tiny() -> None:
-    p = make_parameters(0, "diagonal", False, K=3, L=2, D=4)
+@each_form
+def test_weights_sum_to_one_where_all_densities_are_tiny(form: Form) -> None:
+    p = parameters_of(form, K=3)
     answer = predict(1e6 * normal(generator(0), 5, 4), invert(p))
     assert close(answer.log_weights.exp().sum(1), torch.ones(5).double(), 1e-12)
+    assert all(bool(value.isfinite().all()) for value in answer if value is not None)
 
 
-def test_prediction_in_float32_is_near_that_in_float64() -> None:
-    p = make_parameters(0, "diagonal", False, K=3, L=2, D=5)
+@each_form
+def test_prediction_in_float32_is_near_that_in_float64(form: Form) -> None:
+    p = parameters_of(form, K=3, D=5)
     x, _ = points(p, 0)
     low, high = predict(x, invert(p.to(torch.float32))), predict(x, invert(p))
     assert low.means.dtype == torch.float32
     assert close(low.means.double(), high.means, 1e-3)  # 1e-7 times condition numbers of 10³
+
+
+def test_gaussian_answers_are_those_of_student_noise_of_many_degrees() -> None:
+    p = parameters_of(Form("full", n_latents=2), K=3)
+    x, _ = points(p, 0)
+    student = predict(x, invert(p._replace(dof=torch.full_like(p.pi, 1e6))))
+    gaussian = predict(x, invert(p))
+    # log-densities differ by δ² / 4ν with δ up to 100; weights and their means by as much
+    assert close(student.log_density, gaussian.log_density, 1e-3)
+    assert close(student.mean, gaussian.mean, 1e-2)
+    assert close(student.covariances, gaussian.covariances.expand_as(student.covariances), 1e-3)
+
+
+def test_features_of_any_dtype_are_taken_in_that_of_the_parameters() -> None:
+    p = parameters_of(Form())
+    x = (10.0 * normal(generator(0), 5, 4)).round()
+    for other in (x.float(), x.int(), x.half()):
+        assert torch.equal(predict(other, invert(p)).means, predict(x, invert(p)).means)
+    assert all_finite(p)

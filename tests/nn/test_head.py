@@ -90,7 +90,7 @@ def test_a_state_without_a_parameter_is_refused() -> None:
 def test_the_mixture_is_kept_in_float64_and_gets_no_gradient() -> None:
     parameters = make_parameters(0, "diagonal", False, 1, L, D).to(torch.float32)
     head = head_of(parameters)
-    assert all(value.dtype == torch.float64 for value in head.mixture)
+    assert all(value.dtype == torch.float64 for value in head.mixture.tensors.values())
     assert list(head.parameters()) == []
     assert head(normal(2, D).float()).mean.dtype == torch.float64
 

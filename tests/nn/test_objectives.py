@@ -89,7 +89,7 @@ def test_the_gradient_pulls_each_feature_towards_its_line_and_reaches_nothing_el
         expected = 2 * torch.einsum("nk,nkd->nd", weight, residual / p.Sigma) / (N * D)
     assert x.grad is not None
     torch.testing.assert_close(x.grad, expected, atol=1e-12, rtol=1e-10)
-    assert all(value.grad is None and not value.requires_grad for value in head.mixture)
+    assert all(value.grad is None and not value.requires_grad for value in head.mixture.tensors.values())
 
 
 def test_prepare_fixes_the_mixture_for_the_epochs() -> None:

@@ -66,7 +66,7 @@ def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...]
     Raises:
         DataError: if the file cannot be written.
     """
-    from deepgllim.data.manifest import write_atomically
+    from deepgllim.storage import write_atomically
 
     columns = [column for name in targets for column in (name, f"{name}_predicted", f"{name}_lower", f"{name}_upper")]
     blocks = (predicted.targets, predicted.mean, predicted.lower, predicted.upper)

@@ -172,8 +172,8 @@ def save_drawn(path: Path, picture: "Image.Image", predicted: "FacePrediction", 
     """
     from PIL import Image
 
-    from deepgllim.data.manifest import write_atomically
     from deepgllim.drawing import draw_axes
+    from deepgllim.storage import write_atomically
 
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:

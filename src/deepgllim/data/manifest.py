@@ -1,6 +1,5 @@
 """The table of faces: one row a face, with its picture, its box, its labels and whom it shows."""
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pandas as pd
 
 from deepgllim.errors import DataError
 from deepgllim.rotations import ANGLES
+from deepgllim.storage import write_atomically
 
 Array = npt.NDArray[np.float64]
 
@@ -166,31 +166,6 @@ def make_manifest(
     texts["path"] = _resolve(texts["path"], None if folder is None else Path(folder).resolve(), origin)
     labels = {name: _finite(_numbers(frame[name], origin), name, origin) for name in chosen}
     return Manifest(frame.assign(**texts, **labels, **_boxes(frame, origin)), chosen)
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
-    """Call `write` on a temporary file beside `path`, then put it in place: readers see the old file or the new one.
-
-    Raises:
-        DataError: the file cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_atomically(Path(folder) / "a.txt", lambda place: place.write_text("whole"))
-        ...     (Path(folder) / "a.txt").read_text()
-        'whole'
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error}); check the folder and the space left") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

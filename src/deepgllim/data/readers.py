@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepgllim.data.manifest import Manifest, make_manifest, read_manifest, write_atomically
+from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
 from deepgllim.errors import DataError, ImageError
 from deepgllim.images import open_image
 from deepgllim.rotations import ANGLES
+from deepgllim.storage import write_atomically
 
 Targets = Sequence[str] | None
 Row = dict[str, object]

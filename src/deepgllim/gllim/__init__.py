@@ -1,32 +1,51 @@
 """The Gaussian mixture of linear inverse regressions: EM from sums, closed-form inversion. Nothing about images."""
 
-from deepgllim.gllim.em import Fit, fit, m_step
+from deepgllim.gllim.em import Fit, fit, fit_rows
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
+from deepgllim.gllim.inverse import FeaturePredictive, predict_features
 from deepgllim.gllim.likelihood import joint_log_density, responsibilities, target_responsibilities
-from deepgllim.gllim.parameters import Parameters, Scaling, TargetMixture
+from deepgllim.gllim.maximisation import m_step
+from deepgllim.gllim.missing import impute, predict_incomplete
+from deepgllim.gllim.monitor import Iteration, Monitor
+from deepgllim.gllim.options import Options
+from deepgllim.gllim.parameters import Form, Parameters, Scaling, TargetMixture
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
+from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
-from deepgllim.gllim.statistics import Rows, Statistics, collect, expect
+from deepgllim.gllim.selection import Selection, select
+from deepgllim.gllim.statistics import Statistics, collect, expect
 
 __all__ = [
+    "BatchRows",
+    "FeaturePredictive",
     "Fit",
+    "Form",
     "Forward",
+    "Iteration",
+    "Monitor",
+    "Options",
     "Parameters",
     "Predictive",
     "Rows",
     "Scaling",
+    "Selection",
     "Statistics",
     "TargetMixture",
     "collect",
     "expect",
     "fit",
+    "fit_rows",
     "fit_target_mixture",
+    "impute",
     "initial_responsibilities",
     "invert",
     "joint_log_density",
     "m_step",
     "predict",
+    "predict_features",
+    "predict_incomplete",
     "responsibilities",
     "sample",
+    "select",
     "target_responsibilities",
 ]

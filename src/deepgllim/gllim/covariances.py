@@ -1,41 +1,48 @@
-"""The structures of the noise covariance Σ, one row of functions each: isotropic, diagonal, full.
+"""The structures of the covariances Σ and Γ, one row of functions each: isotropic, diagonal, full.
 
-Every formula of EM and prediction that depends on the structure is here; the rest of the package calls the table.
-A structure sees the features through their *square*: ‖x‖² (N, 1), x∘x (N, D), or x itself for a full Σ.
+Every formula of EM and prediction that depends on the structure of Σ is here; the rest of the package calls the table.
+It sees the features through their *square*: ‖x‖² (N, 1), x∘x (N, D), or x itself for a full Σ. A tied Σ needs no
+formula of its own: its moments carry one component, the sum of all.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, NumericalError
 
+Row = TypeVar("Row")
+
 
 class Noise(NamedTuple):
     """What one structure of Σ must know how to do.
 
     Attributes:
-        square: x (N, D) to its square.
+        square: x (N, D) to its square; the second argument is memory (N, D) that it may use.
         moment: (square, r (N, K)) to the second moment q = Σ_n r_nk x xᵀ, kept to the structure.
         explained: ([A b] (K, D, P), C (K, D, P)) to the part of q that the regression explains.
         spread: (q − explained, count (K,), D) to Σ.
+        scatter: a vector of variances (D,) to the second moment of one sample that has them.
         precision: Σ to what `weigh`, `distance` and `log_determinant` need: W = Σ⁻¹, or a factor of it.
         weigh: (precision, B (K, D, P)) to W_k B_k.
         distance: (precision, square) to xᵀ W_k x, (N, K).
         log_determinant: (precision, D) to log |Σ_k|, (K,).
+        trace: (precision, variances (D,)) to tr(W_k diag(variances)), (K,).
         floor: (Σ, floor (D,)) to the nearest Σ whose variances are nowhere under the floor.
     """
 
-    square: Callable[[Tensor], Tensor]
+    square: Callable[[Tensor, Tensor | None], Tensor]
     moment: Callable[[Tensor, Tensor], Tensor]
     explained: Callable[[Tensor, Tensor], Tensor]
     spread: Callable[[Tensor, Tensor, int], Tensor]
+    scatter: Callable[[Tensor], Tensor]
     precision: Callable[[Tensor], Tensor]
     weigh: Callable[[Tensor, Tensor], Tensor]
     distance: Callable[[Tensor, Tensor], Tensor]
     log_determinant: Callable[[Tensor, int], Tensor]
+    trace: Callable[[Tensor, Tensor], Tensor]
     floor: Callable[[Tensor, Tensor], Tensor]
 
 
@@ -101,42 +108,61 @@ def _positive_inverse(Sigma: Tensor) -> Tensor:
 
 
 ISOTROPIC = Noise(
-    square=lambda x: x.square().sum(1, keepdim=True),
+    square=lambda x, out: torch.square(x, out=out).sum(1, keepdim=True),
     moment=lambda square, r: r.T @ square.squeeze(1),
     explained=lambda B, C: (B * C).sum((1, 2)),
     spread=lambda residual, count, D: residual / (count * D),
+    scatter=torch.sum,
     precision=_positive_inverse,
     weigh=lambda W, B: W[:, None, None] * B,
     distance=lambda W, square: square * W,
     log_determinant=lambda W, D: -D * W.log(),
+    trace=lambda W, variances: W * variances.sum(),
     floor=lambda Sigma, floor: Sigma.clamp(min=float(floor.mean())),
 )
 
 DIAGONAL = Noise(
-    square=torch.square,
+    square=lambda x, out: torch.square(x, out=out),
     moment=lambda square, r: r.T @ square,
     explained=lambda B, C: (B * C).sum(2),
     spread=lambda residual, count, D: residual / count[:, None],
+    scatter=lambda variances: variances,
     precision=_positive_inverse,
     weigh=lambda W, B: W[:, :, None] * B,
     distance=lambda W, square: square @ W.T,
     log_determinant=lambda W, D: -W.log().sum(1),
+    trace=lambda W, variances: W @ variances,
     floor=torch.maximum,
 )
 
 FULL = Noise(
-    square=lambda x: x,
+    square=lambda x, out: x,
     moment=_full_moment,
     explained=lambda B, C: B @ C.mT,
     spread=lambda residual, count, D: (residual + residual.mT) / (2 * count[:, None, None]),
+    scatter=torch.diag,
     precision=_full_precision,
     weigh=lambda F, B: F.mT @ (F @ B),
     distance=_full_distance,
     log_determinant=lambda F, D: -2.0 * F.diagonal(dim1=1, dim2=2).log().sum(1),
+    trace=lambda F, variances: F.square().sum(1) @ variances,
     floor=floor_eigenvalues,
 )
 
 NOISE = {"isotropic": ISOTROPIC, "diagonal": DIAGONAL, "full": FULL}
+
+
+def _isotropic_part(matrices: Tensor) -> Tensor:
+    mean = matrices.diagonal(dim1=-2, dim2=-1).mean(-1)
+    return mean[:, None, None] * torch.eye(matrices.shape[-1], dtype=matrices.dtype, device=matrices.device)
+
+
+TARGET_COVARIANCE: dict[str, Callable[[Tensor], Tensor]] = {
+    "full": lambda matrices: matrices,
+    "diagonal": lambda matrices: torch.diag_embed(matrices.diagonal(dim1=-2, dim2=-1)),
+    "isotropic": _isotropic_part,
+}
+"""The structures of Γ: the maximum-likelihood covariance (K, L, L) of a structure, from the unrestricted one."""
 
 
 def noise_structure(name: str) -> Noise:
@@ -149,7 +175,20 @@ def noise_structure(name: str) -> Noise:
         >>> noise_structure("diagonal") is DIAGONAL
         True
     """
+    return _row(NOISE, name, "noise structure")
+
+
+def target_structure(name: str) -> Callable[[Tensor], Tensor]:
+    """The row of the table of Γ for a name.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+    """
+    return _row(TARGET_COVARIANCE, name, "target covariance")
+
+
+def _row(table: Mapping[str, Row], name: str, what: str) -> Row:
     try:
-        return NOISE[name]
+        return table[name]
     except KeyError:
-        raise ConfigurationError(f"unknown noise structure {name!r}: use one of {', '.join(NOISE)}") from None
+        raise ConfigurationError(f"unknown {what} {name!r}: use one of {', '.join(table)}") from None

@@ -1,18 +1,33 @@
-"""Expectation maximisation: rows → statistics → parameters, to convergence. The loop is `fit`."""
+"""Expectation maximisation: rows → statistics → parameters, to convergence. The loop is `fit_rows`."""
 
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from deepgllim.errors import ConfigurationError, ConvergenceWarning, EmptyComponentWarning, NumericalError
-from deepgllim.gllim.covariances import FULL, Noise, floor_eigenvalues, noise_structure
-from deepgllim.gllim.initialisation import check_components, count_components, first_statistics
-from deepgllim.gllim.parameters import Parameters, Scaling
-from deepgllim.gllim.statistics import BLOCK_ELEMENTS, Array, Rows, Statistics, expect
+from deepgllim.errors import ConfigurationError, EmptyComponentWarning, NumericalError
+from deepgllim.gllim.covariances import floor_eigenvalues, noise_structure
+from deepgllim.gllim.initialisation import (
+    INITIALISATIONS,
+    check_components,
+    check_responsibilities,
+    check_start,
+    count_components,
+    first_dof,
+    given,
+)
+from deepgllim.gllim.latents import add_latents
+from deepgllim.gllim.maximisation import Regularisation, m_step, regularise, relative_floor
+from deepgllim.gllim.monitor import Iteration, Monitor
+from deepgllim.gllim.options import Options, check_form, check_options
+from deepgllim.gllim.parameters import Form, Parameters, Scaling
+from deepgllim.gllim.rows import BLOCK_ELEMENTS, Array, Block, Rows, to_tensor
+from deepgllim.gllim.statistics import Assign, Statistics, collect, expect
 
-ROUNDING = 1e-13  # a variance under this share of the data's is what rounding leaves of zero
+ZERO = 1e-13  # a variance under this share of the data's is what rounding leaves of zero
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}  # of a log-likelihood, by the dtype of the products
 
 
 class Fit(NamedTuple):
@@ -22,88 +37,156 @@ class Fit(NamedTuple):
         parameters: in the units of the features and targets given, float64.
         log_likelihoods: Σ_n log p(x_n, y_n) after each M-step, in the same units.
         converged: whether the relative gain fell under the tolerance.
+        form: which mixture was fitted.
+        trace: the iterations in full, as the monitor saw them.
     """
 
     parameters: Parameters
     log_likelihoods: list[float]
     converged: bool
+    form: Form = Form()
+    trace: tuple[Iteration, ...] = ()
 
 
-def m_step(
-    statistics: Statistics,
-    noise: str = "diagonal",
-    *,
-    tied: bool = False,
-    feature_floor: Tensor | None = None,
-    target_floor: Tensor | None = None,
+def occupied(counts: Tensor, minimum_count: float) -> Tensor:
+    """Which components hold at least `minimum_count` samples, (K,); the largest always does. Others are a warning."""
+    enough = (counts >= min(minimum_count, float(counts.max()))) & (counts > 0)
+    if not bool(enough.all()):
+        gone = (~enough).nonzero().flatten().tolist()
+        left = ", ".join(f"{float(counts[k]):.3g}" for k in gone)
+        warnings.warn(
+            f"removed {len(gone)} of {len(enough)} components, left with {left} samples each, under {minimum_count:g}",
+            EmptyComponentWarning,
+            stacklevel=4,
+        )
+    return enough
+
+
+def _without(assign: Assign, kept: Tensor) -> Assign:
+    """Responsibilities of the components that are kept; a sample that only others held is shared by all."""
+
+    def renormalised(block: Block, first: int) -> Tensor:
+        r = assign(block, first)[:, kept]
+        total = r.sum(1, keepdim=True)
+        return torch.where(total > 0, r / total, torch.full_like(r, 1.0 / r.shape[1]))
+
+    return renormalised
+
+
+def _first_parameters(
+    rows: Rows, assign: Assign, n_components: int, form: Form, limits: Regularisation, least: float, seed: int
 ) -> Parameters:
-    """The maximiser of the expected log-likelihood, one formula for every structure.
+    """The first M-step, under given responsibilities; components with too few samples are dropped first."""
+    noise = noise_structure(form.noise)
+    statistics = collect(rows, assign, n_components, noise, form.tied)
+    kept = occupied(statistics.s0, least)
+    if not bool(kept.all()):
+        assign = _without(assign, kept)
+        statistics = collect(rows, assign, int(kept.sum()), noise, form.tied)
+    parameters = m_step(statistics, form._replace(n_latents=0, dof=None), limits)
+    parameters = parameters._replace(dof=first_dof(form, parameters))
+    if form.n_latents:
+        parameters = add_latents(rows, parameters, assign, form.n_latents, seed)
+    return parameters
 
-    [A_k b_k] = C_k M_k⁻¹;  Σ_k = (q_k − [A_k b_k] C_kᵀ) / s0_k, kept to its structure; tied: Σ_k s0_k Σ_k / N;
-    c_k, Γ_k from the target block of M_k;  π_k = s0_k / N.
 
-    Args:
-        statistics: of all rows, every component with some weight.
-        noise: "isotropic", "diagonal" or "full".
-        tied: one Σ for all components.
-        feature_floor: least noise variances, (D,); None for no floor. A floor keeps EM monotone: it is a constraint.
-        target_floor: least variances of the targets, (L,).
+def fit_rows(
+    rows: Rows,
+    n_components: int | None = None,
+    form: Form = Form(),  # noqa: B008 - an immutable tuple
+    options: Options = Options(),  # noqa: B008 - an immutable tuple
+    *,
+    responsibilities: Array | None = None,
+    start: Parameters | None = None,
+) -> Fit:
+    """`fit` for rows of any source: arrays, batches, a part of the data for each process.
 
     Example:
-        >>> import torch
-        >>> from deepgllim.gllim.statistics import Rows, collect
-        >>> y = torch.randn(50, 2); x = y @ torch.ones(2, 4) + 0.1 * torch.randn(50, 4)
-        >>> s = collect(Rows(x, y), torch.ones(50, 1), noise_structure("diagonal"))
-        >>> m_step(s).A.shape
-        torch.Size([1, 4, 2])
+        >>> from deepgllim.gllim.rows import BatchRows
+        >>> batches = [(torch.randn(60, 5), torch.randn(60, 2)) for _ in range(3)]
+        >>> fit_rows(BatchRows(batches), 1).parameters.n_features
+        5
     """
-    s0, M, C, q, _ = statistics
-    structure = noise_structure(noise)
-    L, D = M.shape[-1] - 1, C.shape[1]
-    B = C @ torch.linalg.pinv(M, hermitian=True, rtol=1e-13)  # (K, D, P); collinear targets: the least-norm answer
-    residual, count = q - structure.explained(B, C), s0
-    if tied:
-        residual, count = residual.sum(0, keepdim=True), s0.sum(0, keepdim=True)
-    Sigma = structure.spread(residual, count, D)
-    c = M[:, :L, L] / s0[:, None]
-    Gamma = M[:, :L, :L] / s0[:, None, None] - c[:, :, None] * c[:, None, :]
-    if feature_floor is not None:
-        Sigma = structure.floor(Sigma, feature_floor)
-    if target_floor is not None:
-        Gamma = floor_eigenvalues(Gamma, target_floor)
-    return Parameters(s0 / s0.sum(), c, Gamma, B[:, :, :L], B[:, :, L], Sigma)
-
-
-def remove_empty(statistics: Statistics, minimum_count: float) -> Statistics:
-    """Drop the components that hold fewer than `minimum_count` samples, with a warning."""
-    enough = (statistics.s0 >= min(minimum_count, float(statistics.s0.max()))) & (statistics.s0 > 0)
-    if bool(enough.all()):
-        return statistics
-    gone = (~enough).nonzero().flatten().tolist()
-    counts = ", ".join(f"{float(statistics.s0[k]):.3g}" for k in gone)
-    warnings.warn(
-        f"removed {len(gone)} of {len(enough)} components, left with {counts} samples each, under {minimum_count:g}",
-        EmptyComponentWarning,
-        stacklevel=3,
+    check_form(form)
+    check_options(options)
+    K = count_components(n_components, responsibilities, start)
+    check_components(K, rows.n_total)
+    rows.adapt(form)
+    if form.n_latents >= len(rows.scaling.feature_mean):
+        D = len(rows.scaling.feature_mean)
+        raise ConfigurationError(f"n_latents = {form.n_latents} for n_features = {D}: use fewer latents than features")
+    if responsibilities is not None or start is not None:
+        options = options._replace(n_starts=1)
+    runs = (
+        _run(rows, K, form, options._replace(seed=options.seed + i), responsibilities, start)
+        for i in range(options.n_starts)
     )
-    return statistics.keep(enough)
+    return max(runs, key=lambda run: run.trace[-1].objective)
 
 
-def has_converged(log_likelihoods: list[float], tolerance: float) -> bool:
-    """Whether the last gain is under `tolerance` times the range so far. A fall beyond rounding is not convergence."""
-    if len(log_likelihoods) < 2 or tolerance <= 0:
-        return False
-    gain = log_likelihoods[-1] - log_likelihoods[-2]
-    rounding = 1e-9 * abs(log_likelihoods[-1])
-    return -rounding <= gain <= max(rounding, tolerance * (max(log_likelihoods) - min(log_likelihoods)))
+def _run(
+    rows: Rows, K: int, form: Form, options: Options, responsibilities: Array | None, start: Parameters | None
+) -> Fit:
+    """EM from one start: the loop."""
+    scaling = rows.scaling
+    limits = regularise(scaling, options.variance_floor, options.prior_count, options.prior_variance)
+    least = len(scaling.target_scale) + form.n_latents + 2 if options.minimum_count is None else options.minimum_count
+    shift = float(rows.total) * float(scaling.target_scale.log().sum())
+    monitor = Monitor(options.tolerance, options.callback, ROUNDING[rows.dtype], options.first_log_likelihood)
+    statistics: Statistics | None = None
+    if start is not None:
+        parameters = check_start(start, form, scaling)
+        statistics = expect(rows, parameters)
+    else:
+        assign = _assignment(rows, K, responsibilities, options)
+        parameters = _first_parameters(rows, assign, K, form, limits, least, options.seed)
+        if form.n_latents:  # their axes come from the residuals, without an M-step
+            statistics = expect(rows, parameters)
+    for number in range(1, options.max_iterations + 1):
+        if statistics is not None:
+            parameters, statistics = _drop_empty(rows, parameters, statistics, least, monitor)
+            parameters = m_step(statistics, form, limits, parameters.dof)
+        if options.variance_floor == 0:
+            _require_regular(parameters, scaling)
+        statistics = expect(rows, parameters)
+        value = float(statistics.log_likelihood) - shift
+        objective = value + limits.log_prior(parameters, form.target_tied)
+        monitor.record(Iteration(number, value, objective, tuple(statistics.s0.tolist())))
+        if monitor.converged:
+            break
+    else:
+        monitor.stopped_early(options.max_iterations)
+    values = [iteration.log_likelihood for iteration in monitor.trace]
+    return Fit(scaling.restore(parameters), values, monitor.converged, form, tuple(monitor.trace))
 
 
-def _require_regular(parameters: Parameters, structure: Noise, scaling: Scaling) -> None:
+def _assignment(rows: Rows, K: int, r: Array | None, options: Options) -> Assign:
+    if r is not None:
+        return given(check_responsibilities(to_tensor(r).double(), rows.n_rows))
+    if K == 1:
+        return lambda block, first: torch.ones_like(block.targets[:, :1])
+    return INITIALISATIONS[options.init](rows, K, options.seed)
+
+
+def _drop_empty(
+    rows: Rows, parameters: Parameters, statistics: Statistics, least: float, monitor: Monitor
+) -> tuple[Parameters, Statistics]:
+    """Remove components that lost their samples; the others take these over in an E-step of their own."""
+    kept = occupied(statistics.s0, least)
+    while not bool(kept.all()):
+        monitor.components_removed()
+        parameters = parameters.keep(kept)
+        statistics = expect(rows, parameters)
+        kept = occupied(statistics.s0, least)
+    return parameters, statistics
+
+
+def _require_regular(parameters: Parameters, scaling: Scaling) -> None:
     """Refuse variances that are zero up to rounding: without a floor the likelihood has no maximum there."""
-    Sigma_floor = _relative_floor(scaling.feature_variance, ROUNDING)
-    Gamma_floor = torch.full_like(scaling.target_scale, ROUNDING)
+    Sigma_floor = relative_floor(scaling.feature_variance, ZERO)
+    Gamma_floor = torch.full_like(scaling.target_scale, ZERO)
     for name, covariance, raised in (
-        ("noise", parameters.Sigma, structure.floor(parameters.Sigma, Sigma_floor)),
+        ("noise", parameters.Sigma, noise_structure(parameters.noise).floor(parameters.Sigma, Sigma_floor)),
         ("target", parameters.Gamma, floor_eigenvalues(parameters.Gamma, Gamma_floor)),
     ):
         if bool((raised != covariance).any()):
@@ -121,14 +204,27 @@ def fit(
     *,
     noise: str = "diagonal",
     tied: bool = False,
+    target_covariance: str = "full",
+    target_tied: bool = False,
+    equal_weights: bool = False,
+    n_latents: int = 0,
+    dof: float | str | None = None,
+    sample_weight: Array | None = None,
     responsibilities: Array | None = None,
     start: Parameters | None = None,
+    init: str = "targets",
+    n_starts: int = 1,
     max_iterations: int = 100,
     tolerance: float = 1e-3,
     variance_floor: float = 1e-6,
+    prior_count: float = 0.0,
+    prior_variance: float = 1e-2,
     minimum_count: float | None = None,
     seed: int = 0,
     block_rows: int | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+    callback: Callable[[Iteration], object] | None = None,
 ) -> Fit:
     """Fit p(x, y) = Σ_k π_k N(y; c_k, Γ_k) N(x; A_k y + b_k, Σ_k) by EM.
 
@@ -138,14 +234,28 @@ def fit(
         n_components: K; 1 when None and nothing else tells it.
         noise: structure of Σ: "isotropic", "diagonal" or "full".
         tied: one Σ for all components.
-        responsibilities: first r, (N, K), rows summing to 1; from the targets when None (k-means, then a GMM).
+        target_covariance: structure of Γ: "full", "diagonal" or "isotropic".
+        target_tied: one Γ for all components.
+        equal_weights: π_k = 1/K.
+        n_latents: Lw, the dimension of what moves the features and is not among the targets.
+        dof: None for Gaussian noise; Student noise with these degrees of freedom, or "estimated".
+        sample_weight: (N,), ≥ 0.
+        responsibilities: first r, (N, K), rows summing to 1.
         start: first parameters, instead of responsibilities.
+        init: where the first r come from otherwise: "targets" (k-means on them, then a Gaussian mixture),
+            "kmeans" (their k-means clusters), "joint" (k-means on features and targets together).
+        n_starts: runs from seeds seed, seed + 1, …; the one of the highest likelihood is kept.
         max_iterations: M-steps at most, ≥ 1. With 1 the given responsibilities stay as they are: "frozen".
         tolerance: stop when a gain is under this share of the whole gain; 0 runs all iterations.
         variance_floor: least noise variance as a share of each feature's variance (targets alike); 0 for none.
-        minimum_count: samples under which a component is removed; L + 2, what a regression needs, when None.
+        prior_count: pseudo-samples of an inverse Wishart prior on every Σ_k and Γ_k; 0 for none.
+        prior_variance: the variance each brings, as a share of the data's.
+        minimum_count: samples under which a component is removed; L + Lw + 2, what a regression needs, when None.
         seed: of the initialisation.
         block_rows: rows at once; memory beyond the features is a few blocks.
+        dtype: of the matrix products; float32 is twice as fast and good to about 1e-5, its sums are float64.
+        device: where the sums are made, such as "cuda".
+        callback: called after each iteration.
 
     Raises:
         DataError: for features, targets, responsibilities or start that are not finite, do not fit, or N < K.
@@ -162,44 +272,30 @@ def fit(
         >>> result.parameters.n_components, result.converged
         (2, True)
     """
-    if max_iterations < 1 or not variance_floor >= 0:
-        raise ConfigurationError(
-            f"max_iterations is {max_iterations} and variance_floor {variance_floor}: use 1 or more, 0 or more"
-        )
-    structure = noise_structure(noise)
+    form = Form(noise, tied, target_covariance, target_tied, equal_weights, n_latents, dof)
+    options = Options(
+        init=init,
+        n_starts=n_starts,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        variance_floor=variance_floor,
+        prior_count=prior_count,
+        prior_variance=prior_variance,
+        minimum_count=minimum_count,
+        seed=seed,
+        callback=callback,
+    )
+    check_form(form)
+    check_options(options)
     K = count_components(n_components, responsibilities, start)
     check_components(K, len(features))
-    if structure is FULL:
-        block_rows = block_rows or max(64, BLOCK_ELEMENTS // max(1, features.shape[-1] * K))
-    rows = Rows(features, targets, block_rows=block_rows)
-    scaling = rows.scaling
-    L = len(scaling.target_scale)
-    feature_floor = _relative_floor(scaling.feature_variance, variance_floor)
-    target_floor = torch.full_like(scaling.target_scale, variance_floor)
-    statistics = first_statistics(rows, K, responsibilities, start, noise, seed)
-    least = L + 2 if minimum_count is None else minimum_count
-    trace: list[float] = []
-    shift = len(rows) * float(scaling.target_scale.log().sum())
-    for _ in range(max_iterations):
-        statistics = remove_empty(statistics, least)
-        parameters = m_step(statistics, noise, tied=tied, feature_floor=feature_floor, target_floor=target_floor)
-        if variance_floor == 0:
-            _require_regular(parameters, structure, scaling)
-        statistics = expect(rows, parameters)
-        trace.append(float(statistics.log_likelihood) - shift)
-        if has_converged(trace, tolerance):
-            return Fit(scaling.restore(parameters), trace, True)
-    if tolerance > 0 and max_iterations > 1:
-        warnings.warn(
-            f"EM stopped after {max_iterations} iterations before its gain fell under {tolerance:g} of the whole: "
-            "raise max_iterations or tolerance",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return Fit(scaling.restore(parameters), trace, False)
+    block_rows = block_rows or rows_at_once(form, K, features.shape[-1])
+    rows = Rows(features, targets, sample_weight, block_rows=block_rows, dtype=dtype, device=device)
+    return fit_rows(rows, K, form, options, responsibilities=responsibilities, start=start)
 
 
-def _relative_floor(variance: Tensor, share: float) -> Tensor:
-    """A share of each feature's variance; a constant feature takes the mean variance, or 1, for its own."""
-    mean = variance.mean() if bool(variance.mean() > 0) else torch.ones_like(variance.mean())
-    return share * torch.where(variance > 0, variance, mean)
+def rows_at_once(form: Form, n_components: int, n_features: int) -> int | None:
+    """A full Σ makes K copies of a block: fewer rows at once. None for what `Rows` takes by itself."""
+    if form.noise != "full":
+        return None
+    return max(64, BLOCK_ELEMENTS // max(1, n_features * (1 if form.tied else n_components)))

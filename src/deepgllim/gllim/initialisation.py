@@ -1,16 +1,21 @@
-"""What EM starts from: parameters, responsibilities, or the targets alone (k-means, then a Gaussian mixture)."""
+"""What EM starts from: parameters, responsibilities, the targets alone, or features and targets together."""
 
-import warnings
+from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim.covariances import noise_structure
-from deepgllim.gllim.likelihood import target_responsibilities
-from deepgllim.gllim.parameters import Parameters, Scaling, TargetMixture
-from deepgllim.gllim.statistics import CONSTANT, Array, Rows, Statistics, collect, expect, to_float64
+from deepgllim.gllim.checks import require_integer
+from deepgllim.gllim.likelihood import normalise, target_log_density, target_responsibilities
+from deepgllim.gllim.moments import CONSTANT, gather_rows
+from deepgllim.gllim.parameters import Form, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.rows import Array, Block, Rows, to_tensor
+from deepgllim.gllim.statistics import Assign
+
+JOINT_ELEMENTS = 2**22  # of features that the k-means on features and targets sees, 32 MiB
+TARGET_RIDGE = 1e-3  # added to the covariances of the first mixture, in the targets' standard units
+FIRST_DOF = 10.0  # where an estimated ν starts
 
 
 def check_components(n_components: int, n_samples: int) -> None:
@@ -20,8 +25,7 @@ def check_components(n_components: int, n_samples: int) -> None:
         ConfigurationError: if K < 1.
         DataError: if K > N.
     """
-    if n_components < 1:
-        raise ConfigurationError(f"{n_components} components: use 1 or more")
+    require_integer("n_components", n_components, 1)
     if n_samples < n_components:
         raise DataError(
             f"{n_samples} samples are fewer than {n_components} components: use more samples or a smaller K"
@@ -47,21 +51,12 @@ def count_components(n_components: int | None, r: Array | None, start: Parameter
     return next((K for K in (n_components, given) if K is not None), 1)
 
 
-def first_statistics(
-    rows: Rows, n_components: int, r: Array | None, start: Parameters | None, noise: str, seed: int
-) -> Statistics:
-    """The statistics of the first M-step: under the start's r, the given r, or r from the targets.
+def check_responsibilities(r: Tensor, n_samples: int) -> Tensor:
+    """r (N, K) itself.
 
     Raises:
-        ConfigurationError, DataError: if the start or r does not fit the data.
+        DataError: unless there is a row for every sample, ≥ 0 and of sum 1.
     """
-    if start is not None:
-        return expect(rows, _require_start(start, noise, rows.scaling))
-    first = initial_responsibilities(to_float64(rows.targets), n_components, seed) if r is None else to_float64(r)
-    return collect(rows, _require_responsibilities(first, len(rows)), noise_structure(noise))
-
-
-def _require_responsibilities(r: Tensor, n_samples: int) -> Tensor:
     if r.ndim != 2 or len(r) != n_samples:
         raise DataError(f"responsibilities {tuple(r.shape)} do not fit {n_samples} samples: give (N, K)")
     valid = (r >= 0).all(1) & ((r.sum(1) - 1).abs() < 1e-3)  # False for NaN
@@ -71,14 +66,89 @@ def _require_responsibilities(r: Tensor, n_samples: int) -> Tensor:
     return r
 
 
-def _require_start(start: Parameters, noise: str, scaling: Scaling) -> Parameters:
-    """The start in the units that EM runs in."""
-    if start.noise != noise:
-        raise ConfigurationError(f"start has {start.noise} noise but noise is {noise!r}: give both the same")
+def check_start(start: Parameters, form: Form, scaling: Scaling) -> Parameters:
+    """The start in the units that EM runs in.
+
+    Raises:
+        ConfigurationError, DataError: if it has another form or size than what is fitted.
+    """
+    if start.noise != form.noise:
+        raise ConfigurationError(f"start has {start.noise} noise but noise is {form.noise!r}: give both the same")
+    if start.n_latents != form.n_latents:
+        raise ConfigurationError(f"start has {start.n_latents} latents but n_latents is {form.n_latents}")
     D, L = len(scaling.feature_mean), len(scaling.target_mean)
     if (start.n_features, start.n_targets) != (D, L):
         raise DataError(f"start has {start.n_features} features and {start.n_targets} targets, the data {D} and {L}")
-    return scaling.reduce(start.to(scaling.feature_mean.device, torch.float64))
+    for name, value in start.tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise DataError(
+                f"{name} of the start holds {float(value[~torch.isfinite(value)][0])}: give finite parameters"
+            )
+    start = start.to(scaling.feature_mean.device, torch.float64)
+    if form.tied and not start.tied:
+        start = start._replace(Sigma=torch.tensordot(start.pi, start.Sigma, 1)[None])
+    if not form.tied and start.tied:
+        start = start._replace(Sigma=start.Sigma.repeat_interleave(start.n_components, 0))
+    return scaling.reduce(start._replace(dof=first_dof(form, start)))
+
+
+def first_dof(form: Form, parameters: Parameters) -> Tensor | None:
+    """ν before the first E-step: fixed, the start's own, or 10."""
+    if form.dof is None:
+        return None
+    if form.dof != "estimated":
+        return torch.full_like(parameters.pi, float(form.dof))
+    return torch.full_like(parameters.pi, FIRST_DOF) if parameters.dof is None else parameters.dof
+
+
+def given(r: Tensor) -> Assign:
+    """Responsibilities that are known, (N, K)."""
+    return lambda block, first: r[first : first + len(block.targets)].to(block.targets)
+
+
+def from_targets(rows: Rows, n_components: int, seed: int) -> Assign:
+    """p(z = k | y) of a Gaussian mixture fitted to the targets from a k-means start (paper, end of section 4)."""
+    mixture = _fit_standardised(*rows.known_targets(), n_components, seed)
+    on_device = TargetMixture(*(value.to(rows.device) for value in mixture))
+    return lambda block, first: target_responsibilities(block.targets, on_device)
+
+
+def from_target_clusters(rows: Rows, n_components: int, seed: int) -> Assign:
+    """The k-means cluster of the targets, wholly."""
+    centres = _k_means(*rows.known_targets(), n_components, seed)[1].to(rows.device)
+    return lambda block, first: _nearest(block.targets, centres)
+
+
+def from_joint_clusters(rows: Rows, n_components: int, seed: int) -> Assign:
+    """The k-means cluster of [features, targets], each of the two with a total variance of 1.
+
+    The centres come from rows spread evenly over the data, as many as fit in 32 MiB.
+    """
+    D, L = len(rows.scaling.feature_mean), len(rows.scaling.target_mean)
+    unit = rows.scaling.feature_variance.sum().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+
+    def joint(block: Block) -> Tensor:
+        return torch.cat([block.features.double() / unit, block.targets / L**0.5], 1)
+
+    every = max(1, -(-rows.n_total * D // JOINT_ELEMENTS))
+    first, points, weights = rows.first_row, [], []
+    for block in rows:
+        chosen = slice(-first % every, None, every)
+        points.append(joint(block)[chosen].cpu())
+        w = torch.ones_like(block.targets[:, 0]) if block.weights is None else block.weights
+        weights.append(w[chosen].cpu())
+        first += len(block.targets)
+    sample, weight = gather_rows(torch.cat(points), rows.group), gather_rows(torch.cat(weights), rows.group)
+    centres = _k_means(sample, weight, n_components, seed)[1].to(rows.device)
+    return lambda block, first: _nearest(joint(block), centres)
+
+
+INITIALISATIONS: dict[str, Callable[[Rows, int, int], Assign]] = {
+    "targets": from_targets,
+    "kmeans": from_target_clusters,
+    "joint": from_joint_clusters,
+}
+"""How the first responsibilities are found, by name: `init`."""
 
 
 def initial_responsibilities(targets: Tensor, n_components: int, seed: int = 0) -> Tensor:
@@ -118,31 +188,53 @@ def fit_target_mixture(targets: Tensor, n_components: int, seed: int = 0) -> Tar
         tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     check_components(n_components, len(targets))
-    values = targets.detach().cpu().double().numpy()
-    mean, spread = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(spread > CONSTANT * np.abs(mean), spread, 1.0)
-    standardised = (values - mean) / scale
-    distinct = len(np.unique(standardised, axis=0))
+    values = to_tensor(targets).cpu().double()
+    mean, spread = values.mean(0), values.std(0, correction=0)
+    scale = torch.where(spread > CONSTANT * mean.abs(), spread, torch.ones_like(spread))
+    mixture = _fit_standardised((values - mean) / scale, torch.ones(len(values)).double(), n_components, seed)
+    return TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
+
+
+def _k_means(points: Tensor, weights: Tensor, n_components: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Labels (n,) and centres (K, ·)."""
+    from sklearn.cluster import KMeans
+
+    seen = weights > 0
+    distinct = len(torch.unique(points[seen], dim=0)) if n_components > 1 else 1
     if distinct < n_components:
         raise DataError(
-            f"the targets take {distinct} distinct values, fewer than {n_components} components: use K ≤ {distinct}"
+            f"{distinct} distinct values are fewer than {n_components} components: use K ≤ {distinct}, "
+            "or init 'joint' where the features tell more apart than the targets"
         )
-    weights, means, covariances = _gaussian_mixture(standardised, n_components, seed)
-    return TargetMixture(
-        torch.from_numpy(weights),
-        torch.from_numpy(means * scale + mean),
-        torch.from_numpy(covariances * scale * scale[:, None]),
-    )
+    k_means = KMeans(n_components, n_init=1, random_state=seed)
+    labels = torch.full((len(points),), 0, dtype=torch.int64)
+    labels[seen] = torch.from_numpy(
+        k_means.fit(points[seen].numpy(), sample_weight=weights[seen].numpy()).labels_
+    ).long()
+    return labels, torch.from_numpy(k_means.cluster_centers_)
 
 
-def _gaussian_mixture(
-    standardised: np.ndarray, n_components: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
+def _nearest(points: Tensor, centres: Tensor) -> Tensor:
+    nearest = torch.cdist(points, centres).argmin(1)
+    return torch.nn.functional.one_hot(nearest, len(centres)).to(points)
 
-    mixture = GaussianMixture(n_components, reg_covar=1e-3, random_state=seed, init_params="kmeans")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a start need not have converged
-        mixture.fit(standardised)
-    return mixture.weights_, mixture.means_, mixture.covariances_
+
+def _fit_standardised(y: Tensor, weights: Tensor, n_components: int, seed: int, iterations: int = 100) -> TargetMixture:
+    """EM for the targets' mixture from the k-means labels, until the mean log-likelihood gains less than 1e-3."""
+    L, last = y.shape[1], -torch.inf
+    ridge = TARGET_RIDGE * torch.eye(L, dtype=y.dtype)
+    labels = _k_means(y, weights, n_components, seed)[0]
+    r = torch.nn.functional.one_hot(labels, n_components).double() * weights[:, None]
+    for _ in range(iterations):
+        s0 = r.sum(0) + 10 * torch.finfo(y.dtype).eps
+        c = r.T @ y / s0[:, None]
+        deviation = y[None] - c[:, None]  # (K, n, L)
+        Gamma = (deviation * r.T[:, :, None]).mT @ deviation / s0[:, None, None] + ridge
+        mixture = TargetMixture(s0 / s0.sum(), c, Gamma)
+        r, log_density = normalise(mixture.pi.log() + target_log_density(y, mixture))
+        r = r * weights[:, None]
+        value = float(weights @ log_density / weights.sum())
+        if abs(value - last) < 1e-3:
+            break
+        last = value
+    return mixture

@@ -1,41 +1,50 @@
 """log p(x, y, z = k), with all the work in two matrix products over the features.
 
-With t̃ = [y; 1], B_k = [A_k b_k] and W_k = Σ_k⁻¹,
+With t = [y; 1], B_k = [A_k b_k] and W_k = Σ_k⁻¹,
 
-    (x − B_k t̃)ᵀ W_k (x − B_k t̃) = xᵀ W_k x − 2 (xᵀ W_k B_k) t̃ + t̃ᵀ (B_kᵀ W_k B_k) t̃,
+    (x − B_k t)ᵀ W_k (x − B_k t) = xᵀ W_k x − 2 (xᵀ W_k B_k) t + tᵀ (B_kᵀ W_k B_k) t,
 
-so that the features enter through x∘x·w_k and x·(W_k B_k) alone; the rest is K × P × P, P = L + 1.
+so that the features enter through x∘x·w_k and x·(W_k B_k) alone; the rest is K × P × P, P = L + Lw + 1.
+Latents: with e = x − B_k t over the observed columns, h = A_wᵀ W e and V = (I + A_wᵀ W A_w)⁻¹, their posterior is
+N(V h, V), and the marginal distance eᵀ (Σ + A_w A_wᵀ)⁻¹ e = eᵀ W e − hᵀ V h (Woodbury, Lw × Lw).
 Features should be centred near 0, where the expansion loses no digits: EM and prediction both see to it.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from deepgllim.gllim.covariances import Noise, cholesky, noise_structure
+from deepgllim.gllim.densities import family
 from deepgllim.gllim.parameters import Parameters, TargetMixture, with_intercept
-
-LOG_2PI = math.log(2.0 * math.pi)
 
 
 class Expansion(NamedTuple):
     """What the expanded quadratic needs of the parameters, computed once for all blocks.
 
     Attributes:
-        noise: the structure's functions.
+        structure: of Σ, by name.
         precision: W, or its factor.
-        WB: W_k [A_k b_k], (D, K, P), contiguous: side by side it is the right factor of the matrix product.
+        WB: W_k [A_k b_k], (D, P, K), contiguous: side by side it is the right factor of the matrix product.
         G: B_kᵀ W_k B_k, (K, P, P).
         log_determinant: log |Σ_k|, (K,) or (1,) if tied.
     """
 
-    noise: Noise
+    structure: str
     precision: Tensor
     WB: Tensor
     G: Tensor
     log_determinant: Tensor
+
+    @property
+    def noise(self) -> Noise:
+        """The structure's functions."""
+        return noise_structure(self.structure)
+
+    def to(self, dtype: torch.dtype) -> "Expansion":
+        """With the factors of the two matrix products in another dtype."""
+        return self._replace(precision=self.precision.to(dtype), WB=self.WB.to(dtype))
 
 
 class Products(NamedTuple):
@@ -43,13 +52,71 @@ class Products(NamedTuple):
 
     Attributes:
         square: the features' square, as the structure sees it; the M-step uses it again.
-        distance: xᵀ W_k x, (N, K) or (N, 1) if tied.
-        cross: xᵀ W_k [A_k b_k], (N, K, P).
+        distance: xᵀ W_k x, (N, K) or (N, 1) if tied, in the parameters' dtype.
+        cross: xᵀ W_k [A_k b_k], (N, P, K), in the parameters' dtype.
     """
 
     square: Tensor
     distance: Tensor
     cross: Tensor
+
+
+class Targets(NamedTuple):
+    """p(y | k) ready for use: y ↦ ‖F_k (y − c_k)‖² with F_kᵀ F_k = Γ_k⁻¹.
+
+    Attributes:
+        factors: F side by side, (L, L K).
+        shift: F_k c_k, (L K,).
+        log_determinant: log |Γ_k|, (K,).
+    """
+
+    factors: Tensor
+    shift: Tensor
+    log_determinant: Tensor
+
+    def distance(self, targets: Tensor) -> Tensor:
+        """The squared Mahalanobis distance of y (N, L) to each c_k, (N, K)."""
+        white = torch.addmm(-self.shift, targets, self.factors)
+        return white.square_().view(len(targets), -1, len(self.log_determinant)).sum(1)
+
+
+class Latents(NamedTuple):
+    """p(w | x, y, k) = N(V_k h, V_k).
+
+    Attributes:
+        gain: V, (K, Lw, Lw).
+        log_determinant: log |Σ + A_w A_wᵀ| − log |Σ|, (K,).
+    """
+
+    gain: Tensor
+    log_determinant: Tensor
+
+
+class Model(NamedTuple):
+    """The parameters in the shape that the E-step needs."""
+
+    parameters: Parameters
+    expansion: Expansion
+    targets: Targets
+    latents: Latents | None
+
+    def to(self, dtype: torch.dtype) -> "Model":
+        """With the matrix products in another dtype."""
+        return self._replace(expansion=self.expansion.to(dtype))
+
+
+class Joint(NamedTuple):
+    """The joint log-densities of a block and what the statistics need beside them.
+
+    Attributes:
+        log_joint: log π_k p(x, y | k), (N, K).
+        distance: δ, the two squared Mahalanobis distances together, (N, K).
+        t: t̃ = [y; E w; 1]: (N, P, 1), or (N, P, K) with latents.
+    """
+
+    log_joint: Tensor
+    distance: Tensor
+    t: Tensor
 
 
 def expand(parameters: Parameters) -> Expansion:
@@ -59,38 +126,82 @@ def expand(parameters: Parameters) -> Expansion:
     B = parameters.coefficients
     WB = noise.weigh(precision, B)
     log_determinant = noise.log_determinant(precision, parameters.n_features)
-    return Expansion(noise, precision, WB.transpose(0, 1).contiguous(), B.mT @ WB, log_determinant)
+    return Expansion(parameters.noise, precision, WB.permute(1, 2, 0).contiguous(), B.mT @ WB, log_determinant)
 
 
-def multiply(features: Tensor, expansion: Expansion) -> Products:
-    """The two matrix products over a block of features (N, D)."""
-    D, K, P = expansion.WB.shape
-    square = expansion.noise.square(features)
-    cross = (features @ expansion.WB.view(D, K * P)).view(-1, K, P)  # (N, K, P)
-    return Products(square, expansion.noise.distance(expansion.precision, square), cross)
-
-
-def target_log_density(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
-    """log N(y; c_k, Γ_k), (N, K)."""
+def expand_targets(parameters: Parameters | TargetMixture) -> Targets:
+    """Precompute the whitening of the targets."""
     factor = cholesky(parameters.Gamma, "the target covariance")
-    deviation = (targets[None] - parameters.c[:, None]).mT  # (K, L, N)
-    white: Tensor = torch.linalg.solve_triangular(factor, deviation, upper=False)
+    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    F = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)  # (K, L, L)
+    shift = torch.einsum("klm,km->lk", F, parameters.c)
     log_determinant = 2.0 * factor.diagonal(dim1=1, dim2=2).log().sum(1)
-    return -0.5 * (white.square().sum(1).T + log_determinant + targets.shape[1] * LOG_2PI)
+    return Targets(F.permute(2, 1, 0).reshape(F.shape[-1], -1), shift.flatten(), log_determinant)
 
 
-def feature_log_density(products: Products, targets: Tensor, expansion: Expansion) -> Tensor:
-    """log N(x; A_k y + b_k, Σ_k), (N, K)."""
-    D = expansion.WB.shape[0]
-    t = with_intercept(targets)  # (N, P)
-    tt = (t[:, :, None] * t[:, None, :]).flatten(1)  # (N, P * P)
-    quadratic = tt @ expansion.G.flatten(1).T
-    linear = torch.einsum("nkp,np->nk", products.cross, t)
-    return -0.5 * (products.distance - 2.0 * linear + quadratic + expansion.log_determinant + D * LOG_2PI)
+def expand_latents(expansion: Expansion, n_targets: int) -> Latents | None:
+    """Precompute the latents' posterior; None without latents."""
+    hidden = slice(n_targets, expansion.G.shape[-1] - 1)
+    if hidden.start == hidden.stop:
+        return None
+    G = expansion.G[:, hidden, hidden]
+    factor = cholesky(G + torch.eye(G.shape[-1], dtype=G.dtype, device=G.device), "the latents' posterior precision")
+    return Latents(torch.cholesky_inverse(factor), 2.0 * factor.diagonal(dim1=1, dim2=2).log().sum(1))
+
+
+def prepare(parameters: Parameters) -> Model:
+    """All that the E-step needs of the parameters.
+
+    Raises:
+        NumericalError: if a covariance is singular.
+    """
+    expansion = expand(parameters)
+    latents = expand_latents(expansion, parameters.n_targets)
+    return Model(parameters, expansion, expand_targets(parameters), latents)
+
+
+def multiply(features: Tensor, expansion: Expansion, square: Tensor | None = None) -> Products:
+    """The two matrix products over a block of features (N, D); `square` if it is already known."""
+    D, P, K = expansion.WB.shape
+    square = expansion.noise.square(features, None) if square is None else square
+    distance = expansion.noise.distance(expansion.precision, square)
+    cross = (features @ expansion.WB.view(D, P * K)).view(-1, P, K)
+    return Products(square, distance.to(expansion.G.dtype), cross.to(expansion.G.dtype))
+
+
+def feature_distance(products: Products, targets: Tensor, model: Model) -> tuple[Tensor, Tensor]:
+    """The squared distance of x to each regression, latents integrated out, (N, K), and t̃, (N, P, 1 or K)."""
+    G, L, K = model.expansion.G, targets.shape[1], len(model.expansion.G)
+    t = with_intercept(targets)  # (N, L + 1)
+    seen = [*range(L), G.shape[-1] - 1]
+    cross = products.cross if model.latents is None else products.cross[:, seen]
+    G_seen = G if model.latents is None else G[:, seen][:, :, seen]
+    tt = (t[:, :, None] * t[:, None, :]).flatten(1)
+    distance = torch.addmm(products.distance.expand(-1, K), tt, G_seen.flatten(1).T)
+    distance -= (cross * t[:, :, None]).sum(1).mul_(2.0)
+    if model.latents is None:
+        return distance, t[:, :, None]
+    h = products.cross[:, L:-1] - torch.einsum("kwp,np->nwk", G[:, L:-1][:, :, seen], t)  # A_wᵀ W e
+    mean = torch.einsum("kwv,nvk->nwk", model.latents.gain, h)
+    both = t[:, :, None].expand(-1, -1, K)
+    return distance - (h * mean).sum(1), torch.cat([both[:, :L], mean, both[:, L:]], 1)
+
+
+def join(products: Products, targets: Tensor, model: Model) -> Joint:
+    """log π_k + log p(x, y | k) of a block, from its two products."""
+    distance, t = feature_distance(products, targets, model)
+    distance += model.targets.distance(targets)
+    log_determinant = model.expansion.log_determinant + model.targets.log_determinant
+    if model.latents is not None:
+        log_determinant = log_determinant + model.latents.log_determinant
+    dimensions = model.expansion.WB.shape[0] + targets.shape[1]
+    dof = model.parameters.dof
+    log_density = family(dof).log_density(distance, log_determinant, dimensions, dof)
+    return Joint(log_density + model.parameters.pi.log(), distance, t)
 
 
 def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters) -> Tensor:
-    """log π_k + log p(y | k) + log p(x | y, k), (N, K); its log-sum-exp over k is log p(x, y).
+    """log π_k + log p(x, y | k), (N, K), latents integrated out; its log-sum-exp over k is log p(x, y).
 
     Args:
         features: x, (N, D).
@@ -110,13 +221,15 @@ def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters)
         tensor([[-2.7568]])
     """
     origin = parameters.feature_mean
-    shifted = parameters._replace(b=parameters.b - origin)
-    expansion = expand(shifted)
-    return (
-        parameters.pi.log()
-        + target_log_density(targets, parameters)
-        + feature_log_density(multiply(features - origin, expansion), targets, expansion)
-    )
+    model = prepare(parameters._replace(b=parameters.b - origin))
+    return join(multiply(features - origin, model.expansion), targets, model).log_joint
+
+
+def target_log_density(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
+    """log p(y | k), (N, K)."""
+    expanded = expand_targets(parameters)
+    dof = parameters.dof if isinstance(parameters, Parameters) else None
+    return family(dof).log_density(expanded.distance(targets), expanded.log_determinant, targets.shape[1], dof)
 
 
 def normalise(log_joint: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,19 +6,62 @@ import torch
 from torch import Tensor
 
 
+class Form(NamedTuple):
+    """Which mixture: every variant of the model is a value of this tuple, and one M-step serves them all.
+
+    Attributes:
+        noise: structure of Σ: "isotropic", "diagonal" or "full".
+        tied: one Σ for all components.
+        target_covariance: structure of Γ: "full", "diagonal" or "isotropic".
+        target_tied: one Γ for all components.
+        equal_weights: π_k = 1/K.
+        n_latents: Lw, the dimension of the part of the response that is never observed.
+        dof: None for Gaussian noise; Student noise with these degrees of freedom, or "estimated" for each component.
+
+    Example:
+        >>> Form(noise="full", dof="estimated").n_parameters(n_components=2, n_features=3, n_targets=1)
+        31
+    """
+
+    noise: str = "diagonal"
+    tied: bool = False
+    target_covariance: str = "full"
+    target_tied: bool = False
+    equal_weights: bool = False
+    n_latents: int = 0
+    dof: float | str | None = None
+
+    def n_parameters(self, n_components: int, n_features: int, n_targets: int) -> int:
+        """The free parameters: what BIC and AIC count.
+
+        A_w is defined up to a rotation of the latents, which takes Lw (Lw − 1) / 2 of its numbers a component.
+        """
+        K, D, L, Lw = n_components, n_features, n_targets, self.n_latents
+        noise = {"isotropic": 1, "diagonal": D, "full": D * (D + 1) // 2}[self.noise]
+        target = {"isotropic": 1, "diagonal": L, "full": L * (L + 1) // 2}[self.target_covariance]
+        slopes = D * (L + Lw) - Lw * (Lw - 1) // 2
+        covariances = noise * (1 if self.tied else K) + target * (1 if self.target_tied else K)
+        weights = 0 if self.equal_weights else K - 1
+        return weights + covariances + K * (L + D + slopes) + (K if self.dof == "estimated" else 0)
+
+
 class Parameters(NamedTuple):
-    """z ~ Cat(π);  y | z=k ~ N(c_k, Γ_k);  x | y, z=k ~ N(A_k y + b_k, Σ_k).
+    """z ~ Cat(π);  y | z=k ~ N(c_k, Γ_k);  w | z=k ~ N(0, I);  x | y, w, z=k ~ N(A_k [y; w] + b_k, Σ_k).
+
+    With Student noise, u | z=k ~ Gamma(ν_k/2, ν_k/2) divides Γ, the latents' I and Σ alike.
 
     Attributes:
         pi: weights, (K,), positive, sum 1.
         c: means of the targets, (K, L), in the targets' units.
-        Gamma: covariances of the targets, (K, L, L).
-        A: slopes, (K, D, L), feature units per target unit.
+        Gamma: covariances of the targets, (K, L, L); of Student noise, scale matrices, as Σ is.
+        A: slopes, (K, D, L + Lw), feature units per target unit; the last Lw columns belong to the latents.
         b: intercepts, (K, D).
         Sigma: noise of the features by structure: (K,) isotropic, (K, D) diagonal, (K, D, D) full.
             A tied Σ, one for all components, has a leading dimension of 1.
+        dof: degrees of freedom ν of Student noise, (K,); None for Gaussian noise.
 
-    Source: Deleforge, Forbes & Horaud, Statistics and Computing 2015; letters as in docs/notation.md.
+    Source: Deleforge, Forbes & Horaud, Statistics and Computing 2015; Perthame, Forbes & Deleforge, Journal of
+    Multivariate Analysis 2018 (Student noise); letters as in docs/notation.md.
 
     Example:
         >>> import torch
@@ -26,8 +69,8 @@ class Parameters(NamedTuple):
         ...     pi=torch.ones(1), c=torch.zeros(1, 2), Gamma=torch.eye(2)[None],
         ...     A=torch.ones(1, 5, 2), b=torch.zeros(1, 5), Sigma=torch.ones(1, 5),
         ... )
-        >>> p.n_components, p.n_features, p.n_targets, p.noise
-        (1, 5, 2, 'diagonal')
+        >>> p.n_components, p.n_features, p.n_targets, p.n_latents, p.noise
+        (1, 5, 2, 0, 'diagonal')
     """
 
     pi: Tensor
@@ -36,6 +79,7 @@ class Parameters(NamedTuple):
     A: Tensor
     b: Tensor
     Sigma: Tensor
+    dof: Tensor | None = None
 
     @property
     def n_components(self) -> int:
@@ -50,7 +94,12 @@ class Parameters(NamedTuple):
     @property
     def n_targets(self) -> int:
         """L."""
-        return self.A.shape[2]
+        return self.c.shape[1]
+
+    @property
+    def n_latents(self) -> int:
+        """Lw."""
+        return self.A.shape[2] - self.c.shape[1]
 
     @property
     def noise(self) -> str:
@@ -63,18 +112,53 @@ class Parameters(NamedTuple):
         return self.Sigma.shape[0] < self.n_components
 
     @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that are there, by name: without `dof` for Gaussian noise."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    @property
+    def noise_variances(self) -> Tensor:
+        """The diagonal of Σ_k of any structure, (K, D)."""
+        Sigma = self.Sigma.diagonal(dim1=1, dim2=2) if self.Sigma.ndim == 3 else self.Sigma
+        return (Sigma[:, None] if Sigma.ndim == 1 else Sigma).expand(self.n_components, self.n_features)
+
+    @property
+    def noise_matrices(self) -> Tensor:
+        """Σ_k of any structure as matrices, (K, D, D)."""
+        if self.Sigma.ndim == 3:
+            return self.Sigma.expand(self.n_components, -1, -1)
+        return torch.diag_embed(self.noise_variances)
+
+    @property
     def coefficients(self) -> Tensor:
-        """[A b], (K, D, L + 1): the regression on [y; 1]."""
+        """[A b], (K, D, P): the regression on t̃ = [y; w; 1], P = L + Lw + 1."""
         return torch.cat([self.A, self.b.unsqueeze(-1)], dim=-1)
 
     @property
     def feature_mean(self) -> Tensor:
-        """E[x] = Σ_k π_k (A_k c_k + b_k), (D,)."""
-        return torch.einsum("k,kd->d", self.pi, torch.einsum("kdl,kl->kd", self.A, self.c) + self.b)
+        """E[x] = Σ_k π_k (A_k [c_k; 0] + b_k), (D,)."""
+        slopes = self.A[:, :, : self.n_targets]
+        return torch.einsum("k,kd->d", self.pi, torch.einsum("kdl,kl->kd", slopes, self.c) + self.b)
 
     def to(self, *args: torch.device | torch.dtype) -> "Parameters":
         """The same parameters on another device or in another dtype."""
-        return Parameters(*(value.to(*args) for value in self))  # type: ignore[call-overload]
+        return Parameters(*(value if value is None else value.to(*args) for value in self))  # type: ignore[call-overload, arg-type]
+
+    def keep(self, components: Tensor) -> "Parameters":
+        """Some components only, by a boolean mask (K,), their weights scaled to sum 1."""
+        kept = Parameters(*(None if value is None else value[components] for value in self._replace(Sigma=self.b)))  # type: ignore[arg-type]
+        Sigma = self.Sigma if self.tied else self.Sigma[components]
+        return kept._replace(pi=kept.pi / kept.pi.sum(), Sigma=Sigma)
+
+    def observe_latents(self) -> "Parameters":
+        """The same model with w as targets: c = [c; 0], Γ = blockdiag(Γ, I)."""
+        K, Lw = self.n_components, self.n_latents
+        if Lw == 0:
+            return self
+        Gamma = self.Gamma.new_zeros(K, self.A.shape[2], self.A.shape[2])
+        Gamma[:, : self.n_targets, : self.n_targets] = self.Gamma
+        Gamma[:, self.n_targets :, self.n_targets :] = torch.eye(Lw, dtype=self.A.dtype, device=self.A.device)
+        return self._replace(c=torch.cat([self.c, self.c.new_zeros(K, Lw)], 1), Gamma=Gamma)
 
 
 class TargetMixture(NamedTuple):
@@ -109,36 +193,44 @@ class Scaling(NamedTuple):
     target_mean: Tensor
     target_scale: Tensor
 
+    def with_common_target_scale(self) -> "Scaling":
+        """One scale for all targets, which an isotropic Γ needs to keep its meaning."""
+        common = self.target_scale.square().mean().sqrt().expand_as(self.target_scale)
+        return self._replace(target_scale=common)
+
     def apply(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The centred features and the standardised targets."""
-        return features - self.feature_mean, (targets - self.target_mean) / self.target_scale
+        return features - self.feature_mean, self.standardise(targets)
+
+    def standardise(self, targets: Tensor) -> Tensor:
+        """(y − mean) / scale."""
+        return (targets - self.target_mean) / self.target_scale
 
     def restore(self, parameters: Parameters) -> Parameters:
         """The parameters for x and y, given those for x' and y'."""
-        pi, c, Gamma, A, b, Sigma = parameters
-        A = A / self.target_scale
-        return Parameters(
-            pi=pi,
-            c=c * self.target_scale + self.target_mean,
-            Gamma=Gamma * self.target_scale * self.target_scale[:, None],
+        L = len(self.target_scale)
+        A = parameters.A.clone()
+        A[:, :, :L] /= self.target_scale
+        return parameters._replace(
+            c=parameters.c * self.target_scale + self.target_mean,
+            Gamma=parameters.Gamma * self.target_scale * self.target_scale[:, None],
             A=A,
-            b=b + self.feature_mean - A @ self.target_mean,
-            Sigma=Sigma,
+            b=parameters.b + self.feature_mean - A[:, :, :L] @ self.target_mean,
         )
 
     def reduce(self, parameters: Parameters) -> Parameters:
         """The parameters for x' and y', given those for x and y: the inverse of `restore`."""
-        pi, c, Gamma, A, b, Sigma = parameters
-        return Parameters(
-            pi=pi,
-            c=(c - self.target_mean) / self.target_scale,
-            Gamma=Gamma / self.target_scale / self.target_scale[:, None],
-            A=A * self.target_scale,
-            b=b - self.feature_mean + A @ self.target_mean,
-            Sigma=Sigma,
+        L = len(self.target_scale)
+        A = parameters.A.clone()
+        A[:, :, :L] *= self.target_scale
+        return parameters._replace(
+            c=(parameters.c - self.target_mean) / self.target_scale,
+            Gamma=parameters.Gamma / self.target_scale / self.target_scale[:, None],
+            A=A,
+            b=parameters.b - self.feature_mean + parameters.A[:, :, :L] @ self.target_mean,
         )
 
 
 def with_intercept(targets: Tensor) -> Tensor:
-    """t̃ = [y; 1], (N, L) to (N, L + 1)."""
-    return torch.cat([targets, torch.ones_like(targets[:, :1])], dim=1)
+    """t = [y; 1], (..., L) to (..., L + 1)."""
+    return torch.cat([targets, torch.ones_like(targets[..., :1])], dim=-1)

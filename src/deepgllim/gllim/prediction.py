@@ -2,6 +2,8 @@
 
 Σ*_k = (Γ_k⁻¹ + A_kᵀ Σ_k⁻¹ A_k)⁻¹;  E[y | x, k] = Σ*_k (Γ_k⁻¹ c_k + A_kᵀ Σ_k⁻¹ (x − b_k));
 p(x | k) = N(x; A_k c_k + b_k, Σ_k + A_k Γ_k A_kᵀ): Woodbury and the determinant lemma, no D × D covariance is formed.
+Latents are targets of mean 0 and covariance I whose part of the answer is dropped. With Student noise, y | x, k has
+ν_k + D degrees of freedom and the scale matrix (ν_k + δ_k(x)) / (ν_k + D) Σ*_k.
 """
 
 from typing import NamedTuple
@@ -10,8 +12,25 @@ import torch
 from torch import Tensor
 
 from deepgllim.gllim.covariances import cholesky
-from deepgllim.gllim.likelihood import LOG_2PI, Expansion, expand, multiply
+from deepgllim.gllim.densities import family
+from deepgllim.gllim.likelihood import Expansion, expand, multiply
 from deepgllim.gllim.parameters import Parameters, with_intercept
+
+
+class Posterior(NamedTuple):
+    """p(y, w | x, k) but for its mean's dependence on x: a batch of 1, or of N where samples lack features.
+
+    Attributes:
+        G: B_kᵀ Σ_k⁻¹ B_k over the features that are there, (1 or N, K, P, P).
+        covariances: Σ*_k, (1 or N, K, L + Lw, L + Lw).
+        log_determinant: log |Γ*_k| of p(x | k), (1 or N, K).
+        n_features: how many features are there, (1 or N, 1).
+    """
+
+    G: Tensor
+    covariances: Tensor
+    log_determinant: Tensor
+    n_features: Tensor
 
 
 class Forward(NamedTuple):
@@ -19,35 +38,54 @@ class Forward(NamedTuple):
 
     Attributes:
         origin: E[x], (D,), taken off the features first so that the expanded quadratic loses no digits.
-        expansion: of the parameters about that origin.
-        offset: Γ_k⁻¹ c_k − A_kᵀ Σ_k⁻¹ b_k, (K, L).
-        covariances: Σ*_k, (K, L, L).
-        t: [c_k; 1], (K, P).
-        log_weight: log π_k − ½ log |2π Γ*_k|, (K,).
+        expansion: of the parameters about that origin, latents among the targets.
+        prior_precision: Γ_k⁻¹, (K, L + Lw, L + Lw).
+        prior_log_determinant: log |Γ_k|, (K,).
+        t: [c_k; 0; 1], (K, P).
+        log_pi: (K,).
+        dof: ν, (K,), or None.
+        n_targets: L; what follows are latents.
+        posterior: with all features there.
     """
 
     origin: Tensor
     expansion: Expansion
-    offset: Tensor
-    covariances: Tensor
+    prior_precision: Tensor
+    prior_log_determinant: Tensor
     t: Tensor
-    log_weight: Tensor
+    log_pi: Tensor
+    dof: Tensor | None
+    n_targets: int
+    posterior: Posterior
+
+    @property
+    def covariances(self) -> Tensor:
+        """Σ*_k of the targets, (K, L, L)."""
+        return self.posterior.covariances[0, :, : self.n_targets, : self.n_targets]
 
 
 class Predictive(NamedTuple):
-    """p(y | x_n) = Σ_k w_nk N(y; m_nk, Σ*_k), and log p(x_n).
+    """p(y | x_n) = Σ_k w_nk N(y; m_nk, S_k), or its Student form, and log p(x_n).
 
     Attributes:
         log_weights: log w, (N, K).
         means: m, (N, K, L).
-        covariances: Σ*, (K, L, L).
+        covariances: S: (K, L, L), or (N, K, L, L) where it depends on x: missing features, and Student noise (scale
+            matrices).
         log_density: log p(x), (N,): low where the input is unlike the training data.
+        dof: degrees of freedom, (N, K); None for Gaussian noise.
     """
 
     log_weights: Tensor
     means: Tensor
     covariances: Tensor
     log_density: Tensor
+    dof: Tensor | None = None
+
+    @property
+    def mean(self) -> Tensor:
+        """E[y | x], (N, L) (paper eq. 4)."""
+        return torch.einsum("nk,nkl->nl", self.log_weights.exp(), self.means)
 
 
 def invert(parameters: Parameters) -> Forward:
@@ -57,21 +95,37 @@ def invert(parameters: Parameters) -> Forward:
         NumericalError: if a covariance is singular.
     """
     origin = parameters.feature_mean
-    shifted = parameters._replace(b=parameters.b - origin)
-    expansion = expand(shifted)
-    L = parameters.n_targets
-    factor = cholesky(parameters.Gamma, "the target covariance")
-    Gamma_inverse = torch.cholesky_inverse(factor)
-    posterior = cholesky(Gamma_inverse + expansion.G[:, :L, :L], "the posterior precision")
-    covariances = torch.cholesky_inverse(posterior)
-    offset = torch.einsum("klm,km->kl", Gamma_inverse, parameters.c) - expansion.G[:, :L, L]
-    half_log_determinant = factor.diagonal(dim1=1, dim2=2).log().sum(1) + posterior.diagonal(dim1=1, dim2=2).log().sum(
-        1
+    whole = parameters.observe_latents()
+    expansion = expand(whole._replace(b=whole.b - origin))
+    factor = cholesky(whole.Gamma, "the target covariance")
+    precision, log_determinant = torch.cholesky_inverse(factor), 2.0 * _log_diagonal(factor)
+    n_features = torch.full_like(expansion.log_determinant[:1], whole.n_features)[None]
+    posterior = condition(expansion.G[None], precision, log_determinant, expansion.log_determinant[None], n_features)
+    return Forward(
+        origin,
+        expansion,
+        precision,
+        log_determinant,
+        with_intercept(whole.c),
+        whole.pi.log(),
+        whole.dof,
+        parameters.n_targets,
+        posterior,
     )
-    log_weight = (
-        parameters.pi.log() - half_log_determinant - 0.5 * (expansion.log_determinant + parameters.n_features * LOG_2PI)
-    )
-    return Forward(origin, expansion, offset, covariances, with_intercept(parameters.c), log_weight)
+
+
+def condition(
+    G: Tensor, prior_precision: Tensor, prior_log_determinant: Tensor, noise_log_determinant: Tensor, n_features: Tensor
+) -> Posterior:
+    """Σ* = (Γ⁻¹ + Aᵀ Σ⁻¹ A)⁻¹ and log |Γ*| = log |Σ| + log |Γ| − log |Σ*|, for each leading index of G."""
+    Q = prior_precision.shape[-1]
+    factor = cholesky(prior_precision + G[..., :Q, :Q], "the posterior precision")
+    log_determinant = noise_log_determinant + prior_log_determinant + 2.0 * _log_diagonal(factor)
+    return Posterior(G, torch.cholesky_inverse(factor), log_determinant, n_features)
+
+
+def _log_diagonal(factor: Tensor) -> Tensor:
+    return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def predict(features: Tensor, forward: Forward) -> Predictive:
@@ -86,17 +140,33 @@ def predict(features: Tensor, forward: Forward) -> Predictive:
         >>> answer.means, answer.covariances
         (tensor([[[0.5000]]]), tensor([[[0.5000]]]))
     """
-    expansion, L = forward.expansion, forward.covariances.shape[-1]
-    _, distance, cross = multiply(features.to(forward.origin.dtype) - forward.origin, expansion)
-    u = cross[..., :L]  # (N, K, L): A' W x
-    means = torch.einsum("klm,nkm->nkl", forward.covariances, u + forward.offset)
-    residual = u - torch.einsum("klp,kp->kl", expansion.G[:, :L], forward.t)  # (N, K, L): A' W (x − A c − b)
+    return predict_given(features.to(forward.origin.dtype) - forward.origin, forward, forward.posterior)
+
+
+def predict_given(centred: Tensor, forward: Forward, posterior: Posterior) -> Predictive:
+    """`predict` for features about the origin; what a sample lacks is 0 there, and absent from its posterior."""
+    Q, L, t, G = forward.prior_precision.shape[-1], forward.n_targets, forward.t, posterior.G
+    _, distance, cross = multiply(centred, forward.expansion)
+    cross = cross.mT  # (N, K, P)
+    mean_residual = cross[..., :Q] - torch.einsum("nkqp,kp->nkq", G[..., :Q, :], t)  # A' W (x − A c − b)
+    deviation = torch.einsum("nkqr,nkr->nkq", posterior.covariances.expand(len(cross), -1, -1, -1), mean_residual)
     quadratic = (
         distance
-        - 2.0 * torch.einsum("nkp,kp->nk", cross, forward.t)
-        + torch.einsum("kp,kpq,kq->k", forward.t, expansion.G, forward.t)
-        - torch.einsum("nkl,klm,nkm->nk", residual, forward.covariances, residual)
+        - 2.0 * torch.einsum("nkp,kp->nk", cross, t)
+        + torch.einsum("kp,nkpq,kq->nk", t, G, t)
+        - (mean_residual * deviation).sum(-1)
     )
-    log_joint = forward.log_weight - 0.5 * quadratic
-    log_weights, log_density = torch.log_softmax(log_joint, dim=1), torch.logsumexp(log_joint, dim=1)
-    return Predictive(log_weights, means, forward.covariances, log_density)
+    D, dof = posterior.n_features, forward.dof
+    log_joint = forward.log_pi + family(dof).log_density(quadratic, posterior.log_determinant, D, dof)
+    covariances = posterior.covariances[..., :L, :L]
+    if dof is not None:
+        covariances = covariances * ((dof + quadratic) / (dof + D))[..., None, None]
+    elif len(covariances) == 1:
+        covariances = covariances[0]
+    return Predictive(
+        torch.log_softmax(log_joint, dim=1),
+        t[:, :L] + deviation[..., :L],
+        covariances,
+        torch.logsumexp(log_joint, dim=1),
+        None if dof is None else (dof + D).expand_as(quadratic),
+    )

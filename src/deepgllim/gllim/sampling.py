@@ -8,7 +8,7 @@ from deepgllim.gllim.parameters import Parameters
 
 
 def sample(parameters: Parameters, n_samples: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """Features (N, D) and targets (N, L) drawn from the model: z, then y | z, then x | y, z.
+    """Features (N, D) and targets (N, L) drawn from the model: z, then u for Student noise, y and w, then x.
 
     Example:
         >>> p = Parameters(
@@ -19,14 +19,24 @@ def sample(parameters: Parameters, n_samples: int, generator: torch.Generator | 
         >>> x.shape, y.shape
         (torch.Size([7, 2]), torch.Size([7, 1]))
     """
-    pi, c, Gamma, A, b, Sigma = parameters
+    pi, c, Gamma, A, b, Sigma, dof = parameters
     z = torch.multinomial(pi, n_samples, replacement=True, generator=generator)
+
+    def white(width: int) -> Tensor:
+        return torch.randn(n_samples, width, dtype=c.dtype, device=c.device, generator=generator)
+
+    spread = torch.ones_like(white(1)) if dof is None else _inverse_root_gamma(dof[z], generator)  # u^-½, (N, 1)
     factor = cholesky(Gamma, "the target covariance")
-    white_y = torch.randn(n_samples, c.shape[1], dtype=c.dtype, device=c.device, generator=generator)
-    y = c[z] + torch.einsum("nlm,nm->nl", factor[z], white_y)
-    white_x = torch.randn(n_samples, b.shape[1], dtype=b.dtype, device=b.device, generator=generator)
-    x = torch.einsum("ndl,nl->nd", A[z], y) + b[z] + _noise(Sigma, z, parameters.tied, white_x)
-    return x, y
+    y = c[z] + spread * torch.einsum("nlm,nm->nl", factor[z], white(c.shape[1]))
+    response = torch.cat([y, spread * white(parameters.n_latents)], 1)
+    x = torch.einsum("ndl,nl->nd", A[z], response) + b[z]
+    return x + spread * _noise(Sigma, z, parameters.tied, white(b.shape[1])), y
+
+
+def _inverse_root_gamma(dof: Tensor, generator: torch.Generator | None) -> Tensor:
+    """u^-½ with u ~ Gamma(ν/2, ν/2): torch's own sampler takes a generator, its distributions do not."""
+    half = 0.5 * dof
+    return (torch._standard_gamma(half, generator=generator) / half).rsqrt()[:, None]
 
 
 def _noise(Sigma: Tensor, z: Tensor, tied: bool, white: Tensor) -> Tensor:

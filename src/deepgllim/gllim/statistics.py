@@ -1,35 +1,33 @@
 """The sums that the M-step needs; they add over rows, batches, files and processes."""
 
-from collections.abc import Iterable, Iterator
-from functools import reduce
-from operator import add
+from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from deepgllim.errors import DataError
 from deepgllim.gllim.covariances import Noise
-from deepgllim.gllim.likelihood import expand, feature_log_density, multiply, normalise, target_log_density
-from deepgllim.gllim.parameters import Parameters, Scaling, with_intercept
+from deepgllim.gllim.densities import family
+from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
+from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.rows import Block, Rows
 
-Array = Tensor | NDArray[np.number]
-BLOCK_ELEMENTS = 2**19  # of float64 features at once, 4 MiB: what stays in cache, and keeps two threads busy
-CONSTANT = 1e-13  # a standard deviation under this share of the mean is rounding
+Assign = Callable[[Block, int], Tensor]
+"""A block, centred and scaled, and the number of its first row, to responsibilities (n, K)."""
 
 
 class Statistics(NamedTuple):
-    """Expected sufficient statistics with t̃ = [y; 1], P = L + 1.
+    """Expected sufficient statistics with t̃ = [y; E w; 1], P = L + Lw + 1, and u = 1 for Gaussian noise.
 
-    s0_k = Σ_n r_nk;  M_k = Σ_n r_nk t̃ t̃ᵀ;  C_k = Σ_n r_nk x t̃ᵀ;  q_k = Σ_n r_nk x xᵀ, kept to the structure of Σ.
+    s0_k = Σ_n r_nk;  M_k = Σ_n r_nk u_nk (t̃ t̃ᵀ + V/u_nk);  C_k = Σ_n r_nk u_nk x t̃ᵀ;  q_k = Σ_n r_nk u_nk x xᵀ, kept to
+    the structure of Σ. V is the posterior covariance of w. A sample's weight multiplies its r.
 
     Attributes:
         s0: effective counts, (K,).
         M: (K, P, P).
         C: (K, D, P).
-        q: (K,) of ‖x‖² isotropic, (K, D) of x∘x diagonal, (K, D, D) full.
+        q: (K,) of ‖x‖² isotropic, (K, D) of x∘x diagonal, (K, D, D) full; a leading 1 for a tied Σ.
+        excess: Σ_n r_nk E[log u_nk − u_nk], (K,): what ν depends on; −s0 for Gaussian noise.
         log_likelihood: Σ_n log p(x_n, y_n) under the parameters that gave r; 0 where r was given.
     """
 
@@ -37,6 +35,7 @@ class Statistics(NamedTuple):
     M: Tensor
     C: Tensor
     q: Tensor
+    excess: Tensor
     log_likelihood: Tensor
 
     def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
@@ -44,127 +43,95 @@ class Statistics(NamedTuple):
         return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
 
     def keep(self, components: Tensor) -> "Statistics":
-        """The statistics of some components only, by a boolean mask (K,)."""
-        s0, M, C, q = (value[components] for value in self[:4])
-        return Statistics(s0, M, C, q, self.log_likelihood)
+        """The statistics of some components only, by a boolean mask (K,); the moment of a tied Σ stays whole."""
+        tied = len(self.q) < len(self.s0)
+        s0, M, C, excess = (value[components] for value in (self.s0, self.M, self.C, self.excess))
+        return Statistics(s0, M, C, self.q if tied else self.q[components], excess, self.log_likelihood)
+
+    def scaled(self, factor: float) -> "Statistics":
+        """The statistics with every sample's weight multiplied."""
+        return Statistics(*(factor * value for value in self))
 
 
-class Rows:
-    """Features and targets in blocks of rows, centred and scaled, in float64: the only copies that EM makes.
+class Sums:
+    """The statistics while they grow, in place: float64, whatever the dtype of the products."""
 
-    Args:
-        features: x, (N, D), a tensor, an array or a memory map of any real dtype.
-        targets: y, (N, L).
-        scaling: how to centre and scale; measured in one pass when None.
-        block_rows: rows at once; 1024, or as many as make 4 MiB, by default.
+    def __init__(self, rows: Rows, n_components: int, n_latents: int, noise: Noise, tied: bool) -> None:
+        K, D, L = n_components, len(rows.scaling.feature_mean), len(rows.scaling.target_mean)
+        P = L + n_latents + 1
+        self.noise, self.tied = noise, tied
+        zero = rows.scaling.feature_mean.new_zeros
+        self.C, self.M = zero(P * K, D), zero(K, P, P)
+        self.s0, self.excess, self.log_likelihood = zero(K), zero(K), zero(())
+        self.q: Tensor | None = None
 
-    Raises:
-        DataError: if lengths differ, there are no rows, or a value is not finite; it names the row and column.
+    def add(self, features: Tensor, square: Tensor, t: Tensor, r: Tensor, u: Tensor | None) -> None:
+        """Add a block: features and their square (n, ·), t̃ (n, P, 1 or K), r (n, K), u (n, K) or None for 1."""
+        ru = r if u is None else r * u
+        rt = (ru[:, None] * t).flatten(1)  # (n, P K)
+        n, P = len(t), t.shape[1]
+        if t.shape[2] == 1:
+            self.M += (rt.T @ t[:, :, 0]).view(P, -1, P).transpose(0, 1)
+        else:
+            self.M += torch.einsum("npk,nqk->kpq", rt.view(n, P, -1), t)
+        if features.dtype == torch.float64:
+            self.C.addmm_(rt.T, features)
+        else:
+            self.C += rt.to(features.dtype).T @ features
+        moment = self.noise.moment(square, (ru.sum(1, keepdim=True) if self.tied else ru).to(square.dtype))
+        self.q = moment.double() if self.q is None else self.q.add_(moment)
+        self.s0 += r.sum(0)
 
-    Example:
-        >>> rows = Rows(torch.randn(100, 5), torch.randn(100, 2), block_rows=32)
-        >>> [len(x) for x, y in rows]
-        [32, 32, 32, 4]
-    """
-
-    def __init__(
-        self, features: Array, targets: Array, scaling: Scaling | None = None, block_rows: int | None = None
-    ) -> None:
-        shapes_fit = features.ndim == targets.ndim == 2 and len(features) == len(targets)
-        if not shapes_fit or 0 in (features.shape[1], targets.shape[1]):
-            raise DataError(
-                f"features {tuple(features.shape)} and targets {tuple(targets.shape)} do not fit: "
-                "give (N, D) and (N, L) with the same N, D ≥ 1 and L ≥ 1"
-            )
-        if len(features) == 0:
-            raise DataError("there are 0 samples: give at least one row of features and targets")
-        self.features, self.targets = features, targets
-        self.block_rows = block_rows or max(1024, BLOCK_ELEMENTS // features.shape[1])
-        self.scaling = scaling or measure_scaling(self.raw())
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def slices(self) -> Iterator[slice]:
-        """The blocks as slices of rows."""
-        return (slice(start, start + self.block_rows) for start in range(0, len(self), self.block_rows))
-
-    def raw(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The blocks in float64 as they are."""
-        for rows in self.slices():
-            yield to_float64(self.features[rows]), to_float64(self.targets[rows])
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return (self.scaling.apply(x, y) for x, y in self.raw())
+    def statistics(self, rows: Rows) -> Statistics:
+        """The sums over all rows of all processes."""
+        assert self.q is not None
+        values = [self.s0, self.M, self.C, self.q, self.excess, self.log_likelihood]
+        if rows.group is not None:
+            flat = rows.sum(torch.cat([value.flatten() for value in values]))
+            parts = torch.split(flat, [value.numel() for value in values])
+            values = [part.view_as(value) for part, value in zip(parts, values, strict=True)]
+        K, P = len(self.s0), self.M.shape[1]
+        values[2] = values[2].view(P, K, -1).permute(1, 2, 0)
+        return Statistics(*values)
 
 
-def to_float64(values: Array) -> Tensor:
-    """A float64 tensor without gradients; no copy where none is needed (a read-only or reversed array needs one)."""
-    if isinstance(values, Tensor):
-        return values.detach().to(torch.float64)
-    return torch.from_numpy(np.require(values, np.float64, ["C", "W"]))
-
-
-def _require_finite(name: str, block: Tensor, first_row: int) -> None:
-    if bool(torch.isfinite(block.sum())) or bool(torch.isfinite(block).all()):
-        return
-    row, column = (~torch.isfinite(block)).nonzero()[0].tolist()
-    raise DataError(
-        f"{name} row {first_row + row}, column {column} is {float(block[row, column])}: "
-        "every value must be finite; drop or mend the sample"
-    )
-
-
-def measure_scaling(blocks: Iterable[tuple[Tensor, Tensor]]) -> Scaling:
-    """Mean and variance of features and targets in one pass (Chan's pairwise update), refusing what is not finite."""
-    n = n_features = 0
-    mean = square = torch.zeros(())
-    for x, y in blocks:
-        _require_finite("features", x, n)
-        _require_finite("targets", y, n)
-        rows, n_features = x.shape
-        both = [torch.var_mean(values, dim=0, correction=0) for values in (x, y)]
-        block_variance, block_mean = (torch.cat(pair) for pair in zip(*both, strict=True))
-        delta = block_mean - mean
-        mean = mean + delta * (rows / (n + rows))
-        square = square + block_variance * rows + delta.square() * (n * rows / (n + rows))
-        n += rows
-    variance = square / n
-    variance = torch.where(variance > (CONSTANT * mean).square(), variance, torch.zeros_like(variance))
-    scale = variance[n_features:].sqrt()
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return Scaling(mean[:n_features], variance[:n_features], mean[n_features:], scale)
-
-
-def summarise(features: Tensor, square: Tensor, targets: Tensor, r: Tensor, noise: Noise) -> Statistics:
-    """The statistics of one block of rows, given responsibilities r (N, K)."""
-    t = with_intercept(targets)  # (N, P)
-    K, P = r.shape[1], t.shape[1]
-    rt = (r[:, :, None] * t[:, None, :]).reshape(-1, K * P)
-    M = (rt.T @ t).view(K, P, P)
-    C = (rt.T @ features).view(K, P, -1).mT
-    return Statistics(r.sum(0), M, C, noise.moment(square, r), torch.zeros((), dtype=r.dtype, device=r.device))
-
-
-def collect(rows: Rows, r: Tensor, noise: Noise) -> Statistics:
-    """The statistics of all rows under given responsibilities r (N, K)."""
-    parts = (
-        summarise(x, noise.square(x), y, r[where].to(x), noise)
-        for (x, y), where in zip(rows, rows.slices(), strict=True)
-    )
-    return reduce(add, parts)
+def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: bool = False) -> Statistics:
+    """The statistics of all rows under given responsibilities, without latents, u = 1."""
+    sums = Sums(rows, n_components, 0, noise, tied)
+    first = 0
+    for block in rows:
+        r = assign(block, first)
+        r = r if block.weights is None else r * block.weights[:, None]
+        t = with_intercept(block.targets)[:, :, None]
+        sums.add(block.features, noise.square(block.features, None), t, r, None)
+        first += len(r)
+    sums.excess = -sums.s0
+    return sums.statistics(rows)
 
 
 def expect(rows: Rows, parameters: Parameters) -> Statistics:
     """The E-step and the sums of the next M-step in one pass: r never exists for more than a block of rows."""
-    expansion = expand(parameters)
-    log_pi = parameters.pi.log()
-
-    def block(x: Tensor, y: Tensor) -> Statistics:
-        products = multiply(x, expansion)
-        log_joint = log_pi + target_log_density(y, parameters) + feature_log_density(products, y, expansion)
-        r, log_density = normalise(log_joint)
-        statistics = summarise(x, products.square, y, r, expansion.noise)
-        return statistics._replace(log_likelihood=log_density.sum())
-
-    return reduce(add, (block(x, y) for x, y in rows))
+    model = prepare(parameters)
+    noise = model.expansion.noise
+    K, D, L, Lw = (parameters.n_components, parameters.n_features, parameters.n_targets, parameters.n_latents)
+    kernel = family(parameters.dof)
+    products_in = model.to(rows.dtype)
+    sums = Sums(rows, K, Lw, noise, parameters.tied)
+    square = torch.empty(rows.block_rows, D, dtype=rows.dtype, device=rows.device)
+    for block in rows:
+        n = len(block.targets)
+        own = noise.square(block.features, square[:n])
+        joint = join(multiply(block.features, products_in.expansion, own), block.targets, model)
+        r, log_density = normalise(joint.log_joint)
+        w = block.weights
+        sums.log_likelihood += log_density.sum() if w is None else w @ log_density
+        r = r if w is None else r * w[:, None]
+        u = kernel.expected_scale(joint.distance, D + L, parameters.dof)
+        if u is None:
+            sums.excess -= r.sum(0)
+        else:
+            sums.excess += (r * (kernel.expected_log_scale(joint.distance, D + L, parameters.dof) - u)).sum(0)
+        sums.add(block.features, own, joint.t, r, u)
+    if model.latents is not None:
+        sums.M[:, L:-1, L:-1] += sums.s0[:, None, None] * model.latents.gain
+    return sums.statistics(rows)

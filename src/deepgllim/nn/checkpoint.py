@@ -11,7 +11,8 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn.config import Recipe, ScheduleConfig, parse_recipe
-from deepgllim.nn.model import DeepRegression, read_spec, read_tensors, write_tensors
+from deepgllim.nn.model import DeepRegression, read_spec
+from deepgllim.storage import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from deepgllim.distributions import MultivariateGaussianMixture
+from deepgllim.errors import ConfigurationError
 from deepgllim.gllim import Forward, Parameters, invert, predict
+
+TENSORS = tuple(name for name in Parameters._fields if name != "dof")
 
 
 class InverseRegressionHead(nn.Module):
@@ -50,8 +53,8 @@ class InverseRegressionHead(nn.Module):
             b=torch.zeros(K, D, dtype=torch.float64),
             Sigma=torch.ones(K, D, dtype=torch.float64),
         )
-        for name, value in start._asdict().items():
-            self.register_buffer(name, value)
+        for name in TENSORS:
+            self.register_buffer(name, getattr(start, name))
         self.register_buffer("covariance_scale", torch.ones((), dtype=torch.float64))
         self._forward: Forward | None = None
 
@@ -62,8 +65,10 @@ class InverseRegressionHead(nn.Module):
 
     @mixture.setter
     def mixture(self, parameters: Parameters) -> None:
-        for name, value in parameters._asdict().items():
-            setattr(self, name, value.detach().to(self.pi))
+        if parameters.dof is not None or parameters.n_latents:
+            raise ConfigurationError("the head's mixture has Gaussian noise and no latents: fit one without them")
+        for name in TENSORS:
+            setattr(self, name, getattr(parameters, name).detach().to(self.pi))
         self._forward = None
 
     @property
@@ -82,7 +87,7 @@ class InverseRegressionHead(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
         """Take the number of components and the structure of Σ from the file; D and L must be the head's own."""
         fits = prefix + "A" in state_dict and state_dict[prefix + "A"].shape[1:] == self.A.shape[1:]
-        for name in Parameters._fields:
+        for name in TENSORS:
             if fits and prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.pi.device))
         super()._load_from_state_dict(state_dict, prefix, *args)

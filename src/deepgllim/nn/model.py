@@ -1,19 +1,16 @@
 """The deep model: backbone, projection, normalisation, head; and its file, safetensors with a JSON header."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import ModelError
 from deepgllim.nn.backbones import Backbone, build_backbone
 from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead
+from deepgllim.storage import read_header, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
 
@@ -93,51 +90,13 @@ class DeepRegression(nn.Module):
         write_tensors(Path(path), self.state_dict(), {"deepgllim": self.spec.model_dump_json()})
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file, written beside its place and moved there when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of a safetensors file. Nothing in it is executed.
-
-    Raises:
-        ModelError: if it is missing, cut short, or something else.
-    """
-    if not Path(path).is_file():
-        raise ModelError(f"{path}: no such file: give the path of a model or checkpoint in safetensors form")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: cut short or not a safetensors file ({error}): copy or train it again") from None
-
-
 def read_spec(path: Path | str, metadata: dict[str, str]) -> ModelSpec:
     """The specification in a model file's header.
 
     Raises:
         ModelError: if there is none, or it is of a newer version.
     """
-    if "deepgllim" not in metadata:
-        raise ModelError(
-            f"{path}: not a deepgllim model: its header holds no 'deepgllim' entry; train one with `deepgllim train`"
-        )
-    try:
-        values = dict(json.loads(metadata["deepgllim"]))
-    except (ValueError, TypeError):
-        raise ModelError(f"{path}: its header is not a model's (no JSON object): copy or train it again") from None
-    version = values.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ModelError(
-            f"{path}: model format {version}, this version reads up to {FORMAT_VERSION}: upgrade deepgllim"
-        )
+    values = read_header(path, metadata, "deepgllim", FORMAT_VERSION, "train one with `deepgllim train`")
     try:
         return ModelSpec.model_validate(values)
     except ValidationError as error:

@@ -1,0 +1,17 @@
+"""Predictive distributions: mixtures over a few targets, with the answers that users ask of them."""
+
+from deepgllim.distributions.mixture import MultivariateMixture
+from deepgllim.distributions.predictive import (
+    MultivariateGaussianMixture,
+    MultivariateStudentMixture,
+    gaussian_entropy,
+)
+from deepgllim.distributions.student import MultivariateStudentT
+
+__all__ = [
+    "MultivariateGaussianMixture",
+    "MultivariateMixture",
+    "MultivariateStudentMixture",
+    "MultivariateStudentT",
+    "gaussian_entropy",
+]

@@ -1,0 +1,138 @@
+"""The M-step: statistics to parameters, for every form, under floors and a prior."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, target_structure
+from deepgllim.gllim.densities import solve_dof
+from deepgllim.gllim.parameters import Form, Parameters, Scaling
+from deepgllim.gllim.statistics import Statistics
+
+COLLINEAR = 1e-11  # an eigenvalue of M under this share of its largest is rounding: N sums of 1e-16 each
+
+
+class Regularisation(NamedTuple):
+    """What keeps the covariances from collapsing, in the units that EM runs in.
+
+    A floor is a constraint, Σ ≥ floor; a prior is κ pseudo-samples that each bring the variance S to every covariance:
+    Σ_k = (scatter_k + κ S) / (s0_k + κ), the mode under log p(Σ) = −½ κ (log |Σ| + tr(Σ⁻¹ S)), an inverse Wishart.
+
+    Attributes:
+        feature_floor: least noise variances, (D,).
+        target_floor: least variances of the targets, (L,).
+        prior_count: κ, pseudo-samples; 0 for no prior.
+        feature_variance: S of Σ, (D,).
+        target_variance: S of Γ, (L,).
+    """
+
+    feature_floor: Tensor
+    target_floor: Tensor
+    prior_count: float
+    feature_variance: Tensor
+    target_variance: Tensor
+
+    def log_prior(self, parameters: Parameters, target_tied: bool = False) -> float:
+        """log p(Σ, Γ) up to a constant, 0 without a prior; what is tied counts once."""
+        if self.prior_count == 0:
+            return 0.0
+        total = 0.0
+        for Sigma, structure, variance in (
+            (parameters.Sigma, noise_structure(parameters.noise), self.feature_variance),
+            (parameters.Gamma[:1] if target_tied else parameters.Gamma, FULL, self.target_variance),
+        ):
+            W = structure.precision(Sigma)
+            penalty = structure.log_determinant(W, len(variance)) + structure.trace(W, variance)
+            total -= 0.5 * self.prior_count * float(penalty.sum())
+        return total
+
+
+def regularise(scaling: Scaling, variance_floor: float, prior_count: float, prior_variance: float) -> Regularisation:
+    """The floors and the prior as shares of the data's variances."""
+    one = torch.ones_like(scaling.target_scale)
+    return Regularisation(
+        relative_floor(scaling.feature_variance, variance_floor),
+        variance_floor * one,
+        prior_count,
+        relative_floor(scaling.feature_variance, prior_variance),
+        prior_variance * one,
+    )
+
+
+def relative_floor(variance: Tensor, share: float) -> Tensor:
+    """A share of each feature's variance; a constant feature takes the mean variance, or 1, for its own."""
+    mean = variance.mean() if bool(variance.mean() > 0) else torch.ones_like(variance.mean())
+    return share * torch.where(variance > 0, variance, mean)
+
+
+def m_step(
+    statistics: Statistics,
+    form: Form = Form(),  # noqa: B008 - an immutable tuple
+    regularisation: Regularisation | None = None,
+    dof: Tensor | None = None,
+) -> Parameters:
+    """The maximiser of the expected log-likelihood, one formula for every form.
+
+    [A_k b_k] = C_k M_k⁻¹;  Σ_k = (q_k − [A_k b_k] C_kᵀ) / s0_k, kept to its structure; tied: Σ_k s0_k Σ_k / N;
+    c_k, Γ_k from the target block of M_k;  π_k = s0_k / N;  ν_k solves log(ν/2) − ψ(ν/2) + 1 + E[log u − u] = 0.
+
+    Args:
+        statistics: of all rows, every component with some weight.
+        form: which mixture.
+        regularisation: floors and prior; None for neither. A floor keeps EM monotone: it is a constraint.
+        dof: ν of the last E-step, kept where the form fixes it; needed for Student noise only.
+
+    Example:
+        >>> import torch
+        >>> from deepgllim.gllim.statistics import Rows, collect
+        >>> y = torch.randn(50, 2); x = y @ torch.ones(2, 4) + 0.1 * torch.randn(50, 4)
+        >>> s = collect(Rows(x, y), lambda block, first: torch.ones(len(block.targets), 1), 1, noise_structure("full"))
+        >>> m_step(s, Form(noise="full")).A.shape
+        torch.Size([1, 4, 2])
+    """
+    s0, M, C, q, excess, _ = statistics
+    L, D = M.shape[-1] - 1 - form.n_latents, C.shape[1]
+    B = C @ torch.linalg.pinv(M, hermitian=True, rtol=COLLINEAR)  # (K, D, P); least-norm where collinear
+    c, Gamma = _target_part(s0, M, L, form, regularisation)
+    return Parameters(
+        pi=torch.full_like(s0, 1.0 / len(s0)) if form.equal_weights else s0 / s0.sum(),
+        c=c,
+        Gamma=Gamma,
+        A=B[:, :, :-1],
+        b=B[:, :, -1],
+        Sigma=_noise_part(s0, B, C, q, D, form, regularisation),
+        dof=solve_dof(excess / s0) if form.dof == "estimated" else dof,
+    )
+
+
+def _noise_part(
+    s0: Tensor, B: Tensor, C: Tensor, q: Tensor, D: int, form: Form, regularisation: Regularisation | None
+) -> Tensor:
+    structure = noise_structure(form.noise)
+    explained, count = structure.explained(B, C), s0
+    if form.tied:
+        explained, count = explained.sum(0, keepdim=True), s0.sum(0, keepdim=True)
+    residual = q - explained
+    if regularisation is None:
+        return structure.spread(residual, count, D)
+    if regularisation.prior_count > 0:
+        residual = residual + regularisation.prior_count * structure.scatter(regularisation.feature_variance)
+        count = count + regularisation.prior_count
+    return structure.floor(structure.spread(residual, count, D), regularisation.feature_floor)
+
+
+def _target_part(
+    s0: Tensor, M: Tensor, L: int, form: Form, regularisation: Regularisation | None
+) -> tuple[Tensor, Tensor]:
+    c = M[:, :L, -1] / M[:, -1:, -1]
+    scatter, count = M[:, :L, :L] - c[:, :, None] * M[:, None, :L, -1], s0
+    if form.target_tied:
+        scatter, count = scatter.sum(0, keepdim=True), s0.sum(0, keepdim=True)
+    if regularisation is not None and regularisation.prior_count > 0:
+        scatter = scatter + regularisation.prior_count * torch.diag(regularisation.target_variance)
+        count = count + regularisation.prior_count
+    Gamma = target_structure(form.target_covariance)(0.5 * (scatter + scatter.mT) / count[:, None, None])
+    if regularisation is not None:
+        Gamma = floor_eigenvalues(Gamma, regularisation.target_floor)
+    return c, Gamma.expand(len(s0), L, L)

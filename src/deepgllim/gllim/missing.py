@@ -1,0 +1,127 @@
+"""Prediction from incomplete features: what is missing (NaN) is integrated out, or filled in first.
+
+With isotropic or diagonal noise the features are independent given y and k, so a missing one just drops out of every
+sum: G_nk = Σ_{d present} W_kd B_kd B_kdᵀ is a matrix product of the mask with (D, K P P) numbers. With a full Σ, rows
+with the same pattern of missing features share the marginal model of the others.
+"""
+
+import torch
+from torch import Tensor
+
+from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.prediction import Forward, Predictive, condition, invert, predict, predict_given
+
+
+def predict_incomplete(features: Tensor, parameters: Parameters) -> Predictive:
+    """p(y | x_present) and log p(x_present), exact: `predict` of the model of the features that are there.
+
+    Args:
+        features: (N, D), NaN where missing. A row may lack all of them: its answer is p(y).
+        parameters: of any noise structure.
+
+    Example:
+        >>> p = Parameters(
+        ...     torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1),
+        ...     torch.ones(1, 2, 1), torch.zeros(1, 2), torch.full((1, 2), 2.0),
+        ... )
+        >>> predict_incomplete(torch.tensor([[1.0, torch.nan]]), p).mean
+        tensor([[0.3333]])
+    """
+    features = features.to(parameters.A.dtype)
+    if len(features) == 0:
+        return predict(features, invert(parameters))
+    if parameters.noise == "full":
+        masks, rows = _patterns(features)
+        parts = [
+            predict(features[i][:, present], invert(marginal(parameters, present)))
+            for present, i in zip(masks, rows, strict=True)
+        ]
+        return _join(parts, rows)
+    return _independent(features, parameters, invert(parameters))
+
+
+def impute(features: Tensor, parameters: Parameters) -> Tensor:
+    """The features with E[x_missing | x_present] in the gaps, (N, D).
+
+    Predictions from filled-in features are too sure of themselves; `predict_incomplete` is exact.
+
+    Example:
+        >>> p = Parameters(
+        ...     torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1),
+        ...     torch.ones(1, 2, 1), torch.zeros(1, 2), torch.full((1, 2), 2.0),
+        ... )
+        >>> impute(torch.tensor([[1.0, torch.nan]]), p)
+        tensor([[1.0000, 0.3333]])
+    """
+    features = features.to(parameters.A.dtype)
+    whole = parameters.observe_latents()
+    if whole.noise != "full":
+        answer = _independent(features, whole, invert(whole))
+        weighted = answer.log_weights.exp()[:, :, None] * with_intercept(answer.means)  # (N, K, P)
+        mean = weighted.flatten(1) @ whole.coefficients.mT.flatten(0, 1)
+        return torch.where(features.isnan(), mean, features)
+    result = features.clone()
+    for present, i in zip(*_patterns(features), strict=True):
+        result[i[:, None], (~present).nonzero()[:, 0]] = _conditional_mean(features[i][:, present], whole, present)
+    return result
+
+
+def marginal(parameters: Parameters, present: Tensor) -> Parameters:
+    """The model of some of the features, by a boolean mask (D,)."""
+    Sigma = parameters.Sigma
+    Sigma = {1: lambda: Sigma, 2: lambda: Sigma[:, present], 3: lambda: Sigma[:, present][:, :, present]}[Sigma.ndim]()
+    return parameters._replace(A=parameters.A[:, present], b=parameters.b[:, present], Sigma=Sigma)
+
+
+def _conditional_mean(x: Tensor, p: Parameters, present: Tensor) -> Tensor:
+    """E[x_missing | x_present], (N, missing), for a full Σ: affine in y given k, plus what correlated noise tells."""
+    seen, unseen = marginal(p, present), marginal(p, ~present)
+    y = predict(x, invert(seen))  # the latents are among the targets of p
+    mean = torch.einsum("kdl,nkl->nkd", unseen.A, y.means) + unseen.b
+    gain = torch.linalg.solve(seen.Sigma, p.Sigma[:, present][:, :, ~present]).mT  # Σ_mo Σ_oo⁻¹
+    residual = x[:, None] - torch.einsum("kdl,nkl->nkd", seen.A, y.means) - seen.b
+    return torch.einsum("nk,nkd->nd", y.log_weights.exp(), mean + (gain @ residual[..., None])[..., 0])
+
+
+def _independent(features: Tensor, parameters: Parameters, forward: Forward) -> Predictive:
+    present = ~features.isnan()
+    mask = present.to(features.dtype)
+    centred = torch.where(present, features - forward.origin, torch.zeros_like(features))
+    whole = parameters.observe_latents()
+    K, D = whole.n_components, whole.n_features
+    B = whole._replace(b=whole.b - forward.origin).coefficients
+    precision = forward.expansion.precision
+    W = (precision if whole.noise == "diagonal" else precision[:, None]).expand(K, D)
+    outer = torch.einsum("kd,kdp,kdq->dkpq", W, B, B)
+    G = (mask @ outer.flatten(1)).view(-1, K, *outer.shape[2:])  # (N, K, P, P)
+    log_determinant = -(mask @ W.log().T)
+    count = mask.sum(1, keepdim=True)
+    posterior = condition(G, forward.prior_precision, forward.prior_log_determinant, log_determinant, count)
+    return predict_given(centred, forward, posterior)
+
+
+def _patterns(features: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The distinct masks of present features, (patterns, D), and the rows of each."""
+    masks, which = torch.unique(~features.isnan(), dim=0, return_inverse=True)
+    return masks, [(which == i).nonzero().flatten() for i in range(len(masks))]
+
+
+def _join(parts: list[Predictive], rows: list[Tensor]) -> Predictive:
+    """The answers of groups of rows, back in the order of the rows."""
+    back = torch.argsort(torch.cat(rows))
+
+    def stack(values: list[Tensor]) -> Tensor:
+        return torch.cat(values)[back]
+
+    covariances = [
+        part.covariances.expand(*part.means.shape, -1) if part.covariances.ndim == 3 else part.covariances
+        for part in parts
+    ]
+    dof = [part.dof for part in parts if part.dof is not None]
+    return Predictive(
+        stack([part.log_weights for part in parts]),
+        stack([part.means for part in parts]),
+        stack(covariances),
+        stack([part.log_density for part in parts]),
+        stack(dof) if dof else None,
+    )

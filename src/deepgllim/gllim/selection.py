@@ -1,0 +1,204 @@
+"""How many components, how many latents, which structures: a table of fits by information criteria or held-out data."""
+
+import itertools
+import math
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.gllim.em import Fit, fit_rows, rows_at_once
+from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
+from deepgllim.gllim.maximisation import relative_floor
+from deepgllim.gllim.options import Options
+from deepgllim.gllim.parameters import Form, Parameters, Scaling
+from deepgllim.gllim.prediction import invert, predict
+from deepgllim.gllim.rows import Array, Rows, require_table, to_tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CRITERIA = {"bic": 1, "aic": 1, "icl": 1, "held_out": -1, "held_out_conditional": -1}
+"""The criteria, and whether less (1) or more (−1) is better."""
+
+
+class Candidate(NamedTuple):
+    """One fitted form.
+
+    Attributes:
+        n_components: K asked for; `fit.parameters.n_components` are left.
+        form: which mixture.
+        n_parameters: free parameters.
+        log_likelihood: Σ_n log p(x_n, y_n) of the samples it was fitted to.
+        bic: −2 log p + parameters · log N (Schwarz 1978).
+        aic: −2 log p + 2 parameters (Akaike 1974).
+        icl: BIC + twice the entropy of r (Biernacki, Celeux & Govaert 2000): it prefers fewer, distinct components.
+        held_out: mean log p(x, y) of samples left out of the fit; NaN without any.
+        held_out_conditional: mean log p(y | x) of them: what a regression is for.
+        at_floor: whether a variance of Σ sits on the floor, so that the likelihood says how low the floor is and
+            nothing about the data: too few samples for the form. Such a candidate is best only where all are.
+        seconds: of the fit.
+        fit: the fit itself.
+    """
+
+    n_components: int
+    form: Form
+    n_parameters: int
+    log_likelihood: float
+    bic: float
+    aic: float
+    icl: float
+    held_out: float
+    held_out_conditional: float
+    at_floor: bool
+    seconds: float
+    fit: Fit
+
+
+class Selection(NamedTuple):
+    """All candidates, and the best of them.
+
+    Attributes:
+        candidates: in the order tried.
+        criterion: by which `best` was chosen.
+        best: the candidate.
+    """
+
+    candidates: list[Candidate]
+    criterion: str
+    best: Candidate
+
+    @property
+    def table(self) -> "pd.DataFrame":
+        """A row for each candidate, the best first."""
+        import pandas as pd
+
+        rows = [
+            {"n_components": c.n_components, **c.form._asdict(), **{k: getattr(c, k) for k in Candidate._fields[2:-1]}}
+            for c in self.candidates
+        ]
+        order = [True, CRITERIA[self.criterion] > 0]
+        return pd.DataFrame(rows).sort_values(["at_floor", self.criterion], ascending=order, ignore_index=True)
+
+
+def select(
+    features: Array,
+    targets: Array,
+    *,
+    n_components: Sequence[int] = (1, 2, 3, 5, 8),
+    n_latents: Sequence[int] = (0,),
+    noise: Sequence[str] = ("diagonal",),
+    tied: Sequence[bool] = (False,),
+    target_covariance: Sequence[str] = ("full",),
+    dof: Sequence[float | str | None] = (None,),
+    criterion: str = "bic",
+    held_out: float = 0.0,
+    options: Options = Options(),  # noqa: B008 - an immutable tuple
+) -> Selection:
+    """Fit every combination and choose the best.
+
+    Args:
+        features: x, (N, D).
+        targets: y, (N, L).
+        n_components, n_latents, noise, tied, target_covariance, dof: what to combine; as for `fit`.
+        criterion: "bic", "aic", "icl", "held_out" or "held_out_conditional".
+        held_out: share of the samples, drawn at random, that no candidate is fitted to; 0.2 where the criterion
+            needs it.
+        options: of every fit; `options.seed` draws the samples too.
+
+    Raises:
+        ConfigurationError: for an unknown criterion or a share outside [0, 1).
+        DataError: for no candidate at all, and as `fit`.
+
+    Example:
+        >>> y = torch.linspace(-1, 1, 300)[:, None].double()
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.cat([y.abs(), y], 1) + 0.02 * torch.randn(300, 2, generator=g).double()
+        >>> select(x, y, n_components=[1, 2]).best.n_components
+        2
+    """
+    if criterion not in CRITERIA:
+        raise ConfigurationError(f"unknown criterion {criterion!r}: use one of {', '.join(CRITERIA)}")
+    if not 0.0 <= held_out < 1.0:
+        raise ConfigurationError(f"held_out is {held_out}: use a share of the samples, from 0 to below 1")
+    require_table(features, targets)
+    share = held_out or (0.2 if criterion.startswith("held_out") else 0.0)
+    train, test = _split(len(features), share, options.seed)
+    data = [values[index] for index in (train, test) for values in (to_tensor(features), to_tensor(targets))]
+    forms: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
+        noise, tied, target_covariance, n_latents, dof
+    )
+    candidates = [
+        _candidate(data, K, Form(s, t, g, False, False, Lw, nu), options)
+        for (s, t, g, Lw, nu), K in itertools.product(forms, n_components)
+    ]
+    if not candidates:
+        raise DataError("there is nothing to choose from: give at least one value of every option")
+    best = min(candidates, key=lambda one: (one.at_floor, CRITERIA[criterion] * float(getattr(one, criterion))))
+    return Selection(candidates, criterion, best)
+
+
+def _split(n: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    n_test = math.ceil(share * n)
+    return order[n_test:].sort().values, order[:n_test].sort().values
+
+
+def _candidate(data: list[torch.Tensor], K: int, form: Form, options: Options) -> Candidate:
+    x, y, x_test, y_test = data
+    start = time.perf_counter()
+    rows = Rows(x, y, block_rows=rows_at_once(form, K, x.shape[1]))
+    result = fit_rows(rows, K, form, options)
+    seconds = time.perf_counter() - start
+    size = form.n_parameters(result.parameters.n_components, x.shape[1], y.shape[1])
+    value = result.log_likelihoods[-1]
+    bic = size * math.log(len(x)) - 2 * value
+    joint, conditional = (
+        (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, result.parameters)
+    )
+    icl = bic + 2 * assignment_entropy(rows, result.parameters)
+    floored = at_floor(result.parameters, rows.scaling, options.variance_floor)
+    return Candidate(K, form, size, value, bic, 2 * size - 2 * value, icl, joint, conditional, floored, seconds, result)
+
+
+def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) -> bool:
+    """Whether a variance of Σ, in some direction, is within 1 % of its floor; constant features do not count."""
+    varying = scaling.feature_variance > 0
+    if variance_floor == 0 or not bool(varying.any()):
+        return False
+    floor = 1.01 * relative_floor(scaling.feature_variance, variance_floor)[varying]
+    Sigma = parameters.Sigma
+    if Sigma.ndim == 1:
+        return bool((Sigma <= floor.mean()).any())
+    if Sigma.ndim == 2:
+        return bool((Sigma[:, varying] <= floor).any())
+    scale = floor.sqrt()
+    scaled = Sigma[:, varying][:, :, varying] / scale / scale[:, None]
+    return bool((torch.linalg.eigvalsh(scaled) <= 1.0).any())
+
+
+def assignment_entropy(rows: Rows, parameters: Parameters) -> float:
+    """−Σ_nk r_nk log r_nk, in nats: how undecided the assignment to components is."""
+    model = prepare(rows.scaling.reduce(parameters))
+    total = 0.0
+    for block in rows:
+        r, _ = normalise(join(multiply(block.features.double(), model.expansion), block.targets, model).log_joint)
+        total += float(torch.special.entr(r).sum())
+    return total
+
+
+def held_out_density(features: torch.Tensor, targets: torch.Tensor, parameters: Parameters) -> tuple[float, float]:
+    """Mean log p(x, y) and mean log p(y | x) of samples that were not fitted to, in nats a sample."""
+    rows = Rows(features, targets)
+    model = prepare(rows.scaling.reduce(parameters))
+    shift = float(rows.scaling.target_scale.log().sum())
+    joint = marginal = 0.0
+    forward = invert(parameters)
+    for block, raw in zip(rows, rows.raw(), strict=True):
+        products = multiply(block.features, model.expansion)
+        joint += float(normalise(join(products, block.targets, model).log_joint)[1].sum())
+        marginal += float(predict(raw.features.double(), forward).log_density.sum())
+    n = rows.n_rows
+    return joint / n - shift, (joint - marginal) / n - shift

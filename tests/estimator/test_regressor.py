@@ -1,0 +1,701 @@
+"""GLLiMRegressor: scikit-learn's own checks, every kind of input and source, files, and options that make no sense."""
+
+import itertools
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from deepgllim import GLLiMRegressor
+from deepgllim.errors import ConfigurationError, DataError, ModelError
+from deepgllim.estimator import files, regressor
+from deepgllim.gllim import BatchRows, Iteration, Rows, fit, joint_log_density, sample
+from deepgllim.storage import read_tensors, write_tensors
+from tests.gllim.strategies import generator, make_parameters
+
+Float = NDArray[np.float64]
+Array = NDArray[Any]
+
+FORMS: dict[str, dict[str, Any]] = {
+    "diagonal": {},
+    "isotropic": {"noise": "isotropic", "target_covariance": "isotropic", "target_tied": True},
+    "tied full": {"noise": "full", "tied": True, "equal_weights": True},
+    "latents": {"n_latents": 2},
+    "student": {"dof": 5.0, "target_covariance": "diagonal"},
+    "student with latents": {"noise": "isotropic", "n_latents": 1, "dof": "estimated"},
+}
+ROUNDING = 1e-9  # sums over a hundred rows in another order, a few iterations of EM
+
+
+# scikit-learn's own checks
+
+
+def expected_failures(model: GLLiMRegressor) -> dict[str, str]:
+    if model.n_components < 3:
+        return {}
+    return {
+        "check_sample_weight_equivalence_on_dense_data": "k-means++ draws other centres from weights than from "
+        "repetitions, as in scikit-learn's KMeans; from given responsibilities the two agree, see below"
+    }
+
+
+@pytest.mark.filterwarnings("ignore::deepgllim.errors.ConvergenceWarning")  # on data of a few noisy samples
+@pytest.mark.filterwarnings("ignore::deepgllim.errors.EmptyComponentWarning")
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [
+        GLLiMRegressor(),
+        GLLiMRegressor(n_components=3, init="joint", random_state=0),
+        GLLiMRegressor(dof=4.0, noise="isotropic"),
+        GLLiMRegressor(noise="full", tied=True, n_components=2, init="joint", random_state=0, prior_count=1.0),
+        GLLiMRegressor(n_latents=1, max_iter=20),
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_scikit_learn_is_content(estimator: GLLiMRegressor, check: Callable[[GLLiMRegressor], None]) -> None:
+    check(estimator)
+
+
+# data
+
+
+def curve(n: int = 150, seed: int = 0, L: int = 2) -> tuple[Float, Float]:
+    """Features that bend with the targets, D = 4."""
+    rng = np.random.default_rng(seed)
+    y = rng.uniform(-1.0, 1.0, (n, L))
+    X = np.column_stack([np.sin(2.0 * y[:, 0]), np.cos(2.0 * y[:, 0]), y.sum(1), y[:, -1] ** 2])
+    return X + 0.1 * rng.normal(size=X.shape), y
+
+
+def make(**options: Any) -> GLLiMRegressor:
+    """Two components, ten iterations: enough for identities, and no warning of an early stop."""
+    return GLLiMRegressor(**{"n_components": 2, "max_iter": 10, "tol": 0.0, "random_state": 0, **options})
+
+
+def same(one: GLLiMRegressor, other: GLLiMRegressor, tolerance: float = ROUNDING) -> None:
+    """The same parameters, to a share of the largest of each."""
+    assert one.parameters_.tensors.keys() == other.parameters_.tensors.keys()
+    for name, value in one.parameters_.tensors.items():
+        expected = other.parameters_.tensors[name]
+        atol = tolerance * float(expected.abs().max())
+        assert value.shape == expected.shape, name
+        assert bool(((value - expected).abs() <= atol).all()), name
+
+
+def means(model: GLLiMRegressor, X: Any) -> Float:
+    """E[y | x] alone."""
+    answer = model.predict(X)
+    assert isinstance(answer, np.ndarray)
+    return answer
+
+
+def total(model: GLLiMRegressor, X: Float, y: Float) -> float:
+    joint = joint_log_density(torch.from_numpy(X), torch.from_numpy(y.reshape(len(y), -1)), model.parameters_)
+    return float(torch.logsumexp(joint, 1).sum())
+
+
+# fitting
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_fit_is_that_of_the_function(form: dict[str, Any]) -> None:
+    X, y = curve()
+    model = make(**form).fit(X, y)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))  # how a scikit-learn estimator draws one
+    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **form, max_iterations=10, tolerance=0, seed=seed)
+    assert model.log_likelihoods_ == alone.log_likelihoods
+    assert all(torch.equal(value, alone.parameters.tensors[name]) for name, value in model.parameters_.tensors.items())
+    assert (model.n_components_, model.n_iter_, model.n_features_in_, model.converged_) == (2, 10, 4, False)
+    assert model.log_likelihoods_[-1] == pytest.approx(total(model, X, y))
+
+
+def test_lists_do() -> None:
+    X, y = curve()
+    listed = make().fit(X.tolist(), y.tolist())
+    same(listed, make().fit(X, y), 0.0)
+    assert means(listed, X[:3].tolist()).shape == (3, 2)
+    assert listed.target_names_ is None
+
+
+def test_tables_keep_their_names() -> None:
+    X, y = curve()
+    names = ["sine", "cosine", "sum", "square"]
+    table, targets = pd.DataFrame(X, columns=names), pd.DataFrame(y, columns=["yaw", "pitch"])
+    model = make().fit(table, targets)
+    same(model, make().fit(X, y), 0.0)
+    assert list(model.feature_names_in_) == names
+    assert model.target_names_ == ["yaw", "pitch"]
+    assert make().fit(table, targets["pitch"]).target_names_ == ["pitch"]
+    assert make().fit(table, pd.Series(y[:, 0])).target_names_ is None
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(table[names[::-1]])
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        model.predict(X)
+
+
+def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What EM passes over is the array itself, or the memory map: never another copy of all rows."""
+    seen: list[Array] = []
+
+    class Spy(Rows):
+        def __init__(self, features: Array, *args: Any, **options: Any) -> None:
+            seen.append(features)
+            super().__init__(features, *args, **options)
+
+    monkeypatch.setattr(regressor, "Rows", Spy)
+    X, y = curve()
+    low = X.astype(np.float32)
+    make().fit(low, y)
+    assert seen[-1].dtype == np.float32
+    assert np.shares_memory(seen[-1], low)
+    low.tofile(tmp_path / "x.bin")
+    mapped = np.memmap(tmp_path / "x.bin", dtype=np.float32, mode="r", shape=X.shape)
+    make().fit(mapped, y)
+    assert np.shares_memory(seen[-1], mapped)
+    make().fit(X, y)
+    assert np.shares_memory(seen[-1], X)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_products_in_float32_are_near_those_in_float64(form: dict[str, Any]) -> None:
+    X, y = curve()
+    low, high = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
+    same(make(**form).fit(low, y), make(**form).fit(high, y))  # the same numbers, whatever holds them
+    fast = make(dtype="float32", max_iter=3, **form).fit(low, y)
+    exact = make(max_iter=3, **form).fit(high, y)
+    # products good to 1e-7, means over 150 rows; three iterations of EM amplify it
+    assert np.abs(means(fast, X) - means(exact, X)).max() < 1e-4
+    assert fast.log_likelihoods_ == pytest.approx(exact.log_likelihoods_, rel=1e-4)
+    assert fast.parameters_.A.dtype == torch.float64
+
+
+def test_one_component_in_float32_is_good_to_five_digits() -> None:
+    X, y = curve()
+    low = X.astype(np.float32)
+    fast, exact = (GLLiMRegressor(dtype=dtype).fit(low, y) for dtype in ("float32", "float64"))
+    same(fast, exact, 1e-5)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_memory_maps_do(tmp_path: Path, mode: Any) -> None:
+    X, y = curve()
+    X.tofile(tmp_path / "x.bin")
+    mapped = np.memmap(tmp_path / "x.bin", dtype=np.float64, mode=mode, shape=X.shape)
+    model = make().fit(mapped, y)
+    same(model, make().fit(X, y), 0.0)
+    np.testing.assert_array_equal(model.predict(mapped), model.predict(X))
+    np.testing.assert_array_equal(np.asarray(mapped), X)  # and nothing is written to it
+
+
+def test_tensors_do() -> None:
+    X, y = curve()
+    model = make().fit(torch.from_numpy(X), torch.from_numpy(y))
+    same(model, make().fit(X, y), 0.0)
+    assert isinstance(model.predict(torch.from_numpy(X[:2])), np.ndarray)
+    assert model.target_names_ is None
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint16, np.bool_, np.float16])
+def test_numbers_of_any_kind_do(dtype: type) -> None:
+    X, y = curve()
+    rounded: Array = (np.abs(X) * 3.0).astype(dtype)
+    model = make(n_components=1).fit(rounded, y)
+    same(model, make(n_components=1).fit(rounded.astype(np.float64), y), 0.0)
+    assert np.isfinite(model.predict(rounded)).all()
+
+
+def test_memory_layout_makes_no_difference() -> None:
+    X, y = curve()
+    for layout in (np.asfortranarray(X), X[::-1][::-1], np.repeat(X, 2, 1)[:, ::2]):
+        same(make().fit(layout, np.asfortranarray(y)), make().fit(X, y), 0.0)
+
+
+def test_nothing_given_is_changed() -> None:
+    X, y = curve()
+    w = np.ones(len(X))
+    copies = X.copy(), y.copy(), w.copy()
+    make().fit(X, y, w).predict(X)
+    assert all(np.array_equal(a, b) for a, b in zip((X, y, w), copies, strict=True))
+
+
+# weights
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_weights_are_repetitions(form: dict[str, Any]) -> None:
+    X, y = curve()
+    count = np.arange(len(X)) % 3  # 0 is the sample left out
+    twice = np.repeat(np.arange(len(X)), count)
+    r = np.random.default_rng(1).dirichlet([1.0, 1.0], len(X))
+    weighted = make(**form).fit(X, y, count, responsibilities=r)
+    repeated = make(**form).fit(X[twice], y[twice], responsibilities=r[twice])
+    same(weighted, repeated)
+    assert weighted.log_likelihoods_ == pytest.approx(repeated.log_likelihoods_)
+
+
+def test_metadata_is_routed() -> None:
+    X, y = curve()
+    w = np.linspace(0.0, 2.0, len(X))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make(n_components=1).set_fit_request(sample_weight=True)
+        piped = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        piped.fit(X, y, sample_weight=w)
+        scaled = StandardScaler().fit_transform(X)
+        same(piped[-1], make(n_components=1).fit(scaled, y, w))
+        scored = make(n_components=1).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(scored, {"noise": ["diagonal", "full"]}, cv=2).fit(X, y, sample_weight=w)
+    same(search.best_estimator_, make(n_components=1, noise=search.best_params_["noise"]).fit(X, y, w), 0.0)
+
+
+# as scikit-learn uses it
+
+
+def test_options_can_be_read_and_set() -> None:
+    model = make(dof="estimated", noise="full")
+    assert clone(model).get_params() == model.get_params()
+    assert model.set_params(n_components=4, tied=True).get_params()["n_components"] == 4
+    assert not hasattr(clone(make().fit(*curve())), "parameters_")
+    assert "n_components=4" in repr(model)
+    with pytest.raises(ValueError, match="Invalid parameter 'k'"):
+        model.set_params(k=3)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_pickle_predicts_as_before(form: dict[str, Any]) -> None:
+    X, y = curve()
+    model = make(**form).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert again.get_params() == model.get_params()
+
+
+def test_searches_and_pipelines() -> None:
+    X, y = curve(L=1)
+    search = GridSearchCV(make(), {"n_components": [1, 4], "dof": [None, 5.0]}, cv=3).fit(X, y[:, 0])
+    assert search.best_params_["n_components"] == 4  # the features bend
+    piped = make_pipeline(StandardScaler(), make(n_components=4))
+    scores = cross_val_score(piped, X, y[:, 0], cv=3)
+    assert (scores > 0.9).all()  # noise of 0.1 in each of four features, targets of deviation 0.58
+    # an affine change of the features changes nothing with diagonal noise but the rounding
+    raw = cross_val_score(make(n_components=4), X, y[:, 0], cv=3)
+    np.testing.assert_allclose(scores, raw, atol=1e-6)
+
+
+def test_a_seed_reproduces_and_a_generator_moves_on() -> None:
+    X, y = curve()
+    options = {"n_components": 5, "max_iter": 2, "init": "kmeans", "min_count": 0}
+    same(make(**options).fit(X, y), make(**options).fit(X, y), 0.0)
+    moving = make(**{**options, "random_state": np.random.RandomState(0)})
+    first = moving.fit(X, y).parameters_.pi
+    assert not torch.equal(first, moving.fit(X, y).parameters_.pi)
+    assert np.isfinite(make(**{**options, "random_state": None}).fit(X, y).predict(X)).all()
+
+
+# where EM starts
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_warm_start_goes_on(form: dict[str, Any]) -> None:
+    X, y = curve()
+    model = make(max_iter=4, warm_start=True, **form).fit(X, y)
+    first = model.log_likelihoods_
+    second = model.fit(X, y).log_likelihoods_
+    whole = make(max_iter=8, **form).fit(X, y)
+    assert second[0] >= first[-1]
+    assert first + second == pytest.approx(whole.log_likelihoods_, rel=ROUNDING)
+    same(model, whole, 1e-7)
+
+
+def test_a_warm_start_takes_fewer_iterations() -> None:
+    X, y = curve(400)
+    model = GLLiMRegressor(3, tol=1e-3, max_iter=300, random_state=0, warm_start=True).fit(X, y)
+    before, value = model.n_iter_, model.log_likelihoods_[-1]
+    model.fit(X, y)
+    assert model.n_iter_ < before
+    assert model.log_likelihoods_[-1] >= value
+    cold = GLLiMRegressor(3, tol=1e-3, max_iter=300, random_state=0).fit(X, y)
+    assert cold.fit(X, y).n_iter_ == before
+
+
+def test_a_start_is_taken_instead_of_an_initialisation() -> None:
+    X, y = curve()
+    other = make(max_iter=3).fit(X, y)
+    found = make(n_components=7, max_iter=2).fit(X, y, start=other.parameters_)  # its K, not 7
+    assert found.n_components_ == 2
+    same(found, make(max_iter=5).fit(X, y), 1e-7)
+    with pytest.raises(ConfigurationError, match="start has diagonal noise but noise is 'full'"):
+        make(noise="full").fit(X, y, start=other.parameters_)
+
+
+def test_responsibilities_are_taken_instead_of_an_initialisation() -> None:
+    X, y = curve()
+    r = np.stack([y[:, 0] > 0, y[:, 0] <= 0], 1).astype(float)
+    found = make(max_iter=1).fit(X, y, responsibilities=r)
+    np.testing.assert_allclose(found.parameters_.pi, r.mean(0), rtol=1e-12)
+    same(make(max_iter=1, n_components=9).fit(X, y, responsibilities=r.tolist()), found, 0.0)
+    with pytest.raises(DataError, match=r"responsibilities \(149, 2\) do not fit 150 samples"):
+        make().fit(X, y, responsibilities=r[1:])
+    with pytest.raises(ConfigurationError, match="both responsibilities and start"):
+        make().fit(X, y, responsibilities=r, start=found.parameters_)
+
+
+def test_the_likeliest_of_several_starts_is_kept() -> None:
+    X, y = curve()
+    options: dict[str, Any] = {"n_components": 5, "max_iter": 8, "init": "kmeans", "min_count": 0}
+    several = make(n_init=4, **options).fit(X, y)
+    seed = int(np.random.RandomState(0).randint(2**31 - 1))
+    values = [
+        fit(X, y, 5, init="kmeans", max_iterations=8, tolerance=0, minimum_count=0, seed=seed + i).log_likelihoods[-1]
+        for i in range(4)
+    ]
+    assert len(set(values)) > 1
+    assert several.log_likelihoods_[-1] == max(values)
+
+
+def test_the_callback_sees_each_iteration() -> None:
+    X, y = curve()
+    seen: list[Iteration] = []
+    model = make().fit(X, y, callback=seen.append)
+    assert [iteration.number for iteration in seen] == list(range(1, 11))
+    assert [iteration.log_likelihood for iteration in seen] == model.log_likelihoods_
+    assert sum(seen[-1].counts) == pytest.approx(150)
+    rows = Rows(X, y)
+    make().fit_rows(rows, callback=seen.append)
+    assert len(seen) == 20
+
+
+# rows of other sources, and streams
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_batches_are_the_whole(form: dict[str, Any]) -> None:
+    X, y = curve()
+    w = np.linspace(0.5, 1.5, len(X))
+    ends = [0, 40, 47, 150]
+    parts = [(X[i:j], y[i:j], w[i:j]) for i, j in itertools.pairwise(ends)]
+    found, whole = make(**form).fit_rows(BatchRows(parts)), make(**form).fit(X, y, w)
+    same(found, whole, 1e-8)
+    assert found.n_features_in_ == 4
+    assert means(found, X).shape == (150, 2)
+
+
+def test_a_fit_on_rows_forgets_the_names_of_the_table_before() -> None:
+    X, y = curve()
+    model = make().fit(pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(y, columns=["u", "v"]))
+    model.fit_rows(Rows(X[:, :3], y))
+    assert model.target_names_ is None
+    assert not hasattr(model, "feature_names_in_")
+    assert means(model, X[:, :3]).shape == (150, 2)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_stream_of_batches_approaches_the_fit(form: dict[str, Any]) -> None:
+    p = make_parameters(0, "diagonal", False, 2, 2, 4)
+    p = p._replace(c=torch.tensor([[-4.0, 0.0], [4.0, 0.0]]).double())
+    x, y = (values.numpy() for values in sample(p, 2400, generator(0)))
+    whole, streamed = make(**form).fit(x, y), make(**form)
+    for start in range(0, 2400, 120):
+        streamed.partial_fit(x[start : start + 120], y[start : start + 120])
+    first = make(**form).fit(x[:120], y[:120])
+    assert streamed.n_iter_ == 20
+    best, begun, last = (total(model, x, y) / 2400 for model in (whole, first, streamed))
+    # the fit errs by (free parameters) / 2N ≈ 40 / 5000 nats a sample, the first batch by twenty times that
+    assert best - last < 0.04
+    assert best - last < 0.4 * (best - begun)
+    assert np.abs(means(streamed, x) - means(whole, x)).mean() < 0.1 * y.std()
+
+
+def test_the_first_batch_is_a_fit_on_it() -> None:
+    X, y = curve()
+    w = np.linspace(0.5, 1.5, len(X))
+    same(make().partial_fit(X, y, w), make().fit(X, y, w), 1e-12)
+
+
+def test_a_stream_goes_on_from_a_fit() -> None:
+    X, y = curve(300)
+    model = make().fit(X[:200], y[:200])
+    before = pickle.loads(pickle.dumps(model))
+    same(model.partial_fit(X[200:], y[200:]), before, 1e-12)  # the first batch gives its averages alone
+    assert model.partial_fit(X[200:], y[200:]).n_iter_ == 2
+
+
+def test_a_fit_ends_the_stream_before() -> None:
+    """fit starts anew: what a stream saw before it must not come back with the next batch."""
+    X, y = curve(300)
+    model = make().partial_fit(X, y + 50.0)
+    model.fit(X, y)
+    fitted = pickle.loads(pickle.dumps(model))
+    model.partial_fit(X, y)
+    same(model, fitted, 1e-6)
+    model.fit(X[:, :3], y)
+    assert model.partial_fit(X[:, :3], y).n_features_in_ == 3
+
+
+def test_batches_that_do_not_fit_the_stream_are_refused() -> None:
+    X, y = curve()
+    model = make().partial_fit(X, y)
+    with pytest.raises(DataError, match="y has 1 targets, the batches before had 2"):
+        model.partial_fit(X, y[:, 0])
+    with pytest.raises(ValueError, match="X has 3 features"):
+        model.partial_fit(X[:, :3], y)
+    with pytest.raises(DataError, match="1 samples are fewer than 2 components"):
+        make().partial_fit(X[:1], y[:1])
+    with pytest.raises(ConfigurationError, match="start has diagonal noise but noise is 'full'"):
+        make().fit(X, y).set_params(noise="full").partial_fit(X, y)
+
+
+# files
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_file_predicts_as_before(tmp_path: Path, form: dict[str, Any], flat: bool) -> None:
+    X, y = curve()
+    y = y[:, 0] if flat else y
+    model = make(**form).fit(X, y)
+    model.save(tmp_path / "m.safetensors")
+    again = GLLiMRegressor.load(tmp_path / "m.safetensors")
+    assert again.get_params() == model.get_params()
+    for name, value in model.parameters_.tensors.items():
+        assert torch.equal(again.parameters_.tensors[name], value)
+    for a, b in zip(again.predict(X, return_std=True), model.predict(X, return_std=True), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(again.log_density(X), model.log_density(X))
+    assert (again.n_features_in_, again.n_components_) == (4, 2)
+    assert again.target_names_ is None
+    assert not hasattr(again, "feature_names_in_")
+
+
+def test_names_are_kept_in_files(tmp_path: Path) -> None:
+    X, y = curve()
+    table, targets = pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(y, columns=["Gier", "Höhe"])
+    make().fit(table, targets).save(str(tmp_path / "m"))
+    again = GLLiMRegressor.load(str(tmp_path / "m"))
+    assert again.target_names_ == ["Gier", "Höhe"]
+    assert list(again.feature_names_in_) == list("abcd")
+    assert next(iter(again.predict_frame(table))) == "Gier"
+    with pytest.raises(ValueError, match="feature names should match"):
+        again.predict(table[list("dcba")])
+
+
+@pytest.mark.parametrize("way", ["warm_start", "partial_fit", "start"])
+def test_a_model_from_a_file_is_fitted_on(tmp_path: Path, way: str) -> None:
+    X, y = curve()
+    model = make(max_iter=3, warm_start=way == "warm_start").fit(X, y)
+    model.save(tmp_path / "m")
+    again = GLLiMRegressor.load(tmp_path / "m")
+    value = total(again, X, y)
+    if way == "partial_fit":
+        again.partial_fit(X, y).partial_fit(X, y)
+    else:
+        again.fit(X, y, start=again.parameters_ if way == "start" else None)
+        assert again.log_likelihoods_[0] >= value
+    assert total(again, X, y) >= value
+
+
+def test_options_that_came_from_a_search_can_be_saved(tmp_path: Path) -> None:
+    """Grids are often numpy's, and their values its scalars."""
+    X, y = curve()
+    grid = {"n_components": np.arange(1, 3), "dof": [np.float64(5.0)], "tied": np.array([True])}
+    best = GridSearchCV(make(), grid, cv=2).fit(X, y).best_estimator_
+    best.save(tmp_path / "m")
+    assert GLLiMRegressor.load(tmp_path / "m").get_params() == best.get_params()
+
+
+def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
+    X, y = curve()
+    with pytest.raises(ConfigurationError, match=r"random_state is a generator.*set it to a number or None"):
+        make(random_state=np.random.RandomState(0)).fit(X, y).save(tmp_path / "m")
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        make().save(tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelError, match="cannot be written"):
+        make().fit(X, y).save(tmp_path / "file" / "m")
+
+
+def changed(path: Path, what: str) -> None:
+    """Spoil a saved model."""
+    tensors, metadata = read_tensors(path)
+    header = json.loads(metadata[files.HEADER])
+    if what == "foreign":
+        write_tensors(path, tensors, {"other": "{}"})
+    elif what == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    elif what == "text":
+        path.write_text("a model")
+    elif what == "newer":
+        header["format_version"] = files.FORMAT_VERSION + 1
+    elif what == "option":
+        header["options"]["colour"] = "red"
+    elif what == "no options":
+        del header["options"]
+    elif what == "singular":
+        tensors["Gamma"] = -tensors["Gamma"]
+    elif what == "lacking":
+        del tensors["A"]
+    elif what == "surplus":
+        tensors["Z"] = torch.ones(1)
+    elif what == "shape":
+        tensors["b"] = tensors["b"][:, :2]
+    if what in ("newer", "option", "no options", "singular", "lacking", "surplus", "shape"):
+        write_tensors(path, tensors, {files.HEADER: json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("foreign", "not a deepgllim model.*GLLiMRegressor.save"),
+        ("cut", "cut short or not a safetensors file"),
+        ("text", "cut short or not a safetensors file"),
+        ("newer", "model format 2, this version reads up to 1: upgrade"),
+        *[(what, "does not hold a fitted mixture") for what in ("option", "no options", "singular", "lacking")],
+        *[(what, "does not hold a fitted mixture") for what in ("surplus", "shape")],
+    ],
+)
+def test_files_of_other_kinds_are_refused(tmp_path: Path, what: str, message: str) -> None:
+    path = tmp_path / "m.safetensors"
+    make().fit(*curve()).save(path)
+    changed(path, what)
+    with pytest.raises(ModelError, match=rf"m\.safetensors: .*{message}"):
+        GLLiMRegressor.load(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"nowhere: no such file"):
+        GLLiMRegressor.load(tmp_path / "nowhere")
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_components": 0}, "n_components is 0: use a whole number, 1 or more"),
+        ({"n_components": -3}, "n_components is -3: use a whole number, 1 or more"),
+        ({"n_components": 151}, "150 samples are fewer than 151 components: use more samples or a smaller K"),
+        ({"noise": "round"}, "noise structure 'round': use one of isotropic, diagonal, full"),
+        ({"target_covariance": "round"}, "target covariance 'round': use one of full, diagonal, isotropic"),
+        ({"dof": -1}, "dof is -1: use None for Gaussian noise, 'estimated', or degrees of freedom"),
+        ({"dof": 0.0}, "dof is 0.0"),
+        ({"dof": "guessed"}, "dof is 'guessed'"),
+        ({"dof": np.nan}, "dof is nan"),
+        ({"n_latents": -1}, "n_latents is -1: use a whole number, 0 or more"),
+        ({"n_latents": 4}, "latents.*4.*features.*use fewer"),
+        ({"init": "random"}, "init 'random': use one of targets, kmeans, joint"),
+        ({"n_init": 0}, "n_init is 0: use a whole number, 1 or more"),
+        ({"max_iter": 0}, "max_iter is 0: use a whole number, 1 or more"),
+        ({"variance_floor": -1e-3}, "variance_floor is -0.001"),
+        ({"prior_count": -1.0}, "prior_count is -1.0"),
+        ({"prior_variance": 0.0}, "prior_variance is 0.0"),
+        ({"missing": "drop"}, "missing 'drop': use one of error, integrate, impute"),
+        ({"dtype": "float16"}, "dtype 'float16': use one of float64, float32"),
+        ({"random_state": "seven"}, "'seven' cannot be used to seed"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str, method: str) -> None:
+    """A ValueError that names the value and what may be given, when fitting and not before."""
+    model = make(**options)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(*curve())
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"n_components": 1.5}, "component"),
+        ({"n_latents": 0.5}, "latents"),
+        ({"max_iter": 2.5}, "iter"),
+        ({"tol": -1e-3}, "tol"),
+        ({"tol": np.nan}, "tol"),
+        ({"device": "abacus"}, "device"),
+    ],
+    ids=str,
+)
+def test_options_of_another_kind_are_refused(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        make(**options).fit(*curve())
+
+
+def test_messages_name_the_options_of_the_estimator() -> None:
+    """Its max_iter is the function's max_iterations, its n_init the function's n_starts."""
+    with pytest.raises(ValueError, match=r"max_iter\b"):
+        make(max_iter=0).fit(*curve())
+    with pytest.raises(ValueError, match=r"n_init\b"):
+        make(n_init=0).fit(*curve())
+
+
+def test_options_set_after_the_fit_are_checked_too() -> None:
+    X, y = curve()
+    model = make().fit(X, y).set_params(missing="drop")
+    with pytest.raises(ConfigurationError, match="unknown missing 'drop'"):
+        model.predict(X)
+
+
+@pytest.mark.parametrize("missing", ["error", "integrate", "impute"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
+def test_values_that_are_none_are_refused_at_the_fit(missing: str, value: float, where: str) -> None:
+    X, y = curve()
+    given: dict[str, Any] = {"X": X, "y": y, "sample_weight": np.ones(len(X))}
+    given[where].flat[7] = value
+    with pytest.raises(ValueError, match=f"[Ii]nput {where} contains (NaN|infinity)"):
+        make(missing=missing).fit(**given)
+
+
+def test_weights_that_make_no_sense_are_refused() -> None:
+    X, y = curve()
+    for weights, message in (
+        (np.zeros(150), "all sample weights are 0|at least one non-zero"),
+        (np.full(150, -1.0), "[Nn]egative values in data passed to `sample_weight`"),
+        (np.ones(149), r"sample_weight.shape == \(149,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make().fit(X, y, weights)
+
+
+def test_missing_features_at_prediction() -> None:
+    X, y = curve()
+    gaps = X.copy()
+    gaps[::3, 1] = np.nan
+    gaps[1] = np.nan
+    model = make().fit(X, y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(gaps)
+    whole = means(model, X)
+    for missing in ("integrate", "impute"):
+        model.set_params(missing=missing)
+        found, std = model.predict(gaps, return_std=True)
+        assert np.isfinite(found).all()
+        assert np.isfinite(std).all()
+        complete = ~np.isnan(gaps).any(1)
+        np.testing.assert_allclose(found[complete], whole[complete], rtol=1e-9, atol=1e-12)
+        with pytest.raises(ValueError, match="infinity"):
+            model.predict(np.full((1, 4), np.inf))
+    model.set_params(missing="integrate")
+    np.testing.assert_allclose(means(model, gaps)[1], model.parameters_.pi @ model.parameters_.c, rtol=1e-9)
+    assert np.isnan(gaps[1]).all()  # not filled in place
+
+
+def test_too_few_distinct_targets_are_refused_with_a_remedy() -> None:
+    X, _ = curve()
+    y = (X[:, 2] > 0).astype(int)
+    with pytest.raises(DataError, match=r"2 distinct values are fewer than 3 components.*init 'joint'"):
+        make(n_components=3).fit(X, y)
+    found = make(n_components=3, init="joint").fit(X, y)
+    assert found.score(X, y) > 0.3

@@ -1,0 +1,75 @@
+"""The stored runs of other implementations: their data, their constants, and what is compared.
+
+The references call the features Y and the targets X. Their hidden constant: 1e-8 is added to Γ and Σ at each M-step.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepgllim.gllim import Parameters, Rows, invert, predict
+
+JITTER = 1e-8
+STRUCTURES = {"i": "isotropic", "d": "diagonal", "": "full", "full": "full", "fulleq": "full", "*": "full"}
+
+
+@functools.lru_cache
+def table(folder: Path, name: str) -> Tensor:
+    """A CSV of numbers."""
+    return torch.from_numpy(np.loadtxt(folder / "data" / f"{name}.csv", delimiter=",", ndmin=2))
+
+
+@functools.lru_cache
+def archive(folder: Path, name: str) -> dict[str, Tensor]:
+    """All arrays of a stored file."""
+    stored = np.load(folder / f"{name}.npz")
+    return {key: torch.from_numpy(stored[key]) for key in stored.files}
+
+
+def values(folder: Path, name: str, case: str) -> dict[str, Tensor]:
+    """The arrays of one run, by parameter."""
+    return {key.split("/")[1]: value for key, value in archive(folder, name).items() if key.startswith(f"{case}/")}
+
+
+def centred(x: Tensor, y: Tensor) -> Rows:
+    """Rows with the targets in their own units, in which the references add their constant."""
+    scaling = Rows(x, y).scaling
+    return Rows(x, y, scaling=scaling._replace(target_scale=torch.ones_like(scaling.target_scale)))
+
+
+def jittered(p: Parameters) -> Parameters:
+    """With the references' constant added to the variances."""
+    D, L = p.n_features, p.n_targets
+    feature = torch.eye(D).double() if p.noise == "full" else torch.ones(()).double()
+    return p._replace(Gamma=p.Gamma + JITTER * torch.eye(L).double(), Sigma=p.Sigma + JITTER * feature)
+
+
+def differences(p: Parameters, trace: list[float], stored: dict[str, Tensor], x_test: Tensor) -> dict[str, float]:
+    """The largest difference of each quantity, relative to its largest value; A_w up to a rotation, as A_w A_wᵀ."""
+    L = p.n_targets
+    answer = predict(x_test, invert(p))
+    ours = {
+        "pi": p.pi,
+        "c": p.c,
+        "Gamma": p.Gamma,
+        "A": p.A[:, :, :L],
+        "b": p.b,
+        "Sigma": p.Sigma,
+        "A_w": p.A[:, :, L:] @ p.A[:, :, L:].mT,
+        "LL": torch.tensor(trace, dtype=torch.float64),
+        "pred": answer.mean,
+        "pred_alpha": answer.log_weights.exp(),
+    }
+    A_w = stored["A"][:, :, L:]
+    theirs = stored | {
+        "c": stored["c"][:, :L],
+        "Gamma": stored["Gamma"][:, :L, :L],
+        "A": stored["A"][:, :, :L],
+        "A_w": A_w @ A_w.mT,
+        "pred": stored["pred"][:, :L],
+    }
+    pairs = {name: (value, theirs[name][: len(value)]) for name, value in ours.items()}  # a tied Σ is stored K times
+    return {name: float((a - b).abs().max() / (b.abs().max() + 1e-300)) for name, (a, b) in pairs.items()}

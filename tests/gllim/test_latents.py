@@ -1,0 +1,140 @@
+"""The first A_w against whole eigendecompositions of the residuals."""
+
+import pytest
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from deepgllim.errors import ConfigurationError
+from deepgllim.gllim import Form, Parameters, Rows, collect, expect, fit, m_step, sample
+from deepgllim.gllim.covariances import noise_structure
+from deepgllim.gllim.initialisation import given as known
+from deepgllim.gllim.latents import add_latents
+from tests.gllim.strategies import (
+    NOISES,
+    Problem,
+    close,
+    full_noise,
+    generator,
+    normal,
+    parameters_of,
+    plain_forms,
+    problem_of,
+    problems,
+    properties,
+    residual_noise,
+)
+
+
+def first(problem: Problem, weights: Tensor | None = None) -> tuple[Rows, Parameters]:
+    """Rows and the parameters of the first M-step, without latents."""
+    x, y, r, form = problem
+    rows = Rows(x, y, weights, block_rows=40)
+    return rows, m_step(collect(rows, known(r), r.shape[1], noise_structure(form.noise), form.tied), form)
+
+
+def principal_axes(problem: Problem, rows: Rows, p: Parameters, n_latents: int) -> tuple[Tensor, Tensor]:
+    """A_w A_wᵀ and the variances that are left of Σ, (K, D), by definition."""
+    x, y = rows.scaling.apply(problem.features, problem.targets)
+    e = x[:, None] - torch.einsum("kdl,nl->nkd", p.A, y) - p.b
+    deviation = full_noise(p).diagonal(dim1=1, dim2=2).sqrt()
+    residual = torch.einsum("nk,nkd,nke->kde", problem.r, e / deviation, e / deviation)
+    values, axes = torch.linalg.eigh(residual / problem.r.sum(0)[:, None, None])
+    rest = values[:, :-n_latents].mean(1)
+    leading, U = values[:, -n_latents:] - rest[:, None], deviation[:, :, None] * axes[:, :, -n_latents:]
+    return (U * leading[:, None]) @ U.mT, rest[:, None] * deviation.square()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@given(problem=problems(plain_forms.filter(lambda form: not form.equal_weights)))
+@properties
+def test_the_axes_are_the_principal_ones_of_the_residuals(tied: bool, problem: Problem) -> None:
+    problem = problem._replace(form=problem.form._replace(tied=tied))
+    rows, p = first(problem)
+    D = p.n_features
+    for n_latents in range(1, D):
+        found = add_latents(rows, p, known(problem.r), n_latents, seed=0)
+        outer, variances = principal_axes(problem, rows, p, n_latents)
+        A_w = found.A[:, :, p.n_targets :]
+        # a basis of all D ≤ 5 directions: eigenvectors to rounding over gaps between eigenvalues
+        assert close(A_w @ A_w.mT, outer, 1e-9)
+        if found.noise == "isotropic":
+            variances = variances.mean(1, keepdim=True).expand(-1, D)
+        if found.tied:
+            variances = (p.pi @ variances).expand(p.n_components, D)
+        assert close(full_noise(found), torch.diag_embed(variances), 1e-9)
+        assert torch.equal(found.A[:, :, : p.n_targets], p.A)
+
+
+@pytest.mark.parametrize("noise", ["isotropic", "diagonal"])
+@pytest.mark.parametrize("n_latents", [1, 2])
+def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> None:
+    """Without latents, the residuals' correlations are left unexplained."""
+    problem = problem_of(Form(noise), K=1, D=5)
+    rows, p = first(problem)
+    found = add_latents(rows, p, known(problem.r), n_latents, seed=0)
+    assert float(expect(rows, found).log_likelihood) > float(expect(rows, p).log_likelihood) + 1.0
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_few_of_many_axes_are_found_in_a_few_passes(noise: str) -> None:
+    """D is more than the width of the subspace: what latents of variance 25 leave of noise of variance 1 is small."""
+    D, N, Lw = 40, 500, 2
+    p = parameters_of(Form("isotropic", n_latents=Lw), K=1, D=D)
+    p = p._replace(Sigma=torch.ones(1).double(), A=torch.cat([p.A[:, :, :2], 5.0 * p.A[:, :, 2:]], 2))
+    x, y = sample(p, N, generator(0))
+    problem = Problem(x, y, torch.ones(N, 1).double(), Form(noise))
+    rows, start = first(problem)
+    found = add_latents(rows, start, known(problem.r), Lw, seed=0)
+    outer, variances = principal_axes(problem, rows, start, Lw)
+    A_w = found.A[:, :, 2:]
+    # four passes shrink the other directions by (1/25)⁴ and more
+    assert close(A_w @ A_w.mT, outer, 1e-4)
+    kept = variances.mean() if noise == "isotropic" else variances
+    assert close(full_noise(found).diagonal(dim1=1, dim2=2), torch.as_tensor(kept).expand(1, D), 1e-4)
+    truth = residual_noise(p)
+    # of a covariance from 500 samples: its relative error is 1 / sqrt(250), three of them
+    assert close(residual_noise(found), truth, 0.2)
+
+
+@given(plain_forms)
+@properties
+def test_a_weight_of_two_is_the_sample_twice(form: Form) -> None:
+    problem = problem_of(form)
+    w = torch.arange(90) % 3
+    index = torch.repeat_interleave(w)
+    rows, p = first(problem, w)
+    repeated = Rows(problem.features[index], problem.targets[index], scaling=rows.scaling)
+    weighted, other = (
+        add_latents(rows, p, known(problem.r), 2, 0),
+        add_latents(repeated, p, known(problem.r[index]), 2, 0),
+    )
+    outer, expected = (q.A[:, :, 2:] @ q.A[:, :, 2:].mT for q in (weighted, other))
+    assert close(outer, expected, 1e-9)
+    assert close(weighted.Sigma, other.Sigma, 1e-9)
+
+
+def test_seeds_choose_nothing_but_a_first_guess() -> None:
+    problem = problem_of(Form())
+    rows, p = first(problem)
+    one, other = (add_latents(rows, p, known(problem.r), 2, seed) for seed in (0, 1))
+    assert close(residual_noise(one), residual_noise(other), 1e-9)
+    again = add_latents(rows, p, known(problem.r), 2, 0)
+    assert torch.equal(one.A, again.A)
+
+
+@pytest.mark.parametrize("n_latents", [4, 7])
+def test_as_many_latents_as_features_are_refused(n_latents: int) -> None:
+    problem = problem_of(Form())
+    with pytest.raises(ConfigurationError, match=f"n_latents = {n_latents} for n_features = 4: use fewer latents"):
+        fit(problem.features, problem.targets, n_latents=n_latents)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("tied", [False, True])
+def test_features_without_noise_keep_the_start_finite(noise: str, tied: bool) -> None:
+    """Features that the targets explain: nothing is left for latents."""
+    y = normal(generator(0), 60, 2)
+    x = y @ normal(generator(1), 2, 4)
+    p = fit(x, y, 2, noise=noise, tied=tied, n_latents=2, max_iterations=3, tolerance=0).parameters
+    assert all(bool(value.isfinite().all()) for value in p.tensors.values())

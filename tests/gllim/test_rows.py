@@ -1,0 +1,264 @@
+"""Rows may come in any blocks, dtype or container, and what cannot be used is refused by name."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from deepgllim.errors import DataError
+from deepgllim.gllim import BatchRows, Form, Options, Rows, fit, fit_rows
+from tests.gllim.strategies import all_close, generator, normal, problem_of
+
+OPTIONS = Options(max_iterations=3, tolerance=0.0)
+Pair = tuple[Tensor, Tensor]
+
+
+def data(N: int = 50) -> Pair:
+    return normal(generator(0), N, 4), normal(generator(1), N, 3)
+
+
+def blocks(rows: Rows) -> list[list[Tensor | None]]:
+    return [[None if values is None else values.clone() for values in block] for block in rows]
+
+
+def whole(rows: Rows) -> Pair:
+    """All blocks, one below the other."""
+    parts = [(x.clone(), y) for x, y, _ in rows]
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
+def cut(values: Tensor, *lengths: int) -> list[Tensor]:
+    return list(torch.split(values, list(lengths)))
+
+
+# Containers and dtypes.
+
+
+def as_arrays(values: Tensor, folder: Path) -> dict[str, "Tensor | np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+    """The same float32 values in every container that may hold them."""
+    array = values.numpy()
+    array.tofile(folder / "values")
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    return {
+        "float32": values,
+        "gradients": values.clone().requires_grad_(),
+        "strided": values.T.contiguous().T,
+        "numpy": array,
+        "read-only": read_only,
+        "reversed": array[::-1].copy()[::-1],
+        "columns of a matrix": np.hstack([array, array])[:, : array.shape[1]],
+        "memory map": np.memmap(folder / "values", np.float32, "r", shape=array.shape),
+        "writable memory map": np.memmap(folder / "values", np.float32, "r+", shape=array.shape),
+        "big-endian": array.astype(">f4"),
+    }
+
+
+def test_containers_do_not_matter(tmp_path: Path) -> None:
+    x, y = (values.float() for values in data())
+    expected = whole(Rows(x.double(), y.double(), block_rows=32))
+    for kind, features in as_arrays(x, tmp_path).items():
+        for block_rows in (1, 32, 50, 1000):
+            got = whole(Rows(features, y.numpy(), block_rows=block_rows))
+            # the mean alone may differ, by the order of its sum
+            assert torch.allclose(got[0], expected[0], rtol=0, atol=1e-14), kind
+            assert not got[0].requires_grad, kind
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "longdouble", ">f8"],
+)
+def test_numbers_of_any_dtype_are_those_in_double(dtype: str) -> None:
+    x, y, w = np.arange(40).reshape(10, 4) % 3 % 2, np.arange(10)[:, None] % 2, np.arange(10) % 2
+    got = Rows(x.astype(dtype), y.astype(dtype), w.astype(dtype), block_rows=4)
+    expected = Rows(x.astype(float), y.astype(float), w.astype(float), block_rows=4)
+    assert all(torch.equal(a, b) for a, b in zip(got.scaling, expected.scaling, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(whole(got), whole(expected), strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32, torch.float16, torch.bfloat16])
+def test_tensors_of_any_dtype_are_those_in_double(dtype: torch.dtype) -> None:
+    x, y = torch.arange(40).reshape(10, 4) % 3 % 2, torch.arange(10)[:, None] % 2
+    got, expected = Rows(x.to(dtype), y.to(dtype)), Rows(x.double(), y.double())
+    assert all(torch.equal(a, b) for a, b in zip(whole(got), whole(expected), strict=True))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "object", "str", "datetime64[s]"])
+def test_what_is_no_real_number_is_refused(which: int, dtype: str) -> None:
+    arrays = [np.ones((10, 2)), np.ones((10, 1)), np.ones(10)]
+    arrays[which] = arrays[which].astype(int).astype(dtype)
+    with pytest.raises(DataError, match=rf"values of dtype {re.escape(str(arrays[which].dtype))}: give real numbers"):
+        Rows(*arrays)
+
+
+def test_complex_tensors_are_refused() -> None:
+    x, y = data()
+    with pytest.raises(DataError, match=r"values of dtype torch.complex128: give real numbers"):
+        Rows(x * 1j, y)
+
+
+# Blocks.
+
+
+def test_blocks_are_the_rows_centred_and_scaled() -> None:
+    x, y = data()
+    w = torch.arange(50.0)
+    rows = Rows(x, y, w, block_rows=20)
+    assert [len(block.features) for block in rows] == [20, 20, 10]
+    features, targets = rows.scaling.apply(x, y)
+    assert all(torch.equal(a, b) for a, b in zip(whole(rows), (features, targets), strict=True))
+    assert torch.equal(torch.cat([block.weights for block in rows if block.weights is not None]), w.double())
+    assert all(block.weights is None for block in Rows(x, y))
+    assert {block.features.dtype for block in Rows(x, y, dtype=torch.float32)} == {torch.float32}
+
+
+def test_default_blocks_fit_the_cache_and_hold_enough_rows() -> None:
+    assert Rows(torch.zeros(1, 3), torch.zeros(1, 1)).block_rows == 2**18 // 3
+    assert Rows(torch.zeros(1, 10_000), torch.zeros(1, 1)).block_rows == 512
+
+
+def test_batches_are_rows_wherever_they_are_cut() -> None:
+    (x, y), w = data(), torch.arange(50) % 3
+    expected = blocks(Rows(x, y, w, block_rows=50))[0]
+    pieces = list(zip(*(cut(values, 7, 1, 30, 12) for values in (x, y, w)), strict=True))
+    loader: DataLoader[tuple[Tensor, ...]] = DataLoader(TensorDataset(x, y, w), batch_size=13)
+    for batches in (pieces, loader, lambda: iter(pieces), lambda: ((a.numpy(), b, c) for a, b, c in pieces)):
+        got = blocks(BatchRows(batches, block_rows=10))
+        assert max(len(block[0]) for block in got if block[0] is not None) <= 10
+        for i, value in enumerate(expected):
+            assert value is not None
+            joined = torch.cat([block[i] for block in got])  # type: ignore[misc]
+            assert torch.allclose(joined, value, rtol=0, atol=1e-14)  # means in another order
+
+
+@pytest.mark.parametrize("form", [Form(), Form("full", tied=True, n_latents=1, dof="estimated")], ids=["plain", "full"])
+@pytest.mark.parametrize("init", ["targets", "kmeans", "joint"])
+def test_a_fit_to_batches_is_that_to_the_whole(form: Form, init: str) -> None:
+    x, y, _, form = problem_of(form)
+    options = OPTIONS._replace(init=init)
+    expected = fit_rows(Rows(x, y), 2, form, options).parameters
+    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), 2, form, options).parameters
+    assert all_close(got, expected, 1e-9)  # other orders of summation, amplified by three iterations
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["features", "targets", "weights"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_what_is_not_finite_is_named_by_row_and_column(name: str, value: float, dtype: torch.dtype) -> None:
+    arrays = {"features": torch.zeros(50, 4), "targets": torch.zeros(50, 3), "weights": torch.ones(50, 1)}
+    column = 0 if name == "weights" else 2
+    arrays[name][37, column] = value
+    x, y, w = (values.to(dtype) for values in arrays.values())
+    message = f"{name} row 37, column {column} is {value}"
+    with pytest.raises(DataError, match=message):
+        Rows(x, y, w[:, 0], block_rows=10)
+    pieces = list(zip(*(cut(values, 30, 20) for values in (x, y, w[:, 0])), strict=True))
+    with pytest.raises(DataError, match=message):
+        BatchRows(pieces)
+
+
+def test_large_finite_values_are_not_taken_for_infinite() -> None:
+    # float32's largest values overflow the sum of their own dtype, not float64's
+    x = torch.full((10, 2), 3e38)
+    x[::2] = -3e38
+    assert bool(torch.isfinite(Rows(x, torch.zeros(10, 1)).scaling.feature_mean).all())
+
+
+@pytest.mark.parametrize(
+    ("features", "targets"),
+    [((5, 3), (4, 2)), ((5,), (5, 1)), ((5, 3), (5,)), ((0, 3), (0, 2)), ((5, 0), (5, 1)), ((5, 2), (5, 0)), ((), ())],
+)
+def test_shapes_that_do_not_fit_are_refused(features: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"do not fit|0 samples"):
+        Rows(torch.zeros(features), torch.zeros(targets))
+    with pytest.raises(DataError, match=r"do not fit|0 samples"):
+        BatchRows([(torch.zeros(features), torch.zeros(targets))])
+
+
+@pytest.mark.parametrize("shape", [(49,), (51,), (50, 1), (1,), ()])
+def test_weights_of_another_length_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"sample weights .* do not fit 50 samples: give \(N,\)"):
+        Rows(*data(), torch.ones(shape))
+
+
+def test_negative_weights_are_refused_by_row() -> None:
+    w = torch.ones(50)
+    w[41] = -0.5
+    with pytest.raises(DataError, match=r"the weight of row 41 is -0.5: sample weights must be ≥ 0"):
+        Rows(*data(), w, block_rows=20)
+
+
+def test_weights_that_are_all_zero_are_refused() -> None:
+    x, y = data()
+    with pytest.raises(DataError, match="all sample weights are 0"):
+        Rows(x, y, torch.zeros(50))
+    with pytest.raises(DataError, match="all sample weights are 0"):
+        BatchRows([(x, y, torch.zeros(50))] * 2)
+    with pytest.raises(DataError, match="all sample weights are 0"):
+        fit(x, y, sample_weight=np.zeros(50, dtype=bool))
+
+
+def test_no_batches_are_refused() -> None:
+    with pytest.raises(DataError, match="the batches are empty"):
+        BatchRows([])
+    with pytest.raises(DataError, match="the batches are empty"):
+        BatchRows(lambda: iter(()))
+
+
+def test_a_generator_is_refused_since_it_ends_after_one_pass() -> None:
+    batches: Iterator[Pair] = (data() for _ in range(3))
+    with pytest.raises(DataError, match=r"end.* after one pass.*give a list, a DataLoader, or a function"):
+        BatchRows(batches)
+    with pytest.raises(DataError, match="this pass over the batches gave 0 rows"):
+        fit_rows(BatchRows(lambda: batches), 1)  # the same iterator each time
+
+
+def test_an_empty_batch_is_refused() -> None:
+    x, y = data()
+    for batches in ([(x[:0], y[:0]), (x, y)], [(x, y), (x[:0], y[:0])]):
+        with pytest.raises(DataError, match="0 samples"):
+            BatchRows(batches)
+
+
+@pytest.mark.parametrize(("D", "L"), [(3, 3), (5, 3), (4, 2)])
+def test_batches_with_other_columns_are_refused(D: int, L: int) -> None:
+    x, y = data()
+    message = f"a batch has {D} features and {L} targets, the first 4 and 3"
+    with pytest.raises(DataError, match=message):
+        BatchRows([(x, y), (torch.zeros(9, D), torch.zeros(9, L))])
+
+
+@pytest.mark.parametrize("later", [1, 3])
+def test_passes_of_another_length_are_refused(later: int) -> None:
+    passes = 0
+
+    def batches() -> list[Pair]:
+        nonlocal passes
+        passes += 1
+        return [data()] * (2 if passes <= 2 else later)  # a look at the first batch, then the first pass
+
+    with pytest.raises(DataError, match=f"this pass over the batches gave {50 * later} rows, the first gave 100"):
+        fit_rows(BatchRows(batches), 1, options=OPTIONS)
+
+
+def test_batches_that_are_no_longer_finite_are_refused() -> None:
+    passes = 0
+
+    def batches() -> list[Pair]:
+        nonlocal passes
+        passes += 1
+        x, y = data()
+        return [(x if passes <= 2 else x * torch.nan, y)]
+
+    with pytest.raises(ArithmeticError):
+        fit_rows(BatchRows(batches), 1, options=OPTIONS)

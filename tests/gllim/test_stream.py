@@ -1,0 +1,247 @@
+"""Stepwise EM: one component is exact, several approach batch EM, and a stream that drifts is followed."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepgllim.errors import ConfigurationError, DataError, EmptyComponentWarning
+from deepgllim.gllim import Form, Options, Parameters, Rows, fit, fit_rows, joint_log_density, sample, stream
+from deepgllim.gllim.stream import Stream
+from tests.gllim.strategies import close, generator, make_parameters, normal
+
+OPTIONS, PLAIN = Options(max_iterations=30, tolerance=0), Form()
+L, D = 2, 4
+
+Batch = tuple[Tensor, Tensor]
+
+
+def truth(seed: int = 4, noise: str = "diagonal", tied: bool = False) -> Parameters:
+    """Two components, apart in the targets."""
+    p = make_parameters(seed, noise, tied, 2, L, D)
+    return p._replace(c=torch.tensor([[-4.0, 0.0], [4.0, 0.0]]).double(), pi=torch.tensor([0.4, 0.6]).double())
+
+
+def batches(p: Parameters, number: int, size: int = 100) -> list[Batch]:
+    x, y = sample(p, number * size, generator(1))
+    return list(zip(torch.split(x, size), torch.split(y, size), strict=True))
+
+
+def follow(parts: list[Batch], K: int = 2, form: Form = PLAIN, forgetting: float = 0.7) -> Stream:
+    state = stream.begin(Rows(*parts[0]), K, form, OPTIONS)
+    for part in parts[1:]:
+        state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS, forgetting)
+    return state
+
+
+def mean_log_likelihood(x: Tensor, y: Tensor, p: Parameters) -> float:
+    return float(torch.logsumexp(joint_log_density(x, y, p), 1).mean())
+
+
+@pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
+def test_one_component_that_forgets_nothing_is_the_fit_on_everything(noise: str) -> None:
+    """η = 1/t makes the running averages plain averages; without latents r and u are 1, whatever the parameters."""
+    parts = batches(truth(noise=noise), 5)
+    found = follow(parts, 1, Form(noise), forgetting=1.0)
+    x, y = (torch.cat(values) for values in zip(*parts, strict=True))
+    expected = fit(x, y, 1, noise=noise).parameters
+    # centred on the first batch instead of all: one or two digits of sums over 500 rows
+    assert all(
+        close(a, b, 1e-11) for a, b in zip(found.fitted.tensors.values(), expected.tensors.values(), strict=True)
+    )
+    assert (found.n_batches, found.n_seen) == (5, 500.0)
+    assert float(found.statistics.s0.sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        PLAIN,
+        Form("full", tied=True),
+        Form("isotropic", target_covariance="diagonal", equal_weights=True),
+        Form(target_covariance="isotropic", target_tied=True),
+        Form(n_latents=1),
+        Form(dof=6.0),
+        Form("isotropic", n_latents=1, dof="estimated"),
+    ],
+    ids=str,
+)
+def test_a_stream_approaches_the_fit_on_all_its_batches(form: Form) -> None:
+    p = truth()
+    p = p._replace(dof=None if form.dof is None else torch.full((2,), 6.0).double())
+    parts = batches(p, 30)
+    x, y = (torch.cat(values) for values in zip(*parts, strict=True))
+    whole = fit_rows(Rows(x, y), 2, form, OPTIONS).parameters
+    begun = stream.begin(Rows(*parts[0]), 2, form, OPTIONS).fitted
+    found = follow(parts, 2, form, forgetting=1.0).fitted
+    best, first, last = (mean_log_likelihood(x, y, q) for q in (whole, begun, found))
+    # the fit errs by (free parameters) / 2N ≈ 40 / 6000 nats a sample, the first batch by 30 times that, and a stream
+    # by a few times that: it saw its first batches with worse parameters
+    assert best - last < 0.03
+    assert best - last < 0.3 * (best - first)
+
+
+def test_a_stream_that_drifts_is_followed() -> None:
+    """Intercepts move at half time: the less is kept of the past, the nearer the end they are."""
+    early, late = truth(), truth()._replace(b=truth().b + 2.0)
+    parts = batches(early, 20) + batches(late, 20)
+    x, y = (torch.cat(values) for values in zip(*parts[20:], strict=True))
+    error = {
+        forgetting: float((follow(parts, forgetting=forgetting).fitted.feature_mean - late.feature_mean).abs().max())
+        for forgetting in (0.55, 0.7, 1.0)
+    }
+    assert error[0.55] < error[0.7] < error[1.0]
+    # half of the past is still there with forgetting 1: the mean of both halves
+    assert error[1.0] == pytest.approx(1.0, abs=0.3)
+    # of a sample's standard error 3 / sqrt(100 / η) with η = 40^-0.55, and what Π (1 − η) leaves of the past
+    assert error[0.55] < 0.5
+    assert mean_log_likelihood(x, y, follow(parts, forgetting=0.55).fitted) > mean_log_likelihood(x, y, early) + 1.0
+
+
+def test_a_weight_of_two_is_the_sample_twice() -> None:
+    (x0, y0), (x1, y1) = batches(truth(), 2)
+    begun = stream.begin(Rows(x0, y0), 2, PLAIN, OPTIONS)
+    w = 1.0 + (torch.arange(100) % 2)
+    twice = torch.cat([torch.arange(100), torch.arange(1, 100, 2)])
+    weighted = stream.advance(begun, Rows(x1, y1, w, scaling=begun.scaling), OPTIONS)
+    repeated = stream.advance(begun, Rows(x1[twice], y1[twice], scaling=begun.scaling), OPTIONS)
+    assert weighted.n_seen == repeated.n_seen == 250.0
+    # the same sums in another order
+    pairs = zip(weighted.fitted.tensors.values(), repeated.fitted.tensors.values(), strict=True)
+    assert all(close(a, b, 1e-12) for a, b in pairs)
+
+
+def test_weights_of_the_first_batch_count() -> None:
+    x, y = batches(truth(), 1)[0]
+    w = torch.cat([torch.ones(60), torch.zeros(40)])
+    weighted, less = (
+        stream.begin(Rows(x, y, w), 2, PLAIN, OPTIONS),
+        stream.begin(Rows(x[:60], y[:60]), 2, PLAIN, OPTIONS),
+    )
+    assert weighted.n_seen == 60.0
+    assert close(weighted.fitted.A, less.fitted.A, 1e-9)  # thirty iterations of the same sums
+
+
+def test_small_batches_do() -> None:
+    """A batch may hold fewer samples than a component needs: the averages hold the others."""
+    first, *rest = batches(truth(), 6)
+    singles = [(x[None], y[None]) for part in rest[:1] for x, y in zip(*part, strict=True)][:50]
+    found = follow([first, *singles], forgetting=1.0)
+    assert (found.n_batches, found.n_seen) == (51, 150.0)
+    assert all(bool(value.isfinite().all()) for value in found.fitted.tensors.values())
+
+
+def test_a_component_without_samples_is_dropped() -> None:
+    p = truth()
+    x, y = batches(p, 2)[0]
+    nowhere = p._replace(c=torch.cat([p.c[:1], p.c[1:] + 1e4]))
+    begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS, start=nowhere)
+    assert float(begun.statistics.s0[1]) == 0.0
+    with pytest.warns(EmptyComponentWarning, match="removed 1 of 2"):
+        after = stream.advance(begun, Rows(x, y, scaling=begun.scaling), OPTIONS)
+    assert after.fitted.n_components == after.statistics.s0.numel() == 1
+    alone = stream.begin(Rows(x, y), 1, PLAIN, OPTIONS)
+    alone = stream.advance(alone, Rows(x, y, scaling=alone.scaling), OPTIONS)
+    assert close(after.fitted.A, alone.fitted.A, 1e-12)
+    assert float(after.fitted.pi) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("form", [Form("full", tied=True), Form(dof="estimated"), Form(n_latents=1)], ids=str)
+def test_a_component_of_any_form_can_be_dropped(form: Form) -> None:
+    x, y = batches(truth(), 1)[0]
+    p = fit_rows(Rows(x, y), 2, form, OPTIONS).parameters
+    begun = stream.begin(Rows(x, y), 2, form, OPTIONS, start=p)
+    s0 = torch.tensor([1.0, 0.0]).double()
+    statistics = begun.statistics._replace(s0=s0)  # as after a long time without it
+    far = (x[:30] + 0.1, p.c[:1] + 0.1 * normal(generator(0), 30, L))
+    begun = begun._replace(
+        statistics=statistics, parameters=begun.parameters._replace(pi=torch.tensor([1.0, 1e-300]).double())
+    )
+    with pytest.warns(EmptyComponentWarning, match="removed 1 of 2"):
+        after = stream.advance(begun, Rows(*far, scaling=begun.scaling), OPTIONS)
+    assert after.fitted.n_components == 1
+    assert all(bool(value.isfinite().all()) for value in after.fitted.tensors.values())
+    again = stream.advance(after, Rows(x, y, scaling=after.scaling), OPTIONS)
+    assert again.n_batches == 3
+
+
+def test_a_start_is_where_the_stream_begins() -> None:
+    p, (x, y) = truth(), batches(truth(), 1)[0]
+    begun = stream.begin(Rows(x, y), 5, PLAIN, OPTIONS, start=p)
+    assert all(
+        close(a, b, 1e-12) for a, b in zip(begun.fitted.tensors.values(), p.tensors.values(), strict=True)
+    )  # there and back
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (Form("full"), "start has diagonal noise but noise is 'full'"),
+        (Form(n_latents=1), "start has 0 latents but n_latents is 1"),
+        (Form(n_latents=-1), "n_latents is -1"),
+        (Form("round"), "'round'"),
+        (Form(dof=-1.0), "dof is -1.0"),
+    ],
+)
+def test_a_start_of_another_form_is_refused(form: Form, message: str) -> None:
+    x, y = batches(truth(), 1)[0]
+    with pytest.raises(ConfigurationError, match=message):
+        stream.begin(Rows(x, y), 2, form, OPTIONS, start=truth())
+
+
+def test_a_start_of_another_size_is_refused() -> None:
+    x, y = batches(truth(), 1)[0]
+    with pytest.raises(DataError, match="start has 4 features and 2 targets, the data 3 and 2"):
+        stream.begin(Rows(x[:, :3], y), 2, PLAIN, OPTIONS, start=truth())
+
+
+@pytest.mark.parametrize("dof", [4.0, "estimated"])
+def test_a_gaussian_start_becomes_a_student_stream(dof: float | str) -> None:
+    parts = batches(truth()._replace(dof=torch.full((2,), 4.0).double()), 10)
+    state = stream.begin(Rows(*parts[0]), 2, Form(dof=dof), OPTIONS, start=truth())
+    for part in parts[1:]:
+        state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
+    assert state.fitted.dof is not None
+    # 1000 samples of ν = 4: its estimate errs by less than 1, from batch to batch by some more
+    assert bool(((state.fitted.dof - 4.0).abs() < (1e-12 if dof == 4.0 else 2.5)).all())
+
+
+def test_isotropic_targets_stay_so_from_a_start() -> None:
+    """Γ is isotropic in the data's units, whatever the spread of each target in the first batch."""
+    p = truth()
+    p = p._replace(Gamma=2.0 * torch.eye(L).double().expand(2, L, L))
+    form = Form(target_covariance="isotropic")
+    parts = batches(p, 3)
+    state = stream.begin(Rows(*parts[0]), 2, form, OPTIONS, start=p)
+    for part in parts[1:]:
+        state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
+    Gamma = state.fitted.Gamma
+    assert close(Gamma, Gamma[:, :1, :1] * torch.eye(L).double(), 1e-12)
+
+
+def test_what_a_stream_cannot_do_is_refused() -> None:
+    x, y = batches(truth(), 1)[0]
+    begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS)
+    for forgetting in (0.5, 1.1, float("nan")):
+        with pytest.raises(ConfigurationError, match=r"forgetting is .*more than 0.5 and at most 1"):
+            stream.advance(begun, Rows(x, y, scaling=begun.scaling), OPTIONS, forgetting)
+    with pytest.raises(DataError, match="1 samples are fewer than 2 components"):
+        stream.begin(Rows(x[:1], y[:1]), 2, PLAIN, OPTIONS)
+    with pytest.raises(DataError, match="weights are 0"):
+        stream.advance(begun, Rows(x, y, torch.zeros(100), scaling=begun.scaling), OPTIONS)
+
+
+def test_advancing_leaves_the_stream_before_as_it_was() -> None:
+    (x0, y0), (x1, y1) = batches(truth(), 2)
+    begun = stream.begin(Rows(x0, y0), 2, PLAIN, OPTIONS)
+    before = begun.statistics.M.clone(), begun.parameters.A.clone()
+    one, other = (stream.advance(begun, Rows(x1, y1, scaling=begun.scaling), OPTIONS) for _ in range(2))
+    assert torch.equal(begun.statistics.M, before[0])
+    assert torch.equal(begun.parameters.A, before[1])
+    assert torch.equal(one.fitted.A, other.fitted.A)
+
+
+def test_a_batch_in_other_units_is_refused() -> None:
+    x, y = batches(truth(), 1)[0]
+    begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS, start=truth())
+    with pytest.raises(ConfigurationError, match=r"scaled otherwise.*scaling=stream\.scaling"):
+        stream.advance(begun, Rows(x, y), OPTIONS)
