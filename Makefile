@@ -32,6 +32,7 @@ test: check
 
 docs: $(STAMP)
 	$(BIN)/python -m deepgllim.cli.reference > docs/cli.md
+	$(BIN)/python -m examples.gallery
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache
