@@ -6,8 +6,12 @@ the ratio of the medians is reported. On a shared machine set OMP_WAIT_POLICY=pa
 another process holds delay the many short steps of EM far more than two long products. Memory is the peak of a fresh
 process over what it held before EM.
 
+With --peer, the PyPI package xllim (see peers.py) runs the same iterations on the same data from the same start in a
+process of its own, and both end parameters are judged by our log-likelihood: equal values mean equal work.
+
 Example:
     python benchmarks/em.py --sizes quick --repeats 5
+    python benchmarks/em.py --peer python --iterations 3
 """
 
 import argparse
@@ -18,12 +22,15 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Rows, expect, fit, m_step
+from deepgllim.gllim import Parameters, Rows, expect, fit, m_step
 
 
 class Size(NamedTuple):
@@ -107,12 +114,45 @@ def in_child(size: Size) -> dict[str, float]:
     return answer
 
 
+def run_peer(python: str, size: Size, iterations: int, threads: int) -> dict[str, float]:
+    """xllim and this package, so many iterations from one start: seconds of one, memory, and where they end."""
+    features, targets, r = make_data(size)
+    start = fit(features, targets, responsibilities=r, max_iterations=1, variance_floor=0).parameters
+    rows = Rows(features, targets)
+    with TemporaryDirectory() as folder:
+        given, found = Path(folder) / "start.npz", Path(folder) / "end.npz"
+        arrays = {name: value.numpy() for name, value in start.tensors.items()}
+        np.savez(given, features=features.numpy(), targets=targets.numpy(), **arrays)  # type: ignore[arg-type]
+        command = [python, str(Path(__file__).with_name("peers.py")), str(given), str(found)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        subprocess.run([*command, "--iterations", str(iterations)], check=True, env=environment)
+        with np.load(found) as file:
+            theirs = {name: torch.from_numpy(file[name]) for name in start.tensors}
+            peer_seconds, peer_bytes = float(file["seconds_per_iteration"]), int(file["memory_over_data_bytes"])
+    ours, seconds = rows.scaling.reduce(start), []
+    for _ in range(iterations):
+        begin = time.perf_counter()
+        ours = m_step(expect(rows, ours))
+        seconds.append(time.perf_counter() - begin)
+    ends = [expect(rows, p).log_likelihood for p in (ours, rows.scaling.reduce(Parameters(**theirs)))]
+    return {
+        "peer_iterations": iterations,
+        "peer_seconds": peer_seconds,
+        "times_faster": peer_seconds / statistics.median(seconds),
+        "peer_memory_over_data_share": peer_bytes / features.nbytes,
+        "log_likelihood": float(ends[0]),
+        "peer_log_likelihood": float(ends[1]),
+    }
+
+
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", choices=SIZES, default="full", help="which table of N, D, L, K")
     parser.add_argument("--repeats", type=int, default=9, help="timed iterations of each kind")
     parser.add_argument("--threads", type=int, help="threads of torch; all cores when left out")
+    parser.add_argument("--peer", metavar="PYTHON", help="compare with xllim, installed for this interpreter")
+    parser.add_argument("--iterations", type=int, default=3, help="of the comparison")
     parser.add_argument("--memory-of", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:
@@ -123,7 +163,10 @@ def main() -> None:
     sizes = SIZES[options.sizes]
     memory = [in_child(size) for size in sizes]  # first, while this process is small
     times = [measure_time(size, options.repeats) for size in sizes]
-    cases = [{**size._asdict(), **t, **m} for size, t, m in zip(sizes, times, memory, strict=True)]
+    peers: list[dict[str, float]] = [{} for _ in sizes]
+    if options.peer:
+        peers = [run_peer(options.peer, size, options.iterations, torch.get_num_threads()) for size in sizes]
+    cases = [{**size._asdict(), **t, **m, **p} for size, t, m, p in zip(sizes, times, memory, peers, strict=True)]
     machine = {"torch": torch.__version__, "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
     print(json.dumps({**machine, "noise": "diagonal", "cases": cases}, indent=2))
 
