@@ -230,9 +230,9 @@ class Kept:
         """Keep this block's share."""
         chosen = slice(-self._seen % self._every, None, self._every)
         self._seen += len(targets)
-        # a few of many rows are copied, so that the others' memory can go
-        self.targets.append(targets if self._every == 1 else targets[chosen].clone())
-        self.weights.append(weights if self._every == 1 else weights[chosen].clone())
+        # copies: the source may use its memory again for the next batch
+        self.targets.append(targets[chosen].clone())
+        self.weights.append(weights[chosen].clone())
         self._count += len(self.targets[-1])
         if self._count > KEPT_TARGETS:
             self.targets, self.weights = [torch.cat(self.targets)[::2]], [torch.cat(self.weights)[::2]]
