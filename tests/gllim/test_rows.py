@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from deepgllim.errors import DataError
 from deepgllim.gllim import BatchRows, Form, Options, Rows, fit, fit_rows
+from deepgllim.gllim import rows as rows_module
 from tests.gllim.strategies import all_close, generator, normal, problem_of
 
 OPTIONS = Options(max_iterations=3, tolerance=0.0)
@@ -146,6 +147,22 @@ def test_a_fit_to_batches_is_that_to_the_whole(form: Form, init: str) -> None:
     expected = fit_rows(Rows(x, y), 2, form, options).parameters
     got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), 2, form, options).parameters
     assert all_close(got, expected, 1e-9)  # other orders of summation, amplified by three iterations
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, 64, 500])
+@pytest.mark.parametrize("N", [9, 10, 11, 33, 500])
+def test_targets_of_many_rows_are_kept_evenly_spread(monkeypatch: pytest.MonkeyPatch, N: int, block_rows: int) -> None:
+    """For the first mixture: every row, or every second, fourth, … of more than are kept."""
+    monkeypatch.setattr(rows_module, "KEPT_TARGETS", 10)
+    y = torch.arange(float(N))[:, None].double()
+    rows = Rows(torch.ones(N, 2), y, 1.0 + torch.arange(N), block_rows=block_rows)
+    targets, weights = rows.known_targets()
+    number = (targets * rows.scaling.target_scale + rows.scaling.target_mean)[:, 0].round()
+    step = 1 if N <= 10 else int(number[1])
+    assert len(number) == -(-N // step)
+    assert 5 < len(number) <= 10
+    assert torch.equal(number, torch.arange(0.0, N, step).double())
+    assert torch.equal(weights, number + 1.0)
 
 
 # What is refused.

@@ -49,7 +49,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         prior_variance: the variance each brings, as a share of the data's.
         min_count: samples under which a component is removed; None for y's columns + n_latents + 2.
         missing: NaN in X at prediction: an "error", "integrate" them out (exact), or "impute" their conditional mean.
-        dtype: "float64", or "float32" for products twice as fast, good to about 1e-5.
+        dtype: "float64", or "float32": products of half the size, good to about 1e-5.
         device: where the sums of EM are made: None for the CPU, "cuda".
         warm_start: go on from the last parameters instead of starting anew.
         random_state: of the initialisation: an int, a generator or None.
