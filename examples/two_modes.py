@@ -64,7 +64,7 @@ def main(output: Path) -> dict[str, float]:
     one = 0
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    mean = np.asarray(model.predict(X_test[[one]]))
+    mean = model.predict(X_test[[one]])
     answers = {"mean": mean, "first mode": modes[[one], 0], "second mode": modes[[one], 1]}
     for colour, (name, joints) in zip(COLOURS, answers.items(), strict=False):
         left.plot(*arm(joints)[0].T, color=colour, marker="o", lw=2.5, label=f"arm at the {name}")

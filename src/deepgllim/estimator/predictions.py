@@ -1,7 +1,7 @@
 """All that can be asked of a fitted mixture, arrays and tables in, arrays and tables out."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import torch
@@ -46,6 +46,22 @@ class MixturePredictions:
     _flat: bool
     _n_targets: int
 
+    @overload
+    def predict(
+        self, X: ArrayLike, return_std: Literal[False] = False, return_cov: Literal[False] = False
+    ) -> Float: ...
+    @overload
+    def predict(
+        self, X: ArrayLike, return_std: Literal[True], return_cov: Literal[False] = False
+    ) -> tuple[Float, Float]: ...
+    @overload
+    def predict(
+        self, X: ArrayLike, return_std: Literal[False] = False, *, return_cov: Literal[True]
+    ) -> tuple[Float, Float]: ...
+    @overload
+    def predict(
+        self, X: ArrayLike, return_std: bool = False, return_cov: bool = False
+    ) -> Float | tuple[Float, Float]: ...
     def predict(self, X: ArrayLike, return_std: bool = False, return_cov: bool = False) -> Float | tuple[Float, Float]:
         """E[y | x], (n,) or (n, L); with marginal standard deviations of the same shape, or covariances (n, L, L).
 
@@ -80,6 +96,10 @@ class MixturePredictions:
         """Marginal quantiles, (number of probabilities, n) or (…, n, L)."""
         return self._shaped(self.predict_distribution(X).marginal_quantiles(probabilities))
 
+    @overload
+    def predict_modes(self, X: ArrayLike, return_probabilities: Literal[False] = False) -> list[Float]: ...
+    @overload
+    def predict_modes(self, X: ArrayLike, return_probabilities: Literal[True]) -> tuple[list[Float], list[Float]]: ...
     def predict_modes(
         self, X: ArrayLike, return_probabilities: bool = False
     ) -> list[Float] | tuple[list[Float], list[Float]]:
@@ -140,6 +160,22 @@ class MixturePredictions:
         answer: Float = torch.softmax(log_joint, dim=1).numpy()
         return answer
 
+    @overload
+    def inverse_predict(
+        self, y: ArrayLike, return_std: Literal[False] = False, return_cov: Literal[False] = False
+    ) -> Float: ...
+    @overload
+    def inverse_predict(
+        self, y: ArrayLike, return_std: Literal[True], return_cov: Literal[False] = False
+    ) -> tuple[Float, Float]: ...
+    @overload
+    def inverse_predict(
+        self, y: ArrayLike, return_std: Literal[False] = False, *, return_cov: Literal[True]
+    ) -> tuple[Float, Float]: ...
+    @overload
+    def inverse_predict(
+        self, y: ArrayLike, return_std: bool = False, return_cov: bool = False
+    ) -> Float | tuple[Float, Float]: ...
     def inverse_predict(
         self, y: ArrayLike, return_std: bool = False, return_cov: bool = False
     ) -> Float | tuple[Float, Float]:
