@@ -29,5 +29,9 @@ class EmptyComponentWarning(UserWarning):
     """A mixture component lost its samples and was removed."""
 
 
+class SingularCovarianceWarning(UserWarning):
+    """A noise covariance sits on its floor: the data do not determine it."""
+
+
 class ConvergenceWarning(UserWarning):
     """EM stopped before its gain fell under the tolerance, or its log-likelihood fell."""

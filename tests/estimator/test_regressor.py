@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from deepgllim import GLLiMRegressor
-from deepgllim.errors import ConfigurationError, DataError, ModelError
+from deepgllim.errors import ConfigurationError, DataError, ModelError, SingularCovarianceWarning
 from deepgllim.estimator import files, regressor
 from deepgllim.gllim import BatchRows, Iteration, Rows, fit, joint_log_density, sample
 from deepgllim.storage import read_tensors, write_tensors
@@ -54,6 +55,7 @@ def expected_failures(model: GLLiMRegressor) -> dict[str, str]:
 
 @pytest.mark.filterwarnings("ignore::deepgllim.errors.ConvergenceWarning")  # on data of a few noisy samples
 @pytest.mark.filterwarnings("ignore::deepgllim.errors.EmptyComponentWarning")
+@pytest.mark.filterwarnings("ignore::deepgllim.errors.SingularCovarianceWarning")  # or without any noise
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
     [
         GLLiMRegressor(),
@@ -699,3 +701,16 @@ def test_too_few_distinct_targets_are_refused_with_a_remedy() -> None:
         make(n_components=3).fit(X, y)
     found = make(n_components=3, init="joint").fit(X, y)
     assert found.score(X, y) > 0.3
+
+
+def test_too_few_samples_for_a_full_covariance_are_a_warning() -> None:
+    """Thirty samples of forty features: the likelihood is that of the floor, and nothing about the data."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(30, 1))
+    x = y @ rng.normal(size=(1, 40)) + rng.normal(size=(30, 40))
+    with pytest.warns(SingularCovarianceWarning, match="singular but for variance_floor.*prior_count"):
+        assert GLLiMRegressor(noise="full").fit(x, y).at_floor_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not GLLiMRegressor(noise="full", prior_count=20.0).fit(x, y).at_floor_
+        assert not GLLiMRegressor().fit(x, y).at_floor_

@@ -1,5 +1,6 @@
 """GLLiMRegressor: the scikit-learn face of the mixture. Arrays and tables in and out; the mathematics is gllim's."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from deepgllim.errors import ConfigurationError, DataError, NumericalError
+from deepgllim.errors import ConfigurationError, DataError, NumericalError, SingularCovarianceWarning
 from deepgllim.estimator.files import not_a_mixture, read_mixture, write_mixture
 from deepgllim.estimator.predictions import MixturePredictions, check_missing
 from deepgllim.gllim import Fit, Form, Iteration, Options, Parameters, Rows, fit_rows, invert, stream
@@ -60,6 +61,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         n_iter_: iterations of EM.
         log_likelihoods_: Σ_n log p(x_n, y_n) after each.
         converged_: whether the gain fell under `tol`.
+        at_floor_: whether a variance sits on `variance_floor`, which is a `SingularCovarianceWarning`.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
         target_names_: columns of y, when it was a table.
 
@@ -188,7 +190,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             rows = self._rows(features, targets, weights, scaling=self.stream_.scaling)
             self.stream_ = stream.advance(self.stream_, rows, self._options())
         self._set_parameters(self.stream_.fitted)
-        self._forget("log_likelihoods_", "trace_", "converged_")
+        self._forget("log_likelihoods_", "trace_", "converged_", "at_floor_")
         self.n_iter_ = self.stream_.n_batches
         return self
 
@@ -271,6 +273,15 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         self._set_parameters(fitted.parameters.to(torch.device("cpu")))
         self.log_likelihoods_, self.trace_ = fitted.log_likelihoods, fitted.trace
         self.converged_, self.n_iter_ = fitted.converged, len(fitted.log_likelihoods)
+        self.at_floor_ = fitted.at_floor
+        if fitted.at_floor:
+            warnings.warn(
+                "a noise covariance is singular but for variance_floor, and intervals will be far too narrow: too few "
+                "samples for the form, features that repeat others, or that the targets explain without error; "
+                "use a simpler or tied noise, fewer components, or prior_count",
+                SingularCovarianceWarning,
+                stacklevel=3,
+            )
         self._forget("stream_")
         return self
 

@@ -19,7 +19,7 @@ from deepgllim.gllim.initialisation import (
     given,
 )
 from deepgllim.gllim.latents import add_latents
-from deepgllim.gllim.maximisation import Regularisation, m_step, regularise, relative_floor
+from deepgllim.gllim.maximisation import Regularisation, at_floor, m_step, regularise, relative_floor
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options, check_form, check_options
 from deepgllim.gllim.parameters import Form, Parameters, Scaling
@@ -39,6 +39,7 @@ class Fit(NamedTuple):
         converged: whether the relative gain fell under the tolerance.
         form: which mixture was fitted.
         trace: the iterations in full, as the monitor saw them.
+        at_floor: whether a variance of Σ sits on the floor: too few samples, or features that repeat each other.
     """
 
     parameters: Parameters
@@ -46,6 +47,7 @@ class Fit(NamedTuple):
     converged: bool
     form: Form = Form()
     trace: tuple[Iteration, ...] = ()
+    at_floor: bool = False
 
 
 def occupied(counts: Tensor, minimum_count: float) -> Tensor:
@@ -157,7 +159,8 @@ def _run(
     else:
         monitor.stopped_early(options.max_iterations)
     values = [iteration.log_likelihood for iteration in monitor.trace]
-    return Fit(scaling.restore(parameters), values, monitor.converged, form, tuple(monitor.trace))
+    floored = at_floor(parameters, scaling, options.variance_floor)
+    return Fit(scaling.restore(parameters), values, monitor.converged, form, tuple(monitor.trace), floored)
 
 
 def _assignment(rows: Rows, K: int, r: Array | None, options: Options) -> Assign:

@@ -66,6 +66,22 @@ def relative_floor(variance: Tensor, share: float) -> Tensor:
     return share * torch.where(variance > 0, variance, mean)
 
 
+def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) -> bool:
+    """Whether a variance of Σ, in some direction, is within 1 % of its floor; constant features do not count."""
+    varying = scaling.feature_variance > 0
+    if variance_floor == 0 or not bool(varying.any()):
+        return False
+    floor = 1.01 * relative_floor(scaling.feature_variance, variance_floor)[varying]
+    Sigma = parameters.Sigma
+    if Sigma.ndim == 1:
+        return bool((Sigma <= floor.mean()).any())
+    if Sigma.ndim == 2:
+        return bool((Sigma[:, varying] <= floor).any())
+    scale = floor.sqrt()
+    scaled = Sigma[:, varying][:, :, varying] / scale / scale[:, None]
+    return bool((torch.linalg.eigvalsh(scaled) <= 1.0).any())
+
+
 def m_step(
     statistics: Statistics,
     form: Form = Form(),  # noqa: B008 - an immutable tuple

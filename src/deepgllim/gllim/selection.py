@@ -11,9 +11,8 @@ import torch
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim.em import Fit, fit_rows, rows_at_once
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
-from deepgllim.gllim.maximisation import relative_floor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Form, Parameters, Scaling
+from deepgllim.gllim.parameters import Form, Parameters
 from deepgllim.gllim.prediction import invert, predict
 from deepgllim.gllim.rows import Array, Rows, require_table, to_tensor
 
@@ -159,24 +158,8 @@ def _candidate(data: list[torch.Tensor], K: int, form: Form, options: Options) -
         (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, result.parameters)
     )
     icl = bic + 2 * assignment_entropy(rows, result.parameters)
-    floored = at_floor(result.parameters, rows.scaling, options.variance_floor)
-    return Candidate(K, form, size, value, bic, 2 * size - 2 * value, icl, joint, conditional, floored, seconds, result)
-
-
-def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) -> bool:
-    """Whether a variance of Σ, in some direction, is within 1 % of its floor; constant features do not count."""
-    varying = scaling.feature_variance > 0
-    if variance_floor == 0 or not bool(varying.any()):
-        return False
-    floor = 1.01 * relative_floor(scaling.feature_variance, variance_floor)[varying]
-    Sigma = parameters.Sigma
-    if Sigma.ndim == 1:
-        return bool((Sigma <= floor.mean()).any())
-    if Sigma.ndim == 2:
-        return bool((Sigma[:, varying] <= floor).any())
-    scale = floor.sqrt()
-    scaled = Sigma[:, varying][:, :, varying] / scale / scale[:, None]
-    return bool((torch.linalg.eigvalsh(scaled) <= 1.0).any())
+    aic = 2 * size - 2 * value
+    return Candidate(K, form, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
 
 
 def assignment_entropy(rows: Rows, parameters: Parameters) -> float:
