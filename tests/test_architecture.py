@@ -22,6 +22,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "images": ("gllim", "nn", "data", "torch:"),
     "drawing": ("gllim", "nn", "data", "torch:"),
     "metrics": ("gllim", "nn", "data", "images", "torch:"),
+    "synthetic": ("gllim", "nn", "data", "distributions", "estimator", "runs", "demo", "plots", "torch:"),
     "data": ("gllim", "nn", "distributions", "runs", "demo", "plots", "torch:"),
     "gllim": ("nn", "data", "images", "distributions", "estimator", "runs", "demo", "plots", "metrics"),
     "distributions": ("nn", "data", "images", "gllim", "runs", "demo", "plots", "metrics"),

@@ -185,11 +185,14 @@ def test_joint_clusters_come_from_a_spread_of_many_rows(monkeypatch: pytest.Monk
     monkeypatch.setattr(initialisation, "_k_means", recorded)
     label = torch.arange(400) * 4 // 400
     x = 10.0 * label[:, None] + 0.1 * normal(generator(0), 400, 3)
-    rows = Rows(x, 2.0 * label[:, None], block_rows=33)
+    y = torch.stack([2.0 * label, -label], 1).double()
+    rows = Rows(x, y, block_rows=33)
     r = in_blocks(rows, INITIALISATIONS["joint"](rows, 4, 0))
     assert len(set(zip(label.tolist(), r.argmax(1).tolist(), strict=True))) == 4
+    # features and targets of a total variance of 1 each
     unit = rows.scaling.feature_variance.sum().sqrt()
-    assert close(seen[0][:, :3], (x[::10] - rows.scaling.feature_mean) / unit, 1e-12)
+    parts = [(x - rows.scaling.feature_mean) / unit, rows.scaling.standardise(y) / 2**0.5]
+    assert close(seen[0], torch.cat(parts, 1)[::10], 1e-12)
 
 
 @pytest.mark.parametrize("init", INITIALISATIONS)
