@@ -173,3 +173,38 @@ def test_data_that_one_process_refuses_stop_all(tmp_path: Path) -> None:
         printed
         == ["process 1: features row 2, column 1 is nan: every value must be finite; drop or mend the sample"] * 2
     )
+
+
+CHANGING = """
+import sys
+import torch
+import torch.distributed as dist
+from deepgllim.errors import DataError
+from deepgllim.gllim import BatchRows, fit_rows
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+dist.init_process_group("gloo", init_method=f"file://{folder}/changing", rank=rank, world_size=2)
+passes = 0
+
+def batches():
+    global passes
+    passes += 1
+    n = 40 if rank == 0 or passes < 4 else 30
+    generator = torch.Generator().manual_seed(rank)
+    y = torch.randn(n, 1, generator=generator)
+    yield torch.cat([y, -y], 1) + 0.1 * torch.randn(n, 2, generator=generator), y
+
+try:
+    fit_rows(BatchRows(batches, group=dist.group.WORLD), 1)
+except DataError as error:
+    print(error)
+dist.destroy_process_group()
+"""
+
+
+def test_batches_that_change_in_one_process_stop_all(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CHANGING, str(tmp_path)]
+    started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
+    printed = [process.communicate(timeout=TIMEOUT)[0].strip() for process in started]
+    assert printed[0] == "another process could not use its rows: see what it says"
+    assert printed[1].startswith("this pass over the batches gave 30 rows, the first gave 40")

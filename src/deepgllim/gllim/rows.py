@@ -85,6 +85,7 @@ class Rows:
         if block_rows is not None:
             require_integer("block_rows", block_rows, 1)
         self.dtype, self.device, self.group = dtype, _device(device), group
+        self.problem: str | None = None  # of this process, in a pass after the first
         self.kept = Kept()  # targets and weights, as they were measured
         moments, n_features = together(lambda: self._measure(block_rows), group)
         self.n_rows = moments.n_rows
@@ -128,14 +129,21 @@ class Rows:
         """The blocks, centred and scaled. The features of one are overwritten by the next."""
         origin = self.scaling.feature_mean
         buffer = torch.empty(self.block_rows, len(origin), dtype=self.dtype, device=self.device)
-        n = 0
-        for x, y, w in self.raw():
-            n += len(x)
-            centred = torch.sub(x, origin, out=buffer[: len(x)])
-            yield Block(centred, self.scaling.standardise(y), w)
-        self._require_same_length(n)
+        try:
+            for x, y, w in self._same_rows():
+                centred = torch.sub(x, origin, out=buffer[: len(x)])
+                yield Block(centred, self.scaling.standardise(y), w)
+        except DataError as error:
+            if self.group is None:
+                raise
+            self.problem = str(error)  # raised by `sum`, in all processes, so that none waits for this one
 
-    def _require_same_length(self, n: int) -> None:
+    def _same_rows(self) -> Iterator[Block]:
+        """The rows of another pass, which must be as many as in the first."""
+        n = 0
+        for block in self.raw():
+            n += len(block.targets)
+            yield block
         if n != self.n_rows:
             raise DataError(
                 f"this pass over the batches gave {n} rows, the first gave {self.n_rows}: "
@@ -143,12 +151,18 @@ class Rows:
             )
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes: one all_reduce, or nothing to do."""
+        """The sum over all processes: one all_reduce, or nothing to do.
+
+        Raises:
+            DataError: in every process, if one of them could not use its rows in this pass.
+        """
         if self.group is None:
             return values
-        total = values.clone()
-        torch.distributed.all_reduce(total, group=self.group)
-        return total
+        flat = torch.cat([values.flatten(), values.new_full((1,), float(self.problem is not None))])
+        torch.distributed.all_reduce(flat, group=self.group)
+        if float(flat[-1]) > 0:
+            raise DataError(self.problem or "another process could not use its rows: see what it says")
+        return flat[:-1].view_as(values)
 
     def known_targets(self) -> tuple[Tensor, Tensor]:
         """Standardised targets (n, L) and weights (n,) of all processes, in their order: all, or evenly spread ones."""
