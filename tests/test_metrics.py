@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgllim.metrics import (
+    area_under_roc,
     geodesic_error,
     interval_coverage,
     mean_absolute_error,
@@ -99,3 +100,19 @@ def test_refuses_bad_names_and_options() -> None:
         summarise(y, y, ("pitch", "yaw"), lower=y, upper=y, level=90)
     with pytest.raises(ValueError, match="3 log probabilities for 2 rows"):
         summarise(y, y, ("pitch", "yaw"), log_probabilities=[0.0] * 3)
+
+
+def test_the_area_under_the_curve_counts_pairs() -> None:
+    generator = np.random.default_rng(0)
+    positives, negatives = generator.integers(0, 6, 30), generator.integers(0, 5, 20)  # with ties
+    pairs = positives[:, None] - negatives[None, :]
+    assert area_under_roc(positives, negatives) == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert area_under_roc([2, 3], [0, 1]) == 1
+    assert area_under_roc([0, 1], [2, 3]) == 0
+    assert area_under_roc([-np.inf, 1], [-np.inf, 1]) == 0.5
+
+
+def test_the_area_under_the_curve_refuses_what_has_no_order() -> None:
+    for positives, negatives, side in (([], [1], "positives"), ([1], [[1]], "negatives"), ([1], [np.nan], "negatives")):
+        with pytest.raises(ValueError, match=f"{side} have shape"):
+            area_under_roc(positives, negatives)

@@ -18,10 +18,14 @@ from deepgllim.plots import (
     blend,
     plot_calibration,
     plot_curves,
+    plot_densities,
+    plot_error_over,
+    plot_histograms,
     plot_mapping,
     plot_predictions,
     plot_responsibilities,
     plot_responsibilities_2d,
+    plot_rounds,
     plot_selection,
     plot_target_mixture,
     plot_trace,
@@ -197,3 +201,35 @@ def test_selection_rings_the_best_and_names_what_differs(axes: Axes) -> None:
     assert sorted(str(line.get_label()) for line in axes.lines) == ["noise diagonal", "noise isotropic"]
     ((K, value),) = np.asarray(axes.collections[0].get_offsets())
     assert (K, value) == (chosen.best.n_components, chosen.best.bic)
+
+
+def test_rounds_are_counted_from_one(axes: Axes) -> None:
+    plot_rounds(axes, {"a": [3.0, 2.0], "b": [4.0, 1.0]}, "error, degrees")
+    assert [xy(line) for line in axes.lines] == [[(1, 3.0), (2, 2.0)], [(1, 4.0), (2, 1.0)]]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("round", "error, degrees")
+
+
+def test_errors_are_averaged_in_bins_of_the_truth(axes: Axes) -> None:
+    """The bin from 0 to 10 is empty; 35 lies beyond the last edge and counts in the last bin."""
+    truth, error = [-5.0, -1.0, 12.0, 35.0], [1.0, -3.0, 4.0, -6.0]
+    plot_error_over(axes, truth, {"a": error, "b": np.zeros(4)}, [-10, 0, 10, 20])
+    assert [xy(line) for line in axes.lines] == [[(-5, 2.0), (15, 5.0)], [(-5, 0.0), (15, 0.0)]]
+    assert axes.get_ylim()[0] == 0
+
+
+def test_histograms_share_their_bins_and_count_everything(axes: Axes) -> None:
+    plot_histograms(axes, {"a": [0.0, 1.0, 1.0], "b": [9.0, 10.0]}, "score", bins=5)
+    bars = [(bar.get_x(), bar.get_height()) for bar in axes.patches]  # type: ignore[attr-defined]
+    assert [height for _, height in bars] == [3, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+    np.testing.assert_allclose([x for x, _ in bars], 2 * [0, 2, 4, 6, 8])
+    assert axes.get_xlabel() == "score"
+
+
+def test_densities_show_the_true_value(axes: Axes) -> None:
+    plot_densities(axes, [0, 1, 2], {"a": [0.1, 0.8, 0.1]}, truth=1.5)
+    curve, true = axes.lines
+    assert xy(curve) == [(0, 0.1), (1, 0.8), (2, 0.1)]
+    assert {x for x, _ in xy(true)} == {1.5}
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "true"]

@@ -2,24 +2,29 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.rotations import (
     CONVENTIONS,
+    MIRROR_SIGNS,
+    NECK_ANGLES,
     Array,
     angles_from_rotation,
     from_convention,
     geodesic_distance,
     mirror_angles,
     mirror_rotation,
+    pan_tilt_from_rotation,
     project_axes,
     rotation_from_angles,
     rotation_from_convention,
+    rotation_from_pan_tilt,
     rotation_to_convention,
     to_convention,
 )
 
+properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 turn = st.floats(-180, 180)
 pose = st.tuples(turn, turn, turn)
 
@@ -33,6 +38,7 @@ def elementary(axis: int, degrees: float) -> Array:
     return R
 
 
+@properties
 @given(pose)
 def test_is_the_product_of_the_three_turns(angles: tuple[float, float, float]) -> None:
     pitch, yaw, roll = angles
@@ -40,6 +46,7 @@ def test_is_the_product_of_the_three_turns(angles: tuple[float, float, float]) -
     np.testing.assert_allclose(rotation_from_angles(*angles), product, atol=1e-14)  # rounding of a product of sines
 
 
+@properties
 @given(pose)
 def test_is_a_rotation(angles: tuple[float, float, float]) -> None:
     R = rotation_from_angles(*angles)
@@ -47,6 +54,7 @@ def test_is_a_rotation(angles: tuple[float, float, float]) -> None:
     assert np.linalg.det(R) == pytest.approx(1)
 
 
+@properties
 @given(pose)
 def test_angles_give_the_rotation_back_everywhere(angles: tuple[float, float, float]) -> None:
     R = rotation_from_angles(*angles)
@@ -56,6 +64,7 @@ def test_angles_give_the_rotation_back_everywhere(angles: tuple[float, float, fl
     np.testing.assert_allclose(rotation_from_angles(*back), R, atol=3e-8)
 
 
+@properties
 @given(st.tuples(turn, st.floats(-89, 89), turn))
 def test_angles_are_unique_away_from_gimbal_lock(angles: tuple[float, float, float]) -> None:
     difference = angles_from_rotation(rotation_from_angles(*angles)) - np.array(angles)
@@ -64,6 +73,7 @@ def test_angles_are_unique_away_from_gimbal_lock(angles: tuple[float, float, flo
 
 
 @pytest.mark.parametrize("yaw", [90.0, -90.0])
+@properties
 @given(pitch=turn, roll=turn)
 def test_gimbal_lock_has_no_roll(yaw: float, pitch: float, roll: float) -> None:
     R = rotation_from_angles(pitch, yaw, roll)
@@ -86,6 +96,72 @@ def test_frontal_axes() -> None:
     np.testing.assert_array_equal(project_axes(np.eye(3)), [[1, 0], [0, 1], [0, 0]])
 
 
+NOSE = np.array([0.0, 0.0, -1.0])
+
+
+@properties
+@given(pose)
+def test_a_neck_turns_then_nods_then_leans(angles: tuple[float, float, float]) -> None:
+    pan, tilt, tip = angles
+    product = elementary(1, pan) @ elementary(0, -tilt) @ elementary(2, tip)
+    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), product, atol=1e-14)
+
+
+@properties
+@given(turn, st.floats(-90, 90), turn)
+def test_pan_and_tilt_are_azimuth_and_elevation_of_the_nose(pan: float, tilt: float, tip: float) -> None:
+    x, y, z = rotation_from_pan_tilt(pan, tilt, tip) @ NOSE
+    p, t = np.radians(pan), np.radians(tilt)
+    np.testing.assert_allclose([x, y, z], [-np.sin(p) * np.cos(t), -np.sin(t), -np.cos(p) * np.cos(t)], atol=1e-14)
+
+
+@properties
+@given(turn, st.floats(-89, 89), turn)
+def test_pan_and_tilt_come_back_beyond_profile(pan: float, tilt: float, tip: float) -> None:
+    difference = pan_tilt_from_rotation(rotation_from_pan_tilt(pan, tilt, tip)) - np.array([tilt, pan, tip])
+    np.testing.assert_allclose((difference + 180) % 360 - 180, 0, atol=1e-10)  # cos(89°) divides the rounding
+
+
+@properties
+@given(pose)
+def test_pan_and_tilt_give_the_rotation_back_everywhere(angles: tuple[float, float, float]) -> None:
+    R = rotation_from_angles(*angles)
+    tilt, pan, tip = pan_tilt_from_rotation(R)
+    assert -90 <= tilt <= 90
+    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), R, atol=3e-8)  # as above, near the gimbal
+
+
+@pytest.mark.parametrize("tilt", [90.0, -90.0])
+@properties
+@given(pan=turn, tip=turn)
+def test_a_nose_straight_up_or_down_has_no_tip(tilt: float, pan: float, tip: float) -> None:
+    R = rotation_from_pan_tilt(pan, tilt, tip)
+    back = pan_tilt_from_rotation(R)
+    assert back[2] == 0
+    assert back[0] == pytest.approx(tilt)
+    np.testing.assert_allclose(rotation_from_pan_tilt(back[1], back[0], back[2]), R, atol=1e-12)
+
+
+@pytest.mark.parametrize(("pan", "tilt"), [(75.0, 0.0), (-40.0, 0.0), (0.0, 60.0), (0.0, -25.0)])
+def test_on_the_two_axes_pan_and_tilt_are_yaw_and_pitch(pan: float, tilt: float) -> None:
+    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt), rotation_from_angles(tilt, pan, 0), atol=1e-15)
+    np.testing.assert_allclose(angles_from_rotation(rotation_from_pan_tilt(pan, tilt)), [tilt, pan, 0], atol=1e-12)
+
+
+def test_off_the_axes_they_are_others() -> None:
+    np.testing.assert_allclose(angles_from_rotation(rotation_from_pan_tilt(75, 30)), [66, 57, 62], atol=0.5)
+
+
+@properties
+@given(st.tuples(st.floats(-170, 170), st.floats(-89, 89), st.floats(-170, 170)))
+def test_mirror_negates_pan_and_tip(angles: tuple[float, float, float]) -> None:
+    pan, tilt, tip = angles
+    signs = [MIRROR_SIGNS[name] for name in NECK_ANGLES]
+    mirrored = pan_tilt_from_rotation(mirror_rotation(rotation_from_pan_tilt(pan, tilt, tip)))
+    np.testing.assert_allclose(mirrored, np.array([tilt, pan, tip]) * signs, atol=1e-10)
+
+
+@properties
 @given(pose, st.floats(-12, 0))
 def test_distance_is_precise_near_0_and_180(angles: tuple[float, float, float], exponent: float) -> None:
     small = 10.0**exponent
@@ -95,6 +171,7 @@ def test_distance_is_precise_near_0_and_180(angles: tuple[float, float, float], 
     assert geodesic_distance(R, R @ elementary(1, 180 - small)) == pytest.approx(180 - small, abs=1e-12)
 
 
+@properties
 @given(pose, pose, pose)
 def test_distance_is_a_metric_that_turns_do_not_change(
     a: tuple[float, float, float], b: tuple[float, float, float], c: tuple[float, float, float]
@@ -106,6 +183,7 @@ def test_distance_is_a_metric_that_turns_do_not_change(
     assert distance <= geodesic_distance(A, C) + geodesic_distance(C, B) + 1e-9
 
 
+@properties
 @given(pose)
 def test_mirror_negates_yaw_and_roll(angles: tuple[float, float, float]) -> None:
     mirrored = rotation_from_angles(*mirror_angles(angles))
@@ -120,6 +198,11 @@ def test_works_over_leading_axes() -> None:
     assert geodesic_distance(R, np.eye(3)).shape == (2, 3)
     assert project_axes(R).shape == (2, 3, 3, 2)
     assert mirror_rotation(R).shape == R.shape
+    neck = rotation_from_pan_tilt(yaw, pitch, 5.0)
+    assert neck.shape == (2, 3, 3, 3)
+    np.testing.assert_allclose(
+        pan_tilt_from_rotation(neck), np.stack([pitch, yaw, np.full((2, 3), 5.0)], -1), atol=1e-12
+    )
 
 
 KNOWN = (10.0, 20.0, 30.0)
@@ -153,6 +236,7 @@ def test_openvino_negates_pitch_and_yaw() -> None:
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
+@properties
 @given(angles=pose)
 def test_conventions_invert(name: str, angles: tuple[float, float, float]) -> None:
     np.testing.assert_array_equal(from_convention(to_convention(angles, name), name), angles)
@@ -171,6 +255,8 @@ def test_geodesic_errors_agree_between_conventions() -> None:
 def test_refuses_wrong_shapes_and_names() -> None:
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(2, 3\)"):
         angles_from_rotation(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(3,\)"):
+        pan_tilt_from_rotation(np.zeros(3))
     with pytest.raises(ValueError, match="pitch, yaw, roll on the last axis"):
         mirror_angles([1.0, 2.0])
     with pytest.raises(ValueError, match="unknown convention 'biwi'; the known ones are 300w-lp"):

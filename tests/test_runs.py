@@ -27,6 +27,7 @@ from deepgllim.runs import (
     readable,
     split_validation,
     train_run,
+    training_inputs,
 )
 from tests.nn.tiny import model as tiny_model
 
@@ -175,6 +176,19 @@ def test_face_inputs_follow_the_tables_order(table: Manifest) -> None:
     np.testing.assert_allclose(inputs.targets, table.target_values, rtol=1e-6)  # kept in float32
     assert len(inputs) == 24
     assert inputs.contexts.shape == (24, 3, 32, 32)
+
+
+def test_fixed_copies_let_frozen_stages_be_computed_once(table: Manifest, tmp_path: Path) -> None:
+    """With copies anew every epoch there is nothing to keep; with fixed ones the frozen stages' output is."""
+    frozen = RECIPE.override({"network.frozen_depths": (6,), "schedule.rounds": 1})
+    fixed = frozen.override({"schedule.fixed_copies": 2})
+    assert len(training_inputs(table, frozen)) == len(table)
+    assert len(training_inputs(table, fixed)) == 3 * len(table)
+    for name, recipe in (("anew", frozen), ("fixed", fixed)):
+        train_run(table, recipe, tmp_path / name)
+    assert not (tmp_path / "anew" / "cache" / "activations.npy").exists()
+    kept = np.load(tmp_path / "fixed" / "cache" / "activations.npy")
+    assert len(kept) == 3 * len(split_validation(table, fixed).training)
 
 
 def test_columns_are_found_by_name(trained: DeepRegression, table: Manifest) -> None:

@@ -21,6 +21,10 @@ class ConfigurationError(DeepGLLiMError, ValueError):
     """A recipe or option that is unknown, contradictory or out of range."""
 
 
+class RenderError(DeepGLLiMError):
+    """Pictures cannot be rendered on this machine: moderngl, EGL or a driver is missing."""
+
+
 class NumericalError(DeepGLLiMError, ArithmeticError):
     """A computation with no finite answer for the given data, such as a singular covariance."""
 

@@ -143,6 +143,53 @@ def plot_calibration(axes: Axes, levels: ArrayLike, coverages: Mapping[str, Arra
     return axes
 
 
+def plot_rounds(axes: Axes, curves: Mapping[str, Sequence[float]], label: str) -> Axes:
+    """How a training went: a figure, named by `label`, after each round, a curve for each name."""
+    for colour, (name, values) in zip(cycle(COLOURS), curves.items(), strict=False):
+        axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker="o", ms=4, label=name)
+    axes.set(xlabel="round", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_error_over(axes: Axes, truth: ArrayLike, errors: Mapping[str, ArrayLike], edges: ArrayLike) -> Axes:
+    """The mean absolute error in bins of the true value, a curve for each name; empty bins have no point."""
+    y, ends = np.asarray(truth, float), np.asarray(edges, float)
+    place = np.digitize(y, ends[1:-1])  # what lies beyond the ends belongs to the outer bins
+    filled = [i for i in range(len(ends) - 1) if (place == i).any()]
+    middles = [0.5 * (ends[i] + ends[i + 1]) for i in filled]
+    for colour, (name, values) in zip(cycle(COLOURS), errors.items(), strict=False):
+        error = np.abs(np.asarray(values, float))
+        axes.plot(middles, [error[place == i].mean() for i in filled], color=colour, marker="o", ms=4, label=name)
+    axes.set(xlabel="true value", ylabel="mean absolute error", ylim=(0, None))
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_histograms(axes: Axes, samples: Mapping[str, ArrayLike], label: str, bins: int = 40) -> Axes:
+    """Several samples of one quantity, named by `label`, as histograms over the same bins."""
+    values = {name: np.asarray(sample, float) for name, sample in samples.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
+    for colour, (name, sample) in zip(cycle(COLOURS), values.items(), strict=False):
+        axes.hist(sample, bins=edges.tolist(), color=colour, alpha=0.6, label=name)
+    axes.set(xlabel=label, ylabel="count")
+    axes.legend(frameon=False)
+    return axes
+
+
+def plot_densities(axes: Axes, grid: ArrayLike, densities: Mapping[str, ArrayLike], truth: float | None = None) -> Axes:
+    """Predicted densities of one target over a grid, a curve for each name, and where the true value lies."""
+    for colour, (name, density) in zip(cycle(COLOURS), densities.items(), strict=False):
+        axes.plot(np.asarray(grid), np.asarray(density), color=colour, label=name)
+        axes.fill_between(np.asarray(grid), np.asarray(density), color=colour, alpha=0.12, lw=0)
+    if truth is not None:
+        axes.axvline(truth, color="0.3", lw=1.2, ls="--", label="true")
+    axes.set(ylabel="density", ylim=(0, None))
+    axes.legend(frameon=False)
+    return axes
+
+
 def plot_selection(axes: Axes, table: "pd.DataFrame", criterion: str = "bic") -> Axes:
     """A criterion over K, a curve for each form in a table of `gllim.select`; the best is ringed."""
     forms = [name for name in FORM_COLUMNS if name in table and table[name].astype(str).nunique() > 1]

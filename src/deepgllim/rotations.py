@@ -19,7 +19,10 @@ Array = npt.NDArray[np.float64]
 ANGLES = ("pitch", "yaw", "roll")
 """The names of the three angles, in the order in which every array of angles holds them."""
 
-MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0}
+NECK_ANGLES = ("tilt", "pan", "tip")
+"""Another triple of angles, of `rotation_from_pan_tilt`: what a neck or a tripod turns by."""
+
+MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0, "tilt": 1.0, "pan": -1.0, "tip": -1.0}
 """What a horizontal flip of the picture does to each label."""
 
 AXES: Array = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
@@ -82,6 +85,63 @@ def angles_from_rotation(rotation: npt.ArrayLike) -> Array:
     c, s = np.cos(pitch), -np.sin(pitch)
     roll = np.arctan2(c * R[..., 1, 0] + s * R[..., 2, 0], c * R[..., 1, 1] + s * R[..., 2, 1])
     angles: Array = np.degrees(np.stack([pitch, yaw, np.where(locked, 0.0, roll)], axis=-1))
+    return angles  # (..., 3)
+
+
+def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, tip: npt.ArrayLike = 0.0) -> Array:
+    """R = Ry(pan) · Rx(−tilt) · Rz(tip): a neck that turns, then nods, then leans.
+
+    Pan and tilt are azimuth and elevation of the nose, which points along (−sin pan · cos tilt, −sin tilt,
+    −cos pan · cos tilt), and have no singularity at profile. With tilt or pan 0 they equal yaw and pitch (tip: roll);
+    away from the two axes they do not: pan 75, tilt 30 is yaw 57, pitch 66.
+
+    Args:
+        pan: degrees, (...), positive toward the image's left. Likewise `tilt`, positive upwards, and `tip`, positive
+            clockwise in the image; the three broadcast together.
+
+    Returns:
+        Rotations, (..., 3, 3), float64.
+
+    Raises:
+        ValueError: the shapes do not broadcast.
+
+    Example:
+        >>> (rotation_from_pan_tilt(90, 30) @ [0.0, 0.0, -1.0]).round(3) + 0.0  # to the left, and up
+        array([-0.866, -0.5  ,  0.   ])
+    """
+    p, t, r = np.broadcast_arrays(*(np.asarray(angle, dtype=np.float64) for angle in (pan, tilt, tip)))
+    zero = np.zeros_like(p)
+    return rotation_from_angles(zero, p, zero) @ rotation_from_angles(t, zero, r)
+
+
+def pan_tilt_from_rotation(rotation: npt.ArrayLike) -> Array:
+    """The tilt, pan and tip with R = Ry(pan) · Rx(−tilt) · Rz(tip).
+
+    At |tilt| = 90 only a sum of pan and tip is determined: tip is then 0.
+
+    Args:
+        rotation: (..., 3, 3), orthogonal of determinant 1.
+
+    Returns:
+        (..., 3), in the order of `NECK_ANGLES`: tilt in [−90, 90], pan and tip in [−180, 180], degrees.
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+
+    Example:
+        >>> pan_tilt_from_rotation(rotation_from_pan_tilt(pan=100, tilt=-40, tip=15)).round(6)
+        array([-40., 100.,  15.])
+    """
+    R = _matrix(rotation)
+    cos_tilt = np.hypot(R[..., 0, 2], R[..., 2, 2])
+    tilt = np.arctan2(R[..., 1, 2], cos_tilt)
+    locked = cos_tilt < _GIMBAL
+    turn = np.arctan2(-R[..., 2, 0], R[..., 0, 0])
+    pan = np.where(locked, turn, np.arctan2(R[..., 0, 2], R[..., 2, 2]))
+    # Ry(−pan) · R = Rx(−tilt) · Rz(tip), of first row (cos tip, −sin tip, 0): exact for whatever pan was found
+    c, s = np.cos(pan), np.sin(pan)
+    tip = np.arctan2(s * R[..., 2, 1] - c * R[..., 0, 1], c * R[..., 0, 0] - s * R[..., 2, 0])
+    angles: Array = np.degrees(np.stack([tilt, pan, np.where(locked, 0.0, tip)], axis=-1))
     return angles  # (..., 3)
 
 

@@ -18,7 +18,7 @@ from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
-from deepgllim.nn.inputs import FaceInputs, prepare_contexts
+from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
 from deepgllim.nn.training import Reporter, Trained, train
 
@@ -81,6 +81,21 @@ def face_inputs(
     return FaceInputs(contexts, targets, manifest.targets, data.image_size, augmentation, seed)
 
 
+def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = None) -> Inputs:
+    """What a recipe's training sees of the faces to learn from: augmented anew every epoch, or in fixed copies.
+
+    Args:
+        manifest: the faces.
+        recipe: image size, augmentation, seed, and how many copies.
+        cache: folder for the crops; memory when None.
+    """
+    file = None if cache is None else cache / "training.npy"
+    inputs = face_inputs(manifest, recipe.data, recipe.augmentation, recipe.schedule.seed, file)
+    if recipe.schedule.fixed_copies == 0:
+        return inputs
+    return fixed_copies(inputs, recipe.schedule.fixed_copies, None if cache is None else cache / "copies.npy")
+
+
 def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
     """A fresh model by a recipe: pretrained backbone, untrained projection and head.
 
@@ -141,7 +156,7 @@ def train_run(
     output.mkdir(parents=True, exist_ok=True)
     split = split_validation(readable(manifest, skip_unreadable, output / UNREADABLE), recipe)
     seed, cache = recipe.schedule.seed, output / "cache"
-    training = face_inputs(split.training, recipe.data, recipe.augmentation, seed, cache / "training.npy")
+    training = training_inputs(split.training, recipe, cache)
     validation = None
     if split.validation is not None:
         validation = face_inputs(

@@ -1,6 +1,5 @@
 """What all commands share: help, version, exit codes, warnings, light imports; demo, recipes and the reference."""
 
-import json
 import subprocess
 import sys
 import tomllib
@@ -16,7 +15,6 @@ from deepgllim.cli import app
 from deepgllim.cli.console import complain
 from deepgllim.cli.recipes import as_toml
 from deepgllim.cli.reference import reference
-from deepgllim.demo import DemoResult
 from deepgllim.errors import EmptyComponentWarning
 from deepgllim.nn.config import Recipe, load_recipe, recipe_names
 
@@ -63,7 +61,8 @@ def test_wrong_calls_end_with_2(refused: Call, words: list[str]) -> None:
 
 
 def test_missing_dependency_is_one_line(refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "deepgllim.demo")
+    for name in [name for name in sys.modules if name.startswith("deepgllim.demo")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     called = refused("demo", "--output", tmp_path / "demo")
     assert called.code == 1
@@ -88,26 +87,6 @@ def test_messages_keep_brackets_and_stay_on_one_line(capsys: pytest.CaptureFixtu
     text = "[bold]/a/path[/bold] " + "of many words " * 40
     complain(text)
     assert capsys.readouterr().err == f"deepgllim: {text.strip()}\n"
-
-
-def stub_demo(output: Path, seed: int = 0) -> DemoResult:
-    """As `run_demo`, without the training."""
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "figure2.png").write_text(f"seed {seed}")
-    return DemoResult([{"method": "least squares", "error": 0.25, "log p(x)": float("nan")}], output / "figure2.png")
-
-
-def test_demo(call: Call, refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepgllim.demo.run_demo", stub_demo)
-    output = tmp_path / "demo"
-    called = call("demo", "--output", output)
-    assert called.code == 0
-    assert all(text in called.out for text in ("least squares", "0.250", f"figure: {output / 'figure2.png'}"))
-    assert "--overwrite" in refused("demo", "--output", output, "--seed", 3).err
-    assert (output / "figure2.png").read_text() == "seed 0"
-    known = json.loads(call("demo", "--output", output, "--seed", 3, "--overwrite", "--json").out)
-    assert known["rows"] == [{"method": "least squares", "error": 0.25, "log p(x)": None}]
-    assert (output / "figure2.png").read_text() == "seed 3"
 
 
 def test_recipes_are_listed(call: Call) -> None:

@@ -10,8 +10,9 @@ from deepgllim.errors import ConfigurationError
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe, parse_recipe, recipe_names
 
 
-def test_the_package_holds_the_three_recipes_and_each_loads() -> None:
-    assert recipe_names() == ["inverse_regression", "least_squares", "paper"]
+def test_the_package_holds_its_recipes_and_each_loads() -> None:
+    demo = ["demo_inverse_regression", "demo_least_squares"]
+    assert recipe_names() == [*demo, "inverse_regression", "least_squares", "paper"]
     for name in recipe_names():
         assert isinstance(load_recipe(name), Recipe)
 

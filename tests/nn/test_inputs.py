@@ -15,7 +15,7 @@ from deepgllim.errors import DataError, ImageError
 from deepgllim.images import crop, open_image, square_box
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import AugmentationConfig, DataConfig
-from deepgllim.nn.inputs import ArrayInputs, FaceInputs, batches, n_batches, prepare_contexts
+from deepgllim.nn.inputs import ArrayInputs, FaceInputs, batches, fixed_copies, n_batches, prepare_contexts
 from tests.nn.tiny import faces
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
@@ -208,3 +208,22 @@ def test_a_cache_on_disk_holds_the_same_as_memory(photograph: Path, tmp_path: Pa
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"absent\.jpg"):
         prepare_contexts([tmp_path / "absent.jpg"], np.full((1, 4), np.nan), DATA, OFF)
+
+
+def test_fixed_copies_are_the_plain_pictures_and_some_epochs(tmp_path: Path) -> None:
+    inputs = faces(5, config=AugmentationConfig())
+    for cache in (None, tmp_path / "cache" / "copies.npy"):
+        copies = fixed_copies(inputs, 2, cache)
+        assert len(copies) == 15
+        assert not copies.augmented
+        for copy, epoch in enumerate((None, 0, 1)):
+            for index in range(5):
+                assert equal([copies[5 * copy + index, 7]], [inputs[index, epoch]])
+
+
+def test_fixed_copies_of_mirrored_faces_have_mirrored_targets() -> None:
+    copies = fixed_copies(faces(8, config=OFF.model_copy(update={"mirror": True})), 1)
+    plain, mirrored = copies.targets[:8], copies.targets[8:]
+    turned = mirrored[:, 1] == -plain[:, 1]
+    assert 0 < int(turned.sum()) < 8
+    assert torch.equal(mirrored[~turned], plain[~turned])

@@ -14,6 +14,7 @@ from deepgllim.cli.demo import demo
 from deepgllim.cli.evaluate import evaluate
 from deepgllim.cli.predict import predict
 from deepgllim.cli.recipes import recipes
+from deepgllim.cli.render import render
 from deepgllim.cli.train import train
 from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning
 
@@ -21,10 +22,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "render": render,
     "demo": demo,
     "recipes": recipes,
 }
 """Commands by name; the reference is generated from it too."""
+
+EXTRAS = {"moderngl": "render", "glcontext": "render"}
+"""Which optional dependencies a module comes with; all others come with `train`."""
 
 OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning)
 
@@ -70,7 +75,8 @@ def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("deepgllim"):
             raise
-        return _fail(f"{error.name} is not installed: install it with pip install 'deepgllim[train]'", 1)
+        extra = EXTRAS.get(error.name, "train")
+        return _fail(f"{error.name} is not installed: install it with pip install 'deepgllim[{extra}]'", 1)
     except OSError as error:
         if error.filename is None:
             raise

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 
@@ -18,6 +19,19 @@ def results() -> Console:
 def messages() -> Console:
     """Standard error."""
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """A bar with the time left and a description on standard error; nothing where that is no terminal.
+
+    Example:
+        >>> with progress_bar() as bar:
+        ...     bar.update(bar.add_task("reading", total=3), advance=1)
+    """
+    console = messages()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    text = TextColumn("{task.description}", markup=False)
+    return Progress(*columns, text, console=console, transient=True, disable=not console.is_terminal)
 
 
 def complain(text: object) -> None:

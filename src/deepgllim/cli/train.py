@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
-from deepgllim.cli.console import complain, messages, number, results, table
+from deepgllim.cli.console import complain, number, progress_bar, results, table
 from deepgllim.cli.options import Switch, Text, faces, names, settings
 
 if TYPE_CHECKING:
@@ -143,8 +143,5 @@ def progress(quiet: bool) -> "Iterator[Reporter | None]":
     if quiet:
         yield None
         return
-    console = messages()
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    text = TextColumn("{task.description}", markup=False)
-    with Progress(*columns, text, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with progress_bar() as bar:
         yield RichReporter(bar)

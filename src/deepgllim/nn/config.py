@@ -107,8 +107,10 @@ class ObjectiveConfig(_Section):
         "weighted",
         description="of the network step: the sum over k, or one k drawn per picture as in the authors' code",
     )
-    network_noise: Literal["mixture", "diagonal", "tied_isotropic"] = Field(
-        "mixture", description="Σ in the network step: the mixture's, its diagonal, or one σ² as in the authors' code"
+    network_noise: Literal["mixture", "diagonal", "tied_isotropic", "signal"] = Field(
+        "mixture",
+        description="Σ in the network step: the mixture's, its diagonal, one σ² as in the authors' code, or that of "
+        "what the targets move, so that no target is neglected",
     )
     ridge: PositiveFloat = Field(
         1e-2, description="least squares: strength of the closed-form start of its linear layer"
@@ -137,6 +139,11 @@ class ScheduleConfig(_Section):
     )
     augmented_features: bool = Field(
         False, description="EM sees augmented training pictures, as the network step does, instead of the plain ones"
+    )
+    fixed_copies: NonNegativeInt = Field(
+        0,
+        description="augmented copies of each training picture, made once and seen every epoch beside the plain "
+        "one, so that frozen stages are computed once; 0: new ones every epoch",
     )
     select_by: Literal["mae", "nll"] = Field("mae", description="validation figure by which the best round is kept")
     seed: NonNegativeInt = Field(0, description="of splits, order, augmentation and k-means")

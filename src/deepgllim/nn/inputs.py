@@ -100,6 +100,33 @@ class FaceInputs(Dataset[Item]):
         return torch.from_numpy(picture), target * self.signs if mirrored else target
 
 
+def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> ArrayInputs:
+    """Every input as it is, then as the epochs 0 to copies − 1 augment it, (1 + copies) N in all, made once.
+
+    No epoch changes them any more, so that what frozen stages make of them can be computed once.
+
+    Args:
+        inputs: augmented ones.
+        copies: of each, beside the plain one.
+        cache: a .npy file to hold them; memory when None.
+
+    Example:
+        >>> plain = ArrayInputs(torch.zeros(5, 3), torch.zeros(5, 1))
+        >>> len(fixed_copies(plain, 2))
+        15
+    """
+    n, first = len(inputs), inputs[0, None][0].numpy()
+    values, targets = (
+        allocate(((1 + copies) * n, *first.shape), first.dtype, cache),
+        inputs.targets.repeat(1 + copies, 1),
+    )
+    for row in range(len(values)):
+        copy, index = divmod(row, n)
+        picture, targets[row] = inputs[index, None if copy == 0 else copy - 1]
+        values[row] = picture.numpy()
+    return ArrayInputs(values, targets)
+
+
 def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], cache: Path | None) -> NDArray[Any]:
     """An array to fill: in a memory-mapped .npy file, or in memory when there is none."""
     if cache is None:

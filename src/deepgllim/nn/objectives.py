@@ -85,10 +85,32 @@ def diagonal(parameters: Parameters) -> Parameters:
     return parameters._replace(Sigma=parameters.Sigma.diagonal(dim1=-2, dim2=-1))
 
 
+def signal(parameters: Parameters) -> Parameters:
+    """The same regression with Σ_k = U S Uᵀ + D s₁ (I − U Uᵀ), where U S Uᵀ = A_k V A_kᵀ, V the targets' covariance.
+
+    In the network step each direction in which the targets move the features then counts alike, as standardised
+    targets do in least squares. With one σ² a target of little variance, or one that is hard to predict, moves the
+    features little, is fitted little, and the next A, which is what the network reproduced, moves them less: it dies
+    within a few rounds. The directions without any signal together count as much as the strongest, s₁; no direction
+    more than a thousand times as much.
+    """
+    mean = parameters.pi @ parameters.c  # (L,)
+    off = parameters.c - mean
+    spread = torch.einsum("k,kij->ij", parameters.pi, parameters.Gamma) + (parameters.pi[:, None] * off).T @ off
+    U, s, _ = torch.linalg.svd(parameters.A @ torch.linalg.cholesky(spread), full_matrices=False)  # (K, D, L), (K, L)
+    strength = s.square()
+    strongest = strength[:, :1].clamp_min(torch.finfo(s.dtype).tiny)
+    rest = parameters.n_features * strongest
+    extra = torch.maximum(strength, 1e-3 * strongest) - rest
+    identity = torch.eye(parameters.n_features, dtype=U.dtype)
+    return parameters._replace(Sigma=rest[..., None] * identity + (U * extra[:, None]) @ U.mT)
+
+
 STEP_NOISE: dict[str, Callable[[Parameters], Parameters]] = {
     "mixture": lambda parameters: parameters,
     "diagonal": diagonal,
     "tied_isotropic": tied_isotropic,
+    "signal": signal,
 }
 """Σ of the network step, from the mixture's: `objective.network_noise`."""
 

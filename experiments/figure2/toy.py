@@ -1,4 +1,4 @@
-"""The paper's figure 2 as a demonstration: L = 1, D = 2, K = 2 and a small network, in seconds.
+"""The paper's figure 2 on a toy: L = 1, D = 2, K = 2 and a small network, in seconds.
 
 The inputs show how far the target is from zero and only hint at its sign: an inverse problem with two answers. Least
 squares answers between them; a mixture of two gives both, with their weights.
@@ -22,12 +22,29 @@ from deepgllim.nn.training import start, train
 
 N_INPUTS = 8
 
+METHODS = {
+    "least squares": ObjectiveConfig(name="least_squares"),
+    "inverse regression, K = 1": ObjectiveConfig(components=1),
+    "inverse regression, K = 2": ObjectiveConfig(components=2),
+}
 
-class DemoResult(NamedTuple):
-    """The table, a row a method, and the picture of four panels."""
 
-    rows: list[dict[str, float | str]]
-    figure: Path
+class Size(NamedTuple):
+    """How much is done.
+
+    Attributes:
+        training, validation, test: numbers of samples.
+        rounds, epochs: of the training, and network epochs a round.
+    """
+
+    training: int = 600
+    validation: int = 200
+    test: int = 1000
+    rounds: int = 6
+    epochs: int = 3
+
+
+QUICK = Size(300, 100, 500, rounds=3, epochs=2)
 
 
 def toy(n: int, seed: int) -> ArrayInputs:
@@ -45,9 +62,11 @@ def toy(n: int, seed: int) -> ArrayInputs:
     return ArrayInputs(causes @ mixing + 0.4 * torch.randn(n, N_INPUTS, generator=generator), y)
 
 
-def recipe(method: ObjectiveConfig, seed: int) -> Recipe:
-    """The demonstration's schedule for one objective."""
-    schedule = ScheduleConfig(rounds=6, epochs_per_round=3, batch_size=32, learning_rate=5e-3, seed=seed)
+def recipe(method: ObjectiveConfig, size: Size, seed: int) -> Recipe:
+    """The schedule for one objective."""
+    schedule = ScheduleConfig(
+        rounds=size.rounds, epochs_per_round=size.epochs, batch_size=32, learning_rate=5e-3, seed=seed
+    )
     return Recipe(objective=method, schedule=schedule, network=NetworkConfig(projection=None))
 
 
@@ -59,33 +78,16 @@ def network(method: ObjectiveConfig, seed: int) -> DeepRegression:
     return DeepRegression(spec, wrap_module(layers, feature_size=2))
 
 
-METHODS = {
-    "least squares": ObjectiveConfig(name="least_squares"),
-    "inverse regression, K = 1": ObjectiveConfig(components=1),
-    "inverse regression, K = 2": ObjectiveConfig(components=2),
-}
-
-
-def run_demo(output: Path, seed: int = 0) -> DemoResult:
-    """Train the toy by three methods, judge them on unseen samples, draw the four panels.
-
-    Args:
-        output: folder for `figure2.png` and the models.
-        seed: of the data, the network and the training.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:  # doctest: +SKIP
-        ...     run_demo(Path(folder)).rows[0]["method"]
-        'least squares'
-    """
-    training, validation, test = toy(600, seed), toy(200, seed + 1000), toy(1000, seed + 2000)
+def compare(figure: Path, size: Size, seed: int = 0) -> list[dict[str, float | str]]:
+    """Train by the three methods, judge them on unseen samples, draw the four panels of the last; a row a method."""
+    training, validation, test = (
+        toy(size.training, seed),
+        toy(size.validation, seed + 1000),
+        toy(size.test, seed + 2000),
+    )
     rows: list[dict[str, float | str]] = []
-    figure = output / "figure2.png"
-    output.mkdir(parents=True, exist_ok=True)
     for name, method in METHODS.items():
-        model = network(method, seed)
-        trained = train(model, recipe(method, seed), training, validation).model
+        trained = train(network(method, seed), recipe(method, size, seed), training, validation).model
         measured = evaluate(trained, test)
         rows.append(
             {
@@ -96,11 +98,11 @@ def run_demo(output: Path, seed: int = 0) -> DemoResult:
                 "mean log p(x)": measured["log_density"],
             }
         )
-        trained.save(output / f"{name.replace(', K = ', '_K').replace(' ', '_')}.safetensors")
     before = network(method, seed)
-    start(before, make_objective(method, training.targets, seed), training, recipe(method, seed).schedule)
+    schedule = recipe(method, size, seed).schedule
+    start(before, make_objective(method, training.targets, seed), training, schedule)
     draw(before, trained, training, figure)
-    return DemoResult(rows, figure)
+    return rows
 
 
 def draw(before: DeepRegression, after: DeepRegression, training: ArrayInputs, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""From rendered heads to photographs."""

@@ -1,0 +1,59 @@
+"""A model of rendered heads on Pointing'04, under both readings of its labels.
+
+A label there is where a person was asked to look: a marker's azimuth (pan) and elevation (tilt). Read as directions,
+R = Ry(pan) · Rx(−tilt), they are compared with the azimuth and elevation of the predicted nose. Read as the angles of
+the package's convention, pitch = tilt and yaw = pan, they are compared with those; the two readings agree on the axes
+and part at the corners (pan 75, tilt 30 is yaw 57, pitch 66). Nothing is fitted or aligned.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepgllim.data import Manifest
+from deepgllim.nn.config import AugmentationConfig, DataConfig
+from deepgllim.nn.evaluation import predict_inputs
+from deepgllim.nn.model import DeepRegression
+from deepgllim.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.runs import face_inputs, picture_size
+
+Array = NDArray[np.float64]
+
+INNER = (30.0, 60.0)
+"""|tilt| and |pan| of the pictures that are also counted on their own."""
+
+
+def judge(model: DeepRegression, photographs: Manifest, margin: float = 1.4) -> dict[str, Any]:
+    """Mean absolute errors in degrees over all pictures and over the inner ones, by both readings of the labels.
+
+    Args:
+        model: of the targets tilt, pan and tip.
+        photographs: Pointing'04.
+        margin: of the crop around the annotated box.
+    """
+    size, _ = picture_size(model)
+    faces = Manifest(photographs.frame.assign(tip=0.0), model.spec.targets)
+    inputs = face_inputs(faces, DataConfig(image_size=size, margin=margin), AugmentationConfig.off())
+    tilt, pan, tip = predict_inputs(model, inputs).mean[:, [model.spec.targets.index(name) for name in NECK_ANGLES]].T
+    pitch, yaw = angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))[:, :2].T
+    labels = photographs.frame[["tilt", "pan"]].to_numpy(dtype=np.float64)
+    inner = (np.abs(labels) <= INNER).all(axis=1)
+    read = {"direction": np.stack([tilt, pan], axis=1), "angles": np.stack([pitch, yaw], axis=1)}
+    return {
+        f"{part}_{reading}_{name}": value
+        for reading, predicted in read.items()
+        for part, rows in (("all", np.full(len(labels), True)), ("inner", inner))
+        for name, value in errors(labels[rows], predicted[rows]).items()
+    }
+
+
+def errors(labels: Array, predicted: Array) -> dict[str, float]:
+    """Of tilt (or pitch) and pan (or yaw), and their mean, degrees.
+
+    Example:
+        >>> errors(np.zeros((2, 2)), np.array([[1.0, 4.0], [-3.0, 4.0]]))
+        {'tilt': 2.0, 'pan': 4.0, 'mean': 3.0}
+    """
+    tilt, pan = (float(error) for error in np.abs(labels - predicted).mean(axis=0))
+    return {"tilt": tilt, "pan": pan, "mean": (tilt + pan) / 2}

@@ -1,0 +1,1 @@
+"""The paper's table 2: how many components, on rendered heads."""

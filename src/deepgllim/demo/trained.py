@@ -1,0 +1,162 @@
+"""What the demonstration knows of a method once it is trained: its answers on held-out people, and what judges them."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepgllim.data import Manifest
+from deepgllim.distributions import MultivariateGaussianMixture
+from deepgllim.metrics import area_under_roc, geodesic_error, interval_coverage
+from deepgllim.nn.config import Recipe
+from deepgllim.nn.evaluation import Predictions, collect_normalised, figures, summarise_distribution
+from deepgllim.nn.inputs import ArrayInputs, Inputs
+from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.training import Reporter, train
+from deepgllim.rotations import ANGLES
+from deepgllim.runs import FacePrediction, build_model
+
+Floats = NDArray[np.float64]
+
+BLOCKS = 4
+"""A picture is cut into so many squares a side to make one that shows no head."""
+
+
+class Parts(NamedTuple):
+    """The pictures to learn from, to choose and calibrate by, and to judge on; of different people each.
+
+    Attributes:
+        training, validation, test: the network's inputs.
+        targets: names of what is predicted.
+    """
+
+    training: Inputs
+    validation: Inputs
+    test: Inputs
+    targets: tuple[str, ...]
+
+
+class Method(NamedTuple):
+    """A trained method and what it says of the held-out pictures, N of them, with L targets.
+
+    Attributes:
+        name: in tables.
+        recipe: of its training.
+        model: in evaluation mode.
+        history: a row of figures a round.
+        seconds: that the training took.
+        distribution: p(y | x) of each picture.
+        predictions: the same as arrays, with 90 % intervals.
+        non_heads: log p(x) of pictures without heads, (N,); NaN where the method does not know it.
+    """
+
+    name: str
+    recipe: Recipe
+    model: DeepRegression
+    history: list[dict[str, float]]
+    seconds: float
+    distribution: MultivariateGaussianMixture
+    predictions: Predictions
+    non_heads: Floats
+
+    @property
+    def knows_inputs(self) -> bool:
+        """Whether it has a log p(x)."""
+        return not bool(np.isnan(self.predictions.log_density).any())
+
+
+class HeldOut(NamedTuple):
+    """A held-out face with its prediction.
+
+    Attributes:
+        manifest: its row.
+        prediction: of inverse regression.
+    """
+
+    manifest: Manifest
+    prediction: FacePrediction
+
+
+def train_method(name: str, recipe: Recipe, parts: Parts, reporter: Reporter | None) -> Method:
+    """Train by a recipe and look at the test pictures, once."""
+    began, test = time.perf_counter(), parts.test
+    model = build_model(recipe, parts.targets)
+    model, history = train(model, recipe, parts.training, parts.validation, reporter=reporter)
+    seconds = time.perf_counter() - began
+    with torch.no_grad():
+        distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, test))
+        elsewhere: MultivariateGaussianMixture = model.head(collect_normalised(model, shuffled(test)))
+    unknown = torch.full((len(test),), torch.nan)
+    log_density = elsewhere.input_log_density
+    return Method(
+        name=name,
+        recipe=recipe,
+        model=model,
+        history=history,
+        seconds=seconds,
+        distribution=distribution,
+        predictions=summarise_distribution(distribution, test.targets.double(), level=0.9),
+        non_heads=(unknown if log_density is None else log_density).double().numpy(),
+    )
+
+
+def shuffled(test: Inputs, seed: int = 0) -> ArrayInputs:
+    """Pictures of the same colours and textures without a head: each cut into 4 × 4 squares that change places."""
+    pictures = np.stack([test[index, None][0].numpy() for index in range(len(test))])  # (N, 3, S, S)
+    generator = np.random.default_rng(seed)
+    side = pictures.shape[-1] // BLOCKS
+    mixed = np.empty_like(pictures[:, :, : BLOCKS * side, : BLOCKS * side])
+    squares = [(row * side, column * side) for row in range(BLOCKS) for column in range(BLOCKS)]
+    for picture, result in zip(pictures, mixed, strict=True):
+        for (row, column), place in zip(squares, generator.permutation(len(squares)), strict=True):
+            y, x = squares[place]
+            result[:, row : row + side, column : column + side] = picture[:, y : y + side, x : x + side]
+    return ArrayInputs(torch.from_numpy(mixed), test.targets)
+
+
+def table_row(method: Method) -> dict[str, float | str]:
+    """The method's line of the table: degrees, nats, shares; NaN for what it does not know."""
+    measured = figures(method.predictions, method.model.spec.targets)
+    coverage = [measured[f"coverage_90_{name}"] for name in method.model.spec.targets]
+    known = method.knows_inputs
+    return {
+        "method": method.name,
+        **{name: measured[f"mae_{name}"] for name in ANGLES},
+        "mean": measured["mae"],
+        "geodesic": measured["geodesic"],
+        "NLL": measured["nll"],
+        "90 % coverage": float(np.mean(coverage)),
+        "AUROC of log p(x)": area_under_roc(method.predictions.log_density, method.non_heads) if known else np.nan,
+    }
+
+
+def coverages(method: Method, levels: Floats) -> Floats:
+    """The share of true values inside the intervals of each level, mean over the targets, (number of levels,)."""
+    truth = method.predictions.targets
+    ends = [method.distribution.interval(float(level)) for level in levels]
+    return np.array([interval_coverage(truth, low.numpy(), high.numpy()).mean() for low, high in ends])
+
+
+def spread(method: Method) -> Floats:
+    """How uncertain each answer is, degrees, (N,): |Cov[y | x]|^(1/2L), the geometric mean of its three axes."""
+    _, log_volume = np.linalg.slogdet(method.predictions.covariance)
+    answer: Floats = np.exp(log_volume / (2 * method.predictions.covariance.shape[-1]))
+    return answer
+
+
+def unsure(method: Method) -> tuple[Floats, str]:
+    """By what the faces of a method are ordered, the least certain highest, (N,); and its name.
+
+    The predicted uncertainty, where it depends on the picture; with one component it does not, and −log p(x) is taken.
+    """
+    uncertainty = spread(method)
+    if float(np.ptp(uncertainty)) > 0.01 * float(uncertainty.mean()):
+        return uncertainty, "uncertainty"
+    return -method.predictions.log_density, "log p(x)"
+
+
+def geodesic(method: Method) -> Floats:
+    """The angle between the true and the predicted head, degrees, (N,)."""
+    return geodesic_error(method.predictions.targets, method.predictions.mean, method.model.spec.targets)

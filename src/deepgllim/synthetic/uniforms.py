@@ -1,0 +1,61 @@
+"""What the shaders are told of a scene."""
+
+from typing import Any
+
+from deepgllim.synthetic.people import Colour
+from deepgllim.synthetic.scene import Scene
+
+_BEARDS = {"none": 0, "stubble": 0, "moustache": 1, "goatee": 2, "full": 3}
+_PATTERNS = {"plain": 0, "stripes": 1, "checks": 2}
+
+
+def scene_uniforms(scene: Scene) -> dict[str, Any]:
+    """Values of the uniforms by name; colours are linear."""
+    look, wear, lights = scene.person.appearance, scene.wear, scene.lights
+    none = (0.0, 0.0, 0.0)
+    unlit = [none] * (3 - len(lights))
+    shaved = {"shaved": 0.75, "bald": 0.0}.get(look.hair_style, 1.0)
+    return {
+        "skin": linear(look.skin),
+        "lip_colour": linear(look.lips),
+        "iris": linear(look.iris),
+        "hair": linear(look.hair),
+        "beard_colour": linear(look.beard_colour),
+        "tone": look.tone,
+        "freckles": look.freckles,
+        "blush": look.blush,
+        "wrinkles": look.wrinkles,
+        "blotches": look.blotches,
+        "shine": look.shine,
+        "brows": look.brows,
+        "stubble": 0.45 if look.beard == "stubble" else 0.0,
+        "shaved": 0.0 if wear.hat == "scarf" else shaved,
+        "bald": float(look.hair_style == "bald"),
+        "beard_form": _BEARDS[look.beard],
+        "hair_length": look.hair_length,
+        "curls": look.curls,
+        "line_shift": look.hairline,
+        "pattern_seed": float(look.pattern_seed),
+        "cloth": linear(wear.cloth),
+        "cloth_second": linear(wear.cloth_second),
+        "cloth_pattern": _PATTERNS[wear.pattern],
+        "neck_shift": wear.neckline,
+        "hat_colour": linear(wear.hat_colour),
+        "light_position": [light.position for light in lights] + unlit,
+        "light_colour": [light.colour for light in lights] + unlit,
+        "light_count": len(lights),
+        "ambient_above": scene.ambient[0],
+        "ambient_below": scene.ambient[1],
+        "exposure": scene.capture.exposure,
+    }
+
+
+def linear(colour: Colour) -> Colour:
+    """A colour as stored in pictures (sRGB) as light.
+
+    Example:
+        >>> linear((1.0, 0.0, 1.0))
+        (1.0, 0.0, 1.0)
+    """
+    r, g, b = (c**2.2 for c in colour)
+    return r, g, b

@@ -1,0 +1,107 @@
+"""`deepgllim demo`: what it prints, in words and as JSON; the demonstration itself is tested in tests/test_demo.py."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepgllim.data import make_manifest
+from deepgllim.demo import DemoResult, HeldOut
+from deepgllim.runs import FacePrediction
+
+Call = Callable[..., Any]
+
+ROW = {"path": "heads/images/0040.jpg", "subject": "p0040", "x0": 1, "y0": 2, "x1": 51, "y1": 62}
+ROW |= {"pitch": -10.0, "yaw": 20.0, "roll": 0.5}
+FACE = HeldOut(
+    make_manifest(pd.DataFrame([ROW])),
+    FacePrediction(
+        targets=("pitch", "yaw", "roll"),
+        mean=np.array([-12.25, 21.0, 0.0]),
+        lower=np.array([-20.0, 11.0, -3.0]),
+        upper=np.array([-4.0, 31.0, 3.0]),
+        covariance=np.eye(3),
+        modes=np.array([[-12.25, 21.0, 0.0]]),
+        log_density=-31.24,
+        level=0.9,
+    ),
+)
+
+
+class Stub:
+    """Stands for `run_demo` without the training; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    def __call__(self, output: Path, seed: int = 0, **options: Any) -> DemoResult:
+        self.asked = {"output": output, "seed": seed, **options}
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "report.html").write_text(f"seed {seed}")
+        options["announce"]("least squares: 12 pictures")
+        rows: list[dict[str, float | str]] = [{"method": "least squares", "mean": 0.25, "AUROC": float("nan")}]
+        return DemoResult(rows, [FACE], output / "report.html", ["deepgllim predict x.jpg", "deepgllim train"], 12.3)
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
+    stub = Stub()
+    monkeypatch.setattr("deepgllim.demo.run_demo", stub)
+    return stub
+
+
+def test_it_ends_with_the_report_and_the_commands(call: Call, stub: Stub, tmp_path: Path) -> None:
+    called = call("demo", "--output", tmp_path / "demo", "--seed", 4, "--quick")
+    assert called.code == 0
+    assert {name: stub.asked[name] for name in ("seed", "quick", "overwrite")} == {
+        "seed": 4,
+        "quick": True,
+        "overwrite": False,
+    }
+    assert all(text in called.out for text in ("least squares", "0.250"))
+    assert called.out.splitlines()[-5:] == [
+        f"report: {tmp_path / 'demo' / 'report.html'}  (12 s)",
+        "",
+        "to try next:",
+        "  deepgllim predict x.jpg",
+        "  deepgllim train",
+    ]
+    assert "12 pictures" in called.err
+    assert "12 pictures" not in called.out
+
+
+def test_a_held_out_head_is_a_line_with_intervals_and_truth(call: Call, stub: Stub, tmp_path: Path) -> None:
+    (line,) = (
+        line for line in call("demo", "--output", tmp_path / "demo").out.splitlines() if line.startswith("0040.jpg")
+    )
+    assert line == (
+        "0040.jpg: pitch -12.2° (-20.0° to -4.0°; true -10.0°), yaw +21.0° (+11.0° to +31.0°; true +20.0°), "
+        "roll +0.0° (-3.0° to +3.0°; true +0.5°), log p(x) -31.2"
+    )
+
+
+def test_json_is_one_document_and_nothing_else(call: Call, stub: Stub, tmp_path: Path) -> None:
+    called = call("demo", "--output", tmp_path / "demo", "--json")
+    assert called.err == ""
+    known = json.loads(called.out)
+    assert known["rows"] == [{"method": "least squares", "mean": 0.25, "AUROC": None}]
+    assert known["report"] == str(tmp_path / "demo" / "report.html")
+    assert known["commands"] == ["deepgllim predict x.jpg", "deepgllim train"]
+    (face,) = known["faces"]
+    assert face["true"] == {"pitch": -10.0, "yaw": 20.0, "roll": 0.5}
+    assert face["targets"]["yaw"] == {"mean": 21.0, "lower": 11.0, "upper": 31.0}
+    assert face["box"] == [1, 2, 51, 62]
+
+
+def test_a_folder_in_use_is_kept(call: Call, refused: Call, stub: Stub, tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    call("demo", "--output", output)
+    assert "--overwrite" in refused("demo", "--output", output, "--seed", 3).err
+    assert (output / "report.html").read_text() == "seed 0"
+    assert call("demo", "--output", output, "--seed", 3, "--overwrite").code == 0
+    assert (output / "report.html").read_text() == "seed 3"
+    assert stub.asked["overwrite"] is True

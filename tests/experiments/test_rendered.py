@@ -1,0 +1,90 @@
+"""The experiments on rendered heads in their quick mode, and how they judge."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from deepgllim.data import make_manifest
+from deepgllim.errors import RenderError
+from deepgllim.nn.backbones import wrap_module
+from deepgllim.nn.model import DeepRegression, ModelSpec
+from deepgllim.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.synthetic.renderer import Renderer
+from experiments import protocol
+from experiments.rendered import Heads, faces
+from experiments.synthetic_to_real import judge as judging
+
+ROOT = Path(__file__).parents[2]
+SMALL = Heads("wide", images=12, identities=4, size=32, seed=5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def egl() -> None:
+    try:
+        Renderer().close()
+    except RenderError as error:
+        pytest.skip(str(error))
+
+
+def run(name: str, folder: Path, *options: str) -> pd.DataFrame:
+    """The results of a runner's quick mode."""
+    where = ["--work", str(folder / "work"), "--output", str(folder / "tables"), "--quick"]
+    command = [sys.executable, "-m", f"experiments.{name}", *options, *where]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    results = protocol.read_table(folder / "tables" / "results.csv")
+    assert done.stdout.count("\n| ") >= len(results)
+    return results
+
+
+def test_quick_table2_fills_its_cells(tmp_path: Path) -> None:
+    results = run("table2", tmp_path)
+    assert list(zip(results["set"], results.K, strict=True)) == [("S2G", 1), ("SSV", 1), ("S2G", 2), ("SSV", 2)]
+    assert results.mae.between(0, 90).all()
+    assert (results.pictures == 128).all()  # of 32 of the 50 people
+
+
+def test_quick_synthetic_to_real_judges_two_methods(pointing04_dir: Path, tmp_path: Path) -> None:
+    results = run("synthetic_to_real", tmp_path, "--data", f"pointing04:{pointing04_dir}")
+    assert len(results) == 2
+    assert results.all_direction_mean.between(0, 90).all()
+    np.testing.assert_allclose(
+        results.all_direction_mean, (results.all_direction_tilt + results.all_direction_pan) / 2, atol=1e-4
+    )
+
+
+def test_a_set_is_rendered_once_and_split_by_person(tmp_path: Path) -> None:
+    first = faces(SMALL, tmp_path, NECK_ANGLES, slice(0, 3))
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+    second = faces(SMALL, tmp_path, NECK_ANGLES, slice(3, 4))
+    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+    assert set(first.subjects) == {"p0000", "p0001", "p0002"}
+    assert set(second.subjects) == {"p0003"}
+    assert np.isnan(first.boxes).all()  # pictures are seen whole
+
+
+def test_both_readings_agree_on_the_axes_and_part_at_the_corner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A perfect answer in directions errs by 36° of pitch where labels are read as angles of our convention."""
+    truth = np.array([[0.0, 40.0], [30.0, 0.0], [30.0, 75.0]])  # tilt, pan
+    frame = pd.DataFrame({"path": "a.jpg", "tilt": truth[:, 0], "pan": truth[:, 1]}, index=range(3))
+    spec = ModelSpec(backbone="custom", projection=None, head="least_squares", targets=NECK_ANGLES, image_size=32)
+    model = DeepRegression(spec, wrap_module(torch.nn.Flatten(), feature_size=3))
+
+    class Answer:
+        mean = np.column_stack([truth, np.zeros(3)])
+
+    monkeypatch.setattr(judging, "picture_size", lambda _: (32, 1.0))
+    monkeypatch.setattr(judging, "face_inputs", lambda *_: None)
+    monkeypatch.setattr(judging, "predict_inputs", lambda *_: Answer)
+    figures = judging.judge(model, make_manifest(frame, ["tilt", "pan"]))
+    assert figures["all_direction_mean"] == pytest.approx(0.0)
+    pitch, yaw, _ = angles_from_rotation(rotation_from_pan_tilt(75, 30))
+    assert figures["all_angles_tilt"] == pytest.approx((pitch - 30) / 3)
+    assert figures["all_angles_pan"] == pytest.approx((75 - yaw) / 3)
+    assert figures["inner_angles_mean"] == pytest.approx(0.0)

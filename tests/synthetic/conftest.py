@@ -1,0 +1,54 @@
+"""A set written at one go, and a way to write the same one otherwise."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepgllim.errors import RenderError
+from deepgllim.synthetic.output import render_set
+from deepgllim.synthetic.renderer import Renderer
+from deepgllim.synthetic.sets import SceneSampler
+from tests.synthetic.fakes import IMAGES, SAMPLER, FakeRenderer
+
+Render = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of 26 pictures, made at one go. Read only."""
+    folder = tmp_path_factory.mktemp("whole") / "set"
+    assert render_set(SAMPLER, IMAGES, folder, processes=1, renderer=FakeRenderer) == folder / "manifest.csv"
+    return folder
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def render(tmp_path: Path, log: Path) -> Render:
+    """`render_set` of the same set into tmp_path/set, in this process, its pictures counted in `log`."""
+
+    def call(
+        images: int = IMAGES, *, sampler: SceneSampler = SAMPLER, fail_after: int | None = None, **options: Any
+    ) -> Path:
+        renderer = partial(FakeRenderer, log, fail_after)
+        given: dict[str, Any] = {"processes": 1, "renderer": renderer} | options
+        return render_set(sampler, images, tmp_path / "set", **given)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def renderer() -> Iterator[Renderer]:
+    """A renderer; tests that ask for it are skipped where there is no EGL."""
+    try:
+        made = Renderer()
+    except RenderError as error:
+        pytest.skip(str(error))
+    with made:
+        yield made

@@ -1,0 +1,72 @@
+"""A renderer that draws nothing but squares, so that sets can be written without a GL driver, and is counted."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgllim.errors import RenderError
+from deepgllim.synthetic.scene import Scene
+from deepgllim.synthetic.sets import SceneSampler
+
+SAMPLER = SceneSampler("wide", identities=4, size=24, seed=9)
+IMAGES = 26
+"""The set that most tests write."""
+
+
+@dataclass
+class FakeRenderer:
+    """Pixels that depend on the scene. `log` grows by a byte a picture, in whatever process it is drawn."""
+
+    log: Path | None = None
+    fail_after: int | None = None
+    seconds: float = 0.0
+    drawn: int = 0
+    closed: bool = False
+
+    def draw(self, scene: Scene) -> npt.NDArray[np.uint8]:
+        if self.drawn == self.fail_after:
+            raise RenderError("the driver is gone: start it again")
+        time.sleep(self.seconds)
+        self.drawn += 1
+        if self.log is not None:
+            with self.log.open("ab") as file:
+                file.write(b".")
+        camera = scene.camera
+        levels = np.abs(scene.rotation.ravel()[:3]) * 255
+        return np.broadcast_to(levels.astype(np.uint8), (camera.height, camera.width, 3)).copy()
+
+    def depth(self, scene: Scene) -> npt.NDArray[np.float32]:
+        """A disc at the head's distance around its place in the picture."""
+        camera = scene.camera
+        x, y = camera.project(np.array(camera.translation))
+        rows, columns = np.mgrid[: camera.height, : camera.width]
+        disc = np.hypot(columns - x, rows - y) < 60
+        return np.where(disc, camera.translation[2], 0).astype(np.float32)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def unable() -> FakeRenderer:
+    """A renderer where there is none."""
+    raise RenderError("EGL gives no context: apt-get install libegl1")
+
+
+def draws(log: Path) -> int:
+    """How many pictures were drawn."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
+    """A digest of every file below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def recorded(folder: Path) -> int:
+    """Pictures in parts."""
+    return sum(len(part.read_bytes().splitlines()) for part in (folder / ".parts").glob("*.jsonl"))
