@@ -1,12 +1,13 @@
 """Backgrounds: the same for a seed, of any size and kind, and a user's pictures."""
 
+from functools import cache
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -31,7 +32,7 @@ def picture(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("width", "height"), [(37, 53), (53, 37), (16, 16), (64, 20), (17, 90)])
-@properties
+@settings(properties, max_examples=8)
 @given(seed=seeds)
 def test_any_size_is_painted_the_same_again(kind: str, width: int, height: int, seed: int) -> None:
     background = Background(kind, seed)  # type: ignore[arg-type]
@@ -47,6 +48,7 @@ def test_small_rooms_have_shelves_too() -> None:
         assert paint(Background("room", seed), 16, 16).shape == (16, 16, 3)
 
 
+@cache
 def samples(kind: str) -> Pixels:
     return np.stack([paint(Background(kind, seed), 24, 24) for seed in range(60)])  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from deepgllim.rotations import (
     angles_from_rotation,
@@ -200,6 +201,23 @@ def test_the_torso_turns_as_one_by_its_own_rotation(
     turn, rest = rigid_fit(rest_of(model, scene)[fixed] @ HEAD_TO_CAMERA, seen)
     assert geodesic_distance(turn, scene.torso) < 1e-3
     assert rest < 1e-6
+
+
+@properties
+@given(head=turns, torso=turns)
+def test_the_lower_joint_swings_about_the_upper_one_by_half_the_turn(
+    head: tuple[float, float, float], torso: tuple[float, float, float]
+) -> None:
+    """So that a neck keeps its length."""
+    model = load_head_model()
+    scene = frontal(rotation=rotation_from_pan_tilt(*head), torso=rotation_from_pan_tilt(*torso))
+    upper, lower = (model.pivots(scene.person.identity)[name].astype(np.float64) for name in ("head", "neck"))
+    fixed = np.flatnonzero(model.follow == 0)
+    before, after = rest_of(model, scene)[fixed], head_vertices(model, scene)[fixed].astype(np.float64)
+    turn, _ = rigid_fit(before, after)
+    found = turn @ (lower - before.mean(axis=0)) + after.mean(axis=0)  # where the torso has its neck
+    half = Rotation.from_rotvec(0.5 * Rotation.from_matrix(turn).as_rotvec())
+    np.testing.assert_allclose(found, upper + half.apply(lower - upper), atol=1e-5)
 
 
 @settings(properties, max_examples=5)

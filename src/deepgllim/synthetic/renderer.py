@@ -137,6 +137,7 @@ class Renderer:
         target.colours.use()
         target.colours.clear(depth=1.0)
         backdrop = gl.texture(size, 3, paint(scene.background, *size).tobytes(), alignment=1)
+        backdrop.repeat_x = backdrop.repeat_y = False
         backdrop.use(_UNITS["picture"])
         self._backdrop.set(uniforms)
         gl.disable(moderngl.DEPTH_TEST)
@@ -180,6 +181,8 @@ class Renderer:
 
     def _place(self, scene: Scene) -> list[Prop]:
         """Upload the head's vertices and normals in the camera's frame; give the things worn, in the head's."""
+        # makes the context current: another renderer of this thread may have drawn since
+        self.context.__enter__()  # type: ignore[no-untyped-call]
         model, wear = self.mesh.model, scene.wear
         v = head_vertices(model, scene)
         normals = self.mesh.normals(v)
