@@ -20,7 +20,7 @@ TRAINING, VALIDATION, TEST = slice(0, 32), slice(32, 40), slice(40, 50)
 def main() -> None:
     """Render, train, judge; rows that are there already are kept."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000, help="pictures of each set; the paper has 20000")
+    parser.add_argument("--images", type=int, default=5000, help="pictures of each set; the paper has 20000")
     parser.add_argument("--recipe", default=str(HERE / "recipe.toml"), help="paper.toml beside it is the paper's")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each cell")
     parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="rendered sets and models")

@@ -176,3 +176,16 @@ def test_no_more_chunks_are_submitted_than_workers_need(monkeypatch: pytest.Monk
     workers.work(job, [range(n, n + 1) for n in range(1000)], 3, done)
     assert waiting == 0
     assert most <= 6
+
+
+def test_processes_started_meanwhile_use_one_thread_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    before = dict(os.environ)
+    with workers._one_thread_each():
+        seen = subprocess.run([sys.executable, "-c", "import os; print(dict(os.environ))"], capture_output=True)
+    assert b"'LP_NUM_THREADS': '0'" in seen.stdout
+    assert b"'OPENBLAS_NUM_THREADS': '3'" in seen.stdout
+    assert dict(os.environ) == before

@@ -42,7 +42,7 @@ def plot(draw: Callable[[list[Axes]], object], panels: int = 1, height: float = 
         for legend in (panel.get_legend() for panel in axes):
             if legend is not None:
                 legend.remove()
-        figure.legend(handles, names, loc="outside upper left", ncols=len(names), frameon=False)
+        figure.legend(handles, names, loc="outside upper left", ncols=min(len(names), 1 + len(axes)), frameon=False)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return data_uri(buffer.getvalue(), "image/svg+xml")

@@ -4,10 +4,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
@@ -18,6 +18,9 @@ from deepgllim.errors import RenderError
 from deepgllim.synthetic.layouts import LAYOUTS
 from deepgllim.synthetic.pictures import Drawn, DrawsScenes
 from deepgllim.synthetic.sets import SceneSampler
+
+SINGLE_THREADED = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Variables that keep Mesa and numpy's BLAS to the thread that calls them: waiting threads of theirs halve the speed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ def work(job: Job, chunks: Sequence[range], processes: int, done: Callable[[int]
         return
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    with ProcessPoolExecutor(min(processes, len(chunks)), context, _start, (job, stop)) as pool:
+    count = min(processes, len(chunks))
+    with _one_thread_each(), ProcessPoolExecutor(count, context, _start, (job, stop)) as pool:
         left = iter(chunks)
         running: set[Future[int]] = set()
         try:
@@ -86,6 +90,21 @@ def work(job: Job, chunks: Sequence[range], processes: int, done: Callable[[int]
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile use one core each, unless the user has said otherwise.
+
+    Libraries read these variables when they are loaded, and a process is started when work is there for it.
+    """
+    unset = [name for name in SINGLE_THREADED if name not in os.environ]
+    os.environ.update({name: SINGLE_THREADED[name] for name in unset})
+    try:
+        yield
+    finally:
+        for name in unset:
+            os.environ.pop(name, None)
 
 
 class _Worker:
@@ -109,10 +128,9 @@ _worker: _Worker | None = None
 
 
 def _start(job: Job, stop: Event) -> None:
-    """Ctrl-C is the parent's matter; without a parent there is nothing to do; drivers must not use all cores each."""
+    """Ctrl-C is the parent's matter; without a parent there is nothing to do."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("LP_NUM_THREADS", "1")
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(job, stop)
 
