@@ -20,7 +20,7 @@ from deepgllim.synthetic.pictures import Drawn, DrawsScenes
 from deepgllim.synthetic.sets import SceneSampler
 
 SINGLE_THREADED = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Variables that keep Mesa and numpy's BLAS to the thread that calls them: waiting threads of theirs halve the speed."""
+"""Variables that keep Mesa and numpy's BLAS to the calling thread: idle threads of theirs halve the speed."""
 
 
 @dataclass(frozen=True)
