@@ -274,8 +274,12 @@ def far_left(pose: Path) -> None:
     pose.write_text(pose.read_text().replace("30 40 900", "-900 40 900"))
 
 
+def far_right(pose: Path) -> None:
+    pose.write_text(pose.read_text().replace("30 40 900", "900 40 900"))
+
+
 def behind(pose: Path) -> None:
-    pose.write_text(pose.read_text().replace("30 40 900", "3 4 5"))  # before the one camera, behind the other
+    pose.write_text(pose.read_text().replace("30 40 900", "24 -6 5"))  # before the one camera, behind the other
 
 
 FAULTS: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
@@ -284,7 +288,8 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
     "pose": ("frame_00005_pose.txt", lambda file: file.write_text("1 0 0"), "_pose.txt", "3 numbers in its lines"),
     "cut": ("frame_00005_rgb.png", lambda file: file.write_bytes(file.read_bytes()[:9]), "_rgb.png", "not a picture"),
     "size": ("frame_00005_rgb.png", shrink, "_rgb.png", "320 × 240 pixels where rgb.cal says 640 × 480; use the"),
-    "outside": ("frame_00005_pose.txt", far_left, "_rgb.png", "its pose puts the head outside it"),
+    "right": ("frame_00005_pose.txt", far_right, "_rgb.png", "its pose puts the head outside it"),
+    "left": ("frame_00005_pose.txt", far_left, "_rgb.png", "its pose puts the head outside it"),
     "behind": ("frame_00005_pose.txt", behind, "_rgb.png", "its pose puts the head outside it"),
 }
 

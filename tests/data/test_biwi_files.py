@@ -19,7 +19,7 @@ from tests.data.biwi_trees import CALIBRATION, pose_text
 
 ROTATION = rotation_from_angles(-12, 33, 7)
 CENTRE = np.array([-41.5, 12.25, 873.0])
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+same_folder = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 angles = st.floats(-180, 180)
 millimetres = st.floats(-2000, 2000)
 

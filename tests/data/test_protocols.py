@@ -66,7 +66,7 @@ def test_biwi_has_20_people_in_24_videos() -> None:
     assert len(sequences(BIWI)) == 24
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_on_biwi_eight_folds_have_three_videos_each(seed: int) -> None:
     folds = video_folds(BIWI, seed)
@@ -85,7 +85,7 @@ def test_the_folds_depend_on_the_seed_alone() -> None:
     assert len({str(part) for part in parts}) == 3
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(casts, seeds, st.integers(2, 6), st.sampled_from([video_folds, by_subject]))
 def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol: Callable[..., list[Parts]]) -> None:
     table = videos(cast)
@@ -97,7 +97,7 @@ def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol
         assert all(part is not None and len(part) for part in fold)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(casts, seeds, st.integers(2, 6))
 def test_video_folds_differ_by_no_more_than_one_person_brings(cast: list[str], seed: int, n_folds: int) -> None:
     sizes = [len(sequences(fold.test)) for fold in video_folds(videos(cast), seed, n_folds)]
@@ -112,7 +112,7 @@ def test_numbers_of_sequences_may_repeat_from_person_to_person() -> None:
         assert_apart(fold, table)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_by_sequence_tests_eight_of_biwis_videos(seed: int) -> None:
     (parts,) = by_sequence(BIWI, seed)
@@ -132,7 +132,7 @@ def test_drawing_videos_puts_a_person_on_both_sides() -> None:
     assert any(shared)
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(casts, seeds, st.floats(0.05, 0.95))
 def test_by_sequence_parts_any_table(cast: list[str], seed: int, fraction: float) -> None:
     table = videos(cast)

@@ -192,10 +192,9 @@ def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
 
 def _sequence(folder: Path, boxes: _Boxes | None) -> list[_Posed | Fault]:
     pictures = _numbered(folder, _PICTURE)
-    poses = _numbered(folder, _POSE)
-    numbers = sorted(pictures.keys() | poses.keys())
-    apart = _numbered(folder.parent.parent / "db_annotations" / folder.name, _POSE)  # in some copies
-    poses = {number: path for number, path in apart.items() if number in pictures} | poses
+    beside = _numbered(folder, _POSE)
+    poses = _numbered(folder.parent.parent / "db_annotations" / folder.name, _POSE) | beside  # apart in some copies
+    numbers = sorted(pictures.keys() | beside.keys())
     if not pictures:
         return [(folder, f"{folder}: no frame_NNNNN_rgb.png is in it; copy the data set again")]
     try:

@@ -124,7 +124,7 @@ def by_sequence(
         raise DataError(f"the table has {len(weights)} {by}(s); a split needs two or more")
     wanted = min(int(np.ceil(round(fraction * sum(weights.values()), 9))), sum(weights.values()) - 1)
     drawn = np.random.default_rng(seed).permutation(np.unique(units))
-    test = np.isin(units, _fitting(drawn[:-1], weights, wanted))  # the last drawn trains, whatever its size
+    test = np.isin(units, _fitting(drawn, weights, wanted))
     if not test.any():
         raise DataError(f"every {by} has over {wanted} videos, the part to test on; choose another fraction or by")
     return [_with_validation(manifest.subset(~test), manifest.subset(test), validation, seed)]
