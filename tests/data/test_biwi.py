@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -119,6 +119,7 @@ def test_the_centre_column_is_where_the_head_is(tree: Path, truth: dict[str, dic
         np.testing.assert_allclose(centre, 1000 * (np.array(record["camera"]["translation"]) + behind), atol=0.01)
 
 
+@settings(deadline=None)
 @given(st.floats(-89, 89), st.floats(-80, 80), st.floats(-180, 180))
 def test_angles_by_the_formulas_for_biwi_are_ours(pitch: float, yaw: float, roll: float) -> None:
     A = rotation_from_angles(pitch, yaw, roll).T

@@ -162,6 +162,7 @@ def test_protocols_have_names(name: str, folds: int) -> None:
     assert set(PROTOCOLS) == {"video-folds", "by-subject", "by-sequence", "cross-data-set"}
 
 
+@settings(deadline=None)
 @given(st.permutations(range(8)))
 def test_best_and_median_of_eight(ranks: list[int]) -> None:
     errors = np.array(ranks, dtype=np.float64) ** 2
