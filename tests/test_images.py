@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.errors import ImageError
-from deepgllim.images import Box, Pixels, crop, open_image, square_box, to_array, to_image
+from deepgllim.images import Box, Pixels, crop, image_size, open_image, square_box, to_array, to_image
 
 coordinate = st.floats(-500, 500)
 extent = st.floats(1, 400)
@@ -71,6 +71,18 @@ def test_converts_transparent_palette_and_cmyk(tmp_path: Path) -> None:
 def test_takes_the_first_frame(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), "red").save(tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (4, 4))])
     assert open_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_size_is_read_from_the_header(tmp_path: Path) -> None:
+    Image.effect_noise((60, 40), 50).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])  # its pixels cannot be decoded
+    assert image_size(tmp_path / "a.png") == (60, 40)
+    (tmp_path / "a.png").write_bytes(content[:20])
+    with pytest.raises(ImageError, match=r"a\.png: the picture cannot be decoded"):
+        image_size(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"b\.png: the picture does not exist"):
+        image_size(tmp_path / "b.png")
 
 
 def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:

@@ -60,6 +60,26 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
 
 
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(width, height) of the picture at `path` as it is stored, from its header: pixels are not decoded.
+
+    Raises:
+        ImageError: as `open_image`; damage beyond the header is not seen.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (4, 3)).save(f"{folder}/grey.png")
+        ...     image_size(f"{folder}/grey.png")
+        (4, 3)
+    """
+    try:
+        with _open_checked(path) as image:
+            return image.size
+    except Exception as error:
+        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+
+
 def _open_checked(path: str | os.PathLike[str]) -> Image.Image:
     """Read the header only; Pillow's warning about the size becomes an error, that about damaged EXIF goes."""
     with _WARNINGS_LOCK, warnings.catch_warnings():

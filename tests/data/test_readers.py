@@ -176,7 +176,7 @@ def test_refuses_absent_text_and_wrong_number_of_names(tmp_path: Path) -> None:
         load_data(f"text:{tmp_path / 'list.txt'}", ["yaw"])
 
 
-@pytest.mark.parametrize("source", ["biwi:/data", "manifest", "text:", "faces.csv"])
+@pytest.mark.parametrize("source", ["nonsense:/data", "manifest", "text:", "faces.csv"])
 def test_refuses_an_unknown_source(source: str) -> None:
     with pytest.raises(DataError, match=r"unknown data source .*; the known ones are pointing04:PATH, manifest:PATH"):
         load_data(source)

@@ -1,4 +1,4 @@
-"""Data by name: "pointing04:DIR", "manifest:FILE", "folder:DIR", "text:FILE"; and the pictures that cannot be read."""
+"""Data by name: "pointing04:DIR", "manifest:FILE", "text:FILE", …; and the pictures that cannot be read."""
 
 import csv
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from deepgllim.data.biwi import read_biwi
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
 from deepgllim.errors import DataError, ImageError
 from deepgllim.images import open_image
@@ -29,7 +30,8 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
 
     Args:
         source: "pointing04:DIR" (the Pointing'04 data set), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder
-            with one table in it) or "text:FILE" (`image.jpg y1 y2 … yL` a line).
+            with one table in it), "text:FILE" (`image.jpg y1 y2 … yL` a line) or "biwi:DIR" (the Biwi Kinect head pose
+            database; `read_biwi` has more options).
         targets: target columns; by default those of pitch, yaw, roll that the source has.
 
     Raises:
@@ -216,5 +218,6 @@ READERS: dict[str, Callable[[str, Targets], Manifest]] = {
     "manifest": read_manifest,
     "folder": read_folder,
     "text": read_text,
+    "biwi": read_biwi,
 }
 """Readers by name; `load_data` looks its source up here."""
