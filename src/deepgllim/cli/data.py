@@ -60,8 +60,16 @@ def check(
     if output is not None:
         results().print(f"written: {', '.join(sorted(path.name for path in output.iterdir()))} in {output}")
     if report.broken:
-        rest = f"train on the rest with --data manifest:{output}/manifest.csv" if output else "list them with --output"
-        raise DataError(f"{source}: {len(report.broken)} broken file(s), see above: mend them, or {rest}")
+        raise DataError(f"{source}: {len(report.broken)} broken file(s), see above: {remedy(report, output)}")
+
+
+def remedy(report: "DataReport", output: Path | None) -> str:
+    """What to do about broken files."""
+    if output is None:
+        return "mend them; --output lists all of them, and writes a table of the rest"
+    if len(report.faces) == 0:
+        return f"mend them, all are listed in {output / 'unreadable.csv'}"
+    return f"mend them, or train on the rest with --data manifest:{output / 'manifest.csv'}"
 
 
 def show(report: "DataReport") -> None:
