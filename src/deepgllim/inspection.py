@@ -15,7 +15,7 @@ from deepgllim.data import Manifest, write_report
 from deepgllim.data.report import BIN_WIDTH, DataReport, Progress, angle_histogram, check_data
 from deepgllim.drawing import draw_axes
 from deepgllim.images import crop, open_image, square_box, to_image
-from deepgllim.rotations import angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.rotations import MIRROR_SIGNS, angles_from_rotation, rotation_from_pan_tilt
 from deepgllim.storage import write_atomically
 
 Array = npt.NDArray[np.float64]
@@ -165,9 +165,8 @@ def _tile(faces: Manifest, row: int, angles: Array | None) -> Image.Image:
 def _write_caption(sheet: Image.Image, corner: tuple[int, int], faces: Manifest, row: int) -> None:
     """Whose face it is, or its file's name; and the labels."""
     who = faces.subjects[row] or faces.paths[row].name
-    labels = "  ".join(
-        f"{name} {value:.4g}" for name, value in zip(faces.targets, faces.target_values[row], strict=True)
-    )
+    values = dict(zip(faces.targets, faces.target_values[row], strict=True))
+    labels = "  ".join(f"{name} {value:{'.0f' if name in MIRROR_SIGNS else '.4g'}}" for name, value in values.items())
     canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for line, text in enumerate((who, labels)):
         while len(text) > 1 and font.getlength(text) > TILE - 8:

@@ -157,7 +157,7 @@ def landmark_box(points: npt.ArrayLike, k: float = 0.2) -> Box:
 def _faces_300w_lp(root: Path, name: str, pictures: Sequence[str]) -> Iterator[_Face]:
     """The faces of one of the folders.
 
-    The data set as distributed has landmarks of the pictures before their flip only, under the same file names.
+    A flip has the file name of the picture that was flipped; where it has no landmarks, those are mirrored.
     """
     plain = name.removesuffix("_Flip")
     for file in pictures:
