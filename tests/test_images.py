@@ -30,13 +30,24 @@ def test_applies_exif_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter
     picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     upright = open_image(tmp_path / "turned.jpg")
-    assert upright.size == (20, 40)
+    assert upright.size == image_size(tmp_path / "turned.jpg") == (20, 40)
     assert to_array(upright)[0, 3, 16] > 200  # the upper left corner came to the upper right
 
 
 def test_ignores_damaged_exif(tmp_path: Path) -> None:
     noise(8, 8).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff\xff\xff")
-    assert open_image(tmp_path / "a.jpg").size == (8, 8)
+    assert open_image(tmp_path / "a.jpg").size == image_size(tmp_path / "a.jpg") == (8, 8)
+
+
+def test_the_size_needs_the_header_alone(tmp_path: Path) -> None:
+    noise(70, 50).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:1000])
+    assert image_size(tmp_path / "a.jpg") == (70, 50)
+    (tmp_path / "a.jpg").write_bytes(b"text")
+    with pytest.raises(ImageError, match=r"a\.jpg: the file is not a picture that Pillow can identify"):
+        image_size(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"b\.jpg: the picture does not exist"):
+        image_size(tmp_path / "b.jpg")
 
 
 @pytest.mark.parametrize(
