@@ -13,8 +13,10 @@ import pytest
 from deepgllim import __version__
 from deepgllim.cli import app
 from deepgllim.cli.console import complain
+from deepgllim.cli.options import SOURCES
 from deepgllim.cli.recipes import as_toml
 from deepgllim.cli.reference import reference
+from deepgllim.data import READERS
 from deepgllim.errors import EmptyComponentWarning
 from deepgllim.nn.config import Recipe, load_recipe, recipe_names
 
@@ -43,6 +45,14 @@ def test_every_group_lists_its_commands(call: Call, name: str) -> None:
     assert called.code == 0
     for command in (words.split()[1] for words in app.COMMANDS if words.startswith(f"{name} ")):
         assert command in called.out
+
+
+@pytest.mark.parametrize("command", [("train",), ("evaluate",), ("data", "check")])
+def test_help_names_every_source_of_data(call: Call, command: tuple[str, ...]) -> None:
+    assert list(SOURCES) == list(READERS)
+    shown = "".join(call(*command, "--help").out.replace("│", "").split())
+    for name, path in SOURCES.items():
+        assert f"{name}:{path}" in shown
 
 
 def test_help_loads_no_torch() -> None:

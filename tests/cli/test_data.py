@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deepgllim.cli.data import BAR, SHOWN_FILES, SHOWN_PEOPLE, people
+from tests.data.biwi_trees import write_frame
 from tests.data.trees import head, write_300w_lp, write_aflw2000
 
 Call = Callable[..., Any]
@@ -105,6 +106,18 @@ def test_sets_of_many_files(call: Call, tmp_path: Path) -> None:
     assert called.code == 0
     assert cells(called.out, "source 300w-lp:AFW_Flip") == ["3"]
     assert cells(called.out, "people") == ["3"]
+
+
+def test_sequences_that_are_missing_are_named(call: Call, tmp_path: Path) -> None:
+    for number in range(1, 23):
+        write_frame(tmp_path / f"{number:02d}", 3)
+    called = call("data", "check", f"biwi:{tmp_path}")
+    assert called.code == 0
+    assert cells(called.out, "people") == ["18"]
+    assert "sequences of which no frame can be used: 23, 24\n" in called.out
+    for number in (23, 24):
+        write_frame(tmp_path / f"{number:02d}", 3)
+    assert "no frame can be used" not in call("data", "check", f"biwi:{tmp_path}").out
 
 
 def test_other_targets(call: Call, refused: Call, faces: Path) -> None:

@@ -44,6 +44,12 @@ def write_picture(path: Path, size: tuple[int, int] = (SIDE, SIDE)) -> None:
     Image.new("RGB", size, (90, 120, 150)).save(path)
 
 
+def write_cut_picture(path: Path) -> None:
+    """Its header is whole, its pixels are not."""
+    Image.effect_noise((SIDE, SIDE), 60).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+
+
 def write_pose(path: Path, head: Head, **fields: object) -> None:
     """Pose_Para: pitch, yaw, roll in radians, translation, scale."""
     pose = np.array([[*np.radians(head.angles), 200.0, 250.0, -50.0, 1e-3]])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import progress_bar, results, table
-from deepgllim.cli.options import Switch, Text, names, refuse_existing
+from deepgllim.cli.options import Source, Switch, Text, names, refuse_existing
 from deepgllim.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ BAR = 16
 
 
 def check(
-    source: str,
+    source: Source,
     /,
     *,
     output: Path | None = None,
@@ -37,8 +37,6 @@ def check(
     ```
 
     Args:
-        source: Where the pictures and labels are, as `pointing04:DIR`, `300w-lp:DIR`, `aflw2000:DIR`, `folder:DIR`,
-            `manifest:FILE` or `text:FILE`.
         output: A folder for what was found, new or empty.
         targets: Columns that are labels, with commas between them; by default those of pitch, yaw and roll that are
             there.
@@ -83,6 +81,8 @@ def show(report: "DataReport") -> None:
         out.print(table(["degrees", *histogram.counts], bars(histogram, "#" if out.options.ascii_only else "█")))
     if report.people:
         out.print(people(report.people))
+    for note in report.notes:
+        out.print(note)
     if report.broken:
         rows = [[path, cause] for path, cause in report.broken[:SHOWN_FILES]]
         more = len(report.broken) - len(rows)

@@ -11,9 +11,9 @@ Journal of Computer Vision 101, 2013. For research and education; the data canno
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -22,14 +22,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.data.biwi_files import Calibration, Pose, read_calibration, read_pose
-from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest, read_manifest
+from deepgllim.data.manifest import BOX_COLUMNS, Manifest, read_manifest
+from deepgllim.data.survey import COPY, BrokenFileError, Survey, check_size, manifest_of, names_in, read_rows
 from deepgllim.errors import DataError
-from deepgllim.images import Box, image_size
+from deepgllim.images import Box
 from deepgllim.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
 
 Array = npt.NDArray[np.float64]
 Frame = Literal["rgb", "depth"]
-Fault = tuple[Path, str]
 
 ROOTS = (".", "hpdb", "kinect_head_pose_db", "kinect_head_pose_db/hpdb", "faces_0")
 """Where the sequences lie below the folder given; the first that holds some is read."""
@@ -47,20 +47,8 @@ CENTRE = ("centre_x", "centre_y", "centre_z")
 PUBLISHED = tuple(f"depth_{name}" for name in (*ANGLES, "x", "y", "z"))
 """Columns of what `pose.txt` tells: the angles in the depth camera's frame, degrees, and the head's centre, mm."""
 
-_PICTURE = re.compile(r"frame_(\d+)_rgb\.(png|jpe?g)", re.IGNORECASE)
-_POSE = re.compile(r"frame_(\d+)_pose\.txt", re.IGNORECASE)
-
-
-class Survey(NamedTuple):
-    """What a folder holds.
-
-    Attributes:
-        frame: a row a frame that can be used, with the columns of `read_biwi`.
-        broken: of every other, the file that is missing or damaged, and the cause, as `check_images` lists them.
-    """
-
-    frame: pd.DataFrame
-    broken: list[Fault]
+_PICTURE = r"(?i)frame_\d+_rgb\.(png|jpe?g)"
+_POSE = r"(?i)frame_\d+_pose\.txt"
 
 
 def read_biwi(
@@ -84,29 +72,24 @@ def read_biwi(
             labels as published.
         boxes: a table of boxes, a detector's say (CSV or Parquet: path, x0, y0, x1, y1; a path ends in
             01/frame_00003_rgb.png); by default a square of `HEAD_SIZE` around the head's centre, which the label tells.
-        skip_broken: leave out frames that cannot be used; `survey` lists them. By default they are an error.
+        skip_broken: whether to go on without frames that cannot be used.
 
     Raises:
-        DataError: a folder that is not Biwi, a frame that cannot be used (one line: the first, how many, the remedy),
-            or a table of boxes that cannot be read.
+        DataError: a folder that is not Biwi, a frame that cannot be used, or a table of boxes that cannot be read.
         ValueError: another `frame`.
     """
-    found = survey(folder, frame=frame, boxes=boxes)
-    if found.frame.empty or (found.broken and not skip_broken):
-        count = f"{len(found.broken)} fault(s), {len(found.frame)} frame(s) without; the first: {found.broken[0][1]}"
-        remedy = "deepgllim.data.biwi.survey lists all, read_biwi(…, skip_broken=True) leaves them out"
-        raise DataError(f"{folder}: {count}; {remedy if len(found.frame) else 'copy the data set again'}")
-    return make_manifest(found.frame, targets, origin=str(folder))
+    return manifest_of(survey_biwi(folder, frame=frame, boxes=boxes), Path(folder), targets, skip_broken=skip_broken)
 
 
-def survey(
+def survey_biwi(
     folder: str | os.PathLike[str], *, frame: Frame = "rgb", boxes: str | os.PathLike[str] | None = None
 ) -> Survey:
     """Every frame of the database: those that can be used as a table, and what is wrong with the others.
 
     Looked for: a picture without pose or the reverse, a pose or calibration that cannot be read, a picture whose header
     cannot be read or whose size is not that of `rgb.cal`, a head outside its picture, a frame that `boxes` lacks,
-    a sequence without frames. Pixels are not decoded (`check_images` does) and depth is not read.
+    a sequence without frames. Notes name the sequences without a row. Pixels are not decoded (`check_images` does)
+    and depth is not read.
 
     Args:
         folder, frame, boxes: as for `read_biwi`.
@@ -118,9 +101,12 @@ def survey(
     if frame not in get_args(Frame):
         raise ValueError(f"frame is {frame!r}; the choices are 'rgb' and 'depth'")
     known = None if boxes is None else _Boxes.read(boxes)
-    found = [each for place in _sequences(Path(folder).absolute()) for each in _sequence(place, known)]
-    poses = [each for each in found if isinstance(each, _Posed)]
-    return Survey(_table(poses, frame), [each for each in found if not isinstance(each, _Posed)])
+    sequences, unusable = read_rows(_sequences(Path(folder).absolute()), _frames)
+    poses, broken = read_rows((each for frames in sequences for each in frames), partial(_posed, boxes=known))
+    table = _table(poses, frame)
+    missing = missing_sequences(table)
+    notes = [f"sequences of which no frame can be used: {', '.join(missing)}"] if missing else []
+    return Survey(table, [*unusable, *broken], notes=notes)
 
 
 def missing_sequences(frame: pd.DataFrame) -> list[str]:
@@ -131,6 +117,16 @@ def missing_sequences(frame: pd.DataFrame) -> list[str]:
         ['23', '24']
     """
     return sorted(set(SEQUENCES) - set(frame["sequence"]))
+
+
+class _Frame(NamedTuple):
+    """A frame's files; the camera is that of its sequence."""
+
+    folder: Path
+    number: int
+    picture: Path | None
+    pose: Path | None
+    camera: Calibration
 
 
 class _Posed(NamedTuple):
@@ -164,7 +160,7 @@ class _Boxes(NamedTuple):
     def __call__(self, picture: Path) -> Box:
         box = self.boxes.get(_key(picture))
         if box is None:
-            raise DataError(f"{picture}: {self.origin} has no box of it; add one")
+            raise BrokenFileError(picture, f"{self.origin} has no box of it; add one")
         return box
 
 
@@ -182,60 +178,47 @@ def _sequences(root: Path) -> list[Path]:
     raise DataError(f"{root}: not a Biwi folder; expected {expected}, kinect_head_pose_db or faces_0")
 
 
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
     """The files of a kind by frame number, in order; of two pictures of a frame, the .png."""
-    names = sorted((path.name for path in folder.iterdir()), reverse=True) if folder.is_dir() else []
-    found = {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
-    pngs = {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name)) and "png" in match[0]}
-    return dict(sorted((found | pngs).items()))
+    names = sorted(names_in(folder, pattern), key=lambda name: Path(name).suffix.lower())  # .png comes last
+    found = {int(name.split("_")[1]): folder / name for name in names}
+    return dict(sorted(found.items()))
 
 
-def _sequence(folder: Path, boxes: _Boxes | None) -> list[_Posed | Fault]:
+def _frames(folder: Path) -> list[_Frame]:
+    """The frames of a sequence of which a picture or a pose is there."""
     pictures = _numbered(folder, _PICTURE)
     beside = _numbered(folder, _POSE)
     poses = _numbered(folder.parent.parent / "db_annotations" / folder.name, _POSE) | beside  # apart in some copies
     numbers = sorted(pictures.keys() | beside.keys())
     if not pictures:
-        return [(folder, f"{folder}: no frame_NNNNN_rgb.png is in it; copy the data set again")]
+        raise BrokenFileError(folder, f"no frame_NNNNN_rgb.png is in it; {COPY}")
     try:
         camera = read_calibration(folder / "rgb.cal")
-    except DataError as error:
-        return [(folder / "rgb.cal", f"{error} ({len(numbers)} frames depend on it)")]
-    return [_frame(folder, number, pictures.get(number), poses.get(number), camera, boxes) for number in numbers]
+    except BrokenFileError as error:
+        raise BrokenFileError(error.path, f"{error.cause} ({len(numbers)} frames depend on it)") from error
+    return [_Frame(folder, number, pictures.get(number), poses.get(number), camera) for number in numbers]
 
 
-def _frame(
-    folder: Path, number: int, picture: Path | None, pose: Path | None, camera: Calibration, boxes: _Boxes | None
-) -> _Posed | Fault:
+def _posed(frame: _Frame, boxes: _Boxes | None) -> _Posed:
+    folder, number, picture, pose, camera = frame
     if picture is None or pose is None:
         missing = f"frame_{number:05d}_{'rgb.png' if picture is None else 'pose.txt'}"
-        there = picture or pose or folder
-        return there, f"{there}: {missing} is missing beside it; copy the data set again"
-    try:
-        published = read_pose(pose)
-    except DataError as error:
-        return pose, str(error)
-    try:
-        _check_size(picture, camera)
-        seen = camera.move(published)
-        box = boxes(picture) if boxes is not None else _head_box(seen, camera, picture)
-    except DataError as error:
-        return picture, str(error)
+        raise BrokenFileError(picture or pose or folder, f"{missing} is missing beside it; {COPY}")
+    published = read_pose(pose)
+    check_size(picture, camera.resolution, "rgb.cal says")
+    seen = camera.move(published)
+    box = boxes(picture) if boxes is not None else _head_box(seen, camera, picture)
     return _Posed(picture, number, box, published, seen)
 
 
-def _check_size(picture: Path, camera: Calibration) -> None:
-    (width, height), (wide, high) = image_size(picture), camera.resolution
-    if (width, height) != (wide, high):
-        what = f"{width} × {height} pixels where rgb.cal says {wide} × {high}"
-        raise DataError(f"{picture}: {what}; use the pictures as published")
-
-
 def _head_box(pose: Pose, camera: Calibration, picture: Path) -> Box:
-    """The square of `HEAD_SIZE` around the head's centre, or DataError where that is not in the picture."""
+    """The square of `HEAD_SIZE` around the head's centre, or BrokenFileError where that is not in the picture."""
     centre = camera.project(pose.centre) if pose.centre[2] > 0 else np.array([-1.0, -1.0])
     if (centre < 0).any() or (centre > camera.resolution).any():
-        raise DataError(f"{picture}: its pose puts the head outside it; its pose.txt or rgb.cal is another's: compare")
+        raise BrokenFileError(
+            picture, "its pose puts the head outside it; its pose.txt or rgb.cal is another's: compare"
+        )
     half = np.diag(camera.intrinsics)[:2] * HEAD_SIZE / 2 / pose.centre[2]
     x0, y0, x1, y1 = (float(edge) for edge in (*(centre - half), *(centre + half)))
     return x0, y0, x1, y1

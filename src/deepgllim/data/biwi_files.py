@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deepgllim.data.survey import COPY, BrokenFileError
 from deepgllim.errors import DataError
 
 Array = npt.NDArray[np.float64]
@@ -83,7 +84,9 @@ def read_pose(path: PathLike) -> Pose:
     pose = Pose(np.array(rows[:3]), np.array(rows[3]))
     _check_rotation(pose.rotation, path)
     if pose.centre[2] <= 0:
-        raise DataError(f"{path}: the head's centre is at z = {pose.centre[2]:g} mm, not before the camera; {_AGAIN}")
+        raise BrokenFileError(
+            path, f"the head's centre is at z = {pose.centre[2]:g} mm, not before the camera; {_AGAIN}"
+        )
     return pose
 
 
@@ -98,7 +101,7 @@ def read_calibration(path: PathLike) -> Calibration:
     K, rotation, (width, height) = np.array(rows[:3]), np.array(rows[4:7]), rows[8]
     _check_rotation(rotation, path)
     if not (K[0, 0] > 0 and K[1, 1] > 0 and np.array_equal(K[2], [0, 0, 1]) and min(width, height) >= 1):
-        raise DataError(f"{path}: focal lengths or resolution are not positive, or row 3 is not 0 0 1; {_AGAIN}")
+        raise BrokenFileError(path, f"focal lengths or resolution are not positive, or row 3 is not 0 0 1; {_AGAIN}")
     return Calibration(K, np.array(rows[3]), rotation, np.array(rows[7]), (int(width), int(height)))
 
 
@@ -130,7 +133,7 @@ def read_depth(path: PathLike) -> npt.NDArray[np.int16]:
         cause = f"it ends after {len(content)} bytes, before its last pixel"
     except DataError as error:
         cause = str(error)
-    raise DataError(f"{path}: not a depth picture of Biwi ({cause}); {_AGAIN}")
+    raise BrokenFileError(path, f"not a depth picture of Biwi ({cause}); {_AGAIN}")
 
 
 def _decompressed(content: bytes) -> npt.NDArray[np.int16]:
@@ -157,12 +160,12 @@ def _rows(path: PathLike, lengths: list[int], expected: str) -> list[list[float]
         lines = [line.split() for line in _content(path).decode("utf-8-sig").splitlines() if line.strip()]
         rows = [[float(word) for word in line] for line in lines]
     except ValueError as error:
-        raise DataError(f"{path}: not numbers ({error}); expected {expected}: {_AGAIN}") from error
+        raise BrokenFileError(path, f"not numbers ({error}); expected {expected}: {_AGAIN}") from error
     if [len(row) for row in rows] != lengths:
         found = " + ".join(str(len(row)) for row in rows) or "no"
-        raise DataError(f"{path}: {found} numbers in its lines; expected {expected}: {_AGAIN}")
+        raise BrokenFileError(path, f"{found} numbers in its lines; expected {expected}: {_AGAIN}")
     if not np.isfinite([number for row in rows for number in row]).all():
-        raise DataError(f"{path}: a number is not finite; {_AGAIN}")
+        raise BrokenFileError(path, f"a number is not finite; {_AGAIN}")
     return rows
 
 
@@ -170,13 +173,13 @@ def _content(path: PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{path}: the file is missing; copy the data set again") from error
+        raise BrokenFileError(path, f"the file is missing; {COPY}") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+        raise BrokenFileError(path, f"cannot be read ({error.strerror}); check the path and its permissions") from error
 
 
 def _check_rotation(rotation: Array, path: PathLike) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         orthogonal = np.abs(rotation @ rotation.T - np.eye(3)).max() < _SLACK
     if not orthogonal or np.linalg.det(rotation) < 0:
-        raise DataError(f"{path}: its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}")
+        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}")

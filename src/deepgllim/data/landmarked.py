@@ -4,7 +4,6 @@ X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li, Face Alignment Across Large Poses: A 3
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest
-from deepgllim.data.survey import Broken, BrokenFileError, Row, Survey, manifest_of, read_rows
-from deepgllim.errors import DataError, ImageError
-from deepgllim.images import Box, image_size
+from deepgllim.data.survey import (
+    COPY,
+    Broken,
+    BrokenFileError,
+    Row,
+    Survey,
+    check_size,
+    manifest_of,
+    names_in,
+    read_rows,
+)
+from deepgllim.errors import DataError
+from deepgllim.images import Box
 from deepgllim.rotations import ANGLES, from_convention
 
 Array = npt.NDArray[np.float64]
@@ -31,7 +40,6 @@ SETS_300W_LP = ("AFW", "HELEN", "IBUG", "LFPW")
 
 _POINTS = 68
 _MISSING = -1.0
-_COPY = "copy the data set again"
 
 
 class _Face(NamedTuple):
@@ -97,7 +105,7 @@ def survey_300w_lp(folder: str | os.PathLike[str], *, flips: bool = True, limit:
     root = Path(folder)
     names = [f"{name}{flip}" for name in SETS_300W_LP for flip in ("", "_Flip") if flips or not flip]
     names = [name for name in names if (root / name).is_dir()]
-    pictures = {name: _files(root / name, rf"{name.removesuffix('_Flip')}_.+_\d+\.jpg") for name in names}
+    pictures = {name: names_in(root / name, rf"{name.removesuffix('_Flip')}_.+_\d+\.jpg") for name in names}
     if not any(pictures.values()) or not (root / "landmarks").is_dir():
         expected = "folders AFW, HELEN, IBUG, LFPW of pictures such as AFW_134212_1_0.jpg, and the folder landmarks"
         raise DataError(f"{root}: not a 300W-LP folder; expected {expected}")
@@ -115,13 +123,17 @@ def survey_aflw2000(folder: str | os.PathLike[str], *, limit: float = LIMIT) -> 
         DataError: the folder is not AFLW2000-3D.
     """
     root = Path(folder)
-    pictures = _files(root, r"image\d+\.jpg")
+    pictures = names_in(root, r"image\d+\.jpg")
     if not pictures:
         expected = "pictures such as image00002.jpg, each with image00002.mat beside it"
         raise DataError(f"{root}: not an AFLW2000-3D folder; expected {expected}")
     faces = (
         _Face(
-            root / name, (root / name).with_suffix(".mat"), "pt3d_68", False, {"subject": name[:-4]} | _of("aflw2000")
+            root / name,
+            (root / name).with_suffix(".mat"),
+            "pt3d_68",
+            False,
+            {"subject": name[:-4], "source": "aflw2000"},
         )
         for name in pictures
     )
@@ -165,7 +177,7 @@ def _faces_300w_lp(root: Path, name: str, pictures: Sequence[str]) -> Iterator[_
         own = root / "landmarks" / name / f"{stem}_pts.mat"
         borrowed = plain != name and not own.is_file()
         points = root / "landmarks" / plain / own.name if borrowed else own
-        known: Row = {"subject": stem.rpartition("_")[0]} | _of(f"300w-lp:{name}")
+        known: Row = {"subject": stem.rpartition("_")[0], "source": f"300w-lp:{name}"}
         yield _Face(root / name / file, points, "pts_2d", borrowed, known)
 
 
@@ -179,12 +191,12 @@ def _survey(faces: Iterator[_Face], broken: list[Broken], limit: float) -> Surve
 def _row(face: _Face) -> Row:
     angles = _angles(face.picture.with_suffix(".mat"))
     points = _landmarks(face.points, face.field)
-    _check_size(face.picture)
+    check_size(face.picture, (SIDE, SIDE), "the data set's have")
     if face.mirrored:
         points = points * (-1, 1) + (SIDE, 0)
     x0, y0, x1, y1 = box = landmark_box(points)
     if x1 <= x0 or y1 <= y0:
-        raise BrokenFileError(face.points, f"the points of {face.field} span no box; {_COPY}")
+        raise BrokenFileError(face.points, f"the points of {face.field} span no box; {COPY}")
     edges = zip(BOX_COLUMNS, box, strict=True)
     return {"path": str(face.picture.absolute())} | face.known | dict(edges) | dict(zip(ANGLES, angles, strict=True))
 
@@ -193,7 +205,7 @@ def _angles(path: Path) -> list[float]:
     """Pitch, yaw and roll, degrees; the file has them in radians, with translation and scale behind."""
     pose = _matrix(path, "Pose_Para").ravel()
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
-        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {_COPY}")
+        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {COPY}")
     return list(from_convention(np.degrees(pose[:3]), "300w-lp"))
 
 
@@ -202,11 +214,11 @@ def _landmarks(path: Path, field: str) -> Array:
     values = _matrix(path, field)
     values = values if values.shape[0] == _POINTS else values.T
     if values.ndim != 2 or values.shape[0] != _POINTS or values.shape[1] < 2:
-        raise BrokenFileError(path, f"{field} has shape {values.shape}, not that of {_POINTS} points; {_COPY}")
+        raise BrokenFileError(path, f"{field} has shape {values.shape}, not that of {_POINTS} points; {COPY}")
     points = values[:, :2]
     absent = int((~np.isfinite(points) | (points == _MISSING)).all(axis=1).sum())
     if absent or not np.isfinite(points).all():
-        raise BrokenFileError(path, f"{absent or 'some'} of the {_POINTS} points of {field} are missing; {_COPY}")
+        raise BrokenFileError(path, f"{absent or 'some'} of the {_POINTS} points of {field} are missing; {COPY}")
     return points
 
 
@@ -214,39 +226,18 @@ def _matrix(path: Path, field: str) -> Array:
     from scipy.io import loadmat
 
     if not path.is_file():
-        raise BrokenFileError(path, f"the file is missing; {_COPY}")
+        raise BrokenFileError(path, f"the file is missing; {COPY}")
     try:
         content = loadmat(path, variable_names=[field])
     except Exception as error:  # damaged files raise anything from ValueError to zlib.error
         cause = " ".join(str(error).split())
-        raise BrokenFileError(path, f"not a readable .mat file ({cause or type(error).__name__}); {_COPY}") from error
+        raise BrokenFileError(path, f"not a readable .mat file ({cause or type(error).__name__}); {COPY}") from error
     if field not in content or not np.issubdtype(content[field].dtype, np.number):
-        raise BrokenFileError(path, f"holds no numbers {field!r}; {_COPY}")
+        raise BrokenFileError(path, f"holds no numbers {field!r}; {COPY}")
     return np.atleast_2d(np.asarray(content[field], dtype=np.float64))
-
-
-def _check_size(picture: Path) -> None:
-    """Landmarks are in pixels of the picture as published."""
-    try:
-        width, height = image_size(picture)
-    except ImageError as error:
-        raise BrokenFileError(picture, str(error).removeprefix(f"{picture}: ")) from error
-    if (width, height) != (SIDE, SIDE):
-        found = f"the picture has {width} × {height} pixels where the data set's have {SIDE} × {SIDE}"
-        raise BrokenFileError(picture, f"{found}, so that its landmarks do not fit; {_COPY}")
-
-
-def _files(folder: Path, pattern: str) -> list[str]:
-    """The names in a folder that match, sorted; others (previews, hidden files) are not of the data set."""
-    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
-    return sorted(name for name in names if re.fullmatch(pattern, name))
 
 
 def _without_picture(folder: Path, pattern: str, ending: str, pictures: Sequence[str]) -> list[Broken]:
     there = set(pictures)
-    expected = ((name, f"{name.removesuffix(ending)}.jpg") for name in _files(folder, pattern))
-    return [(folder / name, f"its picture {jpg} is missing; {_COPY}") for name, jpg in expected if jpg not in there]
-
-
-def _of(source: str) -> Row:
-    return {"source": source}
+    expected = ((name, f"{name.removesuffix(ending)}.jpg") for name in names_in(folder, pattern))
+    return [(folder / name, f"its picture {jpg} is missing; {COPY}") for name, jpg in expected if jpg not in there]

@@ -1,6 +1,6 @@
 """What is known of a data set before anything is trained on it: whom it shows, how they look, what is broken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest
 from deepgllim.data.readers import READERS, SURVEYS, Targets, split_source
-from deepgllim.data.survey import Broken
+from deepgllim.data.survey import Broken, Survey, cause_of
 from deepgllim.errors import ImageError
 from deepgllim.images import open_image
 from deepgllim.rotations import MIRROR_SIGNS
@@ -47,6 +47,7 @@ class DataReport:
         left_out: faces in order that the reader leaves out, as the data set's usual protocol does.
         beyond: faces whose box reaches beyond the picture, which repeats its edge there.
         sizes: pictures by (width, height), the most frequent first.
+        notes: what the reader says besides, as which sequences are not there; a line each.
     """
 
     source: str
@@ -55,6 +56,7 @@ class DataReport:
     left_out: int
     beyond: int
     sizes: dict[tuple[int, int], int]
+    notes: Sequence[str] = ()
 
     @property
     def pictures(self) -> int:
@@ -105,9 +107,9 @@ def check_data(
         >>> len(report.faces), report.sizes, [path.name for path, _ in report.broken]
         (1, {(8, 6): 1}, ['b.png'])
     """
-    faces, broken, left_out = _read(source, targets)
+    faces, (_, broken, left_out, notes) = _read(source, targets)
     if len(faces) == 0:
-        return DataReport(source, faces, broken, left_out, 0, {})
+        return DataReport(source, faces, broken, left_out, 0, {}, notes)
     sizes, unreadable = _decode(faces, workers, progress)
     seen = np.array([sizes.get(path, (np.nan, np.nan)) for path in faces.paths])  # (N, 2)
     outside, beyond = _against_pictures(faces.boxes, seen)
@@ -115,7 +117,7 @@ def check_data(
     broken = [*broken, *unreadable, *((faces.paths[row], _outside(faces.boxes[row], seen[row])) for row in rows)]
     usable = ~outside & ~np.isnan(seen).any(axis=1)
     kept = Manifest(faces.frame[usable].reset_index(drop=True), faces.targets)
-    return DataReport(source, kept, broken, left_out, int((beyond & usable).sum()), _frequent(sizes))
+    return DataReport(source, kept, broken, left_out, int((beyond & usable).sum()), _frequent(sizes), notes)
 
 
 def angle_histogram(faces: Manifest) -> AngleHistogram:
@@ -136,15 +138,16 @@ def angle_histogram(faces: Manifest) -> AngleHistogram:
     return AngleHistogram(np.arange(first, last + 1, dtype=np.float64) * BIN_WIDTH, counts)
 
 
-def _read(source: str, targets: Targets) -> tuple[Manifest, list[Broken], int]:
-    """The table, maybe without rows, the broken files, and how many faces are left out."""
+def _read(source: str, targets: Targets) -> tuple[Manifest, Survey]:
+    """The table, maybe without rows, and the survey that it is of; of a table there is nothing to survey."""
     name, path = split_source(source)
     if name not in SURVEYS:
-        return READERS[name](path, targets), [], 0
-    frame, broken, left_out = SURVEYS[name](path)
-    if len(frame) == 0:
-        return Manifest(pd.DataFrame(columns=["path", *BOX_COLUMNS]), ()), broken, left_out
-    return make_manifest(frame, targets, origin=path), broken, left_out
+        faces = READERS[name](path, targets)
+        return faces, Survey(faces.frame, [])
+    found = SURVEYS[name](path)
+    if len(found.frame) == 0:
+        return Manifest(pd.DataFrame(columns=["path", *BOX_COLUMNS]), ()), found
+    return make_manifest(found.frame, targets, origin=path), found
 
 
 def _decode(
@@ -170,7 +173,7 @@ def _size(path: Path) -> tuple[int, int] | str:
     try:
         return open_image(path).size
     except ImageError as error:
-        return str(error).removeprefix(f"{path}: ")
+        return cause_of(error, path)
 
 
 def _against_pictures(boxes: Array, sizes: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
