@@ -23,13 +23,14 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "drawing": ("gllim", "nn", "data", "torch:"),
     "metrics": ("gllim", "nn", "data", "images", "torch:"),
     "synthetic": ("gllim", "nn", "data", "distributions", "estimator", "runs", "demo", "plots", "torch:"),
-    "data": ("gllim", "nn", "distributions", "runs", "demo", "plots", "torch:"),
+    "data": ("gllim", "nn", "distributions", "runs", "demo", "plots", "inspection", "torch:"),
     "gllim": ("nn", "data", "images", "distributions", "estimator", "runs", "demo", "plots", "metrics"),
     "distributions": ("nn", "data", "images", "gllim", "runs", "demo", "plots", "metrics"),
     "estimator": ("nn", "data", "images", "runs", "demo", "plots", "metrics"),
     "plots": ("nn", "data", "images", "runs", "demo"),
-    "nn": ("runs", "demo", "plots", "data", "estimator"),
-    "runs": ("demo", "plots"),
+    "nn": ("runs", "demo", "plots", "data", "estimator", "inspection"),
+    "runs": ("demo", "plots", "inspection"),
+    "inspection": ("gllim", "nn", "distributions", "estimator", "runs", "demo"),
     "demo": ("gllim", "estimator"),
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one

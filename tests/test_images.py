@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.errors import ImageError
-from deepgllim.images import Box, Pixels, crop, open_image, square_box, to_array, to_image
+from deepgllim.images import Box, Pixels, crop, image_size, open_image, square_box, to_array, to_image
 
 coordinate = st.floats(-500, 500)
 extent = st.floats(1, 400)
@@ -30,13 +30,13 @@ def test_applies_exif_orientation(tmp_path: Path) -> None:
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter
     picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     upright = open_image(tmp_path / "turned.jpg")
-    assert upright.size == (20, 40)
+    assert upright.size == image_size(tmp_path / "turned.jpg") == (20, 40)
     assert to_array(upright)[0, 3, 16] > 200  # the upper left corner came to the upper right
 
 
 def test_ignores_damaged_exif(tmp_path: Path) -> None:
     noise(8, 8).save(tmp_path / "a.jpg", exif=b"Exif\x00\x00MM\x00*\x00\x00\xff\xff\xff\xff")
-    assert open_image(tmp_path / "a.jpg").size == (8, 8)
+    assert open_image(tmp_path / "a.jpg").size == image_size(tmp_path / "a.jpg") == (8, 8)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,22 @@ def test_converts_transparent_palette_and_cmyk(tmp_path: Path) -> None:
 def test_takes_the_first_frame(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4), "red").save(tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (4, 4))])
     assert open_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_size_is_read_from_the_header(tmp_path: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        noise(60, 40).save(tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])  # its pixels cannot be decoded
+        assert image_size(tmp_path / name) == (60, 40)
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
+    with pytest.raises(ImageError, match=r"a\.png: the picture cannot be decoded"):
+        image_size(tmp_path / "a.png")
+    (tmp_path / "a.jpg").write_bytes(b"text")
+    with pytest.raises(ImageError, match=r"a\.jpg: the file is not a picture that Pillow can identify"):
+        image_size(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"b\.png: the picture does not exist"):
+        image_size(tmp_path / "b.png")
 
 
 def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:

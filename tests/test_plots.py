@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from deepgllim.plots import (
     COLOURS,
     blend,
     plot_calibration,
+    plot_counts,
     plot_curves,
     plot_densities,
     plot_error_over,
@@ -233,3 +235,14 @@ def test_densities_show_the_true_value(axes: Axes) -> None:
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["a", "true"]
+
+
+def test_counts_are_bars_that_do_not_overlap(axes: Axes) -> None:
+    plot_counts(axes, [-15.0, 0.0, 15.0], [3, 0, 7], "yaw, degrees")
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_height() for bar in bars] == [3, 0, 7]
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([-15, 0, 15])
+    assert all(0 < bar.get_width() < 15 for bar in bars)
+    assert axes.get_xlabel() == "yaw, degrees"
+    plot_counts(axes, [30.0], [2], "yaw, degrees")
+    assert len(axes.patches) == 4

@@ -20,6 +20,7 @@ Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
 
 _LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
+_ORIENTATION = 0x0112  # EXIF; 5 to 8 are turned by 90 degrees
 _WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
 
@@ -57,6 +58,30 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from error
     except Exception as error:  # decoders of damaged files raise anything from OSError to IndexError
+        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of the upright picture, from the file's header alone.
+
+    Raises:
+        ImageError: as `open_image`, except that pixels are not decoded.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("L", (4, 3), 7).save(f"{folder}/grey.png")
+        ...     image_size(f"{folder}/grey.png")
+        (4, 3)
+    """
+    try:
+        with _open_checked(path) as image:
+            width, height = image.size
+            turned = False
+            with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
+                turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+            return (height, width) if turned else (width, height)
+    except Exception as error:
         raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
 
 

@@ -167,6 +167,16 @@ def plot_error_over(axes: Axes, truth: ArrayLike, errors: Mapping[str, ArrayLike
     return axes
 
 
+def plot_counts(axes: Axes, centres: ArrayLike, counts: ArrayLike, label: str) -> Axes:
+    """Counts that are made already, of the quantity named by `label`, as bars about the bins' centres."""
+    x = np.asarray(centres, float)
+    width = 0.9 * float(np.diff(x).min()) if len(x) > 1 else 0.9
+    axes.bar(x, np.asarray(counts, float), width=width, color=COLOURS[0])
+    axes.set(xlabel=label, ylabel="count")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes
+
+
 def plot_histograms(axes: Axes, samples: Mapping[str, ArrayLike], label: str, bins: int = 40) -> Axes:
     """Several samples of one quantity, named by `label`, as histograms over the same bins."""
     values = {name: np.asarray(sample, float) for name, sample in samples.items()}

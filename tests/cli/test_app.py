@@ -13,8 +13,10 @@ import pytest
 from deepgllim import __version__
 from deepgllim.cli import app
 from deepgllim.cli.console import complain
+from deepgllim.cli.options import SOURCES
 from deepgllim.cli.recipes import as_toml
 from deepgllim.cli.reference import reference
+from deepgllim.data import READERS
 from deepgllim.errors import EmptyComponentWarning
 from deepgllim.nn.config import Recipe, load_recipe, recipe_names
 
@@ -28,12 +30,29 @@ def test_version(call: Call) -> None:
 
 @pytest.mark.parametrize("name", list(app.COMMANDS))
 def test_every_command_has_help_with_an_example_and_documented_options(call: Call, name: str) -> None:
-    called = call(name, "--help")
+    words = name.split()
+    called = call(*words, "--help")
     assert called.code == 0
     assert f"deepgllim {name}" in called.out.split("Usage:")[1].partition("\n")[2]
-    parser = app.make_app()[name]
+    parser = app.parser_of(app.make_app(), words)
     for argument in parser.assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, f"{name} {argument.name} is not documented"
+
+
+@pytest.mark.parametrize("name", list(app.GROUPS))
+def test_every_group_lists_its_commands(call: Call, name: str) -> None:
+    called = call(name, "--help")
+    assert called.code == 0
+    for command in (words.split()[1] for words in app.COMMANDS if words.startswith(f"{name} ")):
+        assert command in called.out
+
+
+@pytest.mark.parametrize("command", [("train",), ("evaluate",), ("data", "check")])
+def test_help_names_every_source_of_data(call: Call, command: tuple[str, ...]) -> None:
+    assert list(SOURCES) == list(READERS)
+    shown = "".join(call(*command, "--help").out.replace("│", "").split())
+    for name, path in SOURCES.items():
+        assert f"{name}:{path}" in shown
 
 
 def test_help_loads_no_torch() -> None:
@@ -53,7 +72,9 @@ def test_no_words_show_the_help(call: Call) -> None:
     assert "Commands" in called.out
 
 
-@pytest.mark.parametrize("words", [["trian"], ["train"], ["demo", "--colour"], ["demo", "--seed", "x"]])
+@pytest.mark.parametrize(
+    "words", [["trian"], ["train"], ["demo", "--colour"], ["demo", "--seed", "x"], ["data", "chek"]]
+)
 def test_wrong_calls_end_with_2(refused: Call, words: list[str]) -> None:
     called = refused(*words)
     assert called.code == 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.data import Manifest, make_manifest, select_subjects, split_by_subject, subject_folds, subsample
@@ -25,6 +25,7 @@ subject_lists = st.lists(st.sampled_from(["01", "02", "03", "04", "05"]), min_si
 )
 
 
+@settings(deadline=None)
 @given(subject_lists, st.floats(0.01, 0.99), st.integers(0, 100))
 def test_split_shares_no_subject_and_loses_no_row(names: list[str], fraction: float, seed: int) -> None:
     manifest = faces(names)
@@ -59,6 +60,7 @@ def test_select() -> None:
         select_subjects(SIX, [])
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(0, 100))
 def test_folds_test_each_row_once(n_folds: int, seed: int) -> None:
     folds = subject_folds(SIX, n_folds, seed)
@@ -71,6 +73,7 @@ def test_folds_test_each_row_once(n_folds: int, seed: int) -> None:
     assert max(sizes) - min(sizes) <= 1
 
 
+@settings(deadline=None)
 @given(subject_lists, st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 100))
 def test_fractions_are_nested_and_stratified(names: list[str], a: float, b: float, seed: int) -> None:
     manifest = faces(names)

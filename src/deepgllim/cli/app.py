@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError
 
 from deepgllim import __version__
 from deepgllim.cli.console import complain
+from deepgllim.cli.data import check
 from deepgllim.cli.demo import demo
 from deepgllim.cli.evaluate import evaluate
 from deepgllim.cli.predict import predict
@@ -22,11 +23,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "data check": check,
     "render": render,
     "demo": demo,
     "recipes": recipes,
 }
-"""Commands by name; the reference is generated from it too."""
+"""Commands by name, of two words where they belong to a group; the reference is generated from it too."""
+
+GROUPS = {"data": "Data sets."}
+"""What the commands of a group are about."""
 
 EXTRAS = {"moderngl": "render", "glcontext": "render"}
 """Which optional dependencies a module comes with; all others come with `train`."""
@@ -42,9 +47,33 @@ def make_app() -> App:
         version=__version__,
         help_format="markdown",
     )
+    for name, text in GROUPS.items():
+        app.command(App(name=name, help=text))
     for name, command in COMMANDS.items():
-        app.command(command, name=name)
+        *group, last = name.split()
+        parser_of(app, group).command(command, name=last)
     return app
+
+
+def parser_of(app: App, words: Sequence[str]) -> App:
+    """The parser of a command or a group, by its words; of no words, the whole."""
+    for word in words:
+        app = app[word]
+    return app
+
+
+def command_named(tokens: Sequence[str]) -> str:
+    """The words of a call that name its command or group, with a blank behind each.
+
+    Example:
+        >>> command_named(["data", "check", "folder:faces"]), command_named(["trian"])
+        ('data check ', '')
+    """
+    for count in (2, 1):
+        name = " ".join(tokens[:count])
+        if name in COMMANDS or name in GROUPS:
+            return f"{name} "
+    return ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             command, bound, _ = make_app().parse_args(tokens, exit_on_error=False, print_error=False)
         except CycloptsError as error:
-            return _fail(f"{error} (see deepgllim {tokens[0] + ' ' if tokens[0] in COMMANDS else ''}--help)", 2)
+            return _fail(f"{error} (see deepgllim {command_named(tokens)}--help)", 2)
         return run(command, *bound.args, **bound.kwargs)
 
 

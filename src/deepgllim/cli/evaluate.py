@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import ModelPath, Switch, Text, faces, refuse_existing
+from deepgllim.cli.options import ModelPath, Source, Switch, Text, faces, refuse_existing
 from deepgllim.rotations import ANGLES
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def evaluate(
     *,
     model: ModelPath,
-    data: str,
+    data: Source,
     subjects: Text = None,
     json: Switch = False,
     predictions: Path | None = None,
@@ -31,7 +31,6 @@ def evaluate(
 
     Args:
         model: The model's file.
-        data: Where the pictures and labels are: `pointing04:DIR`, `folder:DIR`, `manifest:FILE` or `text:FILE`.
         subjects: Only these people, with commas between them, as `13,14,15`. The model should not have seen them.
         json: Print one JSON object and nothing else; a figure that is unknown is null.
         predictions: Write every picture's prediction to this CSV file.

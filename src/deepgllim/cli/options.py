@@ -12,8 +12,23 @@ from deepgllim.errors import ConfigurationError, DataError
 if TYPE_CHECKING:
     from deepgllim.data import Manifest
 
+SOURCES = {
+    "pointing04": "DIR",
+    "biwi": "DIR",
+    "300w-lp": "DIR",
+    "aflw2000": "DIR",
+    "manifest": "FILE",
+    "folder": "DIR",
+    "text": "FILE",
+}
+"""What follows the name of a reader. The names are those of `deepgllim.data.READERS`, which help does without: it
+imports pandas."""
+
+_KINDS = [f"`{name}:{path}`" for name, path in SOURCES.items()]
+
 ModelPath = Annotated[Path, Parameter(env_var="DEEPGLLIM_MODEL")]
 Probability = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
+Source = Annotated[str, Parameter(help=f"Where the pictures and labels are: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")]
 Switch = Annotated[bool, Parameter(negative=())]
 Text = Annotated[str | None, Parameter(show_default=False)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclopts import App, Argument
 
-from deepgllim.cli.app import COMMANDS, make_app
+from deepgllim.cli.app import COMMANDS, make_app, parser_of
 from deepgllim.cli.recipes import summary, toml_value
 
 HEAD = """# Command line
@@ -21,7 +21,12 @@ Ctrl-C. `deepgllim --version` prints the version, `--help` after any command its
 def reference() -> str:
     """The whole page."""
     app = make_app()
-    return "\n\n".join([HEAD, *(command_section(name, app[name]) for name in COMMANDS), recipe_sections()]) + "\n"
+    return (
+        "\n\n".join(
+            [HEAD, *(command_section(name, parser_of(app, name.split())) for name in COMMANDS), recipe_sections()]
+        )
+        + "\n"
+    )
 
 
 def command_section(name: str, app: App) -> str:

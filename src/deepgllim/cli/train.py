@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.progress import Progress
 
 from deepgllim.cli.console import complain, number, progress_bar, results, table
-from deepgllim.cli.options import Switch, Text, faces, names, settings
+from deepgllim.cli.options import Source, Switch, Text, faces, names, settings
 
 if TYPE_CHECKING:
     from deepgllim.nn.training import Reporter
@@ -27,7 +27,7 @@ FIGURES = {
 
 def train(
     *,
-    data: str,
+    data: Source,
     output: Path,
     recipe: str = "inverse_regression",
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=(), show_default=False)] = (),
@@ -48,7 +48,6 @@ def train(
     ```
 
     Args:
-        data: Where the pictures and labels are: `pointing04:DIR`, `folder:DIR`, `manifest:FILE` or `text:FILE`.
         output: The run's folder, new or empty.
         recipe: A recipe of the package (see `deepgllim recipes`) or a TOML file.
         set_: Change one option of the recipe, as `section.option=value`; may be given again. The value is read as TOML

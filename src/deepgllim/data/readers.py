@@ -1,6 +1,7 @@
-"""Data by name: "pointing04:DIR", "manifest:FILE", "folder:DIR", "text:FILE"; and the pictures that cannot be read."""
+"""Data by name, such as "pointing04:DIR" or "manifest:FILE"; and the pictures that cannot be read."""
 
 import csv
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -10,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from deepgllim.data.biwi import read_biwi, survey_biwi
+from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
+from deepgllim.data.survey import COPY, BrokenFileError, Row, Survey, manifest_of, read_rows
 from deepgllim.errors import DataError, ImageError
 from deepgllim.images import open_image
 from deepgllim.rotations import ANGLES
 from deepgllim.storage import write_atomically
 
 Targets = Sequence[str] | None
-Row = dict[str, object]
 
 FOLDER_FILES = ("manifest.csv", "manifest.parquet", "labels.csv", "labels.txt")
 
@@ -28,8 +31,9 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
     """Read a data set given as "name:path".
 
     Args:
-        source: "pointing04:DIR" (the Pointing'04 data set), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder
-            with one table in it) or "text:FILE" (`image.jpg y1 y2 … yL` a line).
+        source: "pointing04:DIR", "biwi:DIR", "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their
+            readers have more options), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it)
+            or "text:FILE" (`image.jpg y1 y2 … yL` a line).
         targets: target columns; by default those of pitch, yaw, roll that the source has.
 
     Raises:
@@ -43,14 +47,28 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
         ...     load_data(f"text:{file}").targets
         ('pitch', 'yaw', 'roll')
     """
+    name, path = split_source(source)
+    return READERS[name](path, targets)
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """The name and the path of "name:path".
+
+    Raises:
+        DataError: an unknown name, or no path.
+
+    Example:
+        >>> split_source("folder:data/faces")
+        ('folder', 'data/faces')
+    """
     name, colon, path = source.partition(":")
     if name not in READERS or not colon or not path:
         known = ", ".join(f"{reader}:PATH" for reader in READERS)
         raise DataError(f"unknown data source {source!r}; the known ones are {known}")
-    return READERS[name](path, targets)
+    return name, path
 
 
-def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None) -> Manifest:
+def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None, *, skip_broken: bool = False) -> Manifest:
     """Pointing'04: pitch = tilt, yaw = pan, in degrees; no roll. Subjects "01" to "15", sequences "1" and "2".
 
     The labels as published stay in the columns `tilt` and `pan`; boxes come from the `.txt` beside each picture.
@@ -58,10 +76,20 @@ def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None) -> 
     Args:
         folder: the one that holds `Person01`, …, `Person15`.
         targets: among pitch, yaw, tilt, pan; by default pitch and yaw.
+        skip_broken: whether to go on without files that cannot be used.
 
     Raises:
         DataError: no such folders or pictures, a picture whose name is not of the data set, a picture without its
             `.txt` or the reverse, or a `.txt` without a box.
+    """
+    return manifest_of(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
+
+
+def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
+    """What is in a folder of Pointing'04.
+
+    Raises:
+        DataError: the folder is not Pointing'04.
     """
     root = Path(folder)
     persons = sorted(place for place in root.glob("Person[0-9][0-9]") if place.is_dir())
@@ -69,11 +97,11 @@ def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None) -> 
     if not pictures:
         expected = "folders Person01 … Person15 of pictures such as person01146+0+0.jpg"
         raise DataError(f"{root}: not a Pointing'04 folder; expected {expected}")
-    for sidecar in (path for place in persons for path in place.glob("person*.txt") if not _repeated(path)):
-        if not sidecar.with_suffix(".jpg").exists():
-            raise DataError(f"{sidecar}: its picture {sidecar.stem}.jpg is missing; copy the data set again")
-    rows = [_pointing04_row(path) for path in pictures]
-    return make_manifest(pd.DataFrame(rows), targets, folder=root, origin=str(root))
+    sidecars = (path for place in persons for path in sorted(place.glob("person*.txt")) if not _repeated(path))
+    alone = [path for path in sidecars if not path.with_suffix(".jpg").exists()]
+    lost = [(path, f"its picture {path.stem}.jpg is missing; {COPY}") for path in alone]
+    rows, broken = read_rows(pictures, _pointing04_row)
+    return Survey(pd.DataFrame(rows), lost + broken)
 
 
 def _repeated(path: Path) -> bool:
@@ -84,7 +112,8 @@ def _repeated(path: Path) -> bool:
 def _pointing04_row(picture: Path) -> Row:
     match = _POINTING04_NAME.fullmatch(picture.name)
     if match is None:
-        raise DataError(f"{picture}: not a name of Pointing'04, such as person01146+0+0.jpg; take it out of the folder")
+        cause = "not a name of Pointing'04, such as person01146+0+0.jpg; take it out of the folder"
+        raise BrokenFileError(picture, cause)
     tilt, pan = float(match[3]), float(match[4])
     row: Row = {"path": str(picture.absolute()), "subject": match[1], "sequence": match[2], "source": "pointing04"}
     return row | _pointing04_box(picture.with_suffix(".txt")) | {"pitch": tilt, "yaw": pan, "tilt": tilt, "pan": pan}
@@ -96,12 +125,14 @@ def _pointing04_box(sidecar: Path) -> Row:
         lines = sidecar.read_text(encoding="utf-8").split()
         x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
     except OSError as error:
-        raise DataError(
-            f"{sidecar}: the face's box cannot be read ({error.strerror}); copy the data set again"
-        ) from error
+        cause = f"the face's box cannot be read ({error.strerror}); {COPY}"
+        raise BrokenFileError(sidecar, cause) from error
     except ValueError as error:
         expected = "the file name, a blank line, Face, centre x, centre y, width, height, a line each"
-        raise DataError(f"{sidecar}: no box in it ({error}); expected {expected}") from error
+        raise BrokenFileError(sidecar, f"no box in it ({error}); expected {expected}") from error
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        cause = f"the box of {width:g} × {height:g} pixels is empty or infinite; {COPY}"
+        raise BrokenFileError(sidecar, cause)
     return {"x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
 
 
@@ -213,8 +244,19 @@ def write_report(report: Sequence[tuple[Path, str]], path: str | os.PathLike[str
 
 READERS: dict[str, Callable[[str, Targets], Manifest]] = {
     "pointing04": read_pointing04,
+    "biwi": read_biwi,
+    "300w-lp": read_300w_lp,
+    "aflw2000": read_aflw2000,
     "manifest": read_manifest,
     "folder": read_folder,
     "text": read_text,
 }
 """Readers by name; `load_data` looks its source up here."""
+
+SURVEYS: dict[str, Callable[[str], Survey]] = {
+    "pointing04": survey_pointing04,
+    "biwi": survey_biwi,
+    "300w-lp": survey_300w_lp,
+    "aflw2000": survey_aflw2000,
+}
+"""How to look through the data sets that are folders of many files, without stopping at the first broken one."""

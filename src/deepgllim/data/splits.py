@@ -37,7 +37,7 @@ def split_by_subject(
         raise ValueError(f"fraction is {fraction}; the part to hold out lies strictly between 0 and 1")
     if by not in ("subject", "row"):
         raise ValueError(f"by is {by!r}; the choices are 'subject' and 'row'")
-    units = _known_subjects(manifest, 2) if by == "subject" else np.arange(len(manifest))
+    units = known_subjects(manifest, 2) if by == "subject" else np.arange(len(manifest))
     names = np.unique(units)
     if len(names) < 2:
         raise DataError("the table has one row; a split needs two or more")
@@ -52,7 +52,7 @@ def select_subjects(manifest: Manifest, subjects: Sequence[str]) -> Manifest:
     Raises:
         DataError: a name that the table has not (all such are listed), no name at all, or no subject column.
     """
-    known = _known_subjects(manifest, 1)
+    known = known_subjects(manifest, 1)
     wanted = [str(subject) for subject in subjects]
     unknown = [subject for subject in wanted if subject not in set(known)]
     if unknown or not wanted:
@@ -75,7 +75,7 @@ def subject_folds(manifest: Manifest, n_folds: int, seed: int) -> list[tuple[Man
     """
     if n_folds < 2:
         raise ValueError(f"n_folds is {n_folds}; cross-validation needs two or more")
-    subjects = _known_subjects(manifest, n_folds)
+    subjects = known_subjects(manifest, n_folds)
     parts = np.array_split(np.random.default_rng(seed).permutation(np.unique(subjects)), n_folds)
     masks = [np.isin(subjects, part) for part in parts]
     return [(manifest.subset(~test), manifest.subset(test)) for test in masks]
@@ -109,7 +109,7 @@ def subsample(manifest: Manifest, fraction: float, seed: int) -> Manifest:
     return manifest.subset(kept)
 
 
-def _known_subjects(manifest: Manifest, needed: int) -> npt.NDArray[np.object_]:
+def known_subjects(manifest: Manifest, needed: int) -> npt.NDArray[np.object_]:
     """Every row's subject, or DataError: some are unknown, or there are fewer than `needed`."""
     subjects = manifest.subjects
     blank = np.flatnonzero(subjects == None)  # noqa: E711 (elementwise)

@@ -1,0 +1,185 @@
+"""The files of the Biwi Kinect head pose database: poses, calibrations, depth pictures. Lengths are in millimetres."""
+
+import os
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgllim.data.survey import COPY, BrokenFileError
+from deepgllim.errors import DataError
+
+Array = npt.NDArray[np.float64]
+PathLike = str | os.PathLike[str]
+
+_AGAIN = "copy the file again"
+_SLACK = 1e-3  # files give rotations to about six digits
+_LARGEST_SIDE = 8192  # of a depth picture; Biwi's are 640 × 480
+
+
+class Pose(NamedTuple):
+    """What `pose.txt` tells, in the depth camera's frame.
+
+    Attributes:
+        rotation: (3, 3), R of `deepgllim.rotations`.
+        centre: (3,), of the head, mm.
+    """
+
+    rotation: Array
+    centre: Array
+
+
+class Calibration(NamedTuple):
+    """A camera as a `.cal` file tells it.
+
+    Attributes:
+        intrinsics: (3, 3), pixels.
+        distortion: (4,); zero in the published files.
+        rotation: (3, 3), R_ext. A point of the depth camera's frame is at R_ext · x + t_ext in this camera's.
+        translation: (3,), t_ext, mm.
+        resolution: width and height of the pictures, pixels.
+    """
+
+    intrinsics: Array
+    distortion: Array
+    rotation: Array
+    translation: Array
+    resolution: tuple[int, int]
+
+    def move(self, pose: Pose) -> Pose:
+        """The pose in this camera's frame: R_ext · R and R_ext · t + t_ext."""
+        return Pose(self.rotation @ pose.rotation, self.rotation @ pose.centre + self.translation)
+
+    def project(self, points: npt.ArrayLike) -> Array:
+        """Where points of this camera's frame fall in its picture, by the intrinsics; distortion is not applied.
+
+        Args:
+            points: (..., 3), mm, before the camera (z > 0).
+
+        Returns:
+            (..., 2), x and y, pixels.
+        """
+        seen = np.asarray(points, dtype=np.float64) @ self.intrinsics.T
+        return np.asarray(seen[..., :2] / seen[..., 2:])
+
+
+def read_pose(path: PathLike) -> Pose:
+    """Read a `frame_NNNNN_pose.txt`: three rows of the rotation, an empty line, the head's centre.
+
+    Raises:
+        DataError: no such file, other numbers than these twelve, a matrix that is no rotation, or a centre that is not
+            before the camera.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "frame_00003_pose.txt"
+        ...     _ = file.write_text("1 0 0 \\n0 1 0 \\n0 0 1 \\n\\n10 20 900 \\n")
+        ...     read_pose(file).centre
+        array([ 10.,  20., 900.])
+    """
+    rows = _rows(path, [3, 3, 3, 3], "three rows of a rotation, an empty line and the head's centre")
+    pose = Pose(np.array(rows[:3]), np.array(rows[3]))
+    _check_rotation(pose.rotation, path)
+    if pose.centre[2] <= 0:
+        raise BrokenFileError(
+            path, f"the head's centre is at z = {pose.centre[2]:g} mm, not before the camera; {_AGAIN}"
+        )
+    return pose
+
+
+def read_calibration(path: PathLike) -> Calibration:
+    """Read an `rgb.cal` or `depth.cal`: intrinsics, distortion, rotation, translation in mm, resolution.
+
+    Raises:
+        DataError: no such file, other numbers than these, a matrix that is no rotation or no intrinsics.
+    """
+    expected = "intrinsics, distortion, rotation, translation and resolution with an empty line between them"
+    rows = _rows(path, [3, 3, 3, 4, 3, 3, 3, 3, 2], expected)
+    K, rotation, (width, height) = np.array(rows[:3]), np.array(rows[4:7]), rows[8]
+    _check_rotation(rotation, path)
+    if not (K[0, 0] > 0 and K[1, 1] > 0 and np.array_equal(K[2], [0, 0, 1]) and min(width, height) >= 1):
+        raise BrokenFileError(path, f"focal lengths or resolution are not positive, or row 3 is not 0 0 1; {_AGAIN}")
+    return Calibration(K, np.array(rows[3]), rotation, np.array(rows[7]), (int(width), int(height)))
+
+
+def read_depth(path: PathLike) -> npt.NDArray[np.int16]:
+    """Read a `frame_NNNNN_depth.bin`: int32 width and height, then runs {int32 empty, int32 full, full × int16}.
+
+    Args:
+        path: the file, little-endian. What follows the last pixel is not read.
+
+    Returns:
+        (H, W): mm from the camera's plane; 0 where nothing was measured.
+
+    Raises:
+        DataError: no such file, one that ends before its last pixel, or runs that do not fit its size.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "frame_00003_depth.bin"
+        ...     _ = file.write_bytes(struct.pack("<4i2h2i", 2, 2, 1, 2, 900, 905, 1, 0))
+        ...     read_depth(file)
+        array([[  0, 900],
+               [905,   0]], dtype=int16)
+    """
+    content = _content(path)
+    try:
+        return _decompressed(content)
+    except (struct.error, BufferError):
+        cause = f"it ends after {len(content)} bytes, before its last pixel"
+    except DataError as error:
+        cause = str(error)
+    raise BrokenFileError(path, f"not a depth picture of Biwi ({cause}); {_AGAIN}")
+
+
+def _decompressed(content: bytes) -> npt.NDArray[np.int16]:
+    width, height = struct.unpack_from("<2i", content)
+    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+        raise DataError(f"its size reads {width} × {height}")
+    depth = np.zeros(width * height, dtype=np.int16)
+    at, place = 0, 8
+    while at < len(depth):
+        empty, full = struct.unpack_from("<2i", content, place)
+        start, at, place = at + empty, at + empty + full, place + 8
+        if min(empty, full) < 0 or at > len(depth):
+            raise DataError(f"a run of {empty} empty and {full} full pixels does not fit {width} × {height}")
+        if place + 2 * full > len(content):
+            raise BufferError
+        depth[start:at] = np.frombuffer(content, "<i2", full, place)
+        place += 2 * full
+    return depth.reshape(height, width)  # (H, W)
+
+
+def _rows(path: PathLike, lengths: list[int], expected: str) -> list[list[float]]:
+    """The numbers of each line that is not blank: as many lines, and numbers in each, as `lengths` says."""
+    try:
+        lines = [line.split() for line in _content(path).decode("utf-8-sig").splitlines() if line.strip()]
+        rows = [[float(word) for word in line] for line in lines]
+    except ValueError as error:
+        raise BrokenFileError(path, f"not numbers ({error}); expected {expected}: {_AGAIN}") from error
+    if [len(row) for row in rows] != lengths:
+        found = " + ".join(str(len(row)) for row in rows) or "no"
+        raise BrokenFileError(path, f"{found} numbers in its lines; expected {expected}: {_AGAIN}")
+    if not np.isfinite([number for row in rows for number in row]).all():
+        raise BrokenFileError(path, f"a number is not finite; {_AGAIN}")
+    return rows
+
+
+def _content(path: PathLike) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise BrokenFileError(path, f"the file is missing; {COPY}") from error
+    except OSError as error:
+        raise BrokenFileError(path, f"cannot be read ({error.strerror}); check the path and its permissions") from error
+
+
+def _check_rotation(rotation: Array, path: PathLike) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        orthogonal = np.abs(rotation @ rotation.T - np.eye(3)).max() < _SLACK
+    if not orthogonal or np.linalg.det(rotation) < 0:
+        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}")

@@ -1,0 +1,243 @@
+"""300W-LP and AFLW2000-3D: pictures of 450 × 450 pixels with poses and 68 landmarks in MATLAB files.
+
+X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li, Face Alignment Across Large Poses: A 3D Solution, CVPR 2016.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from deepgllim.data.manifest import BOX_COLUMNS, Manifest
+from deepgllim.data.survey import (
+    COPY,
+    Broken,
+    BrokenFileError,
+    Row,
+    Survey,
+    check_size,
+    manifest_of,
+    names_in,
+    read_rows,
+)
+from deepgllim.errors import DataError
+from deepgllim.images import Box
+from deepgllim.rotations import ANGLES, from_convention
+
+Array = npt.NDArray[np.float64]
+
+LIMIT = 99.0
+"""The usual protocol keeps poses whose three angles are within this, degrees."""
+
+SIDE = 450
+"""Width and height of every picture, pixels."""
+
+SETS_300W_LP = ("AFW", "HELEN", "IBUG", "LFPW")
+
+_POINTS = 68
+_MISSING = -1.0
+
+
+class _Face(NamedTuple):
+    """Where a face's files are, and what its row says besides."""
+
+    picture: Path
+    points: Path  # the .mat file of the landmarks
+    field: str  # and their name in it
+    mirrored: bool  # they are of the picture before its flip
+    known: Row
+
+
+def read_300w_lp(
+    folder: str | os.PathLike[str],
+    targets: Sequence[str] | None = None,
+    *,
+    flips: bool = True,
+    limit: float = LIMIT,
+    skip_broken: bool = False,
+) -> Manifest:
+    """300W-LP: pitch, yaw and roll in degrees, the usual box, and as subject the photograph that was re-rendered.
+
+    Args:
+        folder: the one that holds `AFW`, `HELEN`, `IBUG`, `LFPW`, their `…_Flip` and `landmarks`.
+        targets: among pitch, yaw, roll; by default all three.
+        flips: whether to read the folders `…_Flip` too; a network that is trained with mirroring does not need them.
+        limit: the largest size of any of the three angles, degrees; rows beyond it are left out.
+        skip_broken: whether to go on without files that cannot be used.
+
+    Raises:
+        DataError: another folder, or a file that cannot be used: a picture or a .mat file without its counterpart, a
+            .mat file that cannot be read or lacks its field, landmarks that are missing, a picture of another size.
+    """
+    survey = survey_300w_lp(folder, flips=flips, limit=limit)
+    return manifest_of(survey, Path(folder), targets, skip_broken=skip_broken)
+
+
+def read_aflw2000(
+    folder: str | os.PathLike[str],
+    targets: Sequence[str] | None = None,
+    *,
+    limit: float = LIMIT,
+    skip_broken: bool = False,
+) -> Manifest:
+    """AFLW2000-3D: pitch, yaw and roll in degrees, and the usual box; each picture counts as a person of its own.
+
+    Args:
+        folder: the one that holds `image00002.jpg`, `image00002.mat`, ….
+        targets: as for `read_300w_lp`, likewise `limit` and `skip_broken`. At 99° 1,969 of the 2,000 faces stay.
+
+    Raises:
+        DataError: as `read_300w_lp`.
+    """
+    return manifest_of(survey_aflw2000(folder, limit=limit), Path(folder), targets, skip_broken=skip_broken)
+
+
+def survey_300w_lp(folder: str | os.PathLike[str], *, flips: bool = True, limit: float = LIMIT) -> Survey:
+    """What is in a folder of 300W-LP; arguments as for `read_300w_lp`.
+
+    Raises:
+        DataError: the folder is not 300W-LP.
+    """
+    root = Path(folder)
+    names = [f"{name}{flip}" for name in SETS_300W_LP for flip in ("", "_Flip") if flips or not flip]
+    names = [name for name in names if (root / name).is_dir()]
+    pictures = {name: names_in(root / name, rf"{name.removesuffix('_Flip')}_.+_\d+\.jpg") for name in names}
+    if not any(pictures.values()) or not (root / "landmarks").is_dir():
+        expected = "folders AFW, HELEN, IBUG, LFPW of pictures such as AFW_134212_1_0.jpg, and the folder landmarks"
+        raise DataError(f"{root}: not a 300W-LP folder; expected {expected}")
+    broken: list[Broken] = []
+    for name, there in pictures.items():
+        broken += _without_picture(root / name, r".+_\d+\.mat", ".mat", there)
+        broken += _without_picture(root / "landmarks" / name, r".+_pts\.mat", "_pts.mat", there)
+    return _survey((face for name in names for face in _faces_300w_lp(root, name, pictures[name])), broken, limit)
+
+
+def survey_aflw2000(folder: str | os.PathLike[str], *, limit: float = LIMIT) -> Survey:
+    """What is in a folder of AFLW2000-3D; arguments as for `read_aflw2000`.
+
+    Raises:
+        DataError: the folder is not AFLW2000-3D.
+    """
+    root = Path(folder)
+    pictures = names_in(root, r"image\d+\.jpg")
+    if not pictures:
+        expected = "pictures such as image00002.jpg, each with image00002.mat beside it"
+        raise DataError(f"{root}: not an AFLW2000-3D folder; expected {expected}")
+    faces = (
+        _Face(
+            root / name,
+            (root / name).with_suffix(".mat"),
+            "pt3d_68",
+            False,
+            {"subject": name[:-4], "source": "aflw2000"},
+        )
+        for name in pictures
+    )
+    return _survey(faces, _without_picture(root, r"image\d+\.mat", ".mat", pictures), limit)
+
+
+def landmark_box(points: npt.ArrayLike, k: float = 0.2) -> Box:
+    """The box that is usual for these data sets, from the box w × h of the points: wider by 0.6 k w on either side,
+    higher by 2 k h at the top, for the forehead, and by 0.6 k h at the bottom.
+
+    Args:
+        points: landmarks (n, 2), pixels.
+        k: how much to widen; evaluations use 0.2, trainings draw it from 0.2 to 0.4.
+
+    Returns:
+        (x0, y0, x1, y1), floats; it may reach beyond the picture.
+
+    Raises:
+        ValueError: another shape.
+
+    Example:
+        >>> landmark_box([(100, 100), (200, 150), (150, 200)], k=0.5)
+        (70.0, 0.0, 230.0, 230.0)
+    """
+    p = np.asarray(points, dtype=np.float64)
+    if p.ndim != 2 or p.shape[1] != 2 or len(p) == 0:
+        raise ValueError(f"points have shape {p.shape}; give (n, 2), x and y in pixels")
+    (x0, y0), (x1, y1) = p.min(axis=0), p.max(axis=0)
+    w, h = x1 - x0, y1 - y0
+    return float(x0 - 0.6 * k * w), float(y0 - 2 * k * h), float(x1 + 0.6 * k * w), float(y1 + 0.6 * k * h)
+
+
+def _faces_300w_lp(root: Path, name: str, pictures: Sequence[str]) -> Iterator[_Face]:
+    """The faces of one of the folders.
+
+    A flip has the file name of the picture that was flipped; where it has no landmarks, those are mirrored.
+    """
+    plain = name.removesuffix("_Flip")
+    for file in pictures:
+        stem = file[:-4]
+        own = root / "landmarks" / name / f"{stem}_pts.mat"
+        borrowed = plain != name and not own.is_file()
+        points = root / "landmarks" / plain / own.name if borrowed else own
+        known: Row = {"subject": stem.rpartition("_")[0], "source": f"300w-lp:{name}"}
+        yield _Face(root / name / file, points, "pts_2d", borrowed, known)
+
+
+def _survey(faces: Iterator[_Face], broken: list[Broken], limit: float) -> Survey:
+    rows, unusable = read_rows(faces, _row)
+    frame = pd.DataFrame(rows, columns=["path", "subject", "source", *BOX_COLUMNS, *ANGLES])
+    kept = (frame[list(ANGLES)].abs() <= limit).all(axis=1)
+    return Survey(frame[kept].reset_index(drop=True), [*broken, *unusable], left_out=int((~kept).sum()))
+
+
+def _row(face: _Face) -> Row:
+    angles = _angles(face.picture.with_suffix(".mat"))
+    points = _landmarks(face.points, face.field)
+    check_size(face.picture, (SIDE, SIDE), "the data set's have")
+    if face.mirrored:
+        points = points * (-1, 1) + (SIDE, 0)
+    x0, y0, x1, y1 = box = landmark_box(points)
+    if x1 <= x0 or y1 <= y0:
+        raise BrokenFileError(face.points, f"the points of {face.field} span no box; {COPY}")
+    edges = zip(BOX_COLUMNS, box, strict=True)
+    return {"path": str(face.picture.absolute())} | face.known | dict(edges) | dict(zip(ANGLES, angles, strict=True))
+
+
+def _angles(path: Path) -> list[float]:
+    """Pitch, yaw and roll, degrees; the file has them in radians, with translation and scale behind."""
+    pose = _matrix(path, "Pose_Para").ravel()
+    if len(pose) < 3 or not np.isfinite(pose[:3]).all():
+        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {COPY}")
+    return list(from_convention(np.degrees(pose[:3]), "300w-lp"))
+
+
+def _landmarks(path: Path, field: str) -> Array:
+    """The points, (68, 2); the files have a point a row, or a coordinate a row with depth as the third."""
+    values = _matrix(path, field)
+    values = values if values.shape[0] == _POINTS else values.T
+    if values.ndim != 2 or values.shape[0] != _POINTS or values.shape[1] < 2:
+        raise BrokenFileError(path, f"{field} has shape {values.shape}, not that of {_POINTS} points; {COPY}")
+    points = values[:, :2]
+    absent = int((~np.isfinite(points) | (points == _MISSING)).all(axis=1).sum())
+    if absent or not np.isfinite(points).all():
+        raise BrokenFileError(path, f"{absent or 'some'} of the {_POINTS} points of {field} are missing; {COPY}")
+    return points
+
+
+def _matrix(path: Path, field: str) -> Array:
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise BrokenFileError(path, f"the file is missing; {COPY}")
+    try:
+        content = loadmat(path, variable_names=[field])
+    except Exception as error:  # damaged files raise anything from ValueError to zlib.error
+        cause = " ".join(str(error).split())
+        raise BrokenFileError(path, f"not a readable .mat file ({cause or type(error).__name__}); {COPY}") from error
+    if field not in content or not np.issubdtype(content[field].dtype, np.number):
+        raise BrokenFileError(path, f"holds no numbers {field!r}; {COPY}")
+    return np.atleast_2d(np.asarray(content[field], dtype=np.float64))
+
+
+def _without_picture(folder: Path, pattern: str, ending: str, pictures: Sequence[str]) -> list[Broken]:
+    there = set(pictures)
+    expected = ((name, f"{name.removesuffix(ending)}.jpg") for name in names_in(folder, pattern))
+    return [(folder / name, f"its picture {jpg} is missing; {COPY}") for name, jpg in expected if jpg not in there]
