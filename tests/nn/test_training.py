@@ -46,7 +46,7 @@ from tests.nn.tiny import (
     weights,
 )
 
-HEADS: tuple[Head, ...] = ("inverse_regression", "least_squares")
+HEADS: tuple[Head, ...] = ("inverse_regression", "least_squares", "mixture_density")
 N_FACES = 48  # enough for two components of more than a few samples
 both = pytest.mark.parametrize("head", HEADS)
 
@@ -206,6 +206,7 @@ RESUMED: dict[str, dict[str, Any]] = {
     "inverse_regression": {},
     "two_sampled_components": {"objective__components": 2, "objective__assignment": "sampled"},
     "least_squares": {"head": "least_squares"},
+    "mixture_density": {"head": "mixture_density", "objective__components": 3, "schedule__keep_epoch": "best"},
     "sgd": {"schedule__optimizer": "sgd", "schedule__keep_epoch": "best", "schedule__epochs_per_round": 2},
     "augmented_features": {"schedule__augmented_features": True, "objective__components": 2},
 }
