@@ -12,8 +12,8 @@ from experiments import protocol
 
 ROOT = Path(__file__).parents[2]
 RUNNERS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/__main__.py"))
-ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ("figure2", "synthetic_to_real", "table2")]
-"""Those of one protocol; `test_figure2` and `test_rendered` run the others."""
+ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ("figure2", "synthetic_to_real", "table1", "table2")]
+"""Those of one protocol; `test_figure2`, `test_rendered` and `test_table1` run the others."""
 
 
 @pytest.mark.parametrize("name", RUNNERS)
