@@ -159,8 +159,11 @@ def _done(task: Callable[[J], dict[str, Any]], jobs: Sequence[J], processes: int
         yield from map(task, jobs)
         return
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(task, job) for job in jobs]):
-            yield future.result()
+        try:
+            for future in as_completed([pool.submit(task, job) for job in jobs]):
+                yield future.result()
+        finally:  # after a failure the jobs that wait are not done for nothing
+            pool.shutdown(cancel_futures=True)
 
 
 def read_table(table: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -54,3 +55,22 @@ def test_mean_and_deviation_over_seeds() -> None:
     summary = protocol.mean_and_deviation(frame, ["method"], ["error"])
     assert summary.error.tolist() == ["2.00 ± 1.41", "5.00 ± 0.00"]
     assert protocol.as_markdown(summary).splitlines()[2] == "| a | 2.00 ± 1.41 |"
+
+
+class _Failing(NamedTuple):
+    number: int
+
+
+def _fails_at_two(job: _Failing) -> dict[str, int]:
+    if job.number == 2:
+        raise ValueError("two")
+    return {"number": job.number}
+
+
+def test_jobs_of_any_kind_resume_and_a_failure_keeps_what_is_done(tmp_path: Path) -> None:
+    table, jobs = tmp_path / "table.csv", [_Failing(number) for number in range(4)]
+    with pytest.raises(ValueError, match="two"):
+        protocol.run_tasks(jobs, _fails_at_two, table, 1, _Failing._asdict)
+    assert [row["number"] for row in protocol.read_rows(table)] == [0, 1]
+    done = protocol.run_tasks(jobs, _Failing._asdict, table, 1, _Failing._asdict)
+    assert done["number"].tolist() == [0, 1, 2, 3]

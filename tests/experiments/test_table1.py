@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from deepgllim.data import Manifest, make_manifest
+from deepgllim.data import Manifest, load_data, make_manifest
 from deepgllim.errors import DataError
 from deepgllim.nn.config import AugmentationConfig
 from experiments import protocol
@@ -65,6 +66,17 @@ def test_folds_test_every_face_once_and_no_person_is_in_two_parts(options: Optio
         assert len({tuple(rows(part.test)) for part in parts}) == 1  # the same for every seed
         tested += rows(parts[0].test)
     assert sorted(tested) == list(range(24))
+
+
+def test_folds_of_biwi_are_those_of_its_videos(face_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `video_folds` says, in rows of the whole table."""
+    manifest = load_data(f"folder:{face_folder}")
+    protocols = ModuleType("deepgllim.data.protocols")
+    protocols.video_folds = lambda whole: [(whole.subset(range(8, 24)), whole.subset(range(8)))]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "deepgllim.data.protocols", protocols)
+    monkeypatch.setattr("experiments.table1.options.load_data", lambda source: manifest)
+    [(training, test)] = folds(Options("biwi:there", Path()))
+    assert (rows(training), rows(test)) == (list(range(8, 24)), list(range(8)))
 
 
 # features
