@@ -36,7 +36,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 """The text's way for least squares (three epochs of the last layer, three of the last four stages), and two of ours.
 
-They cost about the same: the last layer's epochs run on cached features, and ours have three of the last four stages.
+They cost about the same: the last layer's epochs run on cached features, and ours have three of the last five stages.
 """
 
 
@@ -48,11 +48,11 @@ def base_recipe(options: Options) -> Recipe:
 
 
 def recipe_of(options: Options, changes: dict[str, Any], settings: dict[str, Any], seed: int) -> Recipe:
-    """The recipe of one training; its last four stages are fine-tuned, whatever the backbone."""
+    """The recipe of one training; its last stages are fine-tuned, whatever the backbone."""
     backbone = build_backbone(options.backbone, weights=options.weights, preprocessing=options.preprocessing)
     stages = len(backbone.stages)
     layer_first = settings.get("network.frozen_depths") == LAYER_FIRST
-    depths = {"network.frozen_depths": [stages, max(0, stages - 4)][0 if layer_first else 1 :]}
+    depths = {"network.frozen_depths": [stages, max(0, stages - 4)] if layer_first else [max(0, stages - 5)]}
     recipe = base_recipe(options).override(changes | settings | depths | {"schedule.seed": seed})
     return recipe.override(QUICK) if options.quick else recipe
 

@@ -126,6 +126,8 @@ def test_the_texts_schedule_trains_the_last_layer_then_four_stages() -> None:
     assert (recipe.schedule.optimizer, recipe.schedule.learning_rate, recipe.schedule.halve_every) == ("sgd", 1e-3, 3)
     assert (recipe.schedule.epochs_per_round, recipe.schedule.rounds, recipe.schedule.seed) == (3, 2, 2)
     assert recipe.data == base_recipe(options).data
+    ours = recipe_of(options, {"objective.components": 2}, METHODS["IR-FT, K = 2"].candidates["AdamW 5e-4"], seed=1)
+    assert (ours.network.frozen_depths, ours.schedule.optimizer, ours.schedule.learning_rate) == ((3,), "adamw", 5e-4)
 
 
 def test_rows_of_vgg_need_its_file_and_unknown_rows_are_refused() -> None:
