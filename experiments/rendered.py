@@ -3,6 +3,7 @@
 The pictures of these sets are crops already, each with a margin of its own: the network sees them whole.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from deepgllim.nn.config import AugmentationConfig, Recipe
 from deepgllim.nn.inputs import FaceInputs
 from deepgllim.nn.model import DeepRegression, load_model
 from deepgllim.nn.training import train
-from deepgllim.runs import build_model, face_inputs
+from deepgllim.runs import build_model, face_inputs, training_inputs
 from deepgllim.synthetic.output import CONFIGURATION, render_set
 from deepgllim.synthetic.sets import Aspect, SceneSampler
 
@@ -61,8 +62,7 @@ def faces(heads: Heads, work: Path, targets: tuple[str, ...], people: slice = sl
 
 def crops(manifest: Manifest, recipe: Recipe) -> FaceInputs:
     """Whole pictures at the network's size."""
-    data = recipe.data.model_copy(update={"margin": 1.0})
-    return face_inputs(manifest, data, AugmentationConfig.off(), recipe.schedule.seed)
+    return face_inputs(manifest, _whole(recipe).data, AugmentationConfig.off(), recipe.schedule.seed)
 
 
 def trained(recipe: Recipe, training: Manifest, validation: Manifest, folder: Path) -> DeepRegression:
@@ -71,10 +71,15 @@ def trained(recipe: Recipe, training: Manifest, validation: Manifest, folder: Pa
         return load_model(folder / "model.safetensors")
     model = build_model(recipe, training.targets)
     resume = (folder / CHECKPOINT).is_file()
-    result = train(model, recipe, crops(training, recipe), crops(validation, recipe), output=folder, resume=resume)
+    inputs = training_inputs(training, _whole(recipe), folder / "cache")
+    result = train(model, recipe, inputs, crops(validation, recipe), output=folder, resume=resume)
     (folder / CHECKPOINT).unlink()
-    (folder / "cache" / "activations.npy").unlink(missing_ok=True)
+    shutil.rmtree(folder / "cache", ignore_errors=True)
     return result.model
+
+
+def _whole(recipe: Recipe) -> Recipe:
+    return recipe.override({"data.margin": 1.0})
 
 
 def cost(folder: Path) -> dict[str, Any]:

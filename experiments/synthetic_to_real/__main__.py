@@ -12,11 +12,11 @@ from experiments.rendered import Heads, cost, faces, trained
 from experiments.synthetic_to_real.judge import judge
 
 HERE = Path(__file__).parent
-MAIN = Heads("wide", 24000, 6000, 96, seed=101)
+MAIN = Heads("wide", 12000, 6000, 96, seed=101)
 SMALL = Heads("wide", 2000, 1000, 64, seed=102)
 OTHERS = Heads("wide", 1500, 300, 96, seed=103)
 METHODS: dict[str, Heads] = {
-    "all randomised, 24,000 pictures of 96 px": MAIN,
+    "all randomised, 12,000 pictures of 96 px": MAIN,
     "all randomised, 2,000 of 64 px": SMALL,
     "the same, one fixed light": SMALL._replace(leave_out=("light",)),
     "the same, plain background": SMALL._replace(leave_out=("background",)),
@@ -39,7 +39,8 @@ def main() -> None:
     for seed, method in itertools.product(range(given.seeds), list(METHODS)[: 2 if given.quick else None]):
         if any(row["method"] == method and row["seed"] == seed for row in rows):
             continue
-        heads, others, recipe = METHODS[method], OTHERS, load_recipe(str(HERE / "recipe.toml"))
+        heads, others = METHODS[method], OTHERS
+        recipe = load_recipe(str(HERE / ("recipe.toml" if heads == MAIN else "ablation.toml")))
         if given.quick:
             recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1})
             heads, others = (each._replace(images=80, identities=20, size=32) for each in (heads, others))

@@ -271,7 +271,7 @@ def test_points_of_the_depth_map_fill_the_heads_bounds(renderer: Renderer) -> No
     skin = np.unique(model.triangles[model.part("skin", "scalp", "ear", "lips", "brow")])
     for yaw in (0, 80):
         turn = rotation_from_angles(0, yaw, 0)
-        scene = frontal(size=128, margin=2.2, rotation=turn, torso=turn)
+        scene = frontal(size=128, margin=2.4, rotation=turn, torso=turn)
         z = renderer.depth(scene)
         rows, columns = np.nonzero(z)
         ahead = z[rows, columns].astype(np.float64)

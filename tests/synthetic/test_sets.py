@@ -207,14 +207,14 @@ def test_people_take_turns() -> None:
     )
 
 
-# what an aspect is allowed to change; a torso moves the skin under the chin, and so the box, a little
+# what an aspect is allowed to change
 TOUCHED: dict[Aspect, set[str]] = {
     "light": {"lights", "ambient"},
     "background": {"background"},
     "capture": {"capture"},
     "accessories": {"wear", "capture"},
     "expression": {"expression", "gaze", "camera"},
-    "torso": {"torso", "camera"},
+    "torso": {"torso"},
 }
 
 
@@ -238,6 +238,7 @@ def test_leaving_an_aspect_out_changes_nothing_else(aspect: Aspect) -> None:
             assert without.capture == replace(whole.capture, occlusions=0)
         elif aspect == "capture":
             assert without.capture.occlusions == whole.capture.occlusions
+            assert without.capture.seed == whole.capture.seed  # the patches' places
     assert changed == TOUCHED[aspect]
 
 
@@ -332,7 +333,7 @@ def test_eyes_look_anywhere_within_what_the_model_is_good_for() -> None:
     assert np.ptp(gaze, axis=0).min() > 35
 
 
-def test_lights_are_one_to_three_the_brightest_first_before_or_beside_the_camera() -> None:
+def test_lights_are_one_to_three_the_brightest_first_before_or_beside_the_head() -> None:
     drawn = many(draw_lights, 400)
     for count, chance in ((1, 0.5), (2, 0.3), (3, 0.2)):
         assert share([len(lights) for lights in drawn], count) == pytest.approx(chance, abs=0.08)
@@ -347,11 +348,11 @@ def test_lights_are_one_to_three_the_brightest_first_before_or_beside_the_camera
     assert 0.4 < (sideways > 0).mean() < 0.6
 
 
-def test_no_light_is_inside_a_head() -> None:
+def test_lights_are_about_the_head_wherever_it_is() -> None:
     for index in range(60):
         scene = SceneSampler("uniform", identities=2, seed=4)(index)
         for light in scene.lights:
-            assert np.linalg.norm(np.subtract(light.position, scene.camera.translation)) > 0.3
+            assert 0.6 <= np.linalg.norm(np.subtract(light.position, scene.camera.translation)) <= 3.0 + 1e-9
 
 
 def test_light_from_everywhere_is_brighter_from_above() -> None:

@@ -121,15 +121,22 @@ def scenes(sampler: SceneSampler, index: int) -> tuple[Scene, Scene]:
     highest = HEIGHT - _SHOULDERS * RGB.focal / z
     pixel = np.array([WIDTH * rng.uniform(0.25, 0.75), highest + rng.uniform(0, 50)])
     there = np.array([*(z * (pixel - RGB.centre) / RGB.focal), z])
+    move = there - drawn.camera.translation  # of the head, and its lights with it
     depth = replace(drawn, camera=DEPTH.camera(RGB.rotation.T @ (there - RGB.translation)))
     colour = replace(
         drawn,
         rotation=RGB.rotation @ drawn.rotation,
         torso=RGB.rotation @ drawn.torso,
         camera=RGB.camera(there),
+        lights=tuple(replace(light, position=_moved(light.position, move)) for light in drawn.lights),
         capture=_for_small_faces(drawn.capture),
     )
     return colour, depth
+
+
+def _moved(position: Triple, move: Array) -> Triple:
+    x, y, z = (float(value) for value in position + move)
+    return x, y, z
 
 
 def _for_small_faces(capture: Capture) -> Capture:

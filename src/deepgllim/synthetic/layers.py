@@ -30,8 +30,9 @@ _PRESSED = 0.007  # metres of hair under a hat
 def shells(scene: Scene) -> list[Shell]:
     """What is drawn, from the outside to the inside: what is hidden then costs little."""
     look, wear = scene.person.appearance, scene.wear
+    beard = [Shell(Material.BEARD, (1.0, 0.7, 0.4), look.beard_length)] if look.beard_length > 0 else []
     if wear.hat == "scarf":
-        return [Shell(Material.SCARF), Shell(Material.HAT, (1.0,), 0.012), *BODY]
+        return [Shell(Material.SCARF), Shell(Material.HAT, (1.0,), 0.012), *beard, *BODY]
     drawn = []
     volume = look.hair_volume if wear.hat == "none" else min(look.hair_volume, _PRESSED)
     if wear.hat != "none":
@@ -41,9 +42,7 @@ def shells(scene: Scene) -> list[Shell]:
     if volume > 0:
         fine = look.curls > 0.3 or volume > 0.015
         drawn.append(Shell(Material.HAIR, (1.0, 0.75, 0.45) if fine else (1.0, 0.6), volume))
-    if look.beard_length > 0:
-        drawn.append(Shell(Material.BEARD, (1.0, 0.7, 0.4), look.beard_length))
-    return [*drawn, *BODY]
+    return [*drawn, *beard, *BODY]
 
 
 def hat_thickness(scene: Scene) -> float:

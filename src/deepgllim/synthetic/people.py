@@ -93,7 +93,7 @@ class Appearance:
     pattern_seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays in it have no truth value
 class Person:
     """One of a set's people.
 

@@ -76,8 +76,8 @@ def to_camera(vertices: npt.ArrayLike, scene: Scene) -> Array:
 
 
 def face_points(model: HeadModel) -> npt.NDArray[np.int64]:
-    """The vertices whose projections span the face's box."""
-    return np.flatnonzero((model.masks["face"] > 0.5) & (model.mean[:, 1] < FOREHEAD))
+    """The vertices whose projections span the face's box: none of the neck, which the torso turns too."""
+    return np.flatnonzero((model.masks["face"] > 0.5) & (model.mean[:, 1] < FOREHEAD) & (model.follow == 1))
 
 
 def label(model: HeadModel, scene: Scene, vertices: Floats | None = None) -> Labels:

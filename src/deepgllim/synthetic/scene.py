@@ -129,7 +129,7 @@ class Capture:
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays in it have no truth value
 class Scene:
     """A picture to be.
 

@@ -167,21 +167,22 @@ class SceneSampler:
         spec, person, model = SETS[self.name], self.person(index), load_head_model()
         streams = np.random.SeedSequence([self.seed, index, *self.name.encode()]).spawn(8)
         pose, body, face, light, back, capture, wear, camera = map(_generator, streams)
-        rotation = spec.pose(pose)
+        rotation, place = spec.pose(pose), (0.0, 0.0, draw_distance(camera))
+        drawn = draw_capture(capture)
         scene = Scene(
             person=person,
             expression={} if "expression" in self.leave_out else draw_expression(face),
             gaze=(0.0, 0.0) if "expression" in self.leave_out else draw_gaze(face),
             rotation=rotation,
             torso=rotation if "torso" in self.leave_out else draw_torso(rotation, body),
-            camera=Camera(self.size, self.size, 1.0, (0.0, 0.0), (0.0, 0.0, draw_distance(camera))),
-            lights=FIXED_LIGHT if "light" in self.leave_out else draw_lights(light),
+            camera=Camera(self.size, self.size, 1.0, (0.0, 0.0), place),
+            lights=FIXED_LIGHT if "light" in self.leave_out else draw_lights(light, place),
             ambient=FIXED_AMBIENT if "light" in self.leave_out else draw_ambient(light),
             wear=draw_wear(wear, plain="accessories" in self.leave_out),
             background=Background("plain", 0)
             if "background" in self.leave_out
             else draw_background(back, self.pictures),
-            capture=FIXED_CAPTURE if "capture" in self.leave_out else draw_capture(capture),
+            capture=replace(FIXED_CAPTURE, seed=drawn.seed) if "capture" in self.leave_out else drawn,
         )
         occlusions = 0 if "accessories" in self.leave_out else draw_occlusions(wear)
         return framed(
@@ -273,8 +274,8 @@ def draw_gaze(rng: Rng) -> tuple[float, float]:
     return float(np.clip(yaw, -30, 30)), float(np.clip(pitch, -25, 15))
 
 
-def draw_lights(rng: Rng) -> tuple[Light, ...]:
-    """One to three lights, anywhere before or beside the head, white, warm, cold or coloured."""
+def draw_lights(rng: Rng, place: Triple = (0.0, 0.0, 0.0)) -> tuple[Light, ...]:
+    """One to three lights, 0.6 to 3 m before or beside the head at `place`, white, warm, cold or coloured."""
     count = int(rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
     total = float(rng.uniform(0.5, 1.15))
     shares = rng.dirichlet(np.full(count, 1.5))
@@ -284,7 +285,7 @@ def draw_lights(rng: Rng) -> tuple[Light, ...]:
         far = rng.uniform(0.6, 3.0)
         towards = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)])
         colour = total * share * _light_colour(rng)
-        lights.append(Light(_triple(far * towards), _triple(colour)))
+        lights.append(Light(_triple(place + far * towards), _triple(colour)))
     return tuple(lights)
 
 
