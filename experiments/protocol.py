@@ -8,11 +8,11 @@ import argparse
 import csv
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 import torch
@@ -24,6 +24,7 @@ from deepgllim.nn.model import load_model
 from deepgllim.nn.training import train
 from deepgllim.runs import build_model, evaluate_run, face_inputs, split_validation
 
+J = TypeVar("J")
 TRAINING_PEOPLE = tuple(f"{person:02d}" for person in range(1, 13))
 TEST_PEOPLE = ("13", "14", "15")
 
@@ -57,14 +58,19 @@ def folder_name(method: str, learning_rate: float, fraction: float, seed: int) -
 
 
 def options(description: str, out: Path) -> argparse.Namespace:
-    """The command line of every experiment."""
+    """The command line of every experiment, read."""
+    return parser(description, out).parse_args()
+
+
+def parser(description: str, out: Path) -> argparse.ArgumentParser:
+    """The command line of every experiment, to which one may add options."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR, or another source with the same people")
     parser.add_argument("--quick", action="store_true", help="a smoke run: few pictures, one round, one seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time, one thread each")
     parser.add_argument("--work", type=Path, default=Path("runs") / out.name, help="models and unfinished results")
     parser.add_argument("--output", type=Path, default=out, help="folder of the tables")
-    return parser.parse_args()
+    return parser
 
 
 @lru_cache(maxsize=1)
@@ -125,15 +131,39 @@ def run_all(
     jobs: Iterable[Job], task: Callable[..., dict[str, Any]], table: Path, arguments: argparse.Namespace
 ) -> pd.DataFrame:
     """Run the jobs that the table does not hold yet, in parallel; add a row each; return the table."""
-    rows = read_rows(table)
-    done = {_key(row) for row in rows}
-    waiting = [job for job in dict.fromkeys(jobs) if _key(identity(job)) not in done]
     call = partial(task, source=arguments.data, work=arguments.work, quick=arguments.quick)
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(call, job) for job in waiting]):
-            rows.append(future.result())
-            write_rows(rows, table)
+    return run_tasks(jobs, call, table, arguments.jobs, identity)
+
+
+def run_tasks(
+    jobs: Iterable[J],
+    task: Callable[[J], dict[str, Any]],
+    table: Path,
+    processes: int,
+    identify: Callable[[J], dict[str, Any]],
+) -> pd.DataFrame:
+    """`run_all` for jobs of any kind; `identify` gives the columns of a row that tell them apart."""
+    rows, waiting = read_rows(table), {_key(identify(job)): job for job in jobs}
+    columns = [list(identify(job)) for job in waiting.values()][:1]
+    for row in rows:
+        waiting.pop(_key({name: row[name] for name in columns[0]}), None)
+    for row in _done(task, list(waiting.values()), processes):
+        rows.append(row)
+        write_rows(rows, table)
     return pd.DataFrame(rows)
+
+
+def _done(task: Callable[[J], dict[str, Any]], jobs: Sequence[J], processes: int) -> Iterator[dict[str, Any]]:
+    """The rows of jobs as they end; one process is this one."""
+    if processes == 1:
+        yield from map(task, jobs)
+        return
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(task, job) for job in jobs]):
+                yield future.result()
+        finally:  # after a failure the jobs that wait are not done for nothing
+            pool.shutdown(cancel_futures=True)
 
 
 def read_table(table: Path) -> pd.DataFrame:
@@ -161,8 +191,8 @@ def write_rows(rows: Sequence[dict[str, Any]], table: Path) -> None:
         writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
 
 
-def _key(row: dict[str, Any]) -> tuple[str, float, float, int]:
-    return str(row["method"]), float(row["learning_rate"]), float(row["fraction"]), int(row["seed"])
+def _key(row: dict[str, Any]) -> tuple[str | float, ...]:
+    return tuple(float(value) if isinstance(value, int | float) else str(value) for value in row.values())
 
 
 def best_rates(runs: pd.DataFrame) -> dict[str, float]:

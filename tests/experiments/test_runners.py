@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -12,8 +13,8 @@ from experiments import protocol
 
 ROOT = Path(__file__).parents[2]
 RUNNERS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/__main__.py"))
-ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ("figure2", "synthetic_to_real", "table2")]
-"""Those of one protocol; `test_figure2` and `test_rendered` run the others."""
+ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ("figure2", "synthetic_to_real", "table1", "table2")]
+"""Those of one protocol; `test_figure2`, `test_rendered` and `test_table1` run the others."""
 
 
 @pytest.mark.parametrize("name", RUNNERS)
@@ -54,3 +55,22 @@ def test_mean_and_deviation_over_seeds() -> None:
     summary = protocol.mean_and_deviation(frame, ["method"], ["error"])
     assert summary.error.tolist() == ["2.00 ± 1.41", "5.00 ± 0.00"]
     assert protocol.as_markdown(summary).splitlines()[2] == "| a | 2.00 ± 1.41 |"
+
+
+class _Failing(NamedTuple):
+    number: int
+
+
+def _fails_at_two(job: _Failing) -> dict[str, int]:
+    if job.number == 2:
+        raise ValueError("two")
+    return {"number": job.number}
+
+
+def test_jobs_of_any_kind_resume_and_a_failure_keeps_what_is_done(tmp_path: Path) -> None:
+    table, jobs = tmp_path / "table.csv", [_Failing(number) for number in range(4)]
+    with pytest.raises(ValueError, match="two"):
+        protocol.run_tasks(jobs, _fails_at_two, table, 1, _Failing._asdict)
+    assert [row["number"] for row in protocol.read_rows(table)] == [0, 1]
+    done = protocol.run_tasks(jobs, _Failing._asdict, table, 1, _Failing._asdict)
+    assert done["number"].tolist() == [0, 1, 2, 3]

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from deepgllim import metrics
+from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.gllim import Parameters, sample
 from deepgllim.nn.backbones import wrap_module
-from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate, figures, predict_inputs
+from deepgllim.nn.evaluation import best_scale, calibrate, collect_normalised, evaluate, figures, predict_inputs, scaled
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec
@@ -36,7 +37,7 @@ def drawn(parameters: Parameters, n: int, seed: int) -> ArrayInputs:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("head", ["inverse_regression", "least_squares"])
+@pytest.mark.parametrize("head", ["inverse_regression", "least_squares", "mixture_density"])
 def test_predictions_are_those_of_the_model_in_order(head: Head) -> None:
     network, inputs = model(head), vectors(70)  # more than one batch of 64
     found = predict_inputs(network, inputs, level=0.8)
@@ -53,7 +54,7 @@ def test_predictions_are_those_of_the_model_in_order(head: Head) -> None:
     }.items():
         np.testing.assert_allclose(getattr(found, name), value, rtol=1e-5, atol=1e-5)
         assert getattr(found, name).dtype == np.float64
-    if head == "least_squares":
+    if head != "inverse_regression":
         assert np.isnan(found.log_density).all()
     else:
         np.testing.assert_allclose(found.log_density, expected.input_log_density, rtol=1e-5)
@@ -152,3 +153,16 @@ def test_calibration_is_the_best_of_its_neighbours() -> None:
     for factor in (0.97, 1.03):
         network.head.covariance_scale.fill_(best * factor)
         assert evaluate(network, inputs)["nll"] > at_best
+
+
+@pytest.mark.parametrize("factor", [1e-2, 3.0, 1e5])
+def test_the_best_scale_undoes_covariances_that_are_wrong_by_any_factor(factor: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    errors = torch.randn(2000, 2, generator=generator, dtype=torch.float64)
+    means, covariances = torch.zeros(2000, 1, 2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)[None]
+    distribution = MultivariateGaussianMixture(torch.zeros(2000, 1), means, covariances / factor)
+    expected = factor * float(errors.square().mean())  # the mean squared Mahalanobis distance / L
+    assert best_scale(distribution, errors) == pytest.approx(expected, rel=1e-4)  # the search ends at 1e-5
+    torch.testing.assert_close(
+        scaled(distribution, expected).covariances[0, 0], errors.square().mean() * covariances[0]
+    )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.gllim import Parameters
-from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead
+from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from tests.gllim.strategies import NOISES, joint, log_densities, make_parameters, marginal
 
 STRUCTURES = [(noise, tied) for noise in NOISES for tied in (False, True)]
@@ -138,3 +138,40 @@ def test_point_undoes_standardise() -> None:
 
 def test_an_untrained_least_squares_head_predicts_the_mean() -> None:
     assert torch.equal(LeastSquaresHead(D, L)(normal(3, D).float()).mean, torch.zeros(3, L, dtype=torch.float64))
+
+
+def drawn_density(components: int = 3) -> MixtureDensityHead:
+    head = MixtureDensityHead(D, L, components)
+    torch.nn.init.normal_(head.linear.weight, generator=torch.Generator().manual_seed(5))
+    torch.nn.init.normal_(head.linear.bias, generator=torch.Generator().manual_seed(6))
+    return head
+
+
+def test_a_mixture_densitys_factors_are_lower_with_a_positive_diagonal() -> None:
+    factors = drawn_density().outputs(1e3 * normal(20, D).float()).factors
+    assert torch.equal(factors, factors.tril())
+    assert (factors.diagonal(dim1=-2, dim2=-1) >= MixtureDensityHead.LEAST_DEVIATION).all()
+
+
+def test_a_mixture_density_scales_with_the_targets_units() -> None:
+    """y → s y + t: means follow, covariances by s s', weights stay."""
+    head, x = drawn_density(), normal(6, D).float()
+    before = head(x)
+    scale, shift = torch.tensor([2.0, 30.0]), torch.tensor([5.0, -7.0])
+    head.target_scale, head.target_mean = scale, shift
+    after = head(x)
+    torch.testing.assert_close(after.means, before.means * scale + shift)
+    torch.testing.assert_close(after.covariances, before.covariances * torch.outer(scale, scale))
+    assert torch.equal(after.weights, before.weights)
+
+
+def test_a_mixture_density_loads_another_number_of_components_and_keeps_its_tensors_for_the_same() -> None:
+    """An optimiser holds the tensors of the layer: they are replaced only where their shape must change."""
+    saved, loaded, x = drawn_density(3), MixtureDensityHead(D, L), normal(4, D).float()
+    loaded.load_state_dict(saved.state_dict())
+    assert torch.equal(loaded(x).mean, saved(x).mean)
+    weight = loaded.linear.weight
+    loaded.load_state_dict(drawn_density(3).state_dict())
+    assert loaded.linear.weight is weight
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        MixtureDensityHead(D + 1, L).load_state_dict(saved.state_dict())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from deepgllim.errors import ModelError
 from deepgllim.nn import backbones
 from deepgllim.nn.backbones import Backbone, BackboneSpec, build_backbone, register_backbone
-from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead
+from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.model import FORMAT_VERSION, DeepRegression, ModelSpec, load_model
 from tests.gllim.strategies import NOISES, make_parameters
 from tests.nn.tiny import N_INPUTS, model, perceptron
@@ -73,6 +73,17 @@ def test_least_squares_is_the_same_after_a_round_trip(tmp_path: Path) -> None:
     before.head.covariance.mul_(3.0)  # type: ignore[operator]
     after = assert_round_trip(before, tmp_path / "m.safetensors", perceptron(seed=9))
     assert isinstance(after.head, LeastSquaresHead)
+
+
+def test_a_mixture_density_of_any_number_of_components_is_the_same_after_a_round_trip(tmp_path: Path) -> None:
+    before = model("mixture_density")
+    assert isinstance(before.head, MixtureDensityHead)
+    before.head.resize(3)
+    nn.init.normal_(before.head.linear.weight)
+    before.head.target_scale.mul_(20.0)
+    after = assert_round_trip(before, tmp_path / "m.safetensors", perceptron(seed=9))
+    assert isinstance(after.head, MixtureDensityHead)
+    assert after.head.n_components == 3
 
 
 def test_a_model_without_projection_is_the_same_after_a_round_trip(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from torch import Tensor
 from deepgllim.errors import EmptyComponentWarning
 from deepgllim.gllim import Parameters, fit, initial_responsibilities, responsibilities, target_responsibilities
 from deepgllim.nn.config import ObjectiveConfig
-from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead
+from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.objectives import (
     InverseRegression,
     LeastSquares,
+    MixtureDensity,
     diagonal,
     inverse_regression_loss,
     make_objective,
@@ -340,7 +341,74 @@ def test_the_loss_does_not_depend_on_the_targets_unit() -> None:
     torch.testing.assert_close(step.loss(other, x, 100 * y + 3), step.loss(head, x, y), rtol=1e-4, atol=0)
 
 
+# mixture density
+
+
+def started_density(components: int) -> tuple[MixtureDensityHead, MixtureDensity, Tensor, Tensor]:
+    x = (3 * normal(generator(1), N, D) + 2).float()
+    y = (20 * x[:, :L].double() + 10 * normal(generator(2), N, L) + 40).float()
+    head = MixtureDensityHead(D, L)
+    step = MixtureDensity(ObjectiveConfig(name="mixture_density", ridge=0.3, components=components))
+    step.solve(head, x, y, -1)
+    return head, step, x, y
+
+
+@pytest.mark.parametrize("components", [1, 4])
+def test_a_mixture_density_starts_near_least_squares(components: int) -> None:
+    """A tenth of the residuals' deviation apart in the mean of each component, and the residuals' covariance."""
+    head, _, x, _ = started_density(components)
+    reference, _, _ = started()
+    answer, expected = head(x), reference(x)
+    assert head.n_components == components
+    deviation = expected.covariance_matrix[0].diagonal().sqrt()
+    apart = ((answer.means - expected.mean[:, None]) / deviation).detach()
+    assert float(apart.abs().max()) < 0.5
+    torch.testing.assert_close(answer.weights, torch.full_like(answer.weights, 1 / components))
+    # the reference's covariance is in float64, the layer's bias in float32
+    torch.testing.assert_close(answer.covariances[:, 0], expected.covariance_matrix, rtol=1e-3, atol=1e-2)
+    if components > 1:
+        assert float(apart.std(1).min()) > 0.01
+
+
+def test_the_mixture_densitys_loss_is_the_likelihood_of_its_prediction() -> None:
+    """In standardised targets, so log p differs by the logarithm of the scales."""
+    head, step, x, y = started_density(3)
+    torch.nn.init.normal_(head.linear.weight, std=0.1, generator=generator(4))
+    expected = -(head(x).log_prob(y.double()).mean() + head.target_scale.double().log().sum()) / L
+    torch.testing.assert_close(step.loss(head, x, y).double(), expected, rtol=1e-5, atol=1e-5)  # float32
+
+
+def test_a_mixture_density_learns_two_answers_of_one_input() -> None:
+    """y = ±(30 + x) with equal chance: the error of the mean stays, the likelihood finds both branches."""
+    x = normal(generator(1), 400, D).float()
+    sign = torch.where(torch.rand(400, 1, generator=generator(2)) < 0.5, -1.0, 1.0)
+    y = sign * (30 + x[:, :1]) + torch.randn(400, 1, generator=generator(3))
+    head = MixtureDensityHead(D, 1)
+    step = MixtureDensity(ObjectiveConfig(name="mixture_density", components=2))
+    step.solve(head, x, y, -1)
+    optimizer = torch.optim.Adam(head.parameters(), 0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        step.loss(head, x, y).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        answer = head(x)
+        means = answer.means.sort(1).values[..., 0]
+        branches = torch.stack([-30 - x[:, 0], 30 + x[:, 0]], 1)
+        # noise of 1 about each branch; one Gaussian about both has a standard deviation of 30
+        assert float((means - branches).abs().mean()) < 1.0
+        np.testing.assert_allclose(answer.covariances.sqrt().mean(), 1.0, atol=0.3)
+
+
+def test_only_gradients_move_a_mixture_density_after_its_start() -> None:
+    head, step, x, y = started_density(2)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    assert step.solve(head, x + 1, y + 5, 0) == {}
+    assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
+
+
 def test_the_recipe_names_the_objective() -> None:
     y = torch.randn(20, 2, generator=generator())
     assert isinstance(make_objective(ObjectiveConfig(name="least_squares"), y), LeastSquares)
+    assert isinstance(make_objective(ObjectiveConfig(name="mixture_density"), y), MixtureDensity)
     assert isinstance(make_objective(ObjectiveConfig(), y), InverseRegression)

@@ -15,7 +15,7 @@ from deepgllim.nn.objectives import make_objective
 from deepgllim.nn.training import start
 
 N_INPUTS = 6
-Head = Literal["inverse_regression", "least_squares"]
+Head = Literal["inverse_regression", "least_squares", "mixture_density"]
 TARGETS = ("pitch", "yaw")
 FIGURES_OF_TIME = ("seconds_features", "seconds_em", "seconds_network")
 LIGHT = AugmentationConfig(noise=0, jpeg=0)

@@ -89,7 +89,9 @@ class NetworkConfig(_Section):
 class ObjectiveConfig(_Section):
     """What is minimised, and the mixture of the inverse regression."""
 
-    name: Literal["inverse_regression", "least_squares"] = Field("inverse_regression", description="the objective")
+    name: Literal["inverse_regression", "least_squares", "mixture_density"] = Field(
+        "inverse_regression", description="the objective"
+    )
     components: PositiveInt = Field(1, description="K, mixture components")
     noise: Literal["isotropic", "diagonal", "full"] = Field("diagonal", description="structure of Σ")
     tied: bool = Field(False, description="one Σ for all components")
@@ -113,7 +115,7 @@ class ObjectiveConfig(_Section):
         "what the targets move, so that no target is neglected",
     )
     ridge: PositiveFloat = Field(
-        1e-2, description="least squares: strength of the closed-form start of its linear layer"
+        1e-2, description="least squares, mixture density: strength of the closed-form start of the linear layer"
     )
 
 

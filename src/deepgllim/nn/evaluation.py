@@ -92,14 +92,24 @@ def calibrate(model: DeepRegression, inputs: Inputs) -> float:
     Features of training inputs fit their targets better than those of others, so EM's covariances are too small. One
     factor on all of them, from other people, mends it: for K = 1 it is the mean squared Mahalanobis distance / L.
     """
-    features, targets = collect_normalised(model, inputs), inputs.targets.double()
-    scale = model.head.covariance_scale
+    scale = model.head.covariance_scale.fill_(1.0)
+    distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, inputs))
+    return float(scale.fill_(best_scale(distribution, inputs.targets.double())))
+
+
+def best_scale(distribution: MultivariateGaussianMixture, targets: Tensor) -> float:
+    """The factor on all covariances of predicted distributions with which the targets, (N, L), are likeliest.
+
+    It is sought between 1e-3 and 1e7: a mixture on thousands of features counts them all as independent evidence.
+    """
 
     def loss(log_scale: float) -> float:
-        scale.fill_(float(np.exp(log_scale)))
-        distribution: MultivariateGaussianMixture = model.head(features)
-        return -float(distribution.log_prob(targets).mean())
+        return -float(scaled(distribution, float(np.exp(log_scale))).log_prob(targets).mean())
 
-    best = minimize_scalar(loss, bounds=(-7.0, 7.0), method="bounded")
-    scale.fill_(float(np.exp(best.x)))
-    return float(scale)
+    return float(np.exp(minimize_scalar(loss, bounds=(-7.0, 16.0), method="bounded").x))
+
+
+def scaled(distribution: MultivariateGaussianMixture, factor: float) -> MultivariateGaussianMixture:
+    """The same distributions with all covariances multiplied by a factor."""
+    logits, density = distribution.mixture_distribution.logits, distribution.input_log_density
+    return MultivariateGaussianMixture(logits, distribution.means, distribution.covariances * factor, density)

@@ -1,7 +1,11 @@
-"""Heads: features in, a predictive distribution out. Inverse regression, and the least squares it is compared with."""
+"""Heads: features in, a predictive distribution out. Inverse regression, and the two it is compared with."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import ConfigurationError
@@ -142,4 +146,101 @@ class LeastSquaresHead(nn.Module):
         return MultivariateGaussianMixture(log_weights, mean[:, None], covariance[None])
 
 
-Head = InverseRegressionHead | LeastSquaresHead
+class MixtureOutputs(NamedTuple):
+    """What the linear layer of a mixture density head says, for standardised targets.
+
+    Attributes:
+        logits: of the components' weights, (N, K), not normalised.
+        means: (N, K, L).
+        factors: lower Cholesky factors of the covariances, (N, K, L, L).
+    """
+
+    logits: Tensor
+    means: Tensor
+    factors: Tensor
+
+
+class MixtureDensityHead(nn.Module):
+    """p(y | x) = Σ_k w_k(x) N(y; m_k(x), C_k(x) C_k(x)ᵀ): a linear layer gives weights, means and Cholesky factors.
+
+    Works on standardised targets inside, as `LeastSquaresHead` does. The diagonal of a factor is a softplus of the
+    layer's output, at least `LEAST_DEVIATION`.
+
+    Args:
+        n_features: D.
+        n_targets: L.
+        n_components: K; `resize` sets another, and a file brings its own.
+
+    Source: C. M. Bishop, "Mixture density networks", 1994; with full covariances.
+
+    Example:
+        >>> import torch
+        >>> head = MixtureDensityHead(5, 2, n_components=3)
+        >>> answer = head(torch.randn(4, 5))
+        >>> answer.mean.shape, answer.covariances.shape
+        (torch.Size([4, 2]), torch.Size([4, 3, 2, 2]))
+    """
+
+    LEAST_DEVIATION = 1e-3
+
+    target_mean: Tensor
+    target_scale: Tensor
+    covariance_scale: Tensor
+
+    def __init__(self, n_features: int, n_targets: int, n_components: int = 1) -> None:
+        super().__init__()
+        self.n_features, self.n_targets = n_features, n_targets
+        self.register_buffer("target_mean", torch.zeros(n_targets))
+        self.register_buffer("target_scale", torch.ones(n_targets))
+        self.register_buffer("covariance_scale", torch.ones((), dtype=torch.float64))
+        self.resize(n_components)
+
+    def resize(self, n_components: int) -> None:
+        """Set K, with a fresh layer: equal weights, means 0, the same covariance for all."""
+        L = self.n_targets
+        self.n_components = n_components
+        self.linear = nn.Linear(self.n_features, n_components * (1 + L + L * (L + 1) // 2))
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def outputs(self, features: Tensor) -> MixtureOutputs:
+        """Weights, means and factors for features (N, D)."""
+        K, L = self.n_components, self.n_targets
+        logits, means, entries = self.linear(features).split([K, K * L, K * L * (L + 1) // 2], dim=1)
+        rows, columns = torch.tril_indices(L, L)
+        lower = entries.new_zeros(len(features), K, L, L)
+        lower[..., rows, columns] = entries.unflatten(1, (K, -1))
+        deviations = functional.softplus(lower.diagonal(dim1=-2, dim2=-1)) + self.LEAST_DEVIATION
+        return MixtureOutputs(logits, means.unflatten(1, (K, L)), lower.tril(-1) + torch.diag_embed(deviations))
+
+    def standardise(self, targets: Tensor) -> Tensor:
+        """(y − mean) / scale."""
+        return (targets - self.target_mean) / self.target_scale
+
+    def forward(self, features: Tensor) -> MultivariateGaussianMixture:
+        """p(y | x) in the targets' units; log p(x) is unknown to it."""
+        logits, means, factors = (part.to(self.covariance_scale.dtype) for part in self.outputs(features))
+        scale = self.target_scale.to(means)
+        factors = scale[:, None] * factors
+        covariances = factors @ factors.mT * self.covariance_scale
+        return MultivariateGaussianMixture(logits, means * scale + self.target_mean, covariances)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
+        """Take the number of components from the file; D and L must be the head's own."""
+        per_component = self.linear.out_features // self.n_components
+        weight = state_dict.get(prefix + "linear.weight")
+        if weight is not None and len(weight) != self.linear.out_features and len(weight) % per_component == 0:
+            device = self.linear.weight.device
+            self.resize(len(weight) // per_component)  # only then: an optimiser may hold the layer's tensors
+            self.linear.to(device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+Head = InverseRegressionHead | LeastSquaresHead | MixtureDensityHead
+
+HEADS: dict[str, Callable[[int, int], Head]] = {
+    "inverse_regression": InverseRegressionHead,
+    "least_squares": LeastSquaresHead,
+    "mixture_density": MixtureDensityHead,
+}
+"""Head of each objective, made from D and L."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import ModelError
 from deepgllim.nn.backbones import Backbone, build_backbone
-from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead
+from deepgllim.nn.head import HEADS, Head
 from deepgllim.storage import read_header, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
@@ -25,7 +25,7 @@ class ModelSpec(BaseModel):
     backbone_options: dict[str, Any] = {}
     projection: int | None
     affine_norm: bool = False
-    head: Literal["inverse_regression", "least_squares"]
+    head: Literal["inverse_regression", "least_squares", "mixture_density"]
     targets: tuple[str, ...]
     image_size: int | None = None
     margin: float | None = None
@@ -61,8 +61,7 @@ class DeepRegression(nn.Module):
         self.spec = self.spec.model_copy(update={"projection": projection})
         self.projection = nn.Identity() if projection is None else nn.Linear(self.backbone.feature_size, projection)
         self.normalisation = nn.BatchNorm1d(self.n_features, affine=self.spec.affine_norm)
-        head = LeastSquaresHead if self.spec.head == "least_squares" else InverseRegressionHead
-        self.head = head(self.n_features, len(self.spec.targets))
+        self.head = HEADS[self.spec.head](self.n_features, len(self.spec.targets))
 
     @property
     def n_features(self) -> int:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
 from deepgllim.errors import ConvergenceWarning
@@ -21,7 +22,7 @@ from deepgllim.gllim import (
 )
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.nn.config import ObjectiveConfig
-from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead
+from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 
 
 class Objective(Protocol):
@@ -199,25 +200,16 @@ class LeastSquares:
         """The ridge start before the first round; the covariance of the residuals always."""
         assert isinstance(head, LeastSquaresHead)
         if round_ < 0:
-            spread = targets.std(0)
-            head.target_mean = targets.mean(0)
-            head.target_scale = torch.where(spread > 0, spread, torch.ones_like(spread))
-            self._ridge(head, features.double(), head.standardise(targets).double())
+            adopt_units(head, targets)
+            weight, bias = ridge(features.double(), head.standardise(targets).double(), self.config.ridge)
+            with torch.no_grad():
+                head.linear.weight.copy_(weight)
+                head.linear.bias.copy_(bias)
         with torch.no_grad():
             residual = (targets - head.point(features)).double()
         covariance = residual.T @ residual / len(residual)
         head.covariance = covariance + 1e-9 * torch.eye(len(covariance)) * head.target_scale.double().square()
         return {}
-
-    def _ridge(self, head: LeastSquaresHead, x: Tensor, y: Tensor) -> None:
-        """V = yᵀx (xᵀx + λN I)⁻¹ on centred features."""
-        mean = x.mean(0)
-        centred = x - mean
-        gram = centred.T @ centred + self.config.ridge * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
-        weight = torch.linalg.solve(gram, centred.T @ y).T
-        with torch.no_grad():
-            head.linear.weight.copy_(weight)
-            head.linear.bias.copy_(y.mean(0) - weight @ mean)
 
     def prepare(self, head: Head, round_: int) -> None:
         """Nothing to fix."""
@@ -228,8 +220,80 @@ class LeastSquares:
         return functional.mse_loss(head.linear(features), head.standardise(targets))
 
 
+class MixtureDensity:
+    """A mixture whose weights, means and covariances are linear in the features, trained by likelihood.
+
+    All components start at the ridge regression of `LeastSquares` with its residuals' covariance, their means a tenth
+    of a deviation apart: equal ones would stay equal. After that only gradients move the layer.
+
+    Args:
+        config: K and the strength of the ridge.
+        seed: of the first distances between the means.
+    """
+
+    def __init__(self, config: ObjectiveConfig, seed: int = 0) -> None:
+        self.config, self.seed = config, seed
+
+    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """The start before the first round; then nothing, for gradients move all of it."""
+        assert isinstance(head, MixtureDensityHead)
+        if round_ < 0:
+            head.resize(self.config.components)
+            adopt_units(head, targets)
+            self._start(head, features.double(), head.standardise(targets).double())
+        return {}
+
+    @torch.no_grad()
+    def _start(self, head: MixtureDensityHead, x: Tensor, y: Tensor) -> None:
+        K, L = head.n_components, head.n_targets
+        weight, bias = ridge(x, y, self.config.ridge)
+        residual = y - x @ weight.T - bias
+        factor = torch.linalg.cholesky(residual.T @ residual / len(y) + 1e-6 * torch.eye(L, dtype=y.dtype))
+        deviations = (factor.diagonal() - head.LEAST_DEVIATION).clamp_min(head.LEAST_DEVIATION)
+        entries = factor.tril(-1) + torch.diag(torch.log(torch.expm1(deviations)))  # softplus undone
+        generator = torch.Generator().manual_seed(self.seed)
+        apart = 0.1 * torch.randn(K, L, generator=generator, dtype=y.dtype) * residual.std(0)
+        rows, columns = torch.tril_indices(L, L)
+        head.linear.weight[K : K + K * L] = weight.repeat(K, 1).to(head.linear.weight)
+        head.linear.bias.copy_(torch.cat([torch.zeros(K), (bias + apart).flatten(), entries[rows, columns].repeat(K)]))
+
+    def prepare(self, head: Head, round_: int) -> None:
+        """Nothing to fix."""
+
+    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
+        """−1/(N L) Σ log p(y | x), y standardised."""
+        assert isinstance(head, MixtureDensityHead)
+        logits, means, factors = head.outputs(features)
+        components = MultivariateNormal(means, scale_tril=factors, validate_args=False)
+        log_components = components.log_prob(head.standardise(targets)[:, None])  # type: ignore[no-untyped-call]
+        log_joint: Tensor = torch.log_softmax(logits, 1) + log_components  # (N, K)
+        return -log_joint.logsumexp(1).mean() / head.n_targets
+
+
+def adopt_units(head: LeastSquaresHead | MixtureDensityHead, targets: Tensor) -> None:
+    """Set the mean and deviation that standardise the targets, (N, L); a constant one keeps its unit."""
+    spread = targets.std(0)
+    head.target_mean = targets.mean(0)
+    head.target_scale = torch.where(spread > 0, spread, torch.ones_like(spread))
+
+
+def ridge(features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """V = yᵀx (xᵀx + λN I)⁻¹ on centred features, and the intercept: (L, D) and (L,)."""
+    mean = features.mean(0)
+    centred = features - mean
+    gram = centred.T @ centred + strength * len(features) * torch.eye(features.shape[1], dtype=features.dtype)
+    weight = torch.linalg.solve(gram, centred.T @ targets).T
+    return weight, targets.mean(0) - weight @ mean
+
+
+OBJECTIVES: dict[str, Callable[[ObjectiveConfig, Tensor, int], Objective]] = {
+    "inverse_regression": InverseRegression,
+    "least_squares": lambda config, targets, seed: LeastSquares(config),
+    "mixture_density": lambda config, targets, seed: MixtureDensity(config, seed),
+}
+"""Objective of each name, made from its options, the training targets and a seed."""
+
+
 def make_objective(config: ObjectiveConfig, targets: Tensor, seed: int = 0) -> Objective:
     """The objective a recipe names."""
-    if config.name == "least_squares":
-        return LeastSquares(config)
-    return InverseRegression(config, targets, seed)
+    return OBJECTIVES[config.name](config, targets, seed)

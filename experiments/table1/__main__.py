@@ -1,0 +1,50 @@
+"""The paper's table 1: regressions on gradients, on frozen and on fine-tuned networks; three people out at a time.
+
+All methods see the same crops, folds and validation people; each chooses among three settings by the validation error
+of the first fold and seed; test people are judged after that. A killed run goes on where it stopped.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from experiments import protocol
+from experiments.table1 import jobs
+from experiments.table1.features import prepare, prepare_crops
+from experiments.table1.jobs import Job
+from experiments.table1.methods import rows_to_make
+from experiments.table1.networks import base_recipe
+from experiments.table1.options import SEEDS, add_options, folds, options_of
+from experiments.table1.summary import compare, picture_errors, summary
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Features once, search, judge, tables."""
+    arguments = add_options(protocol.parser(__doc__ or "", HERE)).parse_args()
+    options = options_of(arguments)
+    methods = rows_to_make(options, arguments.methods)
+    seeds = SEEDS[:1] if options.quick else SEEDS
+    numbers = range(1 if options.quick else len(folds(options)))
+    torch.set_num_threads(arguments.jobs)
+    prepare(options, {method.features for method in methods.values() if method.features})
+    prepare_crops(options, base_recipe(options))
+    run = partial(protocol.run_tasks, processes=arguments.jobs, identify=jobs.identity)
+    tables = arguments.output
+    search = run(
+        jobs.searches(methods, seeds[0], options.quick), partial(jobs.validate, options=options), tables / "search.csv"
+    )
+    best = jobs.chosen(methods, search)
+    final = [Job(name, best[name], fold, seed) for seed in seeds for fold in numbers for name in methods]
+    results = run(final, partial(jobs.judge, options=options), tables / "results.csv")
+    errors = picture_errors(options.work, final)
+    claims = compare(errors)
+    claims.to_csv(tables / "claims.csv", index=False, float_format="%.6g")
+    print(protocol.as_markdown(summary(results, list(methods))))
+    print(protocol.as_markdown(claims.round(3)))
+
+
+if __name__ == "__main__":
+    main()

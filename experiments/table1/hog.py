@@ -1,0 +1,21 @@
+"""Histograms of oriented gradients at three resolutions, 1,888 numbers a face: the paper's, after Drouard et al.
+
+Grey crops of 64, 32 and 16 px, cells of 8 px, blocks of 2 × 2 cells, 8 orientations: 7² + 3² + 1² blocks of 32 numbers.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.feature import hog
+
+SIZES = (64, 32, 16)
+CELL, BLOCK, ORIENTATIONS = 8, 2, 8
+LENGTH = 1888
+
+
+def pyramid(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The descriptor of a crop (3, 64, 64), RGB: (1888,)."""
+    grey = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))).convert("L")
+    levels = [np.asarray(grey.resize((size, size), Image.Resampling.BOX)) for size in SIZES]
+    cell, block = (CELL, CELL), (BLOCK, BLOCK)
+    return np.concatenate([hog(level, ORIENTATIONS, cell, block) for level in levels]).astype(np.float32)

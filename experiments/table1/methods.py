@@ -1,0 +1,170 @@
+"""The rows of table 1 behind one interface: learn from training faces, calibrate on validation faces, predict any.
+
+A method is (training, validation, seed, settings, options) → predictor, and a predictor is faces → `Predictions`: test
+faces never enter a method. Every method that is searched has three settings to choose from.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.linear_model import Ridge
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+
+from deepgllim import GLLiMRegressor
+from deepgllim.data import Manifest
+from deepgllim.distributions import MultivariateGaussianMixture
+from deepgllim.errors import ConvergenceWarning, EmptyComponentWarning, SingularCovarianceWarning
+from deepgllim.nn.evaluation import Predictions, best_scale, scaled, summarise_distribution
+from experiments.table1.features import Array, features
+from experiments.table1.networks import CANDIDATES, fine_tuned
+from experiments.table1.options import Options
+
+LEVEL = 0.9
+LEAST_SAMPLES = 8
+"""Per component: with fewer faces than 50 components need, as in a smoke run, there are fewer components."""
+
+EXPECTED = (ConvergenceWarning, EmptyComponentWarning, SingularCovarianceWarning)
+"""Of fifty components on under two thousand faces."""
+
+Settings = dict[str, Any]
+Predictor = Callable[[Manifest], Predictions]
+
+
+class Method(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        fit: (training, validation, seed, settings, options) → predictor.
+        candidates: settings to choose from, by name; the validation people of the first fold and seed decide.
+        features: what must have been computed for it, a key of `features.FEATURES`; None for the mean or a network.
+    """
+
+    fit: Callable[[Manifest, Manifest, int, Settings, Options], Predictor]
+    candidates: dict[str, Settings]
+    features: str | None = None
+
+
+def constant_spread(point: Callable[[Manifest], Array], validation: Manifest) -> Predictor:
+    """What a method without a distribution predicts: a Gaussian with the covariance of its validation errors."""
+    errors = validation.target_values - point(validation)
+    covariance = errors.T @ errors / len(errors) + 1e-6 * np.eye(errors.shape[1])
+
+    def predict(faces: Manifest) -> Predictions:
+        mean = torch.from_numpy(point(faces))
+        one = MultivariateGaussianMixture(torch.zeros(len(mean), 1), mean[:, None], torch.from_numpy(covariance)[None])
+        return summarise_distribution(one, torch.from_numpy(faces.target_values), LEVEL)
+
+    return predict
+
+
+def mean_pose(training: Manifest, validation: Manifest, seed: int, settings: Settings, options: Options) -> Predictor:
+    """The mean of the training targets, whatever the face."""
+    mean = training.target_values.mean(0)
+    return constant_spread(lambda faces: np.tile(mean, (len(faces), 1)), validation)
+
+
+def forward(
+    make: Callable[..., BaseEstimator],
+    kind: str,
+    training: Manifest,
+    validation: Manifest,
+    seed: int,
+    settings: Settings,
+    options: Options,
+) -> Predictor:
+    """A regression from standardised features to standardised targets."""
+    scaled_targets = TransformedTargetRegressor(make(**settings), transformer=StandardScaler())
+    model = make_pipeline(VarianceThreshold(1e-12), StandardScaler(), scaled_targets)
+    model.fit(features(options, kind, training), training.target_values)
+    return constant_spread(lambda faces: np.asarray(model.predict(features(options, kind, faces))), validation)
+
+
+def inverse(
+    kind: str, training: Manifest, validation: Manifest, seed: int, settings: Settings, options: Options
+) -> Predictor:
+    """A mixture of inverse regressions; one factor on its covariances from validation people, as the networks have."""
+    K = min(settings["n_components"], max(1, len(training) // LEAST_SAMPLES))
+    model = GLLiMRegressor(noise="diagonal", random_state=seed, **settings | {"n_components": K})
+    scaler = make_pipeline(VarianceThreshold(1e-12), StandardScaler())
+    with warnings.catch_warnings():
+        for category in EXPECTED:
+            warnings.simplefilter("ignore", category)
+        model.fit(scaler.fit_transform(features(options, kind, training)), training.target_values)
+
+    def distribution(faces: Manifest) -> MultivariateGaussianMixture:
+        answer = model.predict_distribution(scaler.transform(features(options, kind, faces)))
+        assert isinstance(answer, MultivariateGaussianMixture)
+        return answer
+
+    factor = best_scale(distribution(validation), torch.from_numpy(validation.target_values))
+
+    def predict(faces: Manifest) -> Predictions:
+        targets = torch.from_numpy(faces.target_values)
+        return summarise_distribution(scaled(distribution(faces), factor), targets, LEVEL)
+
+    return predict
+
+
+def support_vectors(**settings: Any) -> BaseEstimator:
+    """One support vector regression a target, radial basis functions."""
+    return MultiOutputRegressor(SVR(**settings))
+
+
+SUPPORT = {f"C = {C}": {"C": C} for C in (1, 10, 100)}
+RIDGE = {f"alpha = {alpha}": {"alpha": alpha} for alpha in (100, 1000, 10_000)}
+FIFTY: dict[str, Settings] = {
+    "own Sigma": {"n_components": 50},
+    "tied Sigma": {"n_components": 50, "tied": True},
+    "prior": {"n_components": 50, "prior_count": 10},
+}
+LATENT: dict[str, Settings] = {f"K = {K}": {"n_components": K, "n_latents": 4} for K in (10, 20, 50)}
+
+
+def on_features(prefix: str, kind: str) -> dict[str, Method]:
+    """The paper's two regressions on features that no training changes."""
+    return {
+        f"{prefix}-SVR": Method(partial(forward, support_vectors, kind), SUPPORT, kind),
+        f"{prefix}-IR": Method(partial(inverse, kind), FIFTY, kind),
+    }
+
+
+METHODS: dict[str, Method] = {
+    "mean pose": Method(mean_pose, {"only": {}}),
+    **on_features("HOG", "hog"),
+    "HOG-IR, 4 latents": Method(partial(inverse, "hog"), LATENT, "hog"),
+    **on_features("frozen", "backbone"),
+    "frozen ridge": Method(partial(forward, Ridge, "backbone"), RIDGE, "backbone"),
+    **on_features("VGG", "vgg"),
+    "VGG ridge": Method(partial(forward, Ridge, "vgg"), RIDGE, "vgg"),
+    "FCL-FT, the text's": Method(partial(fine_tuned, {"objective.name": "least_squares"}), {"SGD": CANDIDATES["SGD"]}),
+    "FCL-FT": Method(partial(fine_tuned, {"objective.name": "least_squares"}), CANDIDATES),
+    "mixture density": Method(
+        partial(fine_tuned, {"objective.name": "mixture_density", "objective.components": 2}), CANDIDATES
+    ),
+    "IR-FT, K = 1": Method(partial(fine_tuned, {"objective.components": 1}), CANDIDATES),
+    "IR-FT, K = 2": Method(partial(fine_tuned, {"objective.components": 2}), CANDIDATES),
+}
+"""All rows by name; those of VGG need its weights file."""
+
+
+def rows_to_make(options: Options, chosen: list[str] | None) -> dict[str, Method]:
+    """The methods asked for, in the table's order; without a weights file of VGG-16, without its rows.
+
+    Raises:
+        SystemExit: for a name that is not in the table.
+    """
+    unknown = sorted(set(chosen or ()) - set(METHODS))
+    if unknown:
+        raise SystemExit(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
+    possible = {name: method for name, method in METHODS.items() if method.features != "vgg" or options.vgg}
+    return {name: method for name, method in possible.items() if not chosen or name in chosen}
