@@ -1,0 +1,115 @@
+"""From what the command line asks for to rows of figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepgllim.data import Manifest, load_data
+from deepgllim.errors import ConfigurationError
+from deepgllim.nn.model import load_model
+from experiments.compare_peers.judge import Spread, judge, our_poses
+from experiments.compare_peers.networks import predict
+from experiments.compare_peers.presets import Poses, preset
+from experiments.compare_peers.tables import read_predictions
+
+COLUMNS = {
+    "system": "system",
+    "margin": "margin",
+    "part": "poses",
+    "reading": "labels read as",
+    "n": "pictures",
+    "mae_pitch": "pitch (tilt)",
+    "mae_yaw": "yaw (pan)",
+    "mae_roll": "roll (tip)",
+    "mae": "mean",
+    "geodesic": "geodesic",
+    "maev": "MAEV",
+    "nll": "NLL",
+    "coverage_90_pitch": "90 % coverage, pitch (tilt)",
+    "coverage_90_yaw": "yaw (pan)",
+}
+"""What is shown of a row, and how it is called."""
+
+
+class Request(NamedTuple):
+    """One system to measure: `onnx` with `preset`, or `predictions` with `convention`, or `model`.
+
+    Attributes:
+        data: a source that `load_data` reads.
+        outputs: names that replace the preset's.
+        margin: replaces the preset's.
+        limit: number of pictures, evenly spaced; None for all.
+        name: in the table.
+    """
+
+    data: str
+    onnx: Sequence[Path] | None = None
+    predictions: Path | None = None
+    model: Path | None = None
+    preset: str | None = None
+    convention: str | None = None
+    outputs: Sequence[str] | None = None
+    margin: float | None = None
+    limit: int | None = None
+    name: str | None = None
+
+
+def measure(request: Request) -> list[dict[str, Any]]:
+    """A row for each part of the data and each reading of its labels.
+
+    Raises:
+        ConfigurationError, DataError, ImageError, ModelError: for what cannot be measured.
+    """
+    if request.limit is not None and request.limit < 1:
+        raise ConfigurationError(f"--limit {request.limit}: give 1 or more")
+    if request.margin is not None and not 0.5 <= request.margin <= 5:
+        raise ConfigurationError(f"--margin {request.margin:g}: give 0.5 to 5")
+    way = next(value for what, value in WAYS.items() if getattr(request, what) is not None)
+    faces = evenly(load_data(request.data), request.limit)
+    name, margin, poses, spread = way(request, faces)
+    about = {"system": request.name or name, "data": request.data.partition(":")[0], "margin": margin}
+    empty = dict.fromkeys(COLUMNS, "")
+    return [empty | about | row for row in judge(faces, poses, spread)]
+
+
+def evenly(faces: Manifest, limit: int | None) -> Manifest:
+    """So many faces, evenly spaced over the table."""
+    if limit is None or limit >= len(faces):
+        return faces
+    return faces.subset(np.linspace(0, len(faces) - 1, limit).round().astype(int))
+
+
+Found = tuple[str, float | str, Poses, Spread | None]
+
+
+def _onnx(request: Request, faces: Manifest) -> Found:
+    assert request.onnx is not None
+    if request.preset is None:
+        raise ConfigurationError("--onnx needs --preset, which says what the network reads and writes")
+    chosen = preset(request.preset)
+    if request.margin is not None:
+        chosen = chosen._replace(margin=request.margin)
+    if request.outputs is not None:
+        chosen = chosen._replace(outputs=tuple(request.outputs))
+    return request.preset, chosen.margin, predict(request.onnx, chosen, faces), None
+
+
+def _predictions(request: Request, faces: Manifest) -> Found:
+    assert request.predictions is not None
+    if request.convention is None:
+        raise ConfigurationError("--predictions needs --convention, in which the table is written")
+    poses = read_predictions(request.predictions, faces, request.convention)
+    return request.predictions.stem, "" if request.margin is None else request.margin, poses, None
+
+
+def _ours(request: Request, faces: Manifest) -> Found:
+    assert request.model is not None
+    model = load_model(request.model)
+    poses, spread = our_poses(model, faces)
+    return f"ours, {request.model.parent.name}", model.spec.margin or "", poses, spread
+
+
+WAYS = {"onnx": _onnx, "predictions": _predictions, "model": _ours}
+"""How poses are had, by the option that asks for it."""
