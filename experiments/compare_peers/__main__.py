@@ -12,12 +12,11 @@ import pandas as pd
 
 from deepgllim.errors import DeepGLLiMError
 from deepgllim.rotations import CONVENTIONS
-from experiments.compare_peers.measure import COLUMNS, Request, measure
+from experiments.compare_peers.measure import COLUMNS, Request, measure, merged
 from experiments.compare_peers.presets import PRESETS
-from experiments.protocol import as_markdown, read_rows, write_rows
+from experiments.protocol import as_markdown, write_rows
 
 HERE = Path(__file__).parent
-SAME = ("system", "data", "margin")
 
 
 def arguments() -> Any:
@@ -34,6 +33,7 @@ def arguments() -> Any:
     parser.add_argument("--margin", type=float, help="side of the crop over the face box; default: the preset's")
     parser.add_argument("--limit", type=int, help="only so many pictures, evenly spaced")
     parser.add_argument("--name", help="in the table; default: of the preset or file")
+    parser.add_argument("--source", default="", help="where the system is from, kept in the table")
     parser.add_argument("--output", type=Path, default=HERE, help="folder of results.csv")
     return parser.parse_args()
 
@@ -46,9 +46,7 @@ def main() -> None:
         found = measure(Request(**{name: getattr(given, name) for name in Request._fields}))
     except DeepGLLiMError as error:
         sys.exit(f"error: {error}")
-    new = {tuple(str(row[name]) for name in SAME) for row in found}
-    kept = [row for row in read_rows(table) if tuple(str(row[name]) for name in SAME) not in new]
-    write_rows([*kept, *found], table)
+    write_rows(merged(table, found), table)
     shown = pd.read_csv(table).reindex(columns=list(COLUMNS)).rename(columns=COLUMNS).round(2)
     print(as_markdown(shown.astype(object).where(shown.notna(), "")))
 

@@ -1,5 +1,6 @@
 """From what the command line asks for to rows of figures."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 from deepgllim.data import Manifest, load_data
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn.model import load_model
+from deepgllim.runs import picture_size
 from experiments.compare_peers.judge import Spread, judge, our_poses
 from experiments.compare_peers.networks import predict
 from experiments.compare_peers.presets import Poses, preset
@@ -33,6 +35,10 @@ COLUMNS = {
 """What is shown of a row, and how it is called."""
 
 
+SAME = ("system", "data", "margin")
+"""What makes new rows take the place of old ones."""
+
+
 class Request(NamedTuple):
     """One system to measure: `onnx` with `preset`, or `predictions` with `convention`, or `model`.
 
@@ -42,6 +48,7 @@ class Request(NamedTuple):
         margin: replaces the preset's.
         limit: number of pictures, evenly spaced; None for all.
         name: in the table.
+        source: where the system is from, kept in the table.
     """
 
     data: str
@@ -54,6 +61,7 @@ class Request(NamedTuple):
     margin: float | None = None
     limit: int | None = None
     name: str | None = None
+    source: str = ""
 
 
 def measure(request: Request) -> list[dict[str, Any]]:
@@ -70,8 +78,18 @@ def measure(request: Request) -> list[dict[str, Any]]:
     faces = evenly(load_data(request.data), request.limit)
     name, margin, poses, spread = way(request, faces)
     about = {"system": request.name or name, "data": request.data.partition(":")[0], "margin": margin}
-    empty = dict.fromkeys(COLUMNS, "")
-    return [empty | about | row for row in judge(faces, poses, spread)]
+    empty = dict.fromkeys([*SAME, *COLUMNS], "")
+    return [empty | about | row | {"source": request.source} for row in judge(faces, poses, spread)]
+
+
+def merged(table: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table, as they stand, and after them new ones in the place of those of the same system."""
+    there: list[dict[str, Any]] = []
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as file:
+            there = list(csv.DictReader(file))
+    new = {tuple(row[name] for name in SAME) for row in found}
+    return [*(row for row in there if tuple(row[name] for name in SAME) not in new), *found]
 
 
 def evenly(faces: Manifest, limit: int | None) -> Manifest:
@@ -81,7 +99,8 @@ def evenly(faces: Manifest, limit: int | None) -> Manifest:
     return faces.subset(np.linspace(0, len(faces) - 1, limit).round().astype(int))
 
 
-Found = tuple[str, float | str, Poses, Spread | None]
+Found = tuple[str, str, Poses, Spread | None]
+"""Name, margin as text, poses, and what the system says beside them."""
 
 
 def _onnx(request: Request, faces: Manifest) -> Found:
@@ -93,7 +112,7 @@ def _onnx(request: Request, faces: Manifest) -> Found:
         chosen = chosen._replace(margin=request.margin)
     if request.outputs is not None:
         chosen = chosen._replace(outputs=tuple(request.outputs))
-    return request.preset, chosen.margin, predict(request.onnx, chosen, faces), None
+    return request.preset, f"{chosen.margin:g}", predict(request.onnx, chosen, faces), None
 
 
 def _predictions(request: Request, faces: Manifest) -> Found:
@@ -101,14 +120,14 @@ def _predictions(request: Request, faces: Manifest) -> Found:
     if request.convention is None:
         raise ConfigurationError("--predictions needs --convention, in which the table is written")
     poses = read_predictions(request.predictions, faces, request.convention)
-    return request.predictions.stem, "" if request.margin is None else request.margin, poses, None
+    return request.predictions.stem, "" if request.margin is None else f"{request.margin:g}", poses, None
 
 
 def _ours(request: Request, faces: Manifest) -> Found:
     assert request.model is not None
     model = load_model(request.model)
     poses, spread = our_poses(model, faces)
-    return f"ours, {request.model.parent.name}", model.spec.margin or "", poses, spread
+    return f"ours, {request.model.parent.name}", f"{picture_size(model)[1]:g}", poses, spread
 
 
 WAYS = {"onnx": _onnx, "predictions": _predictions, "model": _ours}

@@ -94,6 +94,8 @@ PRESETS: dict[str, Preset] = {
     # github.com/Ascend-Research/HeadPoseEstimation-WHENet, GPU_CPU/whenet.py: yaw of 120 bins (− 180), pitch and roll
     # of 66 (− 99), channels last; demo.py: RGB. It expects boxes of whole heads: 1.6 of a face's.
     "whenet": _IMAGENET_224._replace(layout="nhwc", margin=1.6, form="bins", order=YAW_FIRST, convention="300w-lp"),
+    # The same weights through whenet.py beside this file: channels first.
+    "whenet-converted": _IMAGENET_224._replace(margin=1.6, form="bins", order=YAW_FIRST, convention="300w-lp"),
     # github.com/PINTO0309/HeadPoseEstimation-WHENet-yolov4-onnx-openvino, demo_video.py: the same as ONNX, channels
     # first, outputs in the order yaw, roll, pitch.
     "whenet-nchw": _IMAGENET_224._replace(

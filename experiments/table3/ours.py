@@ -1,5 +1,6 @@
 """Our figures from the committed results of other experiments, in the columns of `quoted.csv`."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,6 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text(mean: float, deviation: float) -> str:
-    if pd.isna(mean):
+    if math.isnan(mean):
         return ""
-    return f"{mean:.2f}" if pd.isna(deviation) else f"{mean:.2f} ± {deviation:.2f}"
+    return f"{mean:.2f}" if math.isnan(deviation) else f"{mean:.2f} ± {deviation:.2f}"
