@@ -234,3 +234,15 @@ def test_a_network_runs_on_the_photographs(pointing04_dir: Path, tmp_path: Path)
     assert [row["mae_pitch"] for row in rows[:2]] == [pytest.approx(labels[0])] * 2
     assert [row["mae_yaw"] for row in rows[:2]] == [pytest.approx(labels[1])] * 2
     assert open_network(file, PRESETS["6drepnet"]).get_inputs()[0].name == "input"
+
+
+def test_the_committed_rows_are_whole_and_name_their_source() -> None:
+    with (ROOT / "experiments" / "compare_peers" / "results.csv").open() as results:
+        rows = list(csv.DictReader(results))
+    readme = (ROOT / "experiments" / "compare_peers" / "README.md").read_text(encoding="utf-8")
+    for row in rows:
+        assert row["source"]
+        assert row["n"] == {"all": "2790", "inner": "1350"}[row["part"]]
+        assert float(row["mae"]) == pytest.approx((float(row["mae_pitch"]) + float(row["mae_yaw"])) / 2, abs=1e-4)
+        figures = " | ".join(f"{float(row[name]):.2f}" for name in ("mae_pitch", "mae_yaw", "mae", "geodesic", "maev"))
+        assert f"| {row['system']} | {row['margin']} | {row['part']} | {row['reading']} | {figures} |" in readme
