@@ -18,11 +18,11 @@ import pandas as pd
 import torch
 
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
-from deepgllim.nn.config import AugmentationConfig, Recipe
-from deepgllim.nn.inputs import FaceInputs
+from deepgllim.nn.config import AugmentationConfig, Recipe, ScheduleConfig
+from deepgllim.nn.inputs import FaceInputs, Inputs
 from deepgllim.nn.model import load_model
 from deepgllim.nn.training import train
-from deepgllim.runs import build_model, evaluate_run, face_inputs, split_validation
+from deepgllim.runs import build_model, evaluate_run, face_inputs, split_validation, training_inputs
 
 J = TypeVar("J")
 TRAINING_PEOPLE = tuple(f"{person:02d}" for person in range(1, 13))
@@ -80,14 +80,20 @@ def people(source: str, names: tuple[str, ...], quick: bool) -> Manifest:
     return manifest.subset(list(range(0, len(manifest), 15))) if quick else manifest
 
 
+def _pictures(recipe: Recipe) -> Recipe:
+    """The options that the pictures depend on; jobs that differ in others share what was read."""
+    schedule = ScheduleConfig(seed=recipe.schedule.seed, fixed_copies=recipe.schedule.fixed_copies)
+    return Recipe(data=recipe.data, augmentation=recipe.augmentation, schedule=schedule)
+
+
 @lru_cache(maxsize=2)
-def _inputs(source: str, recipe: Recipe, fraction: float, quick: bool) -> tuple[FaceInputs, FaceInputs]:
+def _inputs(source: str, recipe: Recipe, fraction: float, quick: bool) -> tuple[Inputs, FaceInputs]:
     split = split_validation(people(source, TRAINING_PEOPLE, quick), recipe)
     assert split.validation is not None
     seed = recipe.schedule.seed
     training = split.training if fraction == 1.0 else subsample(split.training, fraction, seed)
     return (
-        face_inputs(training, recipe.data, recipe.augmentation, seed),
+        training_inputs(training, recipe),
         face_inputs(split.validation, recipe.data, AugmentationConfig.off(), seed),
     )
 
@@ -98,16 +104,18 @@ def run_job(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]
     recipe = job.recipe.override({"schedule.seed": job.seed, "schedule.learning_rate": job.learning_rate})
     if quick:
         recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
-    training, validation = _inputs(source, recipe, job.fraction, quick)
+    training, validation = _inputs(source, _pictures(recipe), job.fraction, quick)
     model = build_model(recipe, people(source, TRAINING_PEOPLE, quick).targets)
     output = work / job.name
     history = train(model, recipe, training, validation, output=output).history
     (output / "checkpoint.safetensors").unlink()
+    (output / "cache" / "activations.npy").unlink(missing_ok=True)
     best = min(history, key=lambda row: row["validation_mae"])
     return {
         **identity(job),
-        "pictures": len(training),
+        "pictures": len(training) // (1 + recipe.schedule.fixed_copies),
         "best_round": best["round"],
+        "components": best.get("components", ""),
         **{name: best[name] for name in ("validation_mae", "validation_mae_pitch", "validation_mae_yaw")},
         "seconds_network": sum(row["seconds_network"] for row in history),
         "seconds_features": sum(row["seconds_features"] for row in history),

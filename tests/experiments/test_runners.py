@@ -13,8 +13,10 @@ from experiments import protocol
 
 ROOT = Path(__file__).parents[2]
 RUNNERS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/__main__.py"))
-ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ("figure2", "synthetic_to_real", "table1", "table2")]
-"""Those of one protocol; `test_figure2`, `test_rendered` and `test_table1` run the others."""
+ELSEWHERE = ("compare_peers", "figure2", "synthetic_to_real", "table1", "table2", "table3")
+"""Runners that tests of their own run."""
+ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ELSEWHERE]
+"""Those of one protocol."""
 
 
 @pytest.mark.parametrize("name", RUNNERS)

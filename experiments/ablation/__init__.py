@@ -1,0 +1,1 @@
+"""Which of the choices in the training matter, on Pointing'04."""

@@ -1,0 +1,1 @@
+"""The paper's table 3: published figures, quoted, beside ours."""

@@ -1,0 +1,40 @@
+"""The paper's table 3: figures that others published, quoted, beside ours. Nothing is run.
+
+Quoted rows are of other data and protocols than ours, and of each other: each names its own.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.protocol import as_markdown
+from experiments.table3.ours import FIGURES, KEYS, our_rows
+
+HERE = Path(__file__).parent
+QUOTED = HERE / "quoted.csv"
+
+
+def quoted_rows() -> pd.DataFrame:
+    """The published figures, as they were written."""
+    return pd.read_csv(QUOTED, dtype=str, keep_default_na=False)
+
+
+def together(quoted: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
+    """Both, rows on the same data beside each other, marked as quoted or measured."""
+    rows = [quoted.assign(figures="quoted"), ours.assign(figures="measured")]
+    table = pd.concat([each for each in rows if len(each)], ignore_index=True)
+    place = {name: number for number, name in enumerate(dict.fromkeys(table["data"]))}
+    table = table.assign(place=table["data"].map(place)).sort_values("place", kind="stable")
+    return table[["figures", *KEYS, *FIGURES, "remark", "source"]].fillna("")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=Path, default=HERE.parent, help="folder of the experiments' results")
+    print(as_markdown(together(quoted_rows(), our_rows(parser.parse_args().experiments))))
+
+
+if __name__ == "__main__":
+    main()

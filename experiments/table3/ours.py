@@ -1,0 +1,84 @@
+"""Our figures from the committed results of other experiments, in the columns of `quoted.csv`."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from deepgllim.rotations import ANGLES
+from experiments.protocol import read_table
+
+FIGURES = (*ANGLES, "mean")
+KEYS = ["method", "data", "protocol"]
+
+
+def _pointing04(table: pd.DataFrame) -> pd.DataFrame:
+    found = table.rename(columns=lambda name: str(name).removeprefix("test_"))
+    return found.assign(data="Pointing'04", protocol="people 1-12 train, 13-15 test")
+
+
+def _table1(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(data="Pointing'04", protocol=f"{table['fold'].nunique()} folds of people left out")
+
+
+def _table2(table: pd.DataFrame) -> pd.DataFrame:
+    methods = [f"inverse regression, K = {components}" for components in table["K"]]
+    return table.assign(method=methods, data=table["set"], protocol="our rendered heads, other people test")
+
+
+def _compare_peers(table: pd.DataFrame) -> pd.DataFrame:
+    found = table[table["reading"] == "angles"]
+    data = found["data"].replace("pointing04", "Pointing'04") + found["part"].map({"all": "", "inner": ", inner poses"})
+    protocol = [f"{n} pictures, box × {margin}" for n, margin in zip(found["n"], found["margin"], strict=True)]
+    return found.assign(method=found["system"], data=data, protocol=protocol, seed=0)
+
+
+SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "pointing04": _pointing04,
+    "table1": _table1,
+    "table2": _table2,
+    "compare_peers": _compare_peers,
+}
+"""Experiments by folder: what gives their results the columns method, data, protocol, seed, mae_… and mae."""
+
+
+def our_rows(experiments: Path) -> pd.DataFrame:
+    """A row for each method, data and protocol: "mean ± deviation over seeds" of pitch, yaw, roll and their mean.
+
+    Args:
+        experiments: the folder that holds the experiments' folders; those without `results.csv` are passed over.
+    """
+    parts = []
+    for name, told in SOURCES.items():
+        path = experiments / name / "results.csv"
+        table = read_table(path)
+        if len(table):
+            parts.append(over_seeds(told(table)).assign(remark="", source=f"experiments/{name}/results.csv"))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, *FIGURES, "remark", "source"])
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Figures of each seed are weighted by the pictures of its folds (column n); then mean and deviation over seeds.
+
+    Example:
+        >>> rows = [("a", "d", "p", 0, 1, 4.0), ("a", "d", "p", 0, 3, 8.0), ("a", "d", "p", 1, 1, 9.0)]
+        >>> table = pd.DataFrame(rows, columns=["method", "data", "protocol", "seed", "n", "mae"])
+        >>> over_seeds(table)[["method", "mean"]].values.tolist()
+        [['a', '8.00 ± 1.41']]
+    """
+    present = {f"mae_{name}": name for name in ANGLES} | {"mae": "mean"}
+    figures = table.reindex(columns=list(present)).rename(columns=present).astype(float)
+    n = table["n"].astype(float)
+    sums = figures.mul(n, axis=0).assign(n=n).groupby([table[name] for name in [*KEYS, "seed"]], sort=False)
+    per_seed = sums.sum(min_count=1).pipe(lambda total: total[list(FIGURES)].div(total["n"], axis=0))
+    grouped = per_seed.groupby(level=KEYS, sort=False)
+    mean, deviation, seeds = grouped.mean(), grouped.std(ddof=1), grouped.size()
+    text = {name: [_text(m, d) for m, d in zip(mean[name], deviation[name], strict=True)] for name in FIGURES}
+    return pd.DataFrame(text, index=mean.index).assign(seeds=seeds).reset_index()
+
+
+def _text(mean: float, deviation: float) -> str:
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.2f}" if math.isnan(deviation) else f"{mean:.2f} ± {deviation:.2f}"
