@@ -16,7 +16,7 @@ from experiments.table1.jobs import Job
 from experiments.table1.methods import rows_to_make
 from experiments.table1.networks import base_recipe
 from experiments.table1.options import SEEDS, add_options, folds, options_of
-from experiments.table1.summary import compare, picture_errors, summary
+from experiments.table1.summary import summary, update_claims
 
 HERE = Path(__file__).parent
 
@@ -39,9 +39,7 @@ def main() -> None:
     best = jobs.chosen(methods, search)
     final = [Job(name, best[name], fold, seed) for seed in seeds for fold in numbers for name in methods]
     results = run(final, partial(jobs.judge, options=options), tables / "results.csv")
-    errors = picture_errors(options.work, final)
-    claims = compare(errors)
-    claims.to_csv(tables / "claims.csv", index=False, float_format="%.6g")
+    claims = update_claims(options.work, final, tables / "claims.csv")
     print(protocol.as_markdown(summary(results, list(methods))))
     print(protocol.as_markdown(claims.round(3)))
 

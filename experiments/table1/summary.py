@@ -61,6 +61,19 @@ def picture_errors(work: Path, jobs: Sequence[Job]) -> pd.DataFrame:
     return table.pivot_table(index=["row", "subject"], columns="method", values="error", aggfunc="mean")
 
 
+def update_claims(work: Path, jobs: Sequence[Job], table: Path) -> pd.DataFrame:
+    """The claims from the jobs' predictions, written to their table; the table as it is where no prediction is there.
+
+    Raises:
+        DataError: some predictions are there and others are not, or there is neither a prediction nor a table.
+    """
+    if table.is_file() and not any(predictions_file(work, job).is_file() for job in jobs):
+        return pd.read_csv(table)  # of a run elsewhere, as in a fresh copy of the repository
+    claims = compare(picture_errors(work, jobs))
+    claims.to_csv(table, index=False, float_format="%.6g")
+    return claims
+
+
 def compare(errors: pd.DataFrame) -> pd.DataFrame:
     """The paper's claims about rows that are there: difference of errors, 95 % interval, share of draws below 0."""
     people = errors.index.get_level_values("subject").to_numpy()

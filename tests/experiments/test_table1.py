@@ -20,7 +20,7 @@ from experiments.table1.hog import LENGTH, pyramid
 from experiments.table1.methods import METHODS, constant_spread, rows_to_make
 from experiments.table1.networks import base_recipe, recipe_of
 from experiments.table1.options import SEEDS, Options, faces, folds, rows, split
-from experiments.table1.summary import CLAIMS, compare, picture_errors, summary
+from experiments.table1.summary import CLAIMS, compare, picture_errors, summary, update_claims
 
 
 @pytest.fixture
@@ -232,3 +232,12 @@ def test_quick_mode_makes_the_tables_and_goes_on_with_more_methods(
     assert second["method"].tolist()[3:] == ["frozen ridge", "FCL-FT, the text's", "mixture density"]
     search = protocol.read_table(tmp_path / "tables" / "search.csv")
     assert (search.groupby("method").size() == 2).all()
+
+
+def test_claims_of_a_run_elsewhere_are_kept(tmp_path: Path) -> None:
+    job = jobs.Job("HOG-SVR", "C = 1", 0, 0)
+    table = tmp_path / "claims.csv"
+    with pytest.raises(DataError, match="absent though its row"):
+        update_claims(tmp_path, [job], table)
+    pd.DataFrame({"text": ["said before"], "mean": [-1.5]}).to_csv(table, index=False)
+    assert update_claims(tmp_path, [job], table)["mean"].tolist() == [-1.5]
