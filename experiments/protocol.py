@@ -210,6 +210,14 @@ def best_rates(runs: pd.DataFrame) -> dict[str, float]:
     return {str(row.method): float(row.learning_rate) for row in chosen.itertuples()}
 
 
+def over_folds(results: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """Each figure's mean over the rows of a group, weighted by their pictures (column n); NaN where no row has it."""
+    weighted = results[list(columns)].astype(float).mul(results["n"], axis=0)
+    groups = [results[name] for name in by]
+    sums, pictures = weighted.groupby(groups, sort=False), results["n"].groupby(groups, sort=False)
+    return sums.sum(min_count=1).div(pictures.sum(), axis=0)
+
+
 def mean_and_deviation(frame: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
     """Over seeds: "mean ± standard deviation" of each column; the deviation is 0 for one seed."""
     frame = frame.sort_values(list(by))

@@ -7,9 +7,8 @@ from deepgllim.data import Manifest
 from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.config import Recipe, load_recipe
 from deepgllim.nn.evaluation import Predictions, predict_inputs
-from deepgllim.nn.inputs import Inputs, fixed_copies
 from deepgllim.nn.training import train
-from deepgllim.runs import build_model
+from deepgllim.runs import build_model, copied
 from experiments.table1.features import network_inputs
 from experiments.table1.options import Options
 
@@ -67,9 +66,7 @@ def fine_tuned(
 ) -> "Predictor":
     """A network trained to the end, the best round by validation error, calibrated on validation people."""
     recipe = recipe_of(options, changes, settings, seed)
-    inputs: Inputs = network_inputs(options, recipe, training, recipe.augmentation)
-    if recipe.schedule.fixed_copies:
-        inputs = fixed_copies(inputs, recipe.schedule.fixed_copies)
+    inputs = copied(network_inputs(options, recipe, training, recipe.augmentation), recipe)
     model = build_model(recipe, training.targets)
     train(model, recipe, inputs, network_inputs(options, recipe, validation))
 

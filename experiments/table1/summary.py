@@ -9,7 +9,7 @@ import pandas as pd
 from deepgllim.errors import DataError
 from deepgllim.rotations import ANGLES
 from experiments.bootstrap import paired_bootstrap
-from experiments.protocol import mean_and_deviation
+from experiments.protocol import mean_and_deviation, over_folds
 from experiments.table1.jobs import Job, predictions_file
 
 
@@ -38,9 +38,7 @@ HEADINGS = {"mae": "mean", "geodesic": "geodesic", "nll": "NLL", "coverage_90": 
 def summary(results: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     """A row a method: the mean over folds by pictures, then mean ± standard deviation over seeds."""
     columns = [f"mae_{name}" for name in ANGLES if f"mae_{name}" in results] + list(HEADINGS)
-    weighted = results[columns].mul(results["n"], axis=0).assign(method=results["method"], seed=results["seed"])
-    sums = weighted.groupby(["method", "seed"])[columns].sum()
-    per_seed = sums.div(results.groupby(["method", "seed"])["n"].sum(), axis=0).reset_index()
+    per_seed = over_folds(results, ["method", "seed"], columns).reset_index()
     table = mean_and_deviation(per_seed, ["method"], columns).set_index("method")
     table = table.loc[[name for name in order if name in table.index]].reset_index()
     return table.rename(columns=HEADINGS | {f"mae_{name}": name for name in ANGLES})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepgllim.rotations import ANGLES
-from experiments.protocol import read_table
+from experiments.protocol import over_folds, read_table
 
 FIGURES = (*ANGLES, "mean")
 KEYS = ["method", "data", "protocol"]
@@ -68,10 +68,8 @@ def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
         [['a', '8.00 ± 1.41']]
     """
     present = {f"mae_{name}": name for name in ANGLES} | {"mae": "mean"}
-    figures = table.reindex(columns=list(present)).rename(columns=present).astype(float)
-    n = table["n"].astype(float)
-    sums = figures.mul(n, axis=0).assign(n=n).groupby([table[name] for name in [*KEYS, "seed"]], sort=False)
-    per_seed = sums.sum(min_count=1).pipe(lambda total: total[list(FIGURES)].div(total["n"], axis=0))
+    figures = table.reindex(columns=[*KEYS, "seed", "n", *present]).rename(columns=present)
+    per_seed = over_folds(figures, [*KEYS, "seed"], FIGURES)
     grouped = per_seed.groupby(level=KEYS, sort=False)
     mean, deviation, seeds = grouped.mean(), grouped.std(ddof=1), grouped.size()
     text = {name: [_text(m, d) for m, d in zip(mean[name], deviation[name], strict=True)] for name in FIGURES}

@@ -91,6 +91,11 @@ def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = Non
     """
     file = None if cache is None else cache / "training.npy"
     inputs = face_inputs(manifest, recipe.data, recipe.augmentation, recipe.schedule.seed, file)
+    return copied(inputs, recipe, cache)
+
+
+def copied(inputs: Inputs, recipe: Recipe, cache: Path | None = None) -> Inputs:
+    """The augmented inputs in the recipe's fixed copies; as they are where it asks for none."""
     if recipe.schedule.fixed_copies == 0:
         return inputs
     return fixed_copies(inputs, recipe.schedule.fixed_copies, None if cache is None else cache / "copies.npy")

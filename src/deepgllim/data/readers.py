@@ -201,18 +201,38 @@ def check_images(manifest: Manifest, workers: int | None = None) -> list[tuple[P
         >>> check_images(absent)
         [(PosixPath('no/such.jpg'), 'no/such.jpg: the picture does not exist; check the path')]
     """
+    _, broken = decode_pictures(manifest, workers)
+    return [(path, str(error)) for path, error in broken]
+
+
+def decode_pictures(
+    manifest: Manifest, workers: int | None = None, progress: Callable[[int, int], object] | None = None
+) -> tuple[dict[Path, tuple[int, int]], list[tuple[Path, ImageError]]]:
+    """(width, height) of every picture of the table that can be decoded, and of the others what is wrong, in its order.
+
+    Args:
+        manifest, workers: as for `check_images`.
+        progress: is told how many pictures of how many are decoded.
+    """
     paths = list(dict.fromkeys(manifest.paths))
+    sizes: dict[Path, tuple[int, int]] = {}
+    broken: list[tuple[Path, ImageError]] = []
     with ThreadPoolExecutor(workers) as pool:
-        causes = list(pool.map(_unreadable, paths))
-    return [(path, cause) for path, cause in zip(paths, causes, strict=True) if cause is not None]
+        for done, (path, found) in enumerate(zip(paths, pool.map(_decoded, paths), strict=True), start=1):
+            if isinstance(found, ImageError):
+                broken.append((path, found))
+            else:
+                sizes[path] = found
+            if progress is not None:
+                progress(done, len(paths))
+    return sizes, broken
 
 
-def _unreadable(path: Path) -> str | None:
+def _decoded(path: Path) -> tuple[int, int] | ImageError:
     try:
-        open_image(path)
+        return open_image(path).size
     except ImageError as error:
-        return str(error)
-    return None
+        return error
 
 
 def drop_unreadable(manifest: Manifest, report: Sequence[tuple[Path, str]]) -> Manifest:

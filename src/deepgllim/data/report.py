@@ -1,7 +1,6 @@
 """What is known of a data set before anything is trained on it: whom it shows, how they look, what is broken."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest
-from deepgllim.data.readers import READERS, SURVEYS, Targets, split_source
+from deepgllim.data.readers import READERS, SURVEYS, Targets, decode_pictures, split_source
 from deepgllim.data.survey import Broken, Survey, cause_of
-from deepgllim.errors import ImageError
-from deepgllim.images import open_image
 from deepgllim.rotations import MIRROR_SIGNS
 
 Array = npt.NDArray[np.float64]
@@ -110,7 +107,8 @@ def check_data(
     faces, (_, broken, left_out, notes) = _read(source, targets)
     if len(faces) == 0:
         return DataReport(source, faces, broken, left_out, 0, {}, notes)
-    sizes, unreadable = _decode(faces, workers, progress)
+    sizes, refused = decode_pictures(faces, workers, progress)
+    unreadable = [(path, cause_of(error, path)) for path, error in refused]
     seen = np.array([sizes.get(path, (np.nan, np.nan)) for path in faces.paths])  # (N, 2)
     outside, beyond = _against_pictures(faces.boxes, seen)
     rows = np.flatnonzero(outside)
@@ -148,32 +146,6 @@ def _read(source: str, targets: Targets) -> tuple[Manifest, Survey]:
     if len(found.frame) == 0:
         return Manifest(pd.DataFrame(columns=["path", *BOX_COLUMNS]), ()), found
     return make_manifest(found.frame, targets, origin=path), found
-
-
-def _decode(
-    faces: Manifest, workers: int | None, progress: Progress | None
-) -> tuple[dict[Path, tuple[int, int]], list[Broken]]:
-    """Sizes of the pictures that can be read, and the others with their cause."""
-    paths = list(dict.fromkeys(faces.paths))
-    sizes: dict[Path, tuple[int, int]] = {}
-    broken: list[Broken] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (path, found) in enumerate(zip(paths, pool.map(_size, paths), strict=True), start=1):
-            if isinstance(found, str):
-                broken.append((path, found))
-            else:
-                sizes[path] = found
-            if progress is not None:
-                progress(done, len(paths))
-    return sizes, broken
-
-
-def _size(path: Path) -> tuple[int, int] | str:
-    """Width and height, or why it cannot be decoded."""
-    try:
-        return open_image(path).size
-    except ImageError as error:
-        return cause_of(error, path)
 
 
 def _against_pictures(boxes: Array, sizes: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
