@@ -190,7 +190,7 @@ CONVENTIONS: dict[str, Convention] = {
         None,
         _mediapipe,
         _from_mediapipe,
-        "facial transformation matrix: F·R·F, F = diag(1, −1, −1): x right, y up, the camera along −z, the nose along +z",
+        "facial transformation matrix: F·R·F, F = diag(1, −1, −1): x right, y up, camera along −z, nose along +z",
         side=4,
     ),
 }

@@ -160,7 +160,7 @@ def rotation_from_vector(vector: npt.ArrayLike) -> Array:
     """
     radians = np.radians(as_triples(vector))
     half = 0.5 * np.linalg.norm(radians, axis=-1, keepdims=True)
-    q = 0.5 * np.sinc(half / np.pi) * radians  # of the quaternion (cos(half), q)
+    q = 0.5 * np.sinc(half / np.pi) * radians  # the quaternion is (cos(half), q)
     K = np.cross(np.eye(3), q[..., None, :])  # K·v = q × v
     rotation: Array = np.eye(3) + 2 * np.cos(half)[..., None] * K + 2 * K @ K
     return rotation
@@ -184,15 +184,14 @@ def vector_from_rotation(rotation: npt.ArrayLike) -> Array:
     """
     q = _quaternion(as_rotations(rotation))
     sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
-    turn = 2 * np.degrees(np.arctan2(sine, q[..., :1]))
-    vector: Array = q[..., 1:] * np.divide(turn, sine, out=np.full_like(sine, np.degrees(2)), where=sine > 0)
+    half = np.arctan2(sine, q[..., :1])
+    vector: Array = np.degrees(2 * q[..., 1:] * np.divide(half, sine, out=np.ones_like(sine), where=sine > 0))
     return vector
 
 
 def _quaternion(R: Array) -> Array:
     """(w, x, y, z) with w ≥ 0, (..., 4): the row of 4qqᵀ, which is linear in R, whose diagonal entry is largest."""
-    trace = np.trace(R, axis1=-2, axis2=-1)
-    outer = np.empty((*R.shape[:-2], 4, 4))
+    outer, trace = np.empty((*R.shape[:-2], 4, 4)), np.trace(R, axis1=-2, axis2=-1)
     outer[..., 0, 0] = 1 + trace
     outer[..., 0, 1:] = outer[..., 1:, 0] = _skew(R)
     outer[..., 1:, 1:] = R + np.swapaxes(R, -1, -2) + (1 - trace)[..., None, None] * np.eye(3)
@@ -205,8 +204,7 @@ def _quaternion(R: Array) -> Array:
 def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
     """The angle of R₁ᵀR₂: the smallest turn that takes one rotation to the other.
 
-    It is atan2(sin, cos), with the sine from the antisymmetric part and the cosine from the trace: no precision is
-    lost near 0 or near 180, where the inverse cosine alone keeps half the digits.
+    Precise near 0 and near 180, where an inverse cosine keeps half the digits: it is atan2 of sine and cosine.
 
     Args:
         first, second: rotations, (..., 3, 3), which broadcast.
