@@ -68,6 +68,9 @@ def test_several_modes_are_told_and_unlikely_ones_are_not() -> None:
     assert str(pose).endswith(
         "; several poses fit: pitch 0°, yaw 30°, roll 0° (67 %) or pitch 0°, yaw −30°, roll 0° (30 %)"
     )
+    profile = Mode(rotation_from_pan_tilt(-90, 10, 0), SURE, 0.4)
+    mixed = str(Pose(rotation_from_angles(0, 12, 0), 100 * SURE, modes=(modes[0], profile)))
+    assert mixed.endswith("pitch 0°, yaw 30°, roll 0° (67 %) or tilt 10°, pan −90°, tip 0° (40 %)")
     one = Pose(rotation_from_angles(0, 12, 0), SURE, modes=(modes[0], modes[2]))
     assert "several" not in str(one)
 

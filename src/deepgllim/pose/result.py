@@ -89,7 +89,7 @@ class Pose:
         box: of the face, (x0, y0, x1, y1), pixels; None if it came without a picture.
         log_density: log p(x) of the face's features; None where the network does not know it.
         in_distribution: whether the face is like those of the training; None where that is not known.
-        modes: the poses that fit, the likeliest first; at least one.
+        modes: the poses that fit, that of the highest density first; at least one.
         calibration: the radii of intervals and regions; those of a Gaussian when None.
         detection_score: of the face's detector.
         unknown: names of the angles that the network does not predict.

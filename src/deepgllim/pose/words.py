@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deepgllim.rotations import ANGLES, NECK_ANGLES
 
 if TYPE_CHECKING:
@@ -82,9 +84,10 @@ def degrees(angle: float) -> str:
     return f"{round(angle)}°".replace("-", "−")
 
 
-def _by_neck(pose: "Pose") -> bool:
+def _by_neck(pose: "Pose | Mode") -> bool:
     """Whether tilt, pan and tip tell more: at profile a pitch of 90 may mean 20 degrees upwards."""
-    return abs(pose.pan) >= PROFILE[0] and abs(pose.tilt) < POLE
+    tilt, pan, _ = np.abs(pose.neck_angles).tolist()
+    return bool(pan >= PROFILE[0] and tilt < POLE)
 
 
 def _numbers(pose: "Pose", level: float) -> str:
@@ -102,13 +105,13 @@ def _warnings(pose: "Pose") -> list[str]:
         found.append("so near profile pitch and roll cannot be told apart")
     likely = [mode for mode in pose.modes if mode.probability >= LEAST]
     if len(likely) > 1:
-        found.append(f"several poses fit: {' or '.join(_mode(mode, _by_neck(pose)) for mode in likely)}")
+        found.append(f"several poses fit: {' or '.join(map(_mode, likely))}")
     if pose.in_distribution is False:
         found.append("unlike anything the model knows: do not trust it")
     return found
 
 
-def _mode(mode: "Mode", neck: bool) -> str:
-    names, angles = (NECK_ANGLES, mode.neck_angles) if neck else (ANGLES, mode.angles)
+def _mode(mode: "Mode") -> str:
+    names, angles = (NECK_ANGLES, mode.neck_angles) if _by_neck(mode) else (ANGLES, mode.angles)
     told = (f"{name} {degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
     return f"{', '.join(told)} ({100 * mode.probability:.0f} %)"
