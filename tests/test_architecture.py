@@ -11,18 +11,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "deepgllim"
 PACKAGE = "deepgllim"
-FOUNDATION = ("errors", "rotations", "images", "metrics", "storage")
+FOUNDATION = ("errors", "rotations", "conventions", "images", "metrics", "storage")
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
 
 # who (a part of the package) may not import what (parts of the package, or other packages by "name:")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors": ("*",),
-    "rotations": ("gllim", "nn", "data", "images", "torch:"),
+    "rotations": ("gllim", "nn", "data", "images", "conventions", "torch:"),
+    "conventions": ("gllim", "nn", "data", "images", "torch:"),
     "storage": ("gllim", "nn", "data", "images", "rotations"),
     "images": ("gllim", "nn", "data", "torch:"),
     "drawing": ("gllim", "nn", "data", "torch:"),
     "metrics": ("gllim", "nn", "data", "images", "torch:"),
     "synthetic": ("gllim", "nn", "data", "distributions", "estimator", "runs", "demo", "plots", "torch:"),
+    "pose": (
+        *("gllim", "nn", "data", "distributions", "estimator", "synthetic", "runs", "demo", "plots", "inspection"),
+        *("torch:", "pandas:", "scipy:", "sklearn:", "matplotlib:"),
+    ),
     "data": ("gllim", "nn", "distributions", "runs", "demo", "plots", "inspection", "torch:"),
     "gllim": ("nn", "data", "images", "distributions", "estimator", "runs", "demo", "plots", "metrics"),
     "distributions": ("nn", "data", "images", "gllim", "runs", "demo", "plots", "metrics"),
@@ -188,7 +193,7 @@ def test_importing_the_package_loads_nothing_large() -> None:
 
 
 def test_the_foundation_and_the_data_load_without_torch() -> None:
-    parts = ", ".join(f"{PACKAGE}.{part}" for part in (*FOUNDATION, "data"))
+    parts = ", ".join(f"{PACKAGE}.{part}" for part in (*FOUNDATION, "data", "pose.predictor"))
     found = loaded(f"import {parts}")
     assert not found & {"torch", "sklearn", "matplotlib"}
     assert "numpy" in found  # the probe sees what is loaded

@@ -1,4 +1,4 @@
-"""Rotations: identities of the convention, signs on known poses, precision at both ends, other conventions."""
+"""Rotations: identities of the convention, signs on known poses, precision at both ends, rotation vectors."""
 
 import numpy as np
 import pytest
@@ -6,22 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.rotations import (
-    CONVENTIONS,
     MIRROR_SIGNS,
     NECK_ANGLES,
     Array,
     angles_from_rotation,
-    from_convention,
     geodesic_distance,
     mirror_angles,
     mirror_rotation,
     pan_tilt_from_rotation,
     project_axes,
     rotation_from_angles,
-    rotation_from_convention,
     rotation_from_pan_tilt,
-    rotation_to_convention,
-    to_convention,
+    rotation_from_vector,
+    vector_from_rotation,
 )
 
 properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
@@ -198,6 +195,7 @@ def test_works_over_leading_axes() -> None:
     assert geodesic_distance(R, np.eye(3)).shape == (2, 3)
     assert project_axes(R).shape == (2, 3, 3, 2)
     assert mirror_rotation(R).shape == R.shape
+    np.testing.assert_allclose(rotation_from_vector(vector_from_rotation(R)), R, atol=1e-14)
     neck = rotation_from_pan_tilt(yaw, pitch, 5.0)
     assert neck.shape == (2, 3, 3, 3)
     np.testing.assert_allclose(
@@ -205,51 +203,32 @@ def test_works_over_leading_axes() -> None:
     )
 
 
-KNOWN = (10.0, 20.0, 30.0)
-
-
-def test_300w_lp_is_ours() -> None:
-    R = rotation_from_angles(*KNOWN)
-    np.testing.assert_array_equal(to_convention(KNOWN, "300w-lp"), KNOWN)
-    np.testing.assert_array_equal(rotation_to_convention(R, "300w-lp"), R)
-
-
-def test_opal_is_right_handed_in_its_own_angles() -> None:
-    pitch, yaw, roll = to_convention(KNOWN, "opal")
-    assert (pitch, yaw, roll) == (10, -20, 30)
-    expected = elementary(0, pitch) @ elementary(1, yaw) @ elementary(2, roll)
-    P = np.diag([1, 1, -1])
-    np.testing.assert_allclose(rotation_to_convention(rotation_from_angles(*KNOWN), "opal"), expected, atol=1e-15)
-    np.testing.assert_allclose(P @ rotation_from_angles(*KNOWN) @ P, expected, atol=1e-15)
-
-
-def test_6drepnet_is_its_get_r() -> None:
-    get_r = elementary(2, 30) @ elementary(1, 20) @ elementary(0, 10)
-    np.testing.assert_array_equal(to_convention(KNOWN, "6drepnet"), KNOWN)
-    np.testing.assert_allclose(rotation_to_convention(rotation_from_angles(*KNOWN), "6drepnet"), get_r, atol=1e-15)
-
-
-def test_openvino_negates_pitch_and_yaw() -> None:
-    np.testing.assert_array_equal(to_convention(KNOWN, "openvino"), [-10, -20, 30])
-    with pytest.raises(ValueError, match="defines angles, not a matrix"):
-        rotation_to_convention(np.eye(3), "openvino")
-
-
-@pytest.mark.parametrize("name", CONVENTIONS)
 @properties
-@given(angles=pose)
-def test_conventions_invert(name: str, angles: tuple[float, float, float]) -> None:
-    np.testing.assert_array_equal(from_convention(to_convention(angles, name), name), angles)
-    if CONVENTIONS[name].matrix:
-        R = rotation_from_angles(*angles)
-        np.testing.assert_allclose(rotation_from_convention(rotation_to_convention(R, name), name), R, atol=1e-15)
+@given(st.tuples(*[st.floats(-103, 103)] * 3))
+def test_vectors_give_rotations_and_come_back(vector: tuple[float, float, float]) -> None:
+    """103 · √3 < 180: no shorter vector gives the same rotation."""
+    R = rotation_from_vector(vector)
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-14)
+    np.testing.assert_allclose(R @ vector, vector, atol=1e-12)  # the axis stays
+    np.testing.assert_allclose(vector_from_rotation(R), vector, atol=1e-10)  # near half a turn the cosine is flat
 
 
-def test_geodesic_errors_agree_between_conventions() -> None:
-    A, B = rotation_from_angles(*KNOWN), rotation_from_angles(-5, 40, 0)
-    for name in ("opal", "6drepnet"):
-        converted = geodesic_distance(rotation_to_convention(A, name), rotation_to_convention(B, name))
-        assert converted == pytest.approx(geodesic_distance(A, B))
+@properties
+@given(pose)
+def test_every_rotation_has_a_vector_no_longer_than_half_a_turn(angles: tuple[float, float, float]) -> None:
+    R = rotation_from_angles(*angles)
+    vector = vector_from_rotation(R)
+    assert np.linalg.norm(vector) == pytest.approx(geodesic_distance(R, np.eye(3)), abs=1e-9)
+    np.testing.assert_allclose(rotation_from_vector(vector), R, atol=1e-13)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("degrees", [0.0, 1e-9, -1e-3, 40.0, -179.9999, 180.0])
+def test_vectors_about_an_axis_are_its_turns(axis: int, degrees: float) -> None:
+    vector = degrees * np.eye(3)[axis]
+    np.testing.assert_allclose(rotation_from_vector(vector), elementary(axis, degrees), atol=1e-15)
+    back = vector_from_rotation(elementary(axis, degrees))
+    np.testing.assert_allclose(back, vector, rtol=1e-12, atol=1e-12)
 
 
 def test_refuses_wrong_shapes_and_names() -> None:
@@ -257,7 +236,5 @@ def test_refuses_wrong_shapes_and_names() -> None:
         angles_from_rotation(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(3,\)"):
         pan_tilt_from_rotation(np.zeros(3))
-    with pytest.raises(ValueError, match="pitch, yaw, roll on the last axis"):
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., 3\), are wanted, not \(2,\)"):
         mirror_angles([1.0, 2.0])
-    with pytest.raises(ValueError, match="unknown convention 'biwi'; the known ones are 300w-lp"):
-        to_convention(KNOWN, "biwi")

@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deepgllim.conventions import convention, from_convention, rotation_from_convention
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.rotations import angles_from_rotation, from_convention, rotation_from_angles, rotation_from_convention
+from deepgllim.rotations import ANGLES, angles_from_rotation, rotation_from_angles
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
@@ -44,7 +45,7 @@ class Preset(NamedTuple):
         outputs: names of the outputs that are read, in the order of `order`; none: all, as the file has them.
         form: of the outputs, a key of `FORMS`.
         order: which angle each output (or column) is; of no meaning for matrices.
-        convention: a key of `deepgllim.rotations.CONVENTIONS`.
+        convention: a key of `deepgllim.conventions.CONVENTIONS`.
     """
 
     size: int
@@ -180,27 +181,30 @@ FORMS: dict[str, Callable[[Sequence[Array], Preset], Poses]] = {
 """From outputs to poses, by `Preset.form`."""
 
 
-def angle_poses(angles: Array, convention: str) -> Poses:
-    """Pitch, yaw, roll (N, 3) of a convention, as ours.
+def angle_poses(angles: Array, name: str) -> Poses:
+    """Pitch, yaw, roll (N, 3) in degrees of a convention, as ours.
 
     Raises:
-        ConfigurationError: for an unknown convention.
+        ConfigurationError: for an unknown convention, or one of other angles.
     """
     try:
-        ours = from_convention(angles, convention)
+        row = convention(name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+    if row.names is None or set(row.names) != set(ANGLES):
+        raise ConfigurationError(f"convention {name!r} writes no pitch, yaw and roll: convert the table to another one")
+    ours = from_convention(angles[:, [ANGLES.index(angle) for angle in row.names]], name)
     return Poses(ours, rotation_from_angles(*ours.T))
 
 
-def matrix_poses(matrices: Array, convention: str) -> Poses:
+def matrix_poses(matrices: Array, name: str) -> Poses:
     """Rotations (N, 3, 3) of a convention, as ours.
 
     Raises:
         ConfigurationError: for an unknown convention or one that writes no matrix.
     """
     try:
-        ours = rotation_from_convention(nearest_rotations(matrices), convention)
+        ours = rotation_from_convention(nearest_rotations(matrices), name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return Poses(angles_from_rotation(ours), ours)

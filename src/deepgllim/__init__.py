@@ -9,14 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deepgllim.distributions import MultivariateGaussianMixture, MultivariateStudentMixture
     from deepgllim.estimator import GLLiMRegressor
+    from deepgllim.pose.predictor import HeadPose
+    from deepgllim.pose.result import Pose
 
 __version__ = "0.1.0"
-__all__ = ["GLLiMRegressor", "MultivariateGaussianMixture", "MultivariateStudentMixture", "__version__"]
+__all__ = [
+    "GLLiMRegressor",
+    "HeadPose",
+    "MultivariateGaussianMixture",
+    "MultivariateStudentMixture",
+    "Pose",
+    "__version__",
+]
 
 _HOMES = {
     "GLLiMRegressor": "deepgllim.estimator",
+    "HeadPose": "deepgllim.pose.predictor",
     "MultivariateGaussianMixture": "deepgllim.distributions",
     "MultivariateStudentMixture": "deepgllim.distributions",
+    "Pose": "deepgllim.pose.result",
 }
 _EXTRA = "{name} needs {module}, which the light install leaves out: pip install 'deepgllim[train]'"
 

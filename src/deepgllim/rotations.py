@@ -1,4 +1,4 @@
-"""Head rotations: one convention, its Euler angles, distances between rotations, and other people's conventions.
+"""Head rotations: one convention, its Euler angles, rotation vectors, distances (others' conventions: `conventions`).
 
     R = Rx(−pitch) · Ry(yaw) · Rz(roll)
 
@@ -7,9 +7,6 @@ looks into the camera and its axes are the camera's: x to the image's right, y t
 head, so that the nose points along −z. Angles are in degrees: +pitch looks up, +yaw turns the face toward the image's
 left, +roll tilts the head clockwise in the image. Every function works over leading axes (batches of any shape).
 """
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +72,7 @@ def angles_from_rotation(rotation: npt.ArrayLike) -> Array:
         >>> angles_from_rotation(rotation_from_angles(10, -20, 30)).round(6)
         array([ 10., -20.,  30.])
     """
-    R = _matrix(rotation)
+    R = as_rotations(rotation)
     cos_yaw = np.hypot(R[..., 1, 2], R[..., 2, 2])
     yaw = np.arctan2(R[..., 0, 2], cos_yaw)
     locked = cos_yaw < _GIMBAL
@@ -132,7 +129,7 @@ def pan_tilt_from_rotation(rotation: npt.ArrayLike) -> Array:
         >>> pan_tilt_from_rotation(rotation_from_pan_tilt(pan=100, tilt=-40, tip=15)).round(6)
         array([-40., 100.,  15.])
     """
-    R = _matrix(rotation)
+    R = as_rotations(rotation)
     cos_tilt = np.hypot(R[..., 0, 2], R[..., 2, 2])
     tilt = np.arctan2(R[..., 1, 2], cos_tilt)
     locked = cos_tilt < _GIMBAL
@@ -145,11 +142,69 @@ def pan_tilt_from_rotation(rotation: npt.ArrayLike) -> Array:
     return angles  # (..., 3)
 
 
+def rotation_from_vector(vector: npt.ArrayLike) -> Array:
+    """exp([δ]×): the right-handed turn about the direction of δ by the length of δ (Rodrigues).
+
+    Args:
+        vector: δ, (..., 3), degrees.
+
+    Returns:
+        Rotations, (..., 3, 3), float64.
+
+    Raises:
+        ValueError: the last axis is not 3 long.
+
+    Example:
+        >>> (rotation_from_vector([0, 90, 0]) @ [0.0, 0.0, -1.0]).round(6) + 0.0  # about y, which points down
+        array([-1.,  0.,  0.])
+    """
+    radians = np.radians(as_triples(vector))
+    half = 0.5 * np.linalg.norm(radians, axis=-1, keepdims=True)
+    q = 0.5 * np.sinc(half / np.pi) * radians  # the quaternion is (cos(half), q)
+    K = np.cross(np.eye(3), q[..., None, :])  # K·v = q × v
+    rotation: Array = np.eye(3) + 2 * np.cos(half)[..., None] * K + 2 * K @ K
+    return rotation
+
+
+def vector_from_rotation(rotation: npt.ArrayLike) -> Array:
+    """The shortest δ with R = exp([δ]×); precise for small and for half turns, where its sign is arbitrary.
+
+    Args:
+        rotation: (..., 3, 3), orthogonal of determinant 1.
+
+    Returns:
+        (..., 3), degrees, of length at most 180.
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+
+    Example:
+        >>> vector_from_rotation(rotation_from_vector([1.0, -20.0, 3.0])).round(6)
+        array([  1., -20.,   3.])
+    """
+    q = _quaternion(as_rotations(rotation))
+    sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
+    half = np.arctan2(sine, q[..., :1])
+    vector: Array = np.degrees(2 * q[..., 1:] * np.divide(half, sine, out=np.ones_like(sine), where=sine > 0))
+    return vector
+
+
+def _quaternion(R: Array) -> Array:
+    """(w, x, y, z) with w ≥ 0, (..., 4): the row of 4qqᵀ, which is linear in R, whose diagonal entry is largest."""
+    outer, trace = np.empty((*R.shape[:-2], 4, 4)), np.trace(R, axis1=-2, axis2=-1)
+    outer[..., 0, 0] = 1 + trace
+    outer[..., 0, 1:] = outer[..., 1:, 0] = _skew(R)
+    outer[..., 1:, 1:] = R + np.swapaxes(R, -1, -2) + (1 - trace)[..., None, None] * np.eye(3)
+    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
+    q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
+    unit: Array = np.where(q[..., :1] < 0, -q, q) / np.linalg.norm(q, axis=-1, keepdims=True)
+    return unit
+
+
 def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
     """The angle of R₁ᵀR₂: the smallest turn that takes one rotation to the other.
 
-    It is atan2(sin, cos), with the sine from the antisymmetric part and the cosine from the trace: no precision is
-    lost near 0 or near 180, where the inverse cosine alone keeps half the digits.
+    Precise near 0 and near 180, where an inverse cosine keeps half the digits: it is atan2 of sine and cosine.
 
     Args:
         first, second: rotations, (..., 3, 3), which broadcast.
@@ -164,11 +219,9 @@ def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
         >>> float(geodesic_distance(np.eye(3), rotation_from_angles(0, 0, 1e-7)).round(12))
         1e-07
     """
-    R = np.swapaxes(_matrix(first), -1, -2) @ _matrix(second)
-    skew = np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], axis=-1)
-    distance: Array = np.degrees(
-        np.arctan2(np.linalg.norm(skew, axis=-1), np.trace(R, axis1=-2, axis2=-1) - 1)
-    )  # 2 sin, 2 cos
+    R = np.swapaxes(as_rotations(first), -1, -2) @ as_rotations(second)
+    sine, cosine = np.linalg.norm(_skew(R), axis=-1), np.trace(R, axis1=-2, axis2=-1) - 1  # both doubled
+    distance: Array = np.degrees(np.arctan2(sine, cosine))
     return distance
 
 
@@ -185,7 +238,8 @@ def mirror_rotation(rotation: npt.ArrayLike) -> Array:
         >>> angles_from_rotation(mirror_rotation(rotation_from_angles(10, 20, 30))).round(6)
         array([ 10., -20., -30.])
     """
-    return _conjugate(_matrix(rotation), (-1, 1, 1))
+    mirrored: Array = as_rotations(rotation) * [[1, -1, -1], [-1, 1, 1], [-1, 1, 1]]
+    return mirrored
 
 
 def mirror_angles(angles: npt.ArrayLike) -> Array:
@@ -201,7 +255,7 @@ def mirror_angles(angles: npt.ArrayLike) -> Array:
         >>> mirror_angles([10.0, 20.0, 30.0])
         array([ 10., -20., -30.])
     """
-    mirrored: Array = _triple(angles) * np.array([MIRROR_SIGNS[name] for name in ANGLES])
+    mirrored: Array = as_triples(angles) * np.array([MIRROR_SIGNS[name] for name in ANGLES])
     return mirrored
 
 
@@ -222,114 +276,25 @@ def project_axes(rotation: npt.ArrayLike) -> Array:
         >>> project_axes(rotation_from_angles(45, 0, 0))[2].round(3) + 0.0  # looking up: the nose points up
         array([ 0.   , -0.707])
     """
-    return np.swapaxes(_matrix(rotation) @ AXES.T, -1, -2)[..., :2]
+    return np.swapaxes(as_rotations(rotation) @ AXES.T, -1, -2)[..., :2]
 
 
-class Convention(NamedTuple):
-    """How one source writes poses: the signs of its angles against ours, and its matrix as a function of ours.
-
-    Each matrix rule is its own inverse. `matrix` is None where the source gives angles only.
-    """
-
-    signs: tuple[float, float, float]  # of pitch, yaw, roll
-    matrix: Callable[[Array], Array] | None
-    note: str
+def _skew(R: Array) -> Array:
+    """The vector of R − Rᵀ: the axis times twice the sine of the angle, (..., 3)."""
+    return np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], axis=-1)
 
 
-def _conjugate(rotation: Array, signs: tuple[int, int, int]) -> Array:
-    """D·R·D with D = diag(signs)."""
-    conjugate: Array = rotation * np.multiply.outer(signs, signs)
-    return conjugate
-
-
-CONVENTIONS: dict[str, Convention] = {
-    "300w-lp": Convention((1, 1, 1), lambda R: R, "ours; Pose_Para of the .mat files holds it in radians"),
-    "opal": Convention((1, -1, 1), lambda R: _conjugate(R, (1, 1, -1)), "P·R·P, P = diag(1, 1, −1)"),
-    "6drepnet": Convention(
-        (1, 1, 1), lambda R: _conjugate(np.swapaxes(R, -1, -2), (-1, 1, 1)), "Rz·Ry·Rx = E·Rᵀ·E, E = diag(−1, 1, 1)"
-    ),
-    "openvino": Convention((-1, -1, 1), None, "head-pose-estimation-adas-0001: angles only"),
-}
-"""Conventions by name; see `to_convention` and `rotation_to_convention`."""
-
-
-def to_convention(angles: npt.ArrayLike, name: str) -> Array:
-    """Our angles as the convention `name` writes them.
-
-    Args:
-        angles: pitch, yaw, roll, (..., 3), degrees.
-        name: a key of `CONVENTIONS`.
-
-    Returns:
-        pitch, yaw, roll in that convention, (..., 3), degrees.
-
-    Raises:
-        ValueError: an unknown name, or a last axis that is not 3 long.
-
-    Example:
-        >>> to_convention([10.0, 20.0, 30.0], "openvino")
-        array([-10., -20.,  30.])
-    """
-    written: Array = _triple(angles) * np.array(_convention(name).signs)
-    return written
-
-
-def from_convention(angles: npt.ArrayLike, name: str) -> Array:
-    """Angles written in the convention `name`, as ours: the inverse of `to_convention`, same arguments and errors.
-
-    Example:
-        >>> from_convention([10.0, -20.0, 30.0], "opal")
-        array([10., 20., 30.])
-    """
-    return to_convention(angles, name)  # signs are their own inverse
-
-
-def rotation_to_convention(rotation: npt.ArrayLike, name: str) -> Array:
-    """Our rotation as the matrix that the convention `name` writes.
-
-    Args:
-        rotation: (..., 3, 3).
-        name: a key of `CONVENTIONS`.
-
-    Raises:
-        ValueError: an unknown name, one that defines angles only, or last axes that are not 3 × 3.
-
-    Example:
-        >>> rotation_to_convention(rotation_from_angles(0, 90, 0), "opal").round(6)[0] + 0.0
-        array([ 0.,  0., -1.])
-    """
-    rule = _convention(name).matrix
-    if rule is None:
-        raise ValueError(f"convention {name!r} defines angles, not a matrix; use to_convention and from_convention")
-    return rule(_matrix(rotation))
-
-
-def rotation_from_convention(rotation: npt.ArrayLike, name: str) -> Array:
-    """A matrix of the convention `name`, as ours: the inverse of `rotation_to_convention`, same arguments and errors.
-
-    Example:
-        >>> R = rotation_from_angles(10, 20, 30)
-        >>> bool(np.allclose(rotation_from_convention(rotation_to_convention(R, "6drepnet"), "6drepnet"), R))
-        True
-    """
-    return rotation_to_convention(rotation, name)  # each rule is its own inverse
-
-
-def _convention(name: str) -> Convention:
-    if name not in CONVENTIONS:
-        raise ValueError(f"unknown convention {name!r}; the known ones are {', '.join(CONVENTIONS)}")
-    return CONVENTIONS[name]
-
-
-def _matrix(rotation: npt.ArrayLike) -> Array:
+def as_rotations(rotation: npt.ArrayLike) -> Array:
+    """Rotations as float64, (..., 3, 3), or ValueError."""
     R = np.asarray(rotation, dtype=np.float64)
     if R.shape[-2:] != (3, 3):
         raise ValueError(f"a rotation has shape (..., 3, 3), not {R.shape}; see rotation_from_angles")
     return R
 
 
-def _triple(angles: npt.ArrayLike) -> Array:
+def as_triples(angles: npt.ArrayLike) -> Array:
+    """Triples of angles as float64, (..., 3), or ValueError."""
     values = np.asarray(angles, dtype=np.float64)
     if values.shape[-1:] != (3,):
-        raise ValueError(f"angles are pitch, yaw, roll on the last axis, shape (..., 3), not {values.shape}")
+        raise ValueError(f"three angles on the last axis, shape (..., 3), are wanted, not {values.shape}")
     return values

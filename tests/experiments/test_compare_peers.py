@@ -170,6 +170,9 @@ def test_an_unknown_preset_or_convention_is_named() -> None:
         preset("fsa")
     with pytest.raises(ConfigurationError, match="unknown convention 'left'"):
         angle_poses(np.zeros((1, 3)), "left")
+    for other in ("openface", "mediapipe"):
+        with pytest.raises(ConfigurationError, match=f"'{other}' writes no pitch, yaw and roll"):
+            angle_poses(np.zeros((1, 3)), other)
 
 
 def test_a_limit_spreads_over_the_table(faces: Manifest) -> None:

@@ -34,7 +34,7 @@ def faces(face_folder: Path) -> Manifest:
 
 @pytest.mark.parametrize(
     ("convention", "matrices"),
-    [("300w-lp", False), ("openvino", False), ("opal", False), ("opal", True), ("6drepnet", True)],
+    [("300w-lp", False), ("openvino", False), ("hopenet", False), ("opal", False), ("opal", True), ("6drepnet", True)],
 )
 def test_a_table_is_read_in_its_convention(convention: str, matrices: bool, faces: Manifest, tmp_path: Path) -> None:
     file = write(tmp_path / "p.csv", table_of(faces, convention, matrices))

@@ -8,13 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from deepgllim.conventions import convention as row_of
+from deepgllim.conventions import rotation_to_convention, to_convention
 from deepgllim.data import Manifest
-from deepgllim.rotations import (
-    ANGLES,
-    rotation_from_angles,
-    rotation_to_convention,
-    to_convention,
-)
+from deepgllim.rotations import ANGLES, rotation_from_angles
 from experiments.compare_peers.presets import Preset
 from experiments.compare_peers.tables import ENTRIES
 
@@ -113,6 +110,6 @@ def table_of(faces: Manifest, convention: str, matrices: bool) -> list[dict[str,
         values = rotation_to_convention(rotation_from_angles(*truth.T), convention).reshape(-1, 9)
     else:
         values = to_convention(truth, convention)
-    names = ENTRIES if matrices else ANGLES
+    names = ENTRIES if matrices else row_of(convention).names or ANGLES
     rows = zip(faces.paths, values.tolist(), strict=True)
     return [{"path": path.name, **dict(zip(names, row, strict=True))} for path, row in rows][::-1]

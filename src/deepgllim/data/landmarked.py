@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from deepgllim.conventions import from_convention
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest
 from deepgllim.data.survey import (
     COPY,
@@ -26,7 +27,7 @@ from deepgllim.data.survey import (
 )
 from deepgllim.errors import DataError
 from deepgllim.images import Box
-from deepgllim.rotations import ANGLES, from_convention
+from deepgllim.rotations import ANGLES
 
 Array = npt.NDArray[np.float64]
 

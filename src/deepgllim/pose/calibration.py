@@ -1,0 +1,175 @@
+"""What was learned from people that the network was not trained on: honest widths of intervals, and what is foreign.
+
+Without a calibration the radii are those of a Gaussian: the quantile of |z| for an angle, of √χ²₃ for a rotation.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from deepgllim.errors import ConfigurationError, ModelError
+from deepgllim.rotations import Array
+
+
+def gaussian_interval_radius(level: float) -> float:
+    """r with P(|z| ≤ r) = level for a standard normal z.
+
+    Raises:
+        ConfigurationError: unless 0 < level < 1.
+
+    Example:
+        >>> round(gaussian_interval_radius(0.9), 4)
+        1.6449
+    """
+    return -NormalDist().inv_cdf(0.5 * (1.0 - checked_level(level)))  # the tail keeps its digits near 1
+
+
+def gaussian_region_radius(level: float) -> float:
+    """r with P(|z| ≤ r) = level for a standard normal z of three dimensions: erf(r/√2) − √(2/π)·r·exp(−r²/2).
+
+    Raises:
+        ConfigurationError: unless 0 < level < 1.
+
+    Example:
+        >>> round(gaussian_region_radius(0.9) ** 2, 4)  # the quantile of χ² with 3 degrees of freedom
+        6.2514
+    """
+    checked_level(level)
+    low, high = 0.0, 40.0
+    while high - low > 1e-12:
+        middle = 0.5 * (low + high)
+        within = math.erf(middle / math.sqrt(2)) - math.sqrt(2 / math.pi) * middle * math.exp(-0.5 * middle**2)
+        low, high = (middle, high) if within < level else (low, middle)
+    return 0.5 * (low + high)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scales and conformal radii, kept in the network's file.
+
+    Attributes:
+        scales: multipliers of each target's standard deviation, L of them.
+        levels: probabilities, ascending, of `region` and `interval`.
+        region: the Mahalanobis distance that holds each level of true rotations.
+        interval: the number of standard deviations that holds each level of true angles.
+        log_density_threshold: a face of log p(x) below it is unlike those of the training; None: not known.
+
+    Raises:
+        ModelError: lengths that differ, levels outside (0, 1) or not ascending, radii that are not positive or fall.
+
+    Example:
+        >>> known = Calibration((1.0, 1.0, 1.0), levels=(0.5, 0.9), region=(1.6, 2.9), interval=(0.7, 1.9))
+        >>> known.interval_radius(0.9), round(known.interval_radius(0.95), 3)
+        (1.9, 2.264)
+    """
+
+    scales: tuple[float, ...]
+    levels: tuple[float, ...]
+    region: tuple[float, ...]
+    interval: tuple[float, ...]
+    log_density_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
+            raise ModelError(f"calibration: scales {self.scales} are not positive numbers; calibrate the model again")
+        if not self.levels or not _ascends(self.levels) or not 0 < self.levels[0] <= self.levels[-1] < 1:
+            raise ModelError(f"calibration: levels {self.levels} do not ascend in (0, 1); calibrate the model again")
+        for name, radii in (("region", self.region), ("interval", self.interval)):
+            falls = any(b < a for a, b in pairwise(radii))
+            if len(radii) != len(self.levels) or falls or not all(math.isfinite(r) and r > 0 for r in radii):
+                raise ModelError(
+                    f"calibration: {name} {radii} is not one positive radius for each of the levels {self.levels}, "
+                    "none below the one before; calibrate the model again"
+                )
+
+    def interval_radius(self, level: float) -> float:
+        """Half the width of an angle's interval in standard deviations.
+
+        Between the known levels it is linear in the Gaussian's radius; outside them, in proportion to it.
+
+        Raises:
+            ConfigurationError: unless 0 < level < 1.
+        """
+        return self._radius(level, self.interval, gaussian_interval_radius)
+
+    def region_radius(self, level: float) -> float:
+        """The Mahalanobis distance within which the rotation lies; between levels as `interval_radius`.
+
+        Raises:
+            ConfigurationError: unless 0 < level < 1.
+        """
+        return self._radius(level, self.region, gaussian_region_radius)
+
+    def scaled(self, covariance: Array) -> Array:
+        """Covariances of the targets, (..., L, L), with each standard deviation multiplied by its scale.
+
+        Raises:
+            ModelError: for another number of targets.
+
+        Example:
+            >>> Calibration((1.0, 2.0), (0.9,), (2.5,), (1.6,)).scaled(np.ones((2, 2)))
+            array([[1., 2.],
+                   [2., 4.]])
+        """
+        if covariance.shape[-1] != len(self.scales):
+            raise ModelError(
+                f"calibration: {len(self.scales)} scales for {covariance.shape[-1]} targets; calibrate the model again"
+            )
+        scaled: Array = covariance * np.multiply.outer(self.scales, self.scales)
+        return scaled
+
+    def is_known(self, log_density: float | None) -> bool | None:
+        """Whether a face of this log p(x) is like those of the training; None where that cannot be said."""
+        if log_density is None or self.log_density_threshold is None:
+            return None
+        return log_density >= self.log_density_threshold
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary of lists and numbers."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "Calibration":
+        """The inverse of `to_json`.
+
+        Raises:
+            ModelError: names that are missing or unknown, or values that are no numbers.
+
+        Example:
+            >>> known = Calibration((1.0,), (0.9,), (2.5,), (1.6,), log_density_threshold=-40.0)
+            >>> Calibration.from_json(known.to_json()) == known
+            True
+        """
+        try:
+            values = dict(record)
+            threshold = values.pop("log_density_threshold", None)
+            lists = {name: tuple(float(number) for number in numbers) for name, numbers in values.items()}
+            return cls(**lists, log_density_threshold=None if threshold is None else float(threshold))
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"calibration: this version cannot read it ({error}); calibrate the model again"
+            ) from error
+
+    def _radius(self, level: float, radii: Sequence[float], gaussian: Callable[[float], float]) -> float:
+        known = [0.0, *(gaussian(each) for each in self.levels)]
+        radius, wanted = [0.0, *radii], gaussian(level)
+        if wanted >= known[-1]:
+            return radius[-1] * wanted / known[-1]
+        return float(np.interp(wanted, known, radius))
+
+
+def checked_level(level: float) -> float:
+    """`level`, or ConfigurationError unless it is a probability strictly between 0 and 1."""
+    if not 0.0 < level < 1.0:
+        raise ConfigurationError(f"level {level}: use a value strictly between 0 and 1, as 0.9")
+    return level
+
+
+def _ascends(values: Sequence[float]) -> bool:
+    return all(a < b for a, b in pairwise(values))

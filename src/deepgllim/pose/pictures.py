@@ -1,0 +1,53 @@
+"""Whatever a user calls a picture, as a Pillow picture of mode RGB."""
+
+import contextlib
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from deepgllim.errors import ImageError
+from deepgllim.images import open_image, to_rgb
+
+Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
+
+
+def as_picture(image: Picture) -> Image.Image:
+    """The picture, upright, RGB, 8 bits a channel.
+
+    Args:
+        image: a path; a Pillow picture, whose EXIF orientation is applied as that of a file is; or an array, H × W
+            (grey), H × W × 3 (RGB; of OpenCV's BGR give `image[..., ::-1]`) or H × W × 4 (RGBA), uint8 or uint16.
+
+    Raises:
+        ImageError: a file that cannot be read, or an array of another shape or type.
+
+    Example:
+        >>> as_picture(np.full((2, 5), 65535, dtype=np.uint16)).getpixel((0, 0))
+        (255, 255, 255)
+    """
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if not isinstance(image, Image.Image):
+        return open_image(image)
+    try:
+        image.load()
+    except OSError as error:
+        raise ImageError(f"the picture cannot be decoded ({error}); it is truncated or damaged") from error
+    with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
+        image = ImageOps.exif_transpose(image)
+    return to_rgb(image)
+
+
+def _from_array(array: npt.NDArray[Any]) -> Image.Image:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if array.dtype not in (np.uint8, np.uint16) or not shaped or not array.size:
+        raise ImageError(
+            f"an array of {array.dtype} and shape {array.shape} is no picture: give H × W, H × W × 3 (RGB) or "
+            "H × W × 4, uint8 or uint16"
+        )
+    if array.dtype == np.uint16:
+        array = (array / 257.0).round()
+    return to_rgb(Image.fromarray(np.ascontiguousarray(array, dtype=np.uint8)))
