@@ -20,8 +20,10 @@ from deepgllim.rotations import (
     rotation_from_angles,
     rotation_from_convention,
     rotation_from_pan_tilt,
+    rotation_from_vector,
     rotation_to_convention,
     to_convention,
+    vector_from_rotation,
 )
 
 properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
@@ -181,6 +183,73 @@ def test_distance_is_a_metric_that_turns_do_not_change(
     assert distance == pytest.approx(geodesic_distance(B, A), abs=1e-9)
     assert distance == pytest.approx(geodesic_distance(C @ A, C @ B), abs=1e-9)
     assert distance <= geodesic_distance(A, C) + geodesic_distance(C, B) + 1e-9
+
+
+vectors = st.tuples(turn, turn, turn).map(lambda v: np.array(v))
+unit = vectors.filter(lambda v: np.linalg.norm(v) > 1e-3).map(lambda v: v / np.linalg.norm(v))
+
+
+@properties
+@given(turn)
+def test_vectors_along_the_axes_are_the_elementary_turns(degrees: float) -> None:
+    for axis in range(3):
+        np.testing.assert_allclose(
+            rotation_from_vector(degrees * np.eye(3)[axis]), elementary(axis, degrees), atol=1e-15
+        )
+
+
+@properties
+@given(vectors)
+def test_a_vector_gives_a_rotation_about_itself_by_its_length(v: Array) -> None:
+    R = rotation_from_vector(v)
+    np.testing.assert_allclose(R.T @ R, np.eye(3), atol=1e-14)
+    assert np.linalg.det(R) == pytest.approx(1)
+    np.testing.assert_allclose(R @ v, v, atol=1e-12)  # of up to 312 degrees
+    around = (np.linalg.norm(v) + 180) % 360 - 180
+    assert geodesic_distance(R, np.eye(3)) == pytest.approx(abs(around), abs=1e-11)
+
+
+@properties
+@given(unit, st.floats(-200, np.log10(180)))
+def test_vectors_come_back_at_every_angle_below_180(axis: Array, exponent: float) -> None:
+    """Relative to the angle, from 1e-200 degrees on: nothing is lost near 0."""
+    v = min(10.0**exponent, 179.999999) * axis
+    np.testing.assert_allclose(
+        vector_from_rotation(rotation_from_vector(v)), v, rtol=1e-9, atol=1e-14 * np.abs(v).max()
+    )
+
+
+@properties
+@given(unit, st.floats(-12, 1))
+def test_vectors_near_180_keep_their_axis(axis: Array, exponent: float) -> None:
+    v = (180 - 10.0**exponent) * axis
+    back = vector_from_rotation(rotation_from_vector(v))
+    # the rounding of R, 1e-16, may take the angle over 180, where it becomes that of −v
+    np.testing.assert_allclose(back * np.sign(back @ v), v, atol=1e-11)
+
+
+@properties
+@given(pose)
+def test_rotations_come_back_from_their_vectors_everywhere(angles: tuple[float, float, float]) -> None:
+    for R in (rotation_from_angles(*angles), rotation_from_angles(*np.round(np.array(angles) / 90) * 90)):
+        v = vector_from_rotation(R)
+        np.testing.assert_allclose(rotation_from_vector(v), R, atol=1e-14)
+        assert np.linalg.norm(v) == pytest.approx(geodesic_distance(R, np.eye(3)), abs=1e-12)
+
+
+@properties
+@given(vectors, pose)
+def test_turning_the_axis_turns_the_rotation(v: Array, angles: tuple[float, float, float]) -> None:
+    Q = rotation_from_angles(*angles)
+    np.testing.assert_allclose(rotation_from_vector(Q @ v), Q @ rotation_from_vector(v) @ Q.T, atol=1e-14)
+
+
+def test_a_vector_of_three_parts_or_none() -> None:
+    assert vector_from_rotation(rotation_from_vector(np.zeros((2, 0, 3)))).shape == (2, 0, 3)
+    with pytest.raises(ValueError, match=r"three components on the last axis, shape \(\.\.\., 3\), not \(2,\)"):
+        rotation_from_vector([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(3,\)"):
+        vector_from_rotation(np.zeros(3))
 
 
 @properties

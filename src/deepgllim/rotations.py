@@ -172,6 +172,78 @@ def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
     return distance
 
 
+def rotation_from_vector(vector: npt.ArrayLike) -> Array:
+    """R = exp([v]×): the turn by ‖v‖ degrees about the axis v (Rodrigues).
+
+        R = I + (sin θ / θ) [v]× + ½ (sin ½θ / ½θ)² [v]×²,    θ = ‖v‖, radians
+
+    [v]× is the matrix of the cross product, [v]× u = v × u. Both factors are smooth at 0: no angle is too small. In the
+    camera's frame a small (a, b, c) pitches the head down by a, turns it to the image's left by b and tilts it
+    clockwise by c.
+
+    Args:
+        vector: (..., 3), degrees, of any length.
+
+    Returns:
+        Rotations, (..., 3, 3), float64.
+
+    Raises:
+        ValueError: the last axis is not 3 long.
+
+    Example:
+        >>> angles_from_rotation(rotation_from_vector([0.0, 30.0, 0.0])).round(6) + 0.0
+        array([ 0., 30.,  0.])
+    """
+    v = np.radians(_triple(vector, "a rotation vector has three components"))
+    theta = np.linalg.norm(v, axis=-1)[..., None, None]
+    K = np.zeros((*v.shape, 3))
+    K[..., 2, 1], K[..., 0, 2], K[..., 1, 0] = v[..., 0], v[..., 1], v[..., 2]
+    K -= np.swapaxes(K, -1, -2)
+    rotation: Array = np.eye(3) + np.sinc(theta / np.pi) * K + 0.5 * np.sinc(theta / (2 * np.pi)) ** 2 * (K @ K)
+    return rotation  # (..., 3, 3)
+
+
+def vector_from_rotation(rotation: npt.ArrayLike) -> Array:
+    """The v with R = exp([v]×) and ‖v‖ ≤ 180: the inverse of `rotation_from_vector`.
+
+    It is read off the unit quaternion (w, x, y, z), v = 2 atan2(‖(x, y, z)‖, w) · (x, y, z) / ‖(x, y, z)‖, which is
+    precise at every angle: neither the axis near 180 nor the angle near 0 is lost. At 180 itself v and −v are the same
+    turn, and one of them is given.
+
+    Args:
+        rotation: (..., 3, 3), orthogonal of determinant 1.
+
+    Returns:
+        (..., 3), degrees.
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+
+    Example:
+        >>> vector_from_rotation(rotation_from_angles(0, 0, 1e-7)).round(12) + 0.0
+        array([0.e+00, 0.e+00, 1.e-07])
+    """
+    w, axis = _quaternion(_matrix(rotation))
+    sine = np.linalg.norm(axis, axis=-1)
+    angle_over_sine = 2 * np.arctan2(sine, w) / np.where(sine > 0, sine, 1.0)
+    vector: Array = np.degrees(np.where(sine > 0, angle_over_sine, 2.0)[..., None] * axis)
+    return vector  # (..., 3)
+
+
+def _quaternion(R: Array) -> tuple[Array, Array]:
+    """w ≥ 0, (...), and (x, y, z), (..., 3), of the unit quaternion: the row of 4·q·qᵀ whose diagonal is largest."""
+    skew = np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], axis=-1)
+    trace = np.trace(R, axis1=-2, axis2=-1)[..., None, None]
+    squares = np.empty((*R.shape[:-2], 4, 4))
+    squares[..., :1, :1] = 1 + trace
+    squares[..., 0, 1:] = squares[..., 1:, 0] = skew
+    squares[..., 1:, 1:] = R + np.swapaxes(R, -1, -2) + (1 - trace) * np.eye(3)
+    largest = np.argmax(np.diagonal(squares, axis1=-2, axis2=-1), axis=-1)[..., None, None]
+    q = np.take_along_axis(squares, largest, axis=-2)[..., 0, :]  # (..., 4)
+    q = q * np.where(q[..., :1] < 0, -1, 1) / np.linalg.norm(q, axis=-1, keepdims=True)
+    return q[..., 0], q[..., 1:]
+
+
 def mirror_rotation(rotation: npt.ArrayLike) -> Array:
     """F·R·F with F = diag(−1, 1, 1): the rotation seen when the picture is flipped left to right.
 
@@ -328,8 +400,8 @@ def _matrix(rotation: npt.ArrayLike) -> Array:
     return R
 
 
-def _triple(angles: npt.ArrayLike) -> Array:
-    values = np.asarray(angles, dtype=np.float64)
-    if values.shape[-1:] != (3,):
-        raise ValueError(f"angles are pitch, yaw, roll on the last axis, shape (..., 3), not {values.shape}")
-    return values
+def _triple(values: npt.ArrayLike, what: str = "angles are pitch, yaw, roll") -> Array:
+    triple = np.asarray(values, dtype=np.float64)
+    if triple.shape[-1:] != (3,):
+        raise ValueError(f"{what} on the last axis, shape (..., 3), not {triple.shape}")
+    return triple
