@@ -1,0 +1,1 @@
+"""Head pose for people: numpy, Pillow, onnxruntime; never torch."""
