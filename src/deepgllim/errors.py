@@ -39,3 +39,7 @@ class SingularCovarianceWarning(UserWarning):
 
 class ConvergenceWarning(UserWarning):
     """EM stopped before its gain fell under the tolerance, or its log-likelihood fell."""
+
+
+class DamagedVideoWarning(UserWarning):
+    """A video ended before its header says, or held frames that could not be decoded."""

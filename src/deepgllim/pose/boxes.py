@@ -1,0 +1,111 @@
+"""Boxes of detected faces: their overlap, one of several on the same face, from a detector's boxes to ours."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+def intersection_over_union(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Array:
+    """|a ∩ b| / |a ∪ b| of every box with every other; 0 where both are empty.
+
+    Args:
+        boxes: (N, 4), rows x0, y0, x1, y1; a box with x1 < x0 or y1 < y0 is empty.
+        others: (M, 4).
+
+    Returns:
+        (N, M), in [0, 1].
+
+    Example:
+        >>> intersection_over_union([[0, 0, 2, 2]], [[0, 0, 2, 2], [1, 0, 3, 2], [2, 2, 3, 3]]).round(2)
+        array([[1.  , 0.33, 0.  ]])
+    """
+    a, b = _rows(boxes)[:, None], _rows(others)[None]
+    shared = _area(np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1))
+    union = _area(a) + _area(b) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0).clip(0.0, 1.0)  # (N, M)
+
+
+def non_maximum_suppression(boxes: npt.ArrayLike, scores: npt.ArrayLike, overlap: float = 0.3) -> npt.NDArray[np.intp]:
+    """The boxes that no box of a higher score overlaps: one for each face.
+
+    The best box is kept, those that overlap it by more than `overlap` are dropped, and so on with the rest. Of equal
+    scores the first counts as the higher.
+
+    Args:
+        boxes: (N, 4), rows x0, y0, x1, y1.
+        scores: (N,).
+        overlap: largest intersection over union of two boxes that are both kept, in [0, 1].
+
+    Returns:
+        Indices of the kept boxes, best first.
+
+    Example:
+        >>> non_maximum_suppression([[0, 0, 4, 4], [0, 0, 4, 5], [9, 9, 12, 12]], [0.8, 0.9, 0.7])
+        array([1, 2])
+    """
+    boxes, waiting = _rows(boxes), np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    kept: list[int] = []
+    while len(waiting):
+        best, waiting = waiting[0], waiting[1:]
+        kept.append(best)
+        waiting = waiting[intersection_over_union(boxes[[best]], boxes[waiting])[0] <= overlap]
+    return np.array(kept, dtype=np.intp)
+
+
+class Candidates(NamedTuple):
+    """What a network says of a picture, before one box is chosen for each face.
+
+    Attributes:
+        boxes: (N, 4), rows x0, y0, x1, y1, pixels of the picture that the network saw.
+        landmarks: (N, 5, 2), x and y of eyes, tip of the nose and corners of the mouth, pixels.
+        scores: (N,), in [0, 1].
+    """
+
+    boxes: Array
+    landmarks: Array
+    scores: Array
+
+
+class BoxMap(NamedTuple):
+    """From a detector's box and landmarks to the square box that our networks expect.
+
+    With the box's centre c, width w and height h, the landmarks' mean m and s = √(w h), our square has the centre
+    c + pull·(m − c) + (0, down·s) and the side side·s. The geometric mean follows the size of the head better than w,
+    which shrinks at profile, or h, which shrinks at steep tilts. The landmarks move the box from the middle of the head
+    to that of the face, which differ at profile. No constant shift to a side: a mirrored picture has the mirrored box.
+
+    Attributes:
+        side: side of our box over s.
+        pull: how far from the box's centre to the landmarks' mean, 0 to 1.
+        down: further shift of the centre, downwards, over s.
+
+    Example:
+        >>> candidates = Candidates(np.array([[10.0, 0, 14, 16]]), np.full((1, 5, 2), 8.0), np.ones(1))
+        >>> BoxMap(side=0.5, pull=0.5, down=0.25)(candidates)
+        array([[ 8.,  8., 12., 12.]])
+    """
+
+    side: float
+    pull: float
+    down: float
+
+    def __call__(self, candidates: Candidates) -> Array:
+        """Our boxes, (N, 4), of a detector's."""
+        boxes = _rows(candidates.boxes)
+        extents = boxes[:, 2:] - boxes[:, :2]
+        size = np.sqrt(extents[:, :1] * extents[:, 1:])  # (N, 1)
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        centres = centres + self.pull * (candidates.landmarks.mean(axis=1) - centres) + size * [0.0, self.down]
+        return np.concatenate([centres - self.side * size / 2, centres + self.side * size / 2], axis=-1)
+
+
+def _rows(boxes: npt.ArrayLike) -> Array:
+    return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+def _area(boxes: Array) -> Array:
+    extent = np.maximum(boxes[..., 2:] - boxes[..., :2], 0.0)
+    return np.asarray(extent[..., 0] * extent[..., 1])
