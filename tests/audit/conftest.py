@@ -20,7 +20,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> PoseNetwork:
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    """Labels that err by 10 degrees in pan and 5 in tilt from what the network will say; each person has an own shift."""
+    """Labels that err by 10 degrees in pan and 5 in tilt from what the network will say; each person has a shift."""
     folder, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
     rows = []
     for person in range(PEOPLE):
