@@ -183,9 +183,9 @@ def make_sinks(plan: Plan, draw: Draw, writer: TableWriter | None) -> Iterator[S
         yield PictureSink(plan.places, draw)
     if request.json:
         yield JsonSink(plan.of_one_picture, request.level, request.convention)
-    elif plan.live and not request.quiet:
-        yield CameraSink(request.level)
-    elif writer is None and not request.quiet:
+    elif plan.live:
+        yield from () if request.quiet else (CameraSink(request.level),)
+    elif writer is None:
         yield Screen(plan.sources.single, request.level, request.convention)
 
 

@@ -86,7 +86,7 @@ class Tally:
         if output is not None:
             results().print(f"table: {output} ({self.faces} face{'s' * (self.faces != 1)} on {read})")
         if save is not None:
-            silent = ", videos without sound" if self.frames else ""
+            silent = ", without sound" if self.frames else ""
             results().print(f"annotated: {save} ({read}{silent})")
 
     def remark(self) -> None:
@@ -94,7 +94,7 @@ class Tally:
         if self._sources.skipped:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in self._sources.skipped.items())
             count = sum(self._sources.skipped.values())
-            complain(f"skipped {count} file{'s' * (count != 1)} that are neither pictures nor videos: {kinds}")
+            complain(f"skipped {count} file{'s' * (count != 1)}, neither picture nor video: {kinds}")
         if self.without and self.pictures > 1:
             more = f" and {len(self.without) - NAMED} more" if len(self.without) > NAMED else ""
             names = ", ".join(self.without[:NAMED])
