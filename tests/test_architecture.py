@@ -37,6 +37,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "runs": ("demo", "plots", "inspection"),
     "inspection": ("gllim", "nn", "distributions", "estimator", "runs", "demo"),
     "demo": ("gllim", "estimator"),
+    "audit": ("gllim", "nn", "distributions", "estimator", "synthetic", "runs", "demo", "inspection", "torch:"),
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one
 GLLIM_LAYERS = (
@@ -64,10 +65,10 @@ SYNTHETIC_LAYERS = (
 )
 LAYERS = (
     ("config", "weights"),
-    ("efficientnet", "vgg", "augmentation", "head"),
+    ("efficientnet", "vgg", "augmentation", "head", "graph"),
     ("backbones", "inputs"),
-    ("model", "objectives"),
-    ("checkpoint", "evaluation", "features"),
+    ("model", "objectives", "export_heads"),
+    ("checkpoint", "evaluation", "features", "export"),
     ("training",),
 )
 

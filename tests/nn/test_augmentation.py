@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.nn.augmentation import augment, context_size, mirror_signs, plain
+from deepgllim.nn.augmentation import Change, PoseRule, augment, context_size, mirror_signs, plain
 from deepgllim.nn.config import AugmentationConfig
+from deepgllim.rotations import geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 
 properties = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 OFF = AugmentationConfig.off()
@@ -59,9 +60,9 @@ def test_another_state_gives_another_picture() -> None:
 def test_without_any_change_the_plain_crop_is_left(size: int) -> None:
     assert context_size(size, OFF) == size
     context = picture(size)
-    found, mirrored = augment(context, size, OFF, np.random.default_rng(0))
+    found, change = augment(context, size, OFF, np.random.default_rng(0))
     np.testing.assert_array_equal(found, context)
-    assert not mirrored
+    assert change == Change()
     np.testing.assert_array_equal(plain(context, size), context)
 
 
@@ -124,7 +125,8 @@ def test_mirror_flips_half_of_the_pictures_and_says_so() -> None:
     generator = np.random.default_rng(0)
     told = []
     for _ in range(200):
-        found, mirrored = augment(context, 20, config, generator)
+        found, (mirrored, turn) = augment(context, 20, config, generator)
+        assert turn == 0
         np.testing.assert_array_equal(found, context[:, :, ::-1] if mirrored else context)
         told.append(mirrored)
     assert 70 < sum(told) < 130  # four standard deviations about 100
@@ -139,14 +141,85 @@ def test_mirroring_negates_yaw_and_roll() -> None:
 
 def test_the_sign_rule_is_that_of_the_rotation() -> None:
     """Mirroring x turns R into F R F, F = diag(−1, 1, 1)."""
-    from deepgllim.rotations import rotation_from_angles
-
     angles = np.array([17.0, -33.0, 21.0])
     flip = np.diag([-1.0, 1.0, 1.0])
     signs = mirror_signs(("pitch", "yaw", "roll"), only(mirror=True)).astype(float)
     np.testing.assert_allclose(
         rotation_from_angles(*(signs * angles)), flip @ rotation_from_angles(*angles) @ flip, atol=1e-12
     )
+
+
+@properties
+@given(st.integers(16, 80), st.floats(1, 180), st.floats(0, 0.3), st.floats(0, 0.3), st.integers(0, 99))
+def test_no_turn_asks_for_pixels_beyond_the_context(
+    size: int, rotation: float, shift: float, scale: float, seed: int
+) -> None:
+    """What lies outside of a turned picture is black: none of it may be seen."""
+    config = only(rotation=rotation, box_shift=shift, box_scale=scale)
+    found, change = augment(picture(context_size(size, config)), size, config, np.random.default_rng(seed))
+    assert found.min() >= 89
+    assert abs(change.turn) <= rotation
+
+
+def test_a_turn_is_clockwise_by_what_it_says() -> None:
+    """A mark to the right of the centre goes down in a clockwise turn."""
+    config = only(rotation=40.0)
+    side = context_size(60, config)
+    context = np.zeros((3, side, side), dtype=np.uint8)
+    middle = side // 2
+    context[:, middle - 2 : middle + 2, middle + 18 : middle + 22] = 200
+    grid, generator = np.arange(60) - 29.5, np.random.default_rng(0)
+    for _ in range(20):
+        found, change = augment(context, 60, config, generator)
+        total = found[0].sum()
+        x, y = (found[0].sum(0) * grid).sum() / total, (found[0].sum(1) * grid).sum() / total
+        assert np.degrees(np.arctan2(y, x)) == pytest.approx(change.turn, abs=1.5)  # half a pixel of 20
+
+
+@properties
+@given(st.floats(-60, 60), st.floats(-85, 85), st.floats(-60, 60), st.floats(-90, 90), st.booleans())
+def test_both_kinds_of_angles_tell_the_same_changed_pose(
+    first: float, second: float, third: float, turn: float, mirrored: bool
+) -> None:
+    """Rz(turn)·R, mirrored or not, is one rotation, whatever angles it is written in and in whatever order."""
+    from deepgllim.rotations import angles_from_rotation, mirror_rotation, pan_tilt_from_rotation
+
+    R, config = rotation_from_pan_tilt(second, first, third), only(rotation=90, mirror=True)
+    expected = rotation_from_angles(0, 0, turn) @ R
+    expected = mirror_rotation(expected) if mirrored else expected
+    tilt, pan, tip = PoseRule(("tilt", "pan", "tip"), config)(pan_tilt_from_rotation(R), Change(mirrored, turn))
+    assert geodesic_distance(expected, rotation_from_pan_tilt(pan, tilt, tip)) < 1e-6
+    roll, pitch, yaw = PoseRule(("roll", "pitch", "yaw"), config)(
+        angles_from_rotation(R)[[2, 0, 1]], Change(mirrored, turn)
+    )
+    assert geodesic_distance(expected, rotation_from_angles(pitch, yaw, roll)) < 1e-6
+
+
+def test_a_pose_without_roll_cannot_be_turned() -> None:
+    with pytest.raises(ConfigurationError, match=r"rotation needs .*tilt, pan, tip, not pitch, yaw: .*rotation=0"):
+        PoseRule(("pitch", "yaw"), only(rotation=20))
+    PoseRule(("pitch", "yaw"), OFF)
+
+
+def test_blur_loses_detail_of_half_of_the_pictures() -> None:
+    context = picture(32)
+    found = versions(context, 32, only(blur=0.75), 100)
+    changed = [version for version in found if (version != context).any()]
+    assert 30 < len(changed) < 70  # four standard deviations about 50
+    assert min(v.std() for v in changed) < 0.5 * context.std()
+
+
+def test_a_patch_of_one_colour_covers_a_part_of_half_of_the_pictures() -> None:
+    context = picture(40)
+    shares = []
+    for version in versions(context, 40, only(occlusion=0.5), 200):
+        covered = (version != context).any(0)
+        if covered.any():
+            assert (version[:, covered].std(1) < 1).all()
+            shares.append(covered.mean())
+    assert 70 < len(shares) < 130  # four standard deviations about 100
+    assert max(shares) <= 0.27  # (1 + 20)² of 40²
+    assert max(shares) > 0.12
 
 
 def test_a_target_without_a_rule_cannot_be_mirrored() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from deepgllim import __version__
+from deepgllim.cli.calibrate import calibrate
 from deepgllim.cli.console import complain
 from deepgllim.cli.data import check
 from deepgllim.cli.demo import demo
+from deepgllim.cli.doctor import doctor
 from deepgllim.cli.evaluate import evaluate
+from deepgllim.cli.export import export
 from deepgllim.cli.options import UsageError
 from deepgllim.cli.predict import predict
 from deepgllim.cli.recipes import recipes
@@ -25,6 +28,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
+    "calibrate": calibrate,
+    "doctor": doctor,
     "data check": check,
     "render": render,
     "demo": demo,

@@ -1,7 +1,12 @@
-"""Random changes of a face crop: box jitter, mirror, light, colour, noise, JPEG. Pillow and numpy do the work."""
+"""Random changes of a face crop: box jitter, turns in the image, mirror, light, colour, blur, patches, noise, JPEG.
+
+Pillow and numpy do the work. A change of the picture that changes the pose is told (`Change`), and `PoseRule` makes the
+new targets of it.
+"""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +14,97 @@ from PIL import Image
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn.config import AugmentationConfig
-from deepgllim.rotations import MIRROR_SIGNS
+from deepgllim.rotations import (
+    ANGLES,
+    MIRROR_SIGNS,
+    NECK_ANGLES,
+    angles_from_rotation,
+    pan_tilt_from_rotation,
+    rotation_from_angles,
+    rotation_from_pan_tilt,
+)
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def context_size(image_size: int, config: AugmentationConfig) -> int:
     """The side in pixels of a crop that holds every jittered box at the scale of the plain one."""
-    border = image_size * (config.box_shift + config.box_scale / 2)
+    half = image_size * (1.0 + config.box_scale) / 2
+    if config.rotation:
+        angle = np.radians(min(config.rotation, 45.0))
+        half *= np.cos(angle) + np.sin(angle)
+    border = half - image_size / 2 + image_size * config.box_shift
     return image_size + 2 * int(np.ceil(border))
+
+
+class Change(NamedTuple):
+    """What was done to a picture that its pose must know.
+
+    Attributes:
+        mirrored: left and right changed places, after the turn.
+        turn: clockwise, degrees.
+    """
+
+    mirrored: bool = False
+    turn: float = 0.0
+
+
+class PoseRule:
+    """The targets of a changed picture: F·Rz(turn)·R·F for a head of rotation R, with F = diag(−1, 1, 1) if mirrored.
+
+    A turn about the optical axis is a rotation of the head about it as long as the crop is all that the network sees.
+
+    Args:
+        targets: their names.
+        config: mirroring needs names of angles; turning needs all of pitch, yaw, roll or all of tilt, pan, tip.
+
+    Raises:
+        ConfigurationError: for targets that a change has no rule for.
+
+    Example:
+        >>> rule = PoseRule(("pitch", "yaw", "roll"), AugmentationConfig(rotation=30))
+        >>> rule(np.array([10.0, 20.0, 0.0]), Change(mirrored=True, turn=0.0))
+        array([ 10., -20.,  -0.])
+        >>> rule(np.array([0.0, 0.0, 5.0]), Change(turn=20.0)).round(6) + 0.0
+        array([ 0.,  0., 25.])
+    """
+
+    def __init__(self, targets: Sequence[str], config: AugmentationConfig) -> None:
+        self.signs = mirror_signs(targets, config)
+        self.coordinates = next((each for each in COORDINATES if set(each.names) == set(targets)), None)
+        if config.rotation and self.coordinates is None:
+            raise ConfigurationError(
+                f"augmentation.rotation needs the targets {', '.join(ANGLES)} or {', '.join(NECK_ANGLES)}, not "
+                f"{', '.join(targets)}: set augmentation.rotation=0"
+            )
+        if self.coordinates is not None:
+            self.order = [list(targets).index(name) for name in self.coordinates.names]
+
+    def __call__(self, targets: NDArray[np.floating], change: Change) -> NDArray[np.floating]:
+        """The new targets, (L,)."""
+        values = targets
+        if change.turn and self.coordinates is not None:
+            values = np.empty_like(targets)
+            values[self.order] = self.coordinates.turned(targets[self.order], change.turn)
+        return values * self.signs if change.mirrored else values
+
+
+class Coordinates(NamedTuple):
+    """Three angles that tell a rotation."""
+
+    names: tuple[str, ...]
+    rotation: Callable[[NDArray[np.floating]], NDArray[np.float64]]
+    angles: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+    def turned(self, values: NDArray[np.floating], turn: float) -> NDArray[np.float64]:
+        """The angles of Rz(turn)·R."""
+        return self.angles(rotation_from_angles(0.0, 0.0, turn) @ self.rotation(values))
+
+
+COORDINATES = (
+    Coordinates(ANGLES, lambda v: rotation_from_angles(*v), angles_from_rotation),
+    Coordinates(NECK_ANGLES, lambda v: rotation_from_pan_tilt(v[1], v[0], v[2]), pan_tilt_from_rotation),
+)
 
 
 def mirror_signs(targets: Sequence[str], config: AugmentationConfig) -> NDArray[np.float32]:
@@ -36,7 +123,7 @@ def mirror_signs(targets: Sequence[str], config: AugmentationConfig) -> NDArray[
 
 def augment(
     context: NDArray[np.uint8], image_size: int, config: AugmentationConfig, generator: np.random.Generator
-) -> tuple[NDArray[np.uint8], bool]:
+) -> tuple[NDArray[np.uint8], Change]:
     """One random version of a crop.
 
     Args:
@@ -46,7 +133,7 @@ def augment(
         generator: of the random numbers; the same state gives the same picture.
 
     Returns:
-        The picture (3, image_size, image_size) and whether it was mirrored.
+        The picture (3, image_size, image_size) and what its pose must know.
 
     Example:
         >>> config = AugmentationConfig()
@@ -54,17 +141,21 @@ def augment(
         >>> augment(context, 32, config, np.random.default_rng(0))[0].shape
         (3, 32, 32)
     """
-    image = _jitter(Image.fromarray(context.transpose(1, 2, 0)), image_size, config, generator)
+    image, turn = _jitter(Image.fromarray(context.transpose(1, 2, 0)), image_size, config, generator)
+    if config.blur and generator.random() < 0.5:
+        image = _blur(image, generator.uniform(1.0 - config.blur, 1.0))
     pixels = _colour(np.asarray(image, dtype=np.float32), config, generator)
+    if config.occlusion and generator.random() < 0.5:
+        _cover(pixels, config.occlusion, generator)
     if config.noise:
         pixels += generator.standard_normal(pixels.shape, dtype=np.float32) * generator.uniform(0, config.noise)
     result = np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
     if config.jpeg and generator.random() < 0.5:
         result = _jpeg(result, int(generator.integers(config.jpeg, 96)))
-    mirrored = config.mirror and generator.random() < 0.5
+    mirrored = config.mirror and bool(generator.random() < 0.5)
     if mirrored:
         result = result[:, ::-1]
-    return np.ascontiguousarray(result.transpose(2, 0, 1)), mirrored
+    return np.ascontiguousarray(result.transpose(2, 0, 1)), Change(mirrored, turn)
 
 
 def plain(context: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
@@ -75,13 +166,30 @@ def plain(context: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
 
 def _jitter(
     image: Image.Image, image_size: int, config: AugmentationConfig, generator: np.random.Generator
-) -> Image.Image:
+) -> tuple[Image.Image, float]:
     side = image_size * (1.0 + generator.uniform(-config.box_scale, config.box_scale))
     shift = image_size * generator.uniform(-config.box_shift, config.box_shift, size=2)
+    turn = generator.uniform(-config.rotation, config.rotation) if config.rotation else 0.0
     centre = image.width / 2 + shift
+    if turn:
+        image = image.rotate(-turn, Image.Resampling.BILINEAR, center=(float(centre[0]), float(centre[1])))
     low = np.clip(centre - side / 2, 0, image.width - side)
     box = (float(low[0]), float(low[1]), float(low[0] + side), float(low[1] + side))
-    return image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
+    return image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box), float(turn)
+
+
+def _blur(image: Image.Image, share: float) -> Image.Image:
+    """The picture as a small one, enlarged again, shows it."""
+    small = max(1, round(image.width * share))
+    return image.resize((small, small), Image.Resampling.BOX).resize(image.size, Image.Resampling.BICUBIC)
+
+
+def _cover(pixels: NDArray[np.float32], largest: float, generator: np.random.Generator) -> None:
+    """Lay one patch of one colour over the picture."""
+    size = len(pixels)
+    height, width = (1 + int(size * generator.uniform(0, largest)) for _ in range(2))
+    top, left = (int(generator.integers(0, size - extent + 1)) for extent in (height, width))
+    pixels[top : top + height, left : left + width] = generator.uniform(0, 255, size=3)
 
 
 def _colour(

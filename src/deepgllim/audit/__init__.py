@@ -1,0 +1,1 @@
+"""An exported model on labelled faces: is its uncertainty true, and what makes it fail?"""

@@ -1,0 +1,55 @@
+"""`deepgllim doctor`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter, validators
+
+from deepgllim.cli.console import complain, print_json, results, table
+from deepgllim.cli.options import Source, Switch, Text, faces
+
+Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+
+
+def doctor(
+    model: Path | None = None,
+    /,
+    *,
+    data: Source,
+    subjects: Text = None,
+    limit: Limit = 300,
+    json: Switch = False,
+    skip_unreadable: Switch = False,
+) -> None:
+    """What makes a model's poses swing: a face box that moves or scales, blur, noise, dark, compression, covered parts.
+
+    For each change: how far the predicted pose turns from that of the picture as it is (mean and 90 % quantile,
+    degrees), and the mean absolute error against the labels.
+
+    ```
+    deepgllim doctor --data pointing04:data/pointing04 --limit 300
+    ```
+
+    Args:
+        model: An exported model, `.onnx`; by default the one in the package.
+        subjects: Only these people, with commas between them.
+        limit: Faces at most, evenly spaced.
+        json: Print one JSON object and nothing else.
+        skip_unreadable: Go on without pictures that cannot be read.
+    """
+    from deepgllim.audit.selection import spread, usable
+    from deepgllim.audit.sensitivity import sensitivity
+    from deepgllim.pose.network import PoseNetwork
+    from deepgllim.pose.predictor import default_model
+
+    network = PoseNetwork(default_model() if model is None else model)
+    chosen, left_out = usable(spread(faces(data, None, subjects), limit), skip_unreadable)
+    if left_out:
+        complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
+    found = sensitivity(network, chosen)
+    if json:
+        print_json({"faces": len(chosen), "changes": found.to_dict(orient="records")})
+        return
+    results().print(f"{len(chosen)} faces; degrees")
+    rows = found[["change", "strength", "swing", "swing_90", "error"]].to_numpy().tolist()
+    results().print(table(["change", "strength", "swing", "swing, 90 %", "error"], rows))

@@ -1,0 +1,222 @@
+"""The network's file at run time: numpy and onnxruntime, never torch."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgllim.errors import ConfigurationError, ModelError
+from deepgllim.storage import read_header, write_atomically
+
+Array = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
+
+FORMAT_VERSION = 1
+KEY = "deepgllim"
+REMEDY = "write one with `deepgllim export`"
+BATCH = 64
+
+_METADATA = 14  # field of ModelProto: repeated StringStringEntryProto
+
+
+class PoseSpec(NamedTuple):
+    """What a network's file says of itself.
+
+    Attributes:
+        targets: names of what it predicts.
+        image_size: side of its crops, pixels.
+        margin: side of a crop over the face box's longer side.
+        calibration: of `Calibration.to_json`, or None.
+        notes: data, licence, version, …
+    """
+
+    targets: tuple[str, ...]
+    image_size: int
+    margin: float
+    calibration: Mapping[str, Any] | None = None
+    notes: Mapping[str, Any] = MappingProxyType({})
+
+    def to_json(self) -> str:
+        """The metadata entry."""
+        return json.dumps({"format_version": FORMAT_VERSION, **self._asdict(), "notes": dict(self.notes)})
+
+
+class NetworkOutputs(NamedTuple):
+    """What a network says of N crops, with K components and L targets.
+
+    Attributes:
+        weights: (N, K).
+        means: (N, K, L), degrees for angles.
+        covariances: (N, K, L, L).
+        mean: of the mixture, (N, L).
+        covariance: of the mixture, (N, L, L).
+        log_density: log p(x), (N,); None where the network does not know it.
+    """
+
+    weights: Array
+    means: Array
+    covariances: Array
+    mean: Array
+    covariance: Array
+    log_density: Array | None
+
+
+class PoseNetwork:
+    """An exported network.
+
+    Args:
+        path: of the ONNX file.
+        threads: of one prediction; as many as cores when None. Idle threads sleep.
+
+    Raises:
+        ModelError: the file is missing, cut short, not ONNX, not ours, or of a newer version.
+        ConfigurationError: fewer than one thread.
+
+    Example:
+        >>> network = PoseNetwork("headpose.onnx")  # doctest: +SKIP
+        >>> network(crops).mean.shape  # doctest: +SKIP
+        (8, 3)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
+        self.path = Path(path)
+        self.session = _session(self.path, threads)
+        self.spec = _spec(self.path, dict(self.session.get_modelmeta().custom_metadata_map))
+        self.outputs = [output.name for output in self.session.get_outputs()]
+        inputs = [entry.name for entry in self.session.get_inputs()]
+        needed = set(NetworkOutputs._fields) - {"log_density"}
+        if inputs != ["pixels"] or not needed <= set(self.outputs):
+            raise ModelError(
+                f"{self.path}: takes {', '.join(inputs)} and gives {', '.join(self.outputs)}, not pixels and "
+                f"{', '.join(sorted(needed))}; {REMEDY}"
+            )
+
+    def __call__(self, pixels: Pixels) -> NetworkOutputs:
+        """The outputs for crops (N, 3, S, S), uint8, RGB; at most 64 go through the network at once.
+
+        Raises:
+            ConfigurationError: another shape or type.
+        """
+        size = self.spec.image_size
+        if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size) or pixels.dtype != np.uint8:
+            raise ConfigurationError(
+                f"crops of shape {pixels.shape} and type {pixels.dtype}: the network takes (N, 3, {size}, {size}) uint8"
+            )
+        parts = [self._run(block) for block in _blocks(pixels)]
+        joined = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in self.outputs}
+        return NetworkOutputs(**{name: joined.get(name) for name in NetworkOutputs._fields})  # type: ignore[arg-type]
+
+    def _run(self, pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
+        return dict(zip(self.outputs, self.session.run(self.outputs, {"pixels": pixels}), strict=True))
+
+
+def _blocks(pixels: Pixels) -> Iterator[Pixels]:
+    """Parts of at most `BATCH`; one empty part of none, so that the outputs have their shapes."""
+    for start in range(0, max(len(pixels), 1), BATCH):
+        yield np.ascontiguousarray(pixels[start : start + BATCH])
+
+
+def _session(path: Path, threads: int | None) -> Any:
+    import onnxruntime
+
+    if threads is not None and threads < 1:
+        raise ConfigurationError(f"{threads} threads: give one or more, or None for all cores")
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = 4  # its errors are raised too
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes are not public
+        cause = str(error).splitlines()[0]
+        raise ModelError(f"{path}: not an ONNX file, or cut short ({cause}): copy it again, or {REMEDY}") from None
+
+
+def _spec(path: Path, metadata: dict[str, str]) -> PoseSpec:
+    values = read_header(path, metadata, KEY, FORMAT_VERSION, REMEDY)
+    values.pop("format_version")
+    try:
+        spec = PoseSpec(**values)
+        return spec._replace(
+            targets=tuple(str(name) for name in spec.targets),
+            image_size=int(spec.image_size),
+            margin=float(spec.margin),
+            calibration=None if spec.calibration is None else dict(spec.calibration),
+            notes=dict(spec.notes),
+        )
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its header is not a model's ({error}); {REMEDY}") from None
+
+
+def write_metadata(source: str | os.PathLike[str], target: str | os.PathLike[str], spec: PoseSpec) -> None:
+    """A copy of a network's file with another specification; everything else stays as it is, to the byte.
+
+    A protobuf message is a list of fields (number, value), and a file's metadata are fields of their own, so that they
+    are exchanged without reading the rest.
+
+    Raises:
+        ModelError: the file cannot be read or written, or is no protobuf message.
+    """
+    try:
+        content = Path(source).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{source}: cannot be read ({error.strerror}): check the path") from None
+    kept = [content[start:stop] for number, start, stop in _fields(content, source) if number != _METADATA]
+    entry = _delimited(1, KEY.encode()) + _delimited(2, spec.to_json().encode())
+    whole = b"".join([*kept, _delimited(_METADATA, entry)])
+    write_atomically(Path(target), lambda place: place.write_bytes(whole), ModelError)
+
+
+def _fields(content: bytes, source: object) -> Iterator[tuple[int, int, int]]:
+    """Number, start and end of each top-level field."""
+    position = 0
+    while position < len(content):
+        start = position
+        key, position = _varint(content, position, source)
+        kind = key & 7
+        if kind == 0:
+            _, position = _varint(content, position, source)
+        elif kind == 2:
+            length, position = _varint(content, position, source)
+            position += length
+        else:
+            position += {1: 8, 5: 4}.get(kind, len(content) + 1)
+        if position > len(content):
+            raise ModelError(f"{source}: not an ONNX file, or cut short: copy it again, or {REMEDY}")
+        yield key >> 3, start, position
+
+
+def _varint(content: bytes, position: int, source: object) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(content) and shift < 64:
+        byte = content[position]
+        value |= (byte & 127) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 128:
+            return value, position
+    raise ModelError(f"{source}: not an ONNX file, or cut short: copy it again, or {REMEDY}")
+
+
+def _delimited(number: int, value: bytes) -> bytes:
+    return _encoded(number << 3 | 2) + _encoded(len(value)) + value
+
+
+def _encoded(value: int) -> bytes:
+    """A varint.
+
+    Example:
+        >>> _encoded(300)
+        b'\\xac\\x02'
+    """
+    parts = bytearray()
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*parts, value])

@@ -1,0 +1,80 @@
+"""The training of the model in the wheel in its quick mode, and what it is judged by."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepgllim.pose.network import PoseNetwork
+from experiments.pretrained.judging import LEVELS, Said, coverage, errors, read_said, roc, write_said
+from experiments.pretrained.product import parts
+
+ROOT = Path(__file__).parents[2]
+
+
+def said(people: int, each: int, deviation: float, seed: int, prefix: str = "p") -> Said:
+    """Predictions whose covariances say 5 degrees."""
+    rng, n = np.random.default_rng(seed), people * each
+    targets = rng.uniform(-90, 90, (n, 3))
+    who = np.repeat([f"{prefix}{i}" for i in range(people)], each)
+    mean = targets + deviation * rng.standard_normal((n, 3))
+    return Said(targets, mean, np.tile(25.0 * np.eye(3), (n, 1, 1)), rng.standard_normal(n), who)
+
+
+def test_quick_mode_trains_judges_and_exports(pointing04_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("moderngl")
+    pytest.importorskip("skimage")
+    places = ["--work", str(tmp_path / "work"), "--output", str(tmp_path), "--model", str(tmp_path / "m.onnx")]
+    command = [sys.executable, "-m", "experiments.pretrained", "--data", f"pointing04:{pointing04_dir}", "--quick"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, *places], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    results = pd.read_csv(tmp_path / "results.csv")
+    assert results["all_mean"].between(0, 90).all()
+    assert list(results["fold"])[-2:] == ["all", "rendered, other people"]
+    assert pd.read_csv(tmp_path / "roc.csv")["auroc_all"].between(0, 1).all()
+    assert pd.read_csv(tmp_path / "coverage.csv")["0.9"].between(0, 1).all()
+    assert set(pd.read_csv(tmp_path / "groups.csv")["kind"]) >= {"glasses", "|pan|"}
+    network = PoseNetwork(tmp_path / "m.onnx")
+    assert network.spec.calibration is not None
+    assert network.spec.notes["license"] == "Apache-2.0"
+
+
+def test_predictions_are_kept_as_they_are(tmp_path: Path) -> None:
+    one = said(3, 4, 1.0, 0)
+    write_said(one, tmp_path / "a.npz")
+    for before, after in zip(one, read_said(tmp_path / "a.npz"), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_coverage_is_that_of_the_people_asked_for() -> None:
+    """Errors are three times what the covariances say: recalibration by the other folds makes the levels true."""
+    folds = [Said.joined([said(10, 20, 15.0, i), said(5, 20, 15.0, 90 + i, "rendered ")]) for i in range(4)]
+    table = coverage(folds, lambda who: np.char.startswith(who, "rendered")).set_index("faces")
+    assert table.loc["all", "n"] == 4 * 5 * 20
+    for level in LEVELS:
+        assert table.loc["all", str(level)] == pytest.approx(level, abs=0.07)  # 400 faces, 60 people to calibrate by
+
+
+def test_errors_are_counted_over_labelled_angles() -> None:
+    exact = said(2, 50, 0.0, 0)
+    assert errors(exact)["all_mean"] == 0
+    off = exact._replace(mean=exact.mean + [4.0, -2.0, 90.0])
+    assert errors(off)["all_mean"] == pytest.approx(3.0)
+
+
+def test_areas_under_the_curve() -> None:
+    rows = roc(np.array([3.0, 4.0, 5.0]), {"things": np.array([0.0, 1.0]), "noise": np.array([3.5, 9.0])})
+    assert rows["auroc_things"] == 1.0
+    assert rows["auroc_noise"] == pytest.approx(2 / 6)
+    assert rows["auroc_all"] == pytest.approx((6 + 2) / 12)
+
+
+def test_rendered_people_are_shared_among_the_folds() -> None:
+    rendered = [said(60, 3, 1.0, 7, "r") for _ in range(3)]
+    found = parts(rendered, 3)
+    assert sum(len(part.subjects) for part in found) == 180
+    assert {name for part in found for name in part.subjects} == {"rendered 0", "rendered 1", "rendered 2"}
