@@ -51,22 +51,20 @@ def draw_axes(
     ends = centre + 0.6 * side * project_axes(rotation)
     canvas = ImageDraw.Draw(drawn)
     for axis in np.argsort(-(AXES @ rotation.T)[:, 2]):  # far axes first
-        _draw_arrow(canvas, centre, ends[axis], AXIS_COLOURS[axis], width)
+        draw_arrow(canvas, centre, ends[axis], AXIS_COLOURS[axis], width)
     if label:
-        _write_label(canvas, (max(0.0, x0), max(0.0, y0)), label, height=max(10, round(side / 9)))
+        write_label(canvas, (max(0.0, x0), max(0.0, y0)), label, height=max(10, round(side / 9)))
     return drawn
 
 
-def _write_label(canvas: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, height: int) -> None:
-    """White text on black."""
+def write_label(canvas: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, height: int) -> None:
+    """White text on black, its upper left corner at `corner`, letters `height` pixels high."""
     font = ImageFont.load_default(size=height)
     canvas.rectangle(canvas.textbbox(corner, label, font=font), fill=(0, 0, 0))
     canvas.text(corner, label, fill=(255, 255, 255), font=font)
 
 
-def _draw_arrow(
-    canvas: ImageDraw.ImageDraw, start: Point, end: Point, colour: tuple[int, int, int], width: int
-) -> None:
+def draw_arrow(canvas: ImageDraw.ImageDraw, start: Point, end: Point, colour: tuple[int, int, int], width: int) -> None:
     """A line from `start` to `end` with a head; a dot where the axis points at the viewer."""
     along = end - start
     length = np.hypot(*along)

@@ -1,5 +1,6 @@
 """The commands' table, and `main`: parse, run, and turn every expected failure into one line and an exit code."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from deepgllim.cli.demo import demo
 from deepgllim.cli.doctor import doctor
 from deepgllim.cli.evaluate import evaluate
 from deepgllim.cli.export import export
+from deepgllim.cli.options import UsageError
 from deepgllim.cli.predict import predict
 from deepgllim.cli.recipes import recipes
 from deepgllim.cli.render import render
@@ -105,8 +107,13 @@ def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
     """Call a command and return its exit code; what was not foreseen keeps its traceback."""
     try:
         command(*args, **options)
+    except UsageError as error:
+        return _fail(error, 2)
     except DeepGLLiMError as error:
         return _fail(error, 1)
+    except BrokenPipeError:  # whoever read standard output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("deepgllim"):
             raise

@@ -21,8 +21,8 @@ def messages() -> Console:
     return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
-def progress_bar() -> Progress:
-    """A bar with the time left and a description on standard error; nothing where that is no terminal.
+def progress_bar(hidden: bool = False) -> Progress:
+    """A bar with the time left and a description on standard error; nothing where that is no terminal, or if hidden.
 
     Example:
         >>> with progress_bar() as bar:
@@ -31,7 +31,7 @@ def progress_bar() -> Progress:
     console = messages()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     text = TextColumn("{task.description}", markup=False)
-    return Progress(*columns, text, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, text, console=console, transient=True, disable=hidden or not console.is_terminal)
 
 
 def complain(text: object) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import messages, print_json, results, table
 from deepgllim.cli.options import Switch, refuse_existing
-from deepgllim.cli.predict import as_json, by_target, value
+from deepgllim.cli.predict_targets import as_json, by_target, value
 from deepgllim.cli.train import progress
 
 if TYPE_CHECKING:

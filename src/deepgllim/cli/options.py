@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
-from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
 
 if TYPE_CHECKING:
     from deepgllim.data import Manifest
@@ -26,11 +26,16 @@ imports pandas."""
 
 _KINDS = [f"`{name}:{path}`" for name, path in SOURCES.items()]
 
+Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 ModelPath = Annotated[Path, Parameter(env_var="DEEPGLLIM_MODEL")]
 Probability = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Source = Annotated[str, Parameter(help=f"Where the pictures and labels are: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")]
 Switch = Annotated[bool, Parameter(negative=())]
 Text = Annotated[str | None, Parameter(show_default=False)]
+
+
+class UsageError(DeepGLLiMError):
+    """Options that do not go together: a wrong call, as an unknown option is."""
 
 
 def faces(source: str, targets: Sequence[str] | None, subjects: str | None) -> "Manifest":

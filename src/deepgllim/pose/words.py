@@ -90,25 +90,41 @@ def _by_neck(pose: "Pose | Mode") -> bool:
     return bool(pan >= PROFILE[0] and tilt < POLE)
 
 
-def _numbers(pose: "Pose", level: float) -> str:
+def figures(pose: "Pose", level: float) -> dict[str, str]:
+    """The three angles that suit the pose, by name, each with half the width of its interval.
+
+    Example:
+        >>> import numpy as np
+        >>> from deepgllim.pose.result import Pose
+        >>> figures(Pose(np.eye(3), np.eye(3), unknown=("roll",)), 0.9)
+        {'pitch': '0° ± 2°', 'yaw': '0° ± 2°', 'roll': 'unknown'}
+    """
     neck = _by_neck(pose)
     names, middle = (NECK_ANGLES, pose.neck_angles) if neck else (ANGLES, pose.angles)
     _, upper = pose.neck_interval(level) if neck else pose.interval(level)
     rows = zip(names, middle.tolist(), (upper - middle).tolist(), strict=True)
-    angles = [f"{n} unknown" if n in pose.unknown else f"{n} {degrees(a)} ± {degrees(half)}" for n, a, half in rows]
-    return f"{', '.join(angles)} ({100 * level:g} %)"
+    return {n: "unknown" if n in pose.unknown else f"{degrees(a)} ± {degrees(half)}" for n, a, half in rows}
+
+
+def _numbers(pose: "Pose", level: float) -> str:
+    return f"{', '.join(f'{name} {text}' for name, text in figures(pose, level).items())} ({100 * level:g} %)"
 
 
 def _warnings(pose: "Pose") -> list[str]:
     found = []
     if pose.near_gimbal_lock:
         found.append("so near profile pitch and roll cannot be told apart")
-    likely = [mode for mode in pose.modes if mode.probability >= LEAST]
+    likely = likely_modes(pose)
     if len(likely) > 1:
         found.append(f"several poses fit: {' or '.join(map(_mode, likely))}")
     if pose.in_distribution is False:
         found.append("unlike anything the model knows: do not trust it")
     return found
+
+
+def likely_modes(pose: "Pose") -> list["Mode"]:
+    """The modes that are worth a mention, the likeliest first."""
+    return [mode for mode in pose.modes if mode.probability >= LEAST]
 
 
 def _mode(mode: "Mode") -> str:
