@@ -34,7 +34,7 @@ def fit_calibration(
     groups: npt.ArrayLike,
     levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
     log_densities: npt.ArrayLike | None = None,
-    known: float = 0.99,
+    known: float = 0.95,
     cautious: bool = False,
 ) -> Calibration:
     """The recalibration under which regions and intervals hold their levels for the people of the residuals.

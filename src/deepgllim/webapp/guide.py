@@ -20,8 +20,8 @@ against the room.</p>
 had not seen. A wide interval is an honest answer:
 the picture is small, dark, covered, or the face is turned far away.</p>
 <h3>The verdict</h3>
-<p>log p(x) says how usual the picture is for the model, before any pose is asked for. Below the value that only
-one known face in a hundred falls short of, the page says
+<p>log p(x) says how usual the picture is for the model, before any pose is asked for. Below the value that only one
+known face in twenty falls short of, the page says
 <em>unlike anything this model knows</em>. Then the angles mean nothing, whatever their intervals say: it may be
 no face at all, or the back of a head.</p>
 <h3>Several poses</h3>
