@@ -8,7 +8,7 @@ import numpy as np
 
 from deepgllim.cli.console import results, table
 from deepgllim.pose.reports import in_convention
-from deepgllim.pose.words import degrees, likely_modes
+from deepgllim.pose.words import degrees, figures, likely_modes
 from deepgllim.rotations import ANGLES
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def note(pose: "Pose") -> str:
         'profile: pan −89°, tilt 20°; do not trust it'
     """
     found = []
-    if pose.near_gimbal_lock:
+    if "pan" in figures(pose, 0.9):
         found.append(f"profile: pan {degrees(pose.pan)}, tilt {degrees(pose.tilt)}")
     if len(likely_modes(pose)) > 1:
         found.append("several poses fit")
