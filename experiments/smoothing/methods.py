@@ -20,7 +20,7 @@ class Shown(NamedTuple):
 
 Method = Callable[[Measurements, float], Shown]
 
-SPEED_GAIN = 0.02
+SPEED_GAIN = 0.05
 """β of the One Euro filter: by how many Hz its cutoff rises for a degree a second; the best of 0.005 to 0.1 here."""
 
 
@@ -53,39 +53,53 @@ def one_euro(measured: Measurements, cutoff: float) -> Shown:
     return Shown(np.stack(shown))
 
 
-def filtered(measured: Measurements, acceleration: float, **options: float) -> Shown:
+def kalman(measured: Measurements, acceleration: float) -> Shown:
+    """The filter with one way to move, at the best weight of the measurements for it."""
+    return _online(measured, HeadMotion(acceleration=acceleration, hold=0))
+
+
+def filtered(measured: Measurements, independent: float) -> Shown:
     """`RotationFilter`, frame by frame."""
-    online = RotationFilter(HeadMotion(acceleration=acceleration, **options))  # type: ignore[arg-type]
+    return _online(measured, HeadMotion(independent=independent))
+
+
+def filtered_alike(measured: Measurements, independent: float) -> Shown:
+    """The same filter, which trusts every frame alike: what the network's own covariance is worth."""
+    alike = np.broadcast_to(measured.covariances.mean(axis=0), measured.covariances.shape)
+    return filtered(measured._replace(covariances=alike), independent)
+
+
+def smoothed(measured: Measurements, independent: float) -> Shown:
+    """`smooth_rotations`, which sees what comes."""
+    known = smooth_rotations(*measured, HeadMotion(independent=independent))
+    return Shown(known.rotation, known.covariance)
+
+
+DEFAULT = HeadMotion().independent
+_SHARES = (0.05, 0.1, DEFAULT, 0.5, 1.0)
+
+METHODS: dict[str, tuple[Method, tuple[float, ...], str]] = {
+    "raw": (raw, (0.0,), ""),
+    "exponential average": (exponential, (0.02, 0.04, 0.07, 0.1, 0.15, 0.25, 0.4), "s"),
+    "One Euro": (one_euro, (0.02, 0.1, 0.4, 0.8, 1.5, 3.0), "Hz"),
+    "filter, one mode": (kalman, (25.0, 50.0, 100.0, 200.0, 400.0), "°/s^1.5"),
+    "filter, every frame alike": (filtered_alike, _SHARES, "share"),
+    "filter": (filtered, _SHARES, "share"),
+    "smoother": (smoothed, _SHARES, "share"),
+}
+"""By name: the method, the values of its constant, and their unit."""
+
+CHOSEN = {"raw": 0.0, "exponential average": 0.1, "One Euro": 0.4, "filter": DEFAULT, "smoother": DEFAULT}
+"""The constants that are looked at in more detail."""
+
+
+def _online(measured: Measurements, motion: HeadMotion) -> Shown:
+    online = RotationFilter(motion)
     known = []
     for time, rotation, covariance in zip(*measured, strict=True):
         there = np.isfinite(rotation).all()
         known.append(online.update(time, rotation, covariance) if there else online.predict(time))
     return Shown(np.stack([now.rotation for now in known]), np.stack([now.covariance for now in known]))
-
-
-def filtered_alike(measured: Measurements, acceleration: float) -> Shown:
-    """The same filter, which trusts every frame alike: what the network's own covariance is worth."""
-    alike = np.broadcast_to(measured.covariances.mean(axis=0), measured.covariances.shape)
-    return filtered(measured._replace(covariances=alike), acceleration)
-
-
-def smoothed(measured: Measurements, acceleration: float) -> Shown:
-    """`smooth_rotations`, which sees what comes."""
-    known = smooth_rotations(*measured, HeadMotion(acceleration=acceleration))
-    return Shown(known.rotation, known.covariance)
-
-
-_ACCELERATIONS = (25.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1000.0, 3000.0)
-
-METHODS: dict[str, tuple[Method, tuple[float, ...], str]] = {
-    "raw": (raw, (0.0,), ""),
-    "exponential average": (exponential, (0.02, 0.04, 0.07, 0.1, 0.15, 0.25, 0.4, 0.7), "s"),
-    "One Euro": (one_euro, (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0), "Hz"),
-    "filter, every frame alike": (filtered_alike, _ACCELERATIONS, "°/s^1.5"),
-    "filter": (filtered, _ACCELERATIONS, "°/s^1.5"),
-    "smoother": (smoothed, _ACCELERATIONS, "°/s^1.5"),
-}
-"""By name: the method, the values of its constant, and their unit."""
 
 
 def _causal(measured: Measurements) -> Iterator[tuple[float, Array, Array]]:

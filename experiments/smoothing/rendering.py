@@ -15,12 +15,13 @@ from deepgllim.rotations import (
     Array,
     rotation_from_angles,
     rotation_from_pan_tilt,
+    rotation_from_vector,
     vector_from_rotation,
 )
-from deepgllim.synthetic import Renderer, Scene, SceneSampler, label, load_head_model
+from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
 from deepgllim.synthetic.capture import develop
 from deepgllim.synthetic.sets import framed
-from experiments.smoothing.sequence import RATE, Measurements, Path, Rng
+from experiments.smoothing.sequence import Measurements, Path, Rng
 
 SIZE, MARGIN = 192, 1.9
 """Of the video, pixels; its side over that of the frontal face."""
@@ -52,9 +53,8 @@ def render(path: Path, times: Array, seed: int) -> Iterator[Rendered]:
     start = replace(start, rotation=np.eye(3), torso=np.eye(3))
     camera = framed(start, model, MARGIN).camera
     rotations = path.rotation(times)
-    speeds = vector_from_rotation(path.rotation(times + 0.5 / RATE) @ np.swapaxes(path.rotation(times - 0.5 / RATE), -1, -2))
     with Renderer() as renderer:
-        for k, (rotation, turned) in enumerate(zip(rotations, speeds * RATE, strict=True)):
+        for k, (rotation, turned) in enumerate(zip(rotations, path.velocity(times), strict=True)):
             blur = (_BLUR * float(np.hypot(turned[0], turned[1])), float(np.degrees(np.arctan2(-turned[0], turned[1]))))
             capture = replace(start.capture, seed=start.capture.seed + k, motion=blur)
             scene = replace(start, camera=camera, rotation=rotation, torso=_torso(rotation), capture=capture)
@@ -63,8 +63,6 @@ def render(path: Path, times: Array, seed: int) -> Iterator[Rendered]:
 
 def _torso(rotation: Array) -> Array:
     """It follows the head by a third."""
-    from deepgllim.rotations import rotation_from_vector
-
     return rotation_from_vector(vector_from_rotation(rotation) / 3)
 
 
@@ -87,16 +85,17 @@ def of_model(file: File) -> Measure:
     import torch
 
     from deepgllim.nn.model import load_model
+    from deepgllim.runs import picture_size
 
     model = load_model(file).eval()
-    size = model.spec.image_size
+    size, _ = picture_size(model)
 
     def measure(images: Sequence[Image.Image], boxes: Sequence[Box]) -> tuple[Array, Array]:
         crops = np.stack([crop_face(image, box, CROP, size) for image, box in zip(images, boxes, strict=True)])
         parts = []
         with torch.no_grad():
-            for pixels in torch.from_numpy(crops).split(_BATCH):
-                answer = model(pixels)
+            for first in range(0, len(crops), _BATCH):
+                answer = model(torch.from_numpy(crops[first : first + _BATCH]))
                 parts.append((answer.mean.double().numpy(), answer.covariance_matrix.double().numpy()))
         mean, covariance = (np.concatenate(part) for part in zip(*parts, strict=True))
         return rotations_of(mean, covariance, model.spec.targets)

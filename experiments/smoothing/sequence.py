@@ -43,6 +43,12 @@ class Path(NamedTuple):
         pan, tilt, tip = (np.interp(at, np.arange(len(self.angles)), angle) for angle in self.angles.T)
         return rotation_from_pan_tilt(pan, tilt, tip)
 
+    def velocity(self, times: npt.ArrayLike) -> Array:
+        """Of the head about the camera's axes, degrees a second, (T, 3), over a frame around each time."""
+        at, half = np.asarray(times, dtype=np.float64), 0.5 / RATE
+        turned = self.rotation(at + half) @ np.swapaxes(self.rotation(at - half), -1, -2)
+        return vector_from_rotation(turned) / (2 * half)
+
     def flags(self, times: npt.ArrayLike) -> tuple[Flags, Flags]:
         """`held` and `moving` at some times, (T,)."""
         at = np.clip(np.round(np.asarray(times) * _GRID).astype(int), 0, len(self.angles) - 1)
@@ -87,11 +93,11 @@ def _move(rng: Rng, start: Array) -> Array:
         seconds, cycles = rng.uniform(0.8, 1.4), rng.integers(2, 4)
         s = np.arange(1, int(seconds * _GRID) + 1) / int(seconds * _GRID)
         wave = rng.uniform(8, 15) * np.sin(np.pi * s) * np.sin(2 * np.pi * cycles * s)
-        return wave[:, None] * (np.array([0.0, 1.0, 0.0]) if rng.uniform() < 0.6 else np.array([1.0, 0.0, 0.0]))
+        return np.outer(wave, [0.0, 1.0, 0.0] if rng.uniform() < 0.6 else [1.0, 0.0, 0.0])
     change = rng.uniform(-1, 1, size=3) * _REACH - start
     seconds = max(0.25, float(np.linalg.norm(change)) / rng.uniform(40, 250))
     s = np.arange(1, int(seconds * _GRID) + 1)[:, None] / int(seconds * _GRID)
-    return change * (10 * s**3 - 15 * s**4 + 6 * s**5)
+    return np.asarray(change * (10 * s**3 - 15 * s**4 + 6 * s**5))
 
 
 class Noise(NamedTuple):
@@ -130,12 +136,11 @@ def simulate(path: Path, rng: Rng, noise: Noise) -> Measurements:
 
 def told_covariances(path: Path, times: Array, rng: Rng) -> Array:
     """Larger away from the camera and in turns, a fifth more or less by frame; pitch is worst, roll best."""
-    step = 0.5 / RATE
-    speed = np.linalg.norm(
-        vector_from_rotation(path.rotation(times + step) @ np.swapaxes(path.rotation(times - step), -1, -2)), axis=-1
-    ) / (2 * step)
+    speed = np.linalg.norm(path.velocity(times), axis=-1)
     off = np.degrees(np.arccos(np.clip(path.rotation(times)[:, 2, 2], -1, 1)))  # of the nose from the camera
-    deviation = (1.5 + 6.5 * np.minimum(off / 90, 1) ** 2 + 0.02 * speed) * np.exp(0.2 * rng.standard_normal(len(times)))
+    deviation = (1.5 + 6.5 * np.minimum(off / 90, 1) ** 2 + 0.02 * speed) * np.exp(
+        0.2 * rng.standard_normal(len(times))
+    )
     scales = deviation[:, None] * np.array([1.2, 1.0, 0.8])
     return np.asarray(scales[:, :, None] ** 2 * np.eye(3))
 

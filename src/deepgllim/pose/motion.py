@@ -19,7 +19,7 @@ from deepgllim.errors import ConfigurationError
 from deepgllim.rotations import Array, rotation_from_vector, vector_from_rotation
 
 _UNKNOWN_SPEED = 200.0  # degrees a second, standard deviation of a velocity that never decays, before it is seen
-_STOP = 0.02  # seconds in which the velocity of a head decays that is held still
+_STOP = 1e-3  # seconds in which the velocity of a head decays that is held still: before the next frame
 _FLOOR = 1e-6  # degrees², added to a measurement's covariance, which may claim to be exact
 
 
@@ -61,7 +61,7 @@ class HeadMotion:
 
     Example:
         >>> [round(mode.speed) for mode in HeadMotion(acceleration=200, persistence=0.5).modes]  # held still, moving
-        [2, 100]
+        [11, 100]
     """
 
     acceleration: float = 400.0
