@@ -13,22 +13,23 @@ from deepgllim.rotations import geodesic_distance
 
 def test_a_network_that_reads_the_grey_level(network: PoseNetwork, faces: Manifest) -> None:
     """Boxes and blur leave a picture of one level as it is; darkness changes the pan by what it takes."""
-    found = sensitivity(network, faces.subset(list(range(30)))).set_index(["change", "strength"])
-    assert found.loc[("none", ""), "swing"] == 0
-    for change in ("box moved", "box larger", "box smaller"):
-        assert (found.loc[change]["swing"] < 1e-3).all()
-    assert (found.loc["blur, σ of a 96 px crop"]["swing"] < 1e-3).all()
-    dark = found.loc["dark"]["swing"]
-    assert dark["× 0.1"] > dark["× 0.25"] > dark["× 0.5"] > 20
-    assert found.loc[("dark", "× 0.1"), "error"] > 2 * found.loc[("none", ""), "error"]
-    assert len(found) == 1 + 3 + 6 + sum(map(len, CHANGES.values()))
+    table = sensitivity(network, faces.subset(list(range(30))))
+    swing = {(str(row.change), str(row.strength)): float(str(row.swing)) for row in table.itertuples()}
+    error = {(str(row.change), str(row.strength)): float(str(row.error)) for row in table.itertuples()}
+    assert swing["none", ""] == 0
+    still = [value for (change, _), value in swing.items() if change.startswith(("box", "blur"))]
+    assert max(still) < 1e-3
+    assert swing["dark", "× 0.1"] > swing["dark", "× 0.25"] > swing["dark", "× 0.5"] > 20
+    assert error["dark", "× 0.1"] > 2 * error["none", ""]
+    assert len(table) == 1 + 3 + 6 + sum(map(len, CHANGES.values()))
 
 
 @settings(deadline=None)
 @given(st.floats(0.0, 1.0), st.integers(0, 99))
 def test_a_moved_box_keeps_its_size(share: float, seed: int) -> None:
     x0, y0, x1, y1 = moved((10, 20, 50, 40), share, np.random.default_rng(seed))
-    assert (x1 - x0, y1 - y0) == (pytest.approx(40), pytest.approx(20))
+    assert x1 - x0 == pytest.approx(40)
+    assert y1 - y0 == pytest.approx(20)
     assert np.hypot(x0 - 10, y0 - 20) == pytest.approx(40 * share, abs=1e-9)
 
 
@@ -36,7 +37,8 @@ def test_a_moved_box_keeps_its_size(share: float, seed: int) -> None:
 @given(st.floats(0.1, 3.0))
 def test_a_scaled_box_keeps_its_centre(factor: float) -> None:
     x0, y0, x1, y1 = scaled((10, 20, 50, 40), factor)
-    assert (x0 + x1, y0 + y1) == (pytest.approx(60), pytest.approx(60))
+    assert x0 + x1 == pytest.approx(60)
+    assert y0 + y1 == pytest.approx(60)
     assert x1 - x0 == pytest.approx(40 * factor)
 
 

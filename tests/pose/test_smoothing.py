@@ -182,7 +182,7 @@ def test_combining_is_the_mean_and_covariance_of_the_mixture(seed: int) -> None:
     rng = np.random.default_rng(seed)
     base, weights = rotation_from_angles(*rng.uniform(-80, 80, size=3)), np.array([0.3, 0.7])
     offsets = rng.normal(size=(2, 6)) * 1e-3
-    spreads: list[Array] = [np.kron(np.eye(2), covariance(rng, 1e-6)) for _ in range(2)]
+    spreads: list[Array] = [np.kron(np.eye(2), covariance(rng, 1e-6)).astype(np.float64) for _ in range(2)]
     states = [State(rotation_from_vector(o[:3]) @ base, o[3:], P) for o, P in zip(offsets, spreads, strict=True)]
     mean = weights @ offsets
     outer = [P + np.outer(o - mean, o - mean) for o, P in zip(offsets, spreads, strict=True)]

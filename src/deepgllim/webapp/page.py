@@ -78,7 +78,8 @@ def make_page(predictor: PredictsPoses, examples: Sequence[Path] = (), max_pixel
         own = frozenset(map(digest, examples))
 
         def judge(path: str | None) -> tuple[str, str]:
-            return tuple(answer(predictor, path, max_pixels, own))
+            found = answer(predictor, path, max_pixels, own)
+            return found.picture, found.words
 
         given.change(judge, given, [drawn, words], api_name="judge", show_progress="minimal")
     return page
