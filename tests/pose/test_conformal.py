@@ -59,10 +59,12 @@ def test_true_covariances_are_left_as_they_are() -> None:
         assert radius == pytest.approx(math.sqrt(chi2.ppf(level, 3)), abs=0.08)
 
 
-def test_few_people_get_wider_regions_than_many() -> None:
-    """One more person at infinity: with ten people the 80 % radius is the 88 % quantile."""
-    wide = fit_calibration(*drawn(3, 10, 2000, (1.0, 1.0, 1.0)), levels=(0.8,))
-    narrow = fit_calibration(*drawn(3, 2000, 10, (1.0, 1.0, 1.0)), levels=(0.8,))
+def test_cautious_regions_are_wider_for_few_people_than_for_many() -> None:
+    """Cautious, one more person at infinity: with ten people the 80 % radius is the 88 % quantile."""
+    wide = fit_calibration(*drawn(3, 10, 2000, (1.0, 1.0, 1.0)), levels=(0.8,), cautious=True)
+    narrow = fit_calibration(*drawn(3, 2000, 10, (1.0, 1.0, 1.0)), levels=(0.8,), cautious=True)
+    plain = fit_calibration(*drawn(3, 10, 2000, (1.0, 1.0, 1.0)), levels=(0.8,))
+    assert plain.region[0] == pytest.approx(math.sqrt(chi2.ppf(0.8, 3)), abs=0.05)
     assert wide.region[0] == pytest.approx(math.sqrt(chi2.ppf(0.88, 3)), abs=0.05)
     assert narrow.region[0] == pytest.approx(math.sqrt(chi2.ppf(0.8, 3)), abs=0.05)
 

@@ -64,7 +64,7 @@ def report_coverage(judged: Judged, folds: int = 5, seed: int = 0) -> CoverageRe
 
 
 def calibration_of(judged: Judged) -> Calibration:
-    """The recalibration by these people; the verdict's threshold is the 1 % quantile of their log p(x)."""
+    """The recalibration by these people; the verdict's threshold is the 5 % quantile of their log p(x)."""
     density = None if np.isnan(judged.log_density).any() else judged.log_density
     return fit_calibration(judged.residuals, judged.covariance, judged.subjects, LEVELS, density)
 

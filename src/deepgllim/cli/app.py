@@ -22,12 +22,14 @@ from deepgllim.cli.predict import predict
 from deepgllim.cli.recipes import recipes
 from deepgllim.cli.render import render
 from deepgllim.cli.train import train
+from deepgllim.cli.webapp import app as webapp
 from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "app": webapp,
     "export": export,
     "calibrate": calibrate,
     "doctor": doctor,

@@ -7,7 +7,7 @@ over people held out, and thus needs nothing but that a new person is drawn as t
 are left out of u, with their degrees of freedom.
 
 Source: V. Vovk et al., *Algorithmic Learning in a Random World*, 2005; for groups, R. Dunn, L. Wasserman and A. Ramdas,
-"Distribution-free prediction sets for two-layer hierarchical models", JASA 2023 (the pooled distribution function).
+"Distribution-free prediction sets for two-layer hierarchical models", JASA 2023 (pooling distribution functions).
 """
 
 import math
@@ -34,14 +34,15 @@ def fit_calibration(
     groups: npt.ArrayLike,
     levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95),
     log_densities: npt.ArrayLike | None = None,
-    known: float = 0.99,
+    known: float = 0.95,
+    cautious: bool = False,
 ) -> Calibration:
     """The recalibration under which regions and intervals hold their levels for the people of the residuals.
 
     First each target's standard deviation is multiplied by the factor that makes its standardised residuals' mean
-    square 1. Then, for each level, the radius is the quantile over all samples, each person counting alike, with the
-    weight of one more person at infinity: P(covered) ≥ level for a new person. With few people that would be a quantile
-    near 1, or none; it is taken no further than half of the way from the level to 1.
+    square 1. Then, for each level, the radius is the quantile over all samples, each person counting alike, which
+    covers a new person's poses with the level as the number of people grows. `cautious` adds the weight of one more
+    person at infinity: P(covered) ≥ level for any number of people, and more than the level for few.
 
     Args:
         residuals: y − m, (N, L), degrees, by models that had not seen the person; NaN where there is no label.
@@ -50,6 +51,8 @@ def fit_calibration(
         levels: between 0 and 1, increasing.
         log_densities: log p(x), (N,); their 1 − `known` quantile becomes the verdict's threshold.
         known: share of faces that the verdict calls known.
+        cautious: cover at least the level, rather than the level itself. With few people that asks for a quantile near
+            1, or none; it is taken no further than half of the way from the level to 1.
 
     Raises:
         DataError: shapes that do not fit, or fewer than two people with labels.
@@ -59,7 +62,7 @@ def fit_calibration(
         >>> residuals, people = 2.0 * rng.standard_normal((4000, 3)), np.arange(4000) // 100
         >>> found = fit_calibration(residuals, np.tile(np.eye(3), (4000, 1, 1)), people, levels=(0.5, 0.9))
         >>> np.round(found.scales, 1), round(found.region_radius(0.9), 1)
-        (array([2., 2., 2.]), 2.6)
+        (array([2., 2., 2.]), 2.5)
     """
     e, C, who = _checked(residuals, covariances, groups)
     weights = _person_weights(who)
@@ -69,15 +72,15 @@ def fit_calibration(
     reach = np.abs(e) / np.sqrt(np.diagonal(scaled, axis1=1, axis2=2))
     labelled = ~np.isnan(reach)
     single, their = _erf(reach[labelled] / math.sqrt(2.0)), np.broadcast_to(weights[:, None], reach.shape)[labelled]
-    people = len(np.unique(who))
+    count = len(np.unique(who)) if cautious else None
     threshold = None
     if log_densities is not None:
         threshold = float(np.quantile(np.asarray(log_densities, np.float64), 1 - known))
     return Calibration(
         scales=tuple(float(s) for s in scales),
         levels=tuple(levels),
-        region=tuple(gaussian_region_radius(_quantile(inside, weights, q, people)) for q in levels),
-        interval=tuple(gaussian_interval_radius(_quantile(single, their, q, people)) for q in levels),
+        region=tuple(gaussian_region_radius(_quantile(inside, weights, q, count)) for q in levels),
+        interval=tuple(gaussian_interval_radius(_quantile(single, their, q, count)) for q in levels),
         log_density_threshold=threshold,
     )
 
@@ -157,9 +160,9 @@ def _levels(e: Array, C: Array) -> Array:
     return levels
 
 
-def _quantile(values: Array, weights: Array, level: float, n_people: int) -> float:
-    """The weighted quantile with one more person at infinity, as far as there are people enough for it."""
-    wanted = min(level * (n_people + 1) / n_people, 0.5 * (1.0 + level))
+def _quantile(values: Array, weights: Array, level: float, n_people: int | None) -> float:
+    """The weighted quantile; with `n_people`, that with one more person at infinity, as far as they are enough."""
+    wanted = level if n_people is None else min(level * (n_people + 1) / n_people, 0.5 * (1.0 + level))
     order = np.argsort(values)
     total = np.cumsum(weights[order]) / weights.sum()
     found = values[order][min(int(np.searchsorted(total, wanted - 1e-12)), len(values) - 1)]

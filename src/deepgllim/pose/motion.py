@@ -1,6 +1,6 @@
 """How heads move: a rotation with its velocity, predicted to a later time and corrected by a measurement.
 
-    dR/dt = [ω]× R,    dω/dt = −ω/τ + a·(white noise),    measured = exp([n]×) R,  n ~ N(0, f·C)
+    dR/dt = [ω]× R,    dω/dt = −ω/τ + a·(white noise),    measured = exp([n]×) R,  n ~ N(0, C)
 
 R is the rotation and ω its velocity in the camera's frame; [·]× is as in `rotations.rotation_from_vector`. Degrees and
 seconds. The steps are those of the multiplicative extended Kalman filter (Markley, "Attitude error representations for
@@ -9,6 +9,7 @@ and to first order in δ.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,105 +19,127 @@ from deepgllim.errors import ConfigurationError
 from deepgllim.rotations import Array, rotation_from_vector, vector_from_rotation
 
 _UNKNOWN_SPEED = 200.0  # degrees a second, standard deviation of a velocity that never decays, before it is seen
-_FLOOR = 1e-6  # degrees², added to the innovation's covariance: a measurement may claim to be exact
+_STOP = 1e-3  # seconds in which the velocity of a head decays that is held still: before the next frame
+_FLOOR = 1e-6  # degrees², added to a measurement's covariance, which may claim to be exact
+
+
+class Mode(NamedTuple):
+    """A way to move: a in degrees/s^1.5 and τ in seconds, see the module."""
+
+    acceleration: float
+    persistence: float
+
+    @property
+    def speed(self) -> float:
+        """Standard deviation of each axis's velocity where nothing is measured, a·√(τ/2), degrees a second."""
+        decays = math.isfinite(self.persistence)
+        return self.acceleration * math.sqrt(self.persistence / 2) if decays else _UNKNOWN_SPEED
 
 
 @dataclass(frozen=True)
 class HeadMotion:
-    """How heads move, and how far measurements can be trusted.
+    """How heads move, and how far measurements can be trusted. A head moves, or is held still, in turns.
+
+    The defaults are those of `experiments/smoothing`.
 
     Attributes:
-        acceleration: a, root spectral density of the angular acceleration, degrees/s^1.5, 0 or more. More follows
-            faster, less is steadier. With 0 the head is still (or turns evenly, if its velocity never decays).
-        persistence: τ, seconds in which a velocity decays by e; `math.inf` keeps it. The root mean square of the
-            velocity of each axis is a·√(τ/2).
-        correlation: T, seconds in which the measurements' errors decorrelate by e; 0: at once. A network errs alike
-            on like frames, and counting frames as independent would average too boldly. A measurement that follows
-            another after Δ seconds has its covariance multiplied by f = (1 + ρ) / (1 − ρ), ρ = exp(−Δ/T): with this
-            factor a head that holds still is known exactly as well as errors of that correlation allow, at any frame
-            rate.
+        acceleration: of a head that moves: root spectral density of its angular acceleration, degrees/s^1.5, 0 or
+            more. More follows faster, less is steadier.
+        persistence: seconds in which the velocity of a head that moves decays by e; `math.inf` keeps it.
+        drift: by how much a head that is held still turns, degrees in the square root of a second, 0 or more.
+        hold: seconds for which a head is held still on average; 0: it always moves.
+        move: seconds for which it moves on average.
+        independent: share of the measurements' covariance that is new in every frame, above 0, at most 1. A network
+            errs alike on like frames. That part of its error is no jitter and cannot be averaged away: it is kept out
+            of the weights, and is part of every answer's covariance.
         gate: a measurement further than this many standard deviations (Mahalanobis distance) from the prediction is
             an outlier and left out; `math.inf` takes all.
-        patience: so many outliers in a row are no outliers: the filter starts anew with the last one.
+        patience: so many outliers in a row are no outliers: the filter starts anew.
 
     Raises:
         ConfigurationError: a number out of range.
 
     Example:
-        >>> round(HeadMotion(acceleration=200, persistence=0.5).speed)
-        100
+        >>> [round(mode.speed) for mode in HeadMotion(acceleration=200, persistence=0.5).modes]  # held still, moving
+        [11, 100]
     """
 
-    acceleration: float = 300.0
+    acceleration: float = 400.0
     persistence: float = 0.3
-    correlation: float = 0.1
+    drift: float = 0.5
+    hold: float = 1.5
+    move: float = 0.7
+    independent: float = 0.25
     gate: float = 5.0
     patience: int = 3
 
     def __post_init__(self) -> None:
-        least = {"acceleration": 0.0, "persistence": 1e-3, "correlation": 0.0, "gate": 1.0, "patience": 1}
-        for name, bound in least.items():
+        ranges = {
+            "acceleration": (0.0, 1e6),
+            "persistence": (1e-3, math.inf),
+            "drift": (0.0, 1e3),
+            "hold": (0.0, 1e6),
+            "move": (1e-3, 1e6),
+            "independent": (1e-3, 1.0),
+            "gate": (1.0, math.inf),
+            "patience": (1, 1e6),
+        }
+        for name, (low, high) in ranges.items():
             value = getattr(self, name)
-            if not value >= bound or (value == math.inf and name not in ("persistence", "gate")):
-                raise ConfigurationError(f"{name} {value:g} of a head's motion: give a number from {bound:g} up")
+            if not low <= value <= high:
+                raise ConfigurationError(f"{name} {value:g} of a head's motion: give a number from {low:g} to {high:g}")
 
     @property
-    def speed(self) -> float:
-        """Standard deviation of each axis's velocity before anything is measured, degrees a second."""
-        decays = math.isfinite(self.persistence)
-        return self.acceleration * math.sqrt(self.persistence / 2) if decays else _UNKNOWN_SPEED
+    def modes(self) -> tuple[Mode, ...]:
+        """Held still (unless it never is) and moving."""
+        moving = Mode(self.acceleration, self.persistence)
+        return (Mode(self.drift / _STOP, _STOP), moving) if self.hold > 0 else (moving,)
 
-    def inflation(self, gap: float) -> float:
-        """f for a measurement that follows the last one after so many seconds: coth(Δ / 2T).
-
-        Example:
-            >>> round(HeadMotion(correlation=0.1).inflation(1 / 30), 2), HeadMotion(correlation=0).inflation(0.01)
-            (6.06, 1.0)
-        """
-        return 1 / math.tanh(gap / (2 * self.correlation)) if self.correlation > 0 else 1.0
+    def switching(self, seconds: float) -> Array:
+        """Probability of each mode after so many seconds, given the one before: (M, M), rows sum to 1."""
+        if self.hold == 0:
+            return np.ones((1, 1))
+        lasting = np.array([self.hold, self.move]) / (self.hold + self.move)
+        kept = math.exp(-seconds / self.hold - seconds / self.move)
+        switching: Array = kept * np.eye(2) + (1 - kept) * lasting
+        return switching
 
 
 class State(NamedTuple):
-    """A Gaussian of (δ, ω), about a rotation.
+    """A Gaussian of (δ, ω) about a rotation.
 
     Attributes:
-        time: seconds.
-        measured: the time of the last measurement in it.
         rotation, velocity: (3, 3) and (3,), the means.
         covariance: (6, 6), of δ in degrees and of ω in degrees a second.
     """
 
-    time: float
-    measured: float
     rotation: Array
     velocity: Array
     covariance: Array
 
 
-def start(time: float, rotation: Array, noise: Array, motion: HeadMotion) -> State:
+def start(rotation: Array, noise: Array, mode: Mode) -> State:
     """Nothing known but one measurement."""
     covariance = np.zeros((6, 6))
     covariance[:3, :3] = noise
-    covariance[3:, 3:] = motion.speed**2 * np.eye(3)
-    return State(time, time, rotation, np.zeros(3), covariance)
+    covariance[3:, 3:] = mode.speed**2 * np.eye(3)
+    return State(rotation, np.zeros(3), covariance)
 
 
-def predict(state: State, time: float, motion: HeadMotion) -> tuple[State, Array]:
-    """The state at a later time, and the transition matrix of its errors."""
-    step = time - state.time
-    x = step / motion.persistence
-    reach = step * _decayed(x)  # a velocity turns the head by reach · ω
+def predict(state: State, seconds: float, mode: Mode) -> tuple[State, Array]:
+    """The state so much later, and the transition matrix (6, 6) of its errors."""
+    x = seconds / mode.persistence
+    reach = seconds * _decayed(x)  # a velocity turns the head by reach · ω
     turn = reach * state.velocity
     transition = np.zeros((6, 6))
-    transition[:3, :3] = rotation_from_vector(turn)
-    transition[:3, 3:] = reach * rotation_from_vector(turn / 2)  # the left Jacobian of exp, to second order
+    transition[:3, :3], halfway = rotation_from_vector(np.stack([turn, turn / 2]))
+    transition[:3, 3:] = reach * halfway  # the left Jacobian of exp, to second order
     transition[3:, 3:] = math.exp(-x) * np.eye(3)
-    density = motion.acceleration**2
+    density = mode.acceleration**2
     both = density * reach**2 / 2
-    noise = [[density * step**3 * _wandered(x), both], [both, density * step * _decayed(2 * x)]]
+    noise = [[density * seconds**3 * _wandered(x), both], [both, density * seconds * _decayed(2 * x)]]
     covariance = transition @ state.covariance @ transition.T + np.kron(noise, np.eye(3))
-    rotation = transition[:3, :3] @ state.rotation
-    return State(time, state.measured, rotation, math.exp(-x) * state.velocity, covariance), transition
+    return State(transition[:3, :3] @ state.rotation, math.exp(-x) * state.velocity, covariance), transition
 
 
 def _decayed(x: float) -> float:
@@ -131,21 +154,52 @@ def _wandered(x: float) -> float:
     return (x + 2 * math.expm1(-x) - math.expm1(-2 * x) / 2) / x**3
 
 
-def correct(state: State, rotation: Array, noise: Array, motion: HeadMotion) -> State | None:
-    """The state with a measurement of its time; None if that is an outlier.
-
-    The gate takes the measurement's own covariance: correlated errors are no larger than others.
-    """
+def correct(state: State, rotation: Array, noise: Array) -> tuple[State, float]:
+    """The state with a measurement of its time, and the measurement's log-likelihood up to a constant."""
     innovation = vector_from_rotation(rotation @ state.rotation.T)
-    P = state.covariance
-    spread = P[:3, :3] + noise + _FLOOR * np.eye(3)
-    if innovation @ np.linalg.solve(spread, innovation) > motion.gate**2:
-        return None
-    noise = motion.inflation(state.time - state.measured) * noise + _FLOOR * np.eye(3)
-    gain = np.linalg.solve(P[:3, :3] + noise, P[:3]).T  # (6, 3)
-    change = gain @ innovation
+    P, noise = state.covariance, noise + _FLOOR * np.eye(3)
+    spread = P[:3, :3] + noise
+    inverse = np.linalg.inv(spread)
+    gain = P[:, :3] @ inverse  # (6, 3)
     rest = np.eye(6)
     rest[:, :3] -= gain
     covariance = rest @ P @ rest.T + gain @ noise @ gain.T  # Joseph's form stays positive
-    turned = rotation_from_vector(change[:3]) @ state.rotation
-    return State(state.time, state.time, turned, state.velocity + change[3:], covariance)
+    fit = -0.5 * (innovation @ inverse @ innovation + np.linalg.slogdet(spread)[1])
+    return _moved(state, gain @ innovation, covariance), float(fit)
+
+
+def distance(state: State, rotation: Array, noise: Array) -> float:
+    """The Mahalanobis distance of a measurement from the state."""
+    off = vector_from_rotation(rotation @ state.rotation.T)
+    return math.sqrt(off @ np.linalg.solve(state.covariance[:3, :3] + noise + _FLOOR * np.eye(3), off))
+
+
+def retrace(state: State, predicted: State, transition: Array, known: State) -> State:
+    """The state with what is known of the one predicted from it (Rauch, Tung and Striebel, 1965)."""
+    inverse = np.linalg.pinv(predicted.covariance, rcond=1e-12, hermitian=True)  # singular for a head that is still
+    gain = state.covariance @ transition.T @ inverse  # (6, 6)
+    covariance = state.covariance + gain @ (known.covariance - predicted.covariance) @ gain.T
+    return _moved(state, gain @ _difference(known, predicted.rotation, predicted.velocity), covariance)
+
+
+def combine(states: Sequence[State], weights: Array, near: Array) -> State:
+    """Mean and covariance of a mixture, to first order about the rotation `near`."""
+    if len(states) == 1:
+        return states[0]
+    off = np.stack([_difference(state, near, np.zeros(3)) for state in states])  # (M, 6)
+    mean = weights @ off
+    off -= mean
+    inner = np.stack([state.covariance for state in states])
+    covariance = np.tensordot(weights, inner, axes=1) + (weights * off.T) @ off
+    return _moved(State(near, np.zeros(3), covariance), mean, covariance)
+
+
+def _difference(state: State, rotation: Array, velocity: Array) -> Array:
+    """(δ, ω) of a state's mean against another, (6,)."""
+    return np.concatenate([vector_from_rotation(state.rotation @ rotation.T), state.velocity - velocity])
+
+
+def _moved(state: State, change: Array, covariance: Array) -> State:
+    """Another mean, by (δ, ω), and another covariance, made symmetric."""
+    rotation = rotation_from_vector(change[:3]) @ state.rotation
+    return State(rotation, state.velocity + change[3:], (covariance + covariance.T) / 2)

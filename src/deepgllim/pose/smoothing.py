@@ -1,8 +1,12 @@
 """A head's rotation over time, each measurement trusted as far as its covariance says: a filter and a smoother.
 
-An unsure network (a large covariance) is averaged over many frames, a sure one is followed at once: steady and without
-lag, where an average of constant weight is one or the other. How heads move is `motion`'s part. The smoother is that of
-Rauch, Tung and Striebel (Särkkä, "Bayesian filtering and smoothing", 2013). Degrees and seconds throughout.
+An unsure network (a large covariance) is averaged over many frames, a sure one is followed at once. So is a head that
+moves, while one that is held still is averaged: which of the two it does is a hidden variable of the model, and an
+average of constant weight is either late or restless. How heads move is `motion`'s part.
+
+The filter is the interacting multiple model filter (Blom and Bar-Shalom, 1988), the smoother Kim's (1994), of steps of
+Rauch, Tung and Striebel. Where the head always moves (`hold=0`) they are the Kalman filter and smoother. Degrees and
+seconds throughout.
 """
 
 import math
@@ -12,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import DataError
-from deepgllim.pose.motion import HeadMotion, State, correct, predict, start
-from deepgllim.rotations import Array, rotation_from_vector, vector_from_rotation
+from deepgllim.pose.motion import HeadMotion, State, combine, correct, distance, predict, retrace, start
+from deepgllim.rotations import Array
 
 _LARGEST_SKEW = 1e-3  # of RᵀR from I: what single precision and rounded files leave
 
@@ -43,7 +47,8 @@ class RotationFilter:
         motion: how the head moves.
 
     Example:
-        >>> filter = RotationFilter(HeadMotion(acceleration=0, correlation=0))  # a head that never moves
+        >>> from deepgllim.rotations import rotation_from_vector, vector_from_rotation
+        >>> filter = RotationFilter(HeadMotion(acceleration=0, hold=0, independent=1))  # a head that never moves
         >>> for time, angle in enumerate([10.0, 12.0, 11.0]):
         ...     now = filter.update(time, rotation_from_vector([0, angle, 0]), 4 * np.eye(3))
         >>> vector_from_rotation(now.rotation).round(3), float(now.covariance[1, 1].round(3))
@@ -52,7 +57,7 @@ class RotationFilter:
 
     def __init__(self, motion: HeadMotion | None = None) -> None:
         self.motion = motion or HeadMotion()
-        self._state: State | None = None
+        self._belief: _Belief | None = None
         self._outliers = 0
 
     def update(self, time: float, rotation: npt.ArrayLike, covariance: npt.ArrayLike) -> Estimate:
@@ -69,18 +74,18 @@ class RotationFilter:
         Raises:
             DataError: a time that is not later, or no rotation or covariance.
         """
-        measured, noise = _checked(rotation, covariance)
-        if self._state is None:
-            self._state = start(_time(time), measured, noise, self.motion)
-            return _estimate(self._state, used=True)
-        predicted, _ = predict(self._state, _later(time, self._state.time), self.motion)
-        corrected = correct(predicted, measured, noise, self.motion)
+        measured = _checked(rotation, covariance)
+        if self._belief is None:
+            self._belief = _begin(_time(time), *measured, self.motion)
+            return _estimate(self._belief, used=True)
+        predicted = _advance(self._belief, _later(time, self._belief.time), self.motion)
+        corrected = _observe(predicted, *measured, self.motion)
         self._outliers = self._outliers + 1 if corrected is None else 0
         if corrected is None and self._outliers < self.motion.patience:
             return _estimate(predicted, used=False)
-        self._state = corrected or start(time, measured, noise, self.motion)
+        self._belief = corrected or _begin(time, *measured, self.motion)
         self._outliers = 0
-        return _estimate(self._state, used=True)
+        return _estimate(self._belief, used=True)
 
     def predict(self, time: float) -> Estimate:
         """The estimate at a time not before that of the last measurement used, which changes nothing.
@@ -88,11 +93,11 @@ class RotationFilter:
         Raises:
             DataError: before the first measurement, or for a time before the last one used.
         """
-        if self._state is None:
+        if self._belief is None:
             raise DataError("nothing was measured yet, so nothing can be predicted: call update first")
-        if time == self._state.time:
-            return _estimate(self._state, used=False)
-        return _estimate(predict(self._state, _later(time, self._state.time), self.motion)[0], used=False)
+        if time == self._belief.time:
+            return _estimate(self._belief, used=False)
+        return _estimate(_advance(self._belief, _later(time, self._belief.time), self.motion), used=False)
 
 
 def smooth_rotations(
@@ -113,8 +118,9 @@ def smooth_rotations(
         DataError: shapes that do not fit, times that do not increase, or what is no rotation or covariance.
 
     Example:
+        >>> from deepgllim.rotations import rotation_from_vector, vector_from_rotation
         >>> angles = [10.0, 12.0, np.nan, 11.0]
-        >>> still = HeadMotion(acceleration=0, correlation=0)
+        >>> still = HeadMotion(acceleration=0, hold=0, independent=1)
         >>> measured = [rotation_from_vector([0, angle, 0]) for angle in angles]
         >>> known = smooth_rotations(range(4), measured, [np.eye(3)] * 4, still)
         >>> vector_from_rotation(known.rotation)[:, 1].round(3), known.used
@@ -126,23 +132,68 @@ def smooth_rotations(
         raise DataError(f"times, rotations, covariances have shapes {shapes}: give (T,), (T, 3, 3) and (T, 3, 3)")
     if not (np.isfinite(clock).all() and (np.diff(clock) > 0).all()):
         raise DataError("the times of the frames do not increase: sort the frames, and drop those of the same time")
-    nodes = _forward(clock, measured, noises, motion or HeadMotion())
-    smoothed = _backward(nodes)
+    model = motion or HeadMotion()
+    nodes = _forward(clock, measured, noises, model)
+    smoothed = _backward(nodes, model)
     nothing = Estimate(np.full((3, 3), np.nan), np.full((3, 3), np.nan), np.full(3, np.nan), used=False)
     rows = [
-        nothing if node is None or state is None else _estimate(state, node.used)
-        for node, state in zip(nodes, smoothed, strict=True)
+        nothing if node is None or belief is None else _estimate(belief, node.used)
+        for node, belief in zip(nodes, smoothed, strict=True)
     ]
     return Estimate(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 
-class _Node(NamedTuple):
-    """The filter at a time: the prediction and its transition (6, 6), None at a start, and what is known after it."""
+class _Belief(NamedTuple):
+    """What is known at a time: a Gaussian for each mode of the motion.
 
-    predicted: State | None
-    transition: Array | None
-    filtered: State
+    Attributes:
+        time: seconds.
+        probabilities: of the modes, (M,).
+        states: M.
+        shared: (3, 3), degrees², of the error that the measurements have in common.
+    """
+
+    time: float
+    probabilities: Array
+    states: tuple[State, ...]
+    shared: Array
+
+
+class _Node(NamedTuple):
+    """The filter at a time of the forward pass: whether it starts anew there, and whether a measurement went in."""
+
+    belief: _Belief
+    starts: bool
     used: bool
+
+
+def _begin(time: float, rotation: Array, covariance: Array, motion: HeadMotion) -> _Belief:
+    """Nothing known but one measurement."""
+    states = tuple(start(rotation, motion.independent * covariance, mode) for mode in motion.modes)
+    return _Belief(time, motion.switching(math.inf)[0], states, (1 - motion.independent) * covariance)
+
+
+def _advance(belief: _Belief, time: float, motion: HeadMotion) -> _Belief:
+    """The prediction for a later time. Each mode starts from what all that may lead to it know."""
+    seconds = time - belief.time
+    joint = belief.probabilities[:, None] * motion.switching(seconds)  # (M before, M after)
+    prior = joint.sum(axis=0)
+    states = []
+    for j, mode in enumerate(motion.modes):
+        mixed = combine(belief.states, joint[:, j] / prior[j], belief.states[j].rotation)
+        states.append(predict(mixed, seconds, mode)[0])
+    return belief._replace(time=time, probabilities=prior, states=tuple(states))
+
+
+def _observe(belief: _Belief, rotation: Array, covariance: Array, motion: HeadMotion) -> _Belief | None:
+    """With a measurement of its time; None if that is an outlier, to every mode."""
+    if min(distance(state, rotation, covariance) for state in belief.states) > motion.gate:
+        return None
+    fitted = [correct(state, rotation, motion.independent * covariance) for state in belief.states]
+    fits = np.array([fit for _, fit in fitted])
+    posterior = belief.probabilities * np.exp(fits - fits.max())
+    states = tuple(state for state, _ in fitted)
+    return _Belief(belief.time, posterior / posterior.sum(), states, (1 - motion.independent) * covariance)
 
 
 def _forward(times: Array, rotations: Array, covariances: Array, motion: HeadMotion) -> list[_Node | None]:
@@ -167,35 +218,42 @@ def _forward(times: Array, rotations: Array, covariances: Array, motion: HeadMot
 def _node(before: _Node | None, time: float, measured: tuple[Array, Array] | None, motion: HeadMotion) -> _Node | None:
     """The time after another; None where nothing is known yet."""
     if before is None:
-        return measured and _Node(None, None, start(time, *measured, motion), used=True)
-    predicted, transition = predict(before.filtered, time, motion)
-    corrected = measured and correct(predicted, *measured, motion)
-    return _Node(predicted, transition, corrected or predicted, used=corrected is not None)
+        return measured and _Node(_begin(time, *measured, motion), starts=True, used=True)
+    predicted = _advance(before.belief, time, motion)
+    corrected = measured and _observe(predicted, *measured, motion)
+    return _Node(corrected or predicted, starts=False, used=corrected is not None)
 
 
-def _backward(nodes: list[_Node | None]) -> list[State | None]:
-    """Rauch, Tung and Striebel: each state with what is known of the next."""
-    smoothed: list[State | None] = [node and node.filtered for node in nodes]
+def _backward(nodes: list[_Node | None], motion: HeadMotion) -> list[_Belief | None]:
+    """Each time with what is known of the next."""
+    smoothed: list[_Belief | None] = [node and node.belief for node in nodes]
     for k in range(len(nodes) - 2, -1, -1):
         node, following, known = nodes[k], nodes[k + 1], smoothed[k + 1]
-        if node is None or following is None or known is None or following.predicted is None:
-            continue  # nothing joins these two
-        predicted, state = following.predicted, node.filtered
-        assert following.transition is not None
-        inverse = np.linalg.pinv(predicted.covariance, rcond=1e-12, hermitian=True)  # singular for a still head
-        gain = state.covariance @ following.transition.T @ inverse  # (6, 6)
-        off = vector_from_rotation(known.rotation @ predicted.rotation.T)
-        change = gain @ np.concatenate([off, known.velocity - predicted.velocity])
-        covariance = state.covariance + gain @ (known.covariance - predicted.covariance) @ gain.T
-        rotation = rotation_from_vector(change[:3]) @ state.rotation
-        smoothed[k] = state._replace(
-            rotation=rotation, velocity=state.velocity + change[3:], covariance=(covariance + covariance.T) / 2
-        )
+        if node is not None and following is not None and known is not None and not following.starts:
+            smoothed[k] = _retrace(node.belief, known, motion)
     return smoothed
 
 
-def _estimate(state: State, used: bool) -> Estimate:
-    return Estimate(state.rotation, state.covariance[:3, :3], state.velocity, used)
+def _retrace(belief: _Belief, known: _Belief, motion: HeadMotion) -> _Belief:
+    """Each mode with what all that it may lead to know of the time after."""
+    seconds = known.time - belief.time
+    switching = motion.switching(seconds)
+    ahead = switching * known.probabilities / (belief.probabilities @ switching)  # (M before, M after)
+    states = []
+    for state, weights in zip(belief.states, ahead / ahead.sum(axis=1, keepdims=True), strict=True):
+        traced = [
+            retrace(state, *predict(state, seconds, mode), after)
+            for mode, after in zip(motion.modes, known.states, strict=True)
+        ]
+        states.append(combine(traced, weights, state.rotation))
+    probabilities = belief.probabilities * ahead.sum(axis=1)
+    return belief._replace(probabilities=probabilities / probabilities.sum(), states=tuple(states))
+
+
+def _estimate(belief: _Belief, used: bool) -> Estimate:
+    likeliest = belief.states[int(np.argmax(belief.probabilities))]
+    state = combine(belief.states, belief.probabilities, likeliest.rotation)
+    return Estimate(state.rotation, state.covariance[:3, :3] + belief.shared, state.velocity, used)
 
 
 def _checked(rotation: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[Array, Array]:

@@ -1,0 +1,1 @@
+"""Lag and jitter of what is shown of a head in a video."""

@@ -1,0 +1,1 @@
+"""The web demonstration: a picture in, poses with their uncertainty out; on this machine, keeping nothing."""
