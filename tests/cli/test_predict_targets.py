@@ -13,8 +13,10 @@ import torch
 
 from deepgllim.cli import main
 from deepgllim.cli.predict_targets import as_json, in_words, turn
+from deepgllim.nn.model import DeepRegression
 from deepgllim.runs import FacePrediction
 from tests.cli.tiny import TINY
+from tests.pose.tiny import tiny_network
 
 Call = Callable[..., Any]
 
@@ -73,13 +75,21 @@ def test_json_holds_what_is_documented() -> None:
     assert "image's left" in known["convention"]
 
 
-def test_a_trained_model_of_a_pose_is_exported_on_the_way(call: Call, face: Path, model: Path) -> None:
-    called = call("predict", face, "--model", model, "--box", "10,2,54,46", "--level", "0.5")
-    assert called.code == 0
-    assert "roll unknown (50 %)" in called.out
+def test_a_trained_model_of_a_pose_is_exported_on_the_way(
+    call: Call, face: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[tuple[DeepRegression, Path]] = []
+
+    def export(trained: DeepRegression, path: Path) -> Path:
+        exported.append((trained, path))
+        return tiny_network(path)
+
+    monkeypatch.setattr("deepgllim.nn.export.export_onnx", export)
     known = json.loads(call("predict", face, "--model", model, "--box", "-2,2,54,46", "--json").out)
     assert known["faces"][0]["box"] == [-2, 2, 54, 46]
-    assert known["faces"][0]["unknown"] == ["roll", "tip"]
+    ((trained, path),) = exported
+    assert trained.spec.targets == ("pitch", "yaw")
+    assert not path.parent.exists()
 
 
 def test_another_target_is_told_for_one_picture(call: Call, face: Path, age_model: Path) -> None:

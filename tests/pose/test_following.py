@@ -42,7 +42,7 @@ def test_the_filter_steadies_and_keeps_what_was_measured() -> None:
     faces = [follower.update(time, [each])[0] for time, each in zip(TIMES, raw, strict=True)]
     assert [face.raw for face in faces] == raw
     assert spread([face.pose for face in faces[5:]]) < 0.85 * spread(raw[5:])
-    assert faces[-1].pose.rotation_covariance[1, 1] != 16
+    assert faces[-1].pose.rotation_covariance[1, 1] < 16
     assert faces[-1].pose.box == LEFT
 
 

@@ -51,8 +51,8 @@ def predict(
     Args:
         inputs: Pictures, videos, folders (with all below them), patterns in quotes (`"photos/**/*.jpg"`), or
             `camera:0`.
-        model: An exported model, `.onnx`, or a trained one, `.safetensors`, which needs the extra `train`; by default
-            the one in the package.
+        model: An exported model, `.onnx`, or a trained one, `.safetensors`, which needs the extra `train` and some
+            seconds to be exported; by default the one in the package.
         box: The face's box in pixels of the upright picture, `x0,y0,x1,y1`, without margin; again for more faces. For
             one picture.
         whole: Each picture is one face: look for none.
@@ -68,7 +68,7 @@ def predict(
         convention: Tell the angles in this convention too.
         smooth: Poses of a video with those of the frames before (`filter`), or before and after (`smoother`), or of
             each frame alone (`off`). By default the smoother for files and the filter for cameras.
-        max_frames: Read so many frames of each video at most.
+        max_frames: Read so many frames of each video or camera at most.
         batch: Pictures or frames that go through the network together; by default 16, for a camera 1.
         quiet: Show no progress and no remarks, only results and failures.
         overwrite: Replace files of `--output` and `--save` that are there.

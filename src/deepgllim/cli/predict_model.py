@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepgllim.cli.console import complain
 from deepgllim.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
 TRAINED = ".safetensors"
 
 
-def open_model(path: Path | None, detector: str | None) -> "HeadPose | DeepRegression":
+def open_model(path: Path | None, detector: str | None, quiet: bool = False) -> "HeadPose | DeepRegression":
     """A predictor of poses; the trained model itself where it predicts something else.
 
     Args:
         path: `.onnx` or `.safetensors`; the package's own when None.
         detector: of faces, by name; None where boxes are known.
+        quiet: do not say why it takes so long.
 
     Raises:
         ModelError: the file cannot be used, or what it needs is not installed.
@@ -32,6 +34,8 @@ def open_model(path: Path | None, detector: str | None) -> "HeadPose | DeepRegre
         return model
     from deepgllim.nn.export import export_onnx
 
+    if not quiet:
+        complain(f"exporting {path} for this call; do it once and for all with deepgllim export {path} FILE.onnx")
     with tempfile.TemporaryDirectory(prefix="deepgllim-") as folder:
         return HeadPose(export_onnx(model, Path(folder) / "model.onnx"), detector)
 

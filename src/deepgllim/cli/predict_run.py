@@ -104,9 +104,11 @@ def perform(request: Request) -> None:
     plan = planned(request)
     with ExitStack() as stack:
         writer = None if request.output is None else stack.enter_context(table_writer(plan))
-        heads = open_model(request.model, None if request.whole or plan.boxes else request.detector)
+        heads = open_model(request.model, None if request.whole or plan.boxes else request.detector, request.quiet)
         if not isinstance(heads, HeadPose):
-            predict_targets(heads, plan.sources, plan.boxes or [], request.level, request.json, bool(writer))
+            predict_targets(
+                heads, plan.sources, plan.boxes or [], request.level, request.json, bool(writer or plan.places)
+            )
             return
         tally = Tally(plan.sources)
         try:
