@@ -24,7 +24,7 @@ CSS = """
 .dg-known { border-left-color: #1a7f37; }
 .dg-unknown { border-left-color: #c62828; font-weight: 600; }
 .dg-words { margin: 8px 0; }
-.dg-angles { border-collapse: collapse; width: 100%; }
+.dg-angles { border-collapse: collapse; width: 100%; border: 0 !important; }
 .dg-angles th, .dg-angles td { text-align: left; padding: 4px 10px 4px 0 !important; border: 0 !important; }
 .dg-angles tr { border-bottom: 1px solid var(--border-color-primary) !important; }
 .dg-sorry { padding: 10px; border-radius: 6px; border-left: 6px solid #b26a00; }
