@@ -112,7 +112,8 @@ def _variants(network: PoseNetwork, faces: Manifest, seed: int) -> Iterator[tupl
 def _crops(network: PoseNetwork, faces: Manifest, change: Callable[[Box], Box]) -> Iterator[Pixels]:
     for picture, box in pictures(faces):
         whole = (0.0, 0.0, float(picture.width), float(picture.height))
-        yield crop_face(picture, change(box or whole), network.spec.margin, network.spec.image_size)
+        changed = kept_inside(change(box or whole), picture.size)
+        yield crop_face(picture, changed, network.spec.margin, network.spec.image_size)
 
 
 def _changed(crop: Pixels, change: Change, rng: np.random.Generator) -> Pixels:
@@ -129,6 +130,19 @@ def moved(box: Box, share: float, rng: np.random.Generator) -> Box:
     x0, y0, x1, y1 = box
     angle, length = rng.uniform(0, 2 * np.pi), share * max(x1 - x0, y1 - y0)
     dx, dy = float(length * np.cos(angle)), float(length * np.sin(angle))
+    return x0 + dx, y0 + dy, x1 + dx, y1 + dy
+
+
+def kept_inside(box: Box, size: tuple[int, int]) -> Box:
+    """The box shifted until its centre is in the picture.
+
+    Example:
+        >>> kept_inside((-30, 10, -10, 20), (100, 50))
+        (-10.0, 10.0, 10.0, 20.0)
+    """
+    x0, y0, x1, y1 = box
+    centre = np.array([x0 + x1, y0 + y1]) / 2
+    dx, dy = (float(shift) for shift in np.clip(centre, 0, size) - centre)
     return x0 + dx, y0 + dy, x1 + dx, y1 + dy
 
 

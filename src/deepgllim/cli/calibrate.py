@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import Source, Switch, Text, faces, refuse_existing
+from deepgllim.cli.options import Source, Switch, Text, faces_with_any, refuse_existing
 
 if TYPE_CHECKING:
     from deepgllim.audit.coverage import CoverageReport
@@ -50,7 +50,7 @@ def calibrate(
     refuse_existing(output, overwrite)
     refuse_existing(plot, overwrite)
     network = PoseNetwork(model)
-    chosen, left_out = usable(faces(data, None, subjects), skip_unreadable)
+    chosen, left_out = usable(faces_with_any(data, network.spec.targets, subjects), skip_unreadable)
     if left_out:
         complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
     judged = judge_faces(network, chosen)

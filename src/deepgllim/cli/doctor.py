@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import Source, Switch, Text, faces
+from deepgllim.cli.options import Source, Switch, Text, faces_with_any
 
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
@@ -43,7 +43,7 @@ def doctor(
     from deepgllim.pose.predictor import default_model
 
     network = PoseNetwork(default_model() if model is None else model)
-    chosen, left_out = usable(spread(faces(data, None, subjects), limit), skip_unreadable)
+    chosen, left_out = usable(spread(faces_with_any(data, network.spec.targets, subjects), limit), skip_unreadable)
     if left_out:
         complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
     found = sensitivity(network, chosen)

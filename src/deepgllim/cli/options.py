@@ -46,6 +46,22 @@ def faces(source: str, targets: Sequence[str] | None, subjects: str | None) -> "
     return manifest if subjects is None else select_subjects(manifest, names(subjects))
 
 
+def faces_with_any(source: str, targets: Sequence[str], subjects: str | None) -> "Manifest":
+    """The data set with whatever labels it has: pitch, yaw and roll, or some of a model's own targets.
+
+    Raises:
+        DataError: it has none of them, or cannot be read.
+    """
+    refused: DataError | None = None
+    for wanted in (None, tuple(targets), *((name,) for name in targets)):
+        try:
+            return faces(source, wanted, subjects)
+        except DataError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
+
+
 def names(text: str) -> list[str]:
     """The entries of a list with commas.
 

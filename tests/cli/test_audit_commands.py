@@ -1,0 +1,89 @@
+"""`deepgllim export`, `calibrate` and `doctor` as a user calls them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from deepgllim.cli import main
+from deepgllim.nn.backbones import build_backbone
+from deepgllim.nn.model import DeepRegression, ModelSpec
+from deepgllim.pose.network import PoseNetwork
+from tests.pose.tiny import tiny_network
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of six people whose pan is the grey level less 128, with errors of 10 degrees."""
+    folder, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
+    rows = []
+    for number in range(60):
+        level = int(rng.integers(60, 196))
+        Image.new("RGB", (16, 16), (level, level, level)).save(folder / f"{number}.png")
+        rows.append({"path": f"{number}.png", "subject": f"p{number % 6}", "pan": level - 128 + 10 * rng.normal()})
+    pd.DataFrame(rows).to_csv(folder / "faces.csv", index=False)
+    return folder / "faces.csv"
+
+
+def test_calibrate_writes_a_model_whose_regions_are_true(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, better = tiny_network(tmp_path / "tiny.onnx"), tmp_path / "better.onnx"
+    plot = tmp_path / "plot.png"
+    assert main(["calibrate", str(model), str(better), "--data", f"manifest:{faces}", "--plot", str(plot)]) == 0
+    shown = capsys.readouterr().out
+    assert "60 faces of 6 people" in shown
+    assert "before → after" in shown
+    with Image.open(plot) as drawn:
+        assert drawn.size[0] > 500
+    calibration = PoseNetwork(better).spec.calibration
+    assert calibration is not None
+    assert calibration["scales"][1] == pytest.approx(0.5, abs=0.12)  # it says 20, and errs by 10
+    assert PoseNetwork(model).spec.calibration is None
+    assert main(["calibrate", str(model), str(better), "--data", f"manifest:{faces}"]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_calibrate_as_json(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_network(tmp_path / "tiny.onnx")
+    assert main(["calibrate", str(model), "--data", f"manifest:{faces}", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["people"] == 6
+    assert found["coverage"][0]["faces"] == "all"
+    assert 0.7 <= found["coverage"][0]["after_90"] <= 1
+    assert set(found["mean_absolute_error"]) == {"pan"}
+
+
+def test_doctor(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_network(tmp_path / "tiny.onnx")
+    assert main(["doctor", str(model), "--data", f"manifest:{faces}", "--limit", "10", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["faces"] == 10
+    assert {row["change"] for row in found["changes"]} >= {"none", "box moved", "dark", "JPEG quality"}
+    assert main(["doctor", str(model), "--data", f"manifest:{faces}", "--limit", "4"]) == 0
+    assert "box moved" in capsys.readouterr().out
+
+
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        backbone="efficientnet_lite0",
+        projection=4,
+        head="inverse_regression",
+        targets=("pitch", "yaw"),
+        image_size=32,
+        margin=1.2,
+    )
+    DeepRegression(spec, build_backbone("efficientnet_lite0", weights=None)).eval().save(tmp_path / "m.safetensors")
+    assert main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert max(facts["differences"].values()) < 1e-4
+    assert PoseNetwork(tmp_path / "m.onnx").spec.targets == ("pitch", "yaw")
+    assert main(["export", str(tmp_path / "m.safetensors"), str(tmp_path / "m.onnx")]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "absent.safetensors"), str(tmp_path / "n.onnx")]) == 1
+    assert "no such file" in capsys.readouterr().err
