@@ -38,7 +38,8 @@ def test_off_changes_nothing_and_the_default_does() -> None:
 
 @pytest.mark.parametrize("option", list(AugmentationConfig.model_fields))
 def test_each_augmentation_by_itself_changes_pictures(option: str) -> None:
-    config = AugmentationConfig.off().model_copy(update={option: getattr(AugmentationConfig(), option)})
+    value = getattr(AugmentationConfig(), option) or 0.5  # some are off by default
+    config = AugmentationConfig.off().model_copy(update={option: value})
     assert config.changes_pictures
 
 
