@@ -8,13 +8,14 @@ import matplotlib
 import pandas as pd
 
 from experiments import protocol
-from experiments.smoothing.methods import CHOSEN
+from experiments.smoothing.methods import CHOSEN, METHODS
 from experiments.smoothing.rendering import of_model, save_frames
 from experiments.smoothing.report import OUTLIERS, every_constant, lag_at, plot, predicted, rendered, rows, simulated
 from experiments.smoothing.sequence import Noise
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
+JITTERS = (0.25, 0.5, 1.0)
 
 
 def main() -> None:
@@ -44,12 +45,11 @@ def main() -> None:
     clean = [row for row in table if row["measurements"] != "with outliers"]
     plot(clean, sequences[0], arguments.output / f"{name}.png")
     print(protocol.as_markdown(pd.DataFrame(table).round(3).map(str)))
-    for method in ("filter", "smoother"):
-        jitter = next(r["jitter"] for r in clean if (r["method"], r["constant"]) == (method, CHOSEN[method]))
-        lags = {
-            other: f"{lag_at(clean, other, jitter):.0f} ms" for other in ("exponential average", "One Euro", method)
-        }
-        print(f"at the {method}'s jitter of {jitter:.2f}°: {lags}")
+    for jitter in JITTERS:
+        lags = {method: lag_at(clean, method, jitter) for method in METHODS}
+        print(
+            f"at {jitter:g}° a frame: " + ", ".join(f"{name} {lag:.0f} ms" for name, lag in lags.items() if lag == lag)
+        )
 
 
 if __name__ == "__main__":

@@ -79,8 +79,10 @@ def every_constant() -> list[tuple[str, float]]:
 
 
 def lag_at(table: Sequence[dict[str, Any]], method: str, jitter: float) -> float:
-    """The lag of a method at the constant that gives some jitter, between its rows; NaN beyond them."""
+    """The lag of a method at the constant that gives some jitter, between its rows; NaN beyond them or without any."""
     points = sorted((row["jitter"], row["lag"]) for row in table if row["method"] == method)
+    if not points:
+        return float("nan")
     x, y = np.log([point[0] for point in points]), [point[1] for point in points]
     return float(np.interp(np.log(jitter), x, y, left=np.nan, right=np.nan))
 

@@ -13,7 +13,7 @@ from experiments import protocol
 
 ROOT = Path(__file__).parents[2]
 RUNNERS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/__main__.py"))
-ELSEWHERE = ("compare_peers", "figure2", "synthetic_to_real", "table1", "table2", "table3")
+ELSEWHERE = ("compare_peers", "figure2", "smoothing", "synthetic_to_real", "table1", "table2", "table3")
 """Runners that tests of their own run."""
 ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ELSEWHERE]
 """Those of one protocol."""
