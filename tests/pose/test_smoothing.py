@@ -19,7 +19,7 @@ from deepgllim.rotations import (
     vector_from_rotation,
 )
 
-properties = settings(deadline=None, max_examples=15, derandomize=True, database=None)
+properties = settings(deadline=None, max_examples=10, derandomize=True, database=None)
 seeds = st.integers(0, 10_000)
 KALMAN: dict[str, Any] = {"hold": 0, "independent": 1, "gate": math.inf}
 """Options with which the filter is a Kalman filter, and takes every measurement."""
@@ -34,7 +34,7 @@ def covariance(rng: np.random.Generator, scale: float = 1.0) -> Array:
     return np.asarray(scale * (root @ root.T + 0.1 * np.eye(3)))
 
 
-def case(seed: int, count: int = 12, spread: float = 10.0) -> tuple[Array, Array, Array]:
+def case(seed: int, count: int = 9, spread: float = 10.0) -> tuple[Array, Array, Array]:
     """Irregular times, rotations of which each is near the one before, covariances."""
     rng = np.random.default_rng(seed)
     times = np.cumsum(rng.uniform(0.01, 0.2, size=count))
@@ -212,9 +212,9 @@ def simulated(rng: np.random.Generator, motion: HeadMotion, times: Array) -> tup
 
 def test_the_errors_of_simulated_heads_are_as_large_as_the_covariance_says() -> None:
     """The mean squared Mahalanobis distance is 3, of the filter and of the smoother at both ends and between."""
-    rng, times = np.random.default_rng(3), np.arange(1, 13) / 10
+    rng, times = np.random.default_rng(3), np.arange(1, 9) / 10
     motion = HeadMotion(acceleration=100, persistence=0.3, **KALMAN)
-    distances: dict[str, list[float]] = {"filter, 5": [], "smoother, 0": [], "smoother, 5": [], "smoother, 11": []}
+    distances: dict[str, list[float]] = {"filter, 4": [], "smoother, 0": [], "smoother, 4": [], "smoother, 7": []}
     for _ in range(40):
         truth, measured, noises = simulated(rng, motion, times)
         online, smoothed = filtered(times, measured, noises, motion), smooth_rotations(times, measured, noises, motion)
@@ -292,7 +292,7 @@ def test_missing_measurements_are_bridged_and_nothing_is_known_before_the_first(
     smoothed = smooth_rotations(times, rotations, covariances, MOVING)
     assert np.isnan(smoothed.rotation[:2]).all()
     assert np.isfinite(smoothed.rotation[2:]).all()
-    assert smoothed.used.tolist() == [k not in (0, 1, 5, 6) for k in range(12)]  # type: ignore[union-attr]
+    assert smoothed.used.tolist() == [k not in (0, 1, 5, 6) for k in range(9)]  # type: ignore[union-attr]
     online = RotationFilter(MOVING)
     for k in np.flatnonzero(smoothed.used):
         last = online.update(times[k], rotations[k], covariances[k])
@@ -318,7 +318,7 @@ def test_exact_measurements_and_single_precision_do_no_harm() -> None:
 def test_minutes_leave_a_rotation_a_rotation() -> None:
     rng, mode = np.random.default_rng(0), Mode(300, 0.3)
     state = start(np.eye(3), np.eye(3), mode)
-    for _ in range(2000):
+    for _ in range(1000):
         after, _ = predict(state, 1 / 30, mode)
         state, _ = correct(after, rotation_from_vector(rng.normal(size=3)) @ after.rotation, np.eye(3))
     np.testing.assert_allclose(state.rotation @ state.rotation.T, np.eye(3), atol=1e-11)
@@ -338,7 +338,7 @@ def test_a_head_that_is_held_still_is_shown_still_and_one_that_turns_is_followed
     jitter, late = {}, {}
     for name, hold in (("two modes", 1.5), ("one mode", 0.0)):
         turns, lags = [], []
-        for seed in range(4):
+        for seed in range(3):
             times, truth, rotations, covariances = nodding(np.random.default_rng(seed))
             motion = HeadMotion(hold=hold, independent=1)
             shown = np.stack([now.rotation for now in filtered(times, rotations, covariances, motion)])
@@ -352,7 +352,7 @@ def test_a_head_that_is_held_still_is_shown_still_and_one_that_turns_is_followed
 
 def test_the_smoother_of_two_modes_is_better_than_the_filter() -> None:
     errors: dict[str, list[float]] = {"measured": [], "filter": [], "smoother": []}
-    for seed in range(3):
+    for seed in range(2):
         times, truth, rotations, covariances = nodding(np.random.default_rng(seed))
         motion = HeadMotion(independent=1)
         smoothed = smooth_rotations(times, rotations, covariances, motion)
