@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from deepgllim.data import (
@@ -89,7 +89,12 @@ def test_the_folds_depend_on_the_seed_alone() -> None:
 @given(casts, seeds, st.integers(2, 6), st.sampled_from([video_folds, by_subject]))
 def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol: Callable[..., list[Parts]]) -> None:
     table = videos(cast)
-    folds = protocol(table, seed, n_folds, validation=0.25)
+    try:
+        folds = protocol(table, seed, n_folds, validation=0.25)
+    except DataError as error:  # one person has half of the videos, and is alone in training
+        assert "2 are needed" in str(error)
+        assert n_folds == 2
+        reject()
     assert len(folds) == n_folds
     assert rows(*(fold.test for fold in folds)) == rows(table)
     for fold in folds:
@@ -100,7 +105,8 @@ def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol
 @settings(max_examples=25, deadline=None)
 @given(casts, seeds, st.integers(2, 6))
 def test_video_folds_differ_by_no_more_than_one_person_brings(cast: list[str], seed: int, n_folds: int) -> None:
-    sizes = [len(sequences(fold.test)) for fold in video_folds(videos(cast), seed, n_folds)]
+    folds = video_folds(videos(cast), seed, n_folds, validation=0)  # one person may be all that is left to train on
+    sizes = [len(sequences(fold.test)) for fold in folds]
     assert max(sizes) - min(sizes) <= max(cast.count(who) for who in cast)
 
 
