@@ -92,8 +92,8 @@ def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol
     try:
         folds = protocol(table, seed, n_folds, validation=0.25)
     except DataError as error:  # one person has half of the videos, and is alone in training
-        assert "2 are needed" in str(error)
-        assert n_folds == 2
+        if n_folds > 2 or "2 are needed" not in str(error):
+            raise
         reject()
     assert len(folds) == n_folds
     assert rows(*(fold.test for fold in folds)) == rows(table)
