@@ -44,7 +44,7 @@ class Subject:
         torch.manual_seed(0)
         self.recipe, self.inputs = recipe, inputs
         self.model = build_model(recipe, ("pitch", "yaw"))
-        self.objective = make_objective(recipe.objective, inputs.targets)
+        self.objective = make_objective(recipe, inputs.targets)
         start(self.model, self.objective, inputs, recipe.schedule)
         self.optimizer = make_optimizer(self.model, recipe.schedule)
         self.model.backbone.freeze(recipe.network.frozen_depths[-1])

@@ -45,7 +45,7 @@ GLLIM_LAYERS = (
     ("parameters", "checks", "covariances", "densities", "monitor"),
     ("moments", "likelihood", "sampling"),
     ("rows", "prediction", "inverse"),
-    ("missing", "statistics"),
+    ("missing", "statistics", "conditional"),
     ("initialisation", "latents", "maximisation"),
     ("options",),
     ("em",),
@@ -68,8 +68,9 @@ LAYERS = (
     ("config", "weights"),
     ("efficientnet", "vgg", "augmentation", "head", "graph"),
     ("backbones", "inputs"),
-    ("model", "objectives", "export_heads"),
-    ("checkpoint", "evaluation", "features", "export"),
+    ("model", "inverse_regression", "export_heads"),
+    ("objectives",),
+    ("checkpoint", "evaluation", "features", "guard", "export"),
     ("training",),
 )
 

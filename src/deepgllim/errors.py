@@ -41,5 +41,9 @@ class ConvergenceWarning(UserWarning):
     """EM stopped before its gain fell under the tolerance, or its log-likelihood fell."""
 
 
+class TrainingWarning(UserWarning):
+    """A round of a training ended badly and was undone."""
+
+
 class DamagedVideoWarning(UserWarning):
     """A video ended before its header says, or held frames that could not be decoded."""

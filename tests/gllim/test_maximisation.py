@@ -5,12 +5,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.covariance import oas
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, Scaling, collect, expect, m_step
-from deepgllim.gllim.covariances import noise_structure
+from deepgllim.errors import ConfigurationError
+from deepgllim.gllim import Form, Parameters, Rows, Scaling, collect, expect, fit, m_step, sample
+from deepgllim.gllim.covariances import noise_structure, shrink
 from deepgllim.gllim.initialisation import given as known
-from deepgllim.gllim.maximisation import Regularisation, regularise, relative_floor
+from deepgllim.gllim.maximisation import Regularisation, expected_statistics, regularise, relative_floor
 from tests.gllim.strategies import (
     Posterior,
     Problem,
@@ -18,6 +20,7 @@ from tests.gllim.strategies import (
     full_noise,
     generator,
     normal,
+    parameter_sets,
     parameters_of,
     plain_forms,
     posterior,
@@ -182,3 +185,72 @@ def test_floors_are_shares_of_the_variances() -> None:
     assert limits.target_floor.tolist() == [1e-3, 1e-3]
     assert limits.feature_variance.tolist() == pytest.approx([2.0, 1.0, 1.0])
     assert (limits.prior_count, limits.target_variance.tolist()) == (2.0, [0.5, 0.5])
+
+
+# the model's own statistics, and shrinkage
+
+STRUCTURES = [(noise, tied) for noise in ("isotropic", "diagonal", "full") for tied in (False, True)]
+
+
+@pytest.mark.parametrize("target_covariance", ["full", "diagonal", "isotropic"])
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_the_m_step_of_the_models_own_statistics_is_the_model(noise: str, tied: bool, target_covariance: str) -> None:
+    form = Form(noise, tied, target_covariance)
+    p = parameters_of(form, K=3)
+    found = m_step(expected_statistics(p), form)
+    for name, value in p.tensors.items():
+        assert close(getattr(found, name), value, 1e-10), name
+
+
+def test_the_models_own_statistics_are_the_mean_over_its_samples() -> None:
+    form = Form("full")
+    p = parameters_of(form, K=2)
+    x, y = sample(p, 200_000, generator(5))
+    scaling = Scaling(torch.zeros(4), torch.ones(4), torch.zeros(2), torch.ones(2))
+    scaling = Scaling(*(value.double() for value in scaling))
+    found = expect(Rows(x, y, scaling=scaling), p).scaled(1.0 / len(x))
+    expected = expected_statistics(p)
+    for name in ("s0", "M", "C", "q"):
+        # 200,000 samples: a standard error of a few thousandths of each moment's scale
+        assert close(getattr(found, name), getattr(expected, name), 0.03), name
+
+
+@settings(properties)
+@given(p=parameter_sets(plain_forms), share=st.floats(0.01, 0.99))
+def test_shrinkage_keeps_the_mean_variance_and_narrows_the_spectrum(p: Parameters, share: float) -> None:
+    count = torch.ones(len(p.Sigma)).double()
+    found = full_noise(p._replace(Sigma=shrink(p.Sigma, share, count)))
+    before, after = torch.linalg.eigvalsh(full_noise(p)), torch.linalg.eigvalsh(found)
+    assert close(after.mean(1), before.mean(1), 1e-9)
+    spread = (before - before.mean(1, keepdim=True)) * (1.0 if p.noise == "isotropic" else 1.0 - share)
+    assert close(after, before.mean(1, keepdim=True) + spread, 1e-8)
+
+
+@pytest.mark.parametrize("n", [8, 50, 5000])
+def test_the_closed_form_intensity_is_scikit_learns(n: int) -> None:
+    x = normal(generator(3), n, 6) @ torch.diag(torch.arange(1.0, 7.0).double())
+    empirical = x.T @ x / n
+    expected, share = oas(x.numpy(), assume_centered=True)
+    found = shrink(empirical[None], "oas", torch.tensor([float(n)]).double())
+    np.testing.assert_allclose(found[0], expected, rtol=1e-9)
+    assert 0 < share < 1
+
+
+def test_an_isotropic_covariance_is_shrunk_to_itself_in_closed_form() -> None:
+    S = 2.0 * torch.eye(3).double()[None]
+    assert torch.equal(shrink(S, "oas", torch.tensor([10.0]).double()), S)
+
+
+@pytest.mark.parametrize("noise", ["diagonal", "full"])
+def test_em_with_shrinkage_ends_with_shrunk_noise_and_settles(noise: str) -> None:
+    x, y = sample(parameters_of(Form(noise), K=2, D=6), 400, generator(2))
+    plain, shrunk = (fit(x, y, 2, noise=noise, shrinkage=share, tolerance=1e-6, seed=1) for share in (0.0, 0.5))
+    assert shrunk.converged
+    conditions = [torch.linalg.cond(full_noise(result.parameters)).max() for result in (plain, shrunk)]
+    assert conditions[1] < conditions[0]
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, "ledoit", float("nan")])
+def test_a_shrinkage_that_is_no_share_is_refused(value: float | str) -> None:
+    with pytest.raises(ConfigurationError, match=f"shrinkage is {value!r}"):
+        fit(torch.randn(20, 3), torch.randn(20, 1), shrinkage=value)

@@ -245,3 +245,76 @@ def test_a_batch_in_other_units_is_refused() -> None:
     begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS, start=truth())
     with pytest.raises(ConfigurationError, match=r"scaled otherwise.*scaling=stream\.scaling"):
         stream.advance(begun, Rows(x, y), OPTIONS)
+
+
+# following features that move, from given parameters
+
+
+def test_a_stream_can_begin_from_parameters_alone() -> None:
+    p = truth()
+    p = p._replace(pi=p.pi / p.pi.sum())  # 1 in float64
+    state = stream.begin_from(p, PLAIN, 100)
+    assert all(close(a, b, 1e-12) for a, b in zip(state.fitted.tensors.values(), p.tensors.values(), strict=True))
+    again = stream.maximise(state, Options(variance_floor=0.0)).fitted
+    assert all(close(a, b, 1e-10) for a, b in zip(again.tensors.values(), p.tensors.values(), strict=True))
+
+
+@pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
+def test_the_models_own_scaling_is_that_of_its_samples(noise: str) -> None:
+    p = truth(noise=noise)
+    x, y = sample(p, 200_000, generator(1))
+    expected, found = Rows(x, y).scaling, stream.model_scaling(p)
+    for name in expected._fields:
+        # a standard error of a few thousandths of each deviation
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=0.05, rtol=0.02)
+
+
+def test_running_averages_forget_where_they_began() -> None:
+    """After many windows the parameters are those of EM on the batch, whatever the start."""
+    p, other = truth(), truth(seed=9)
+    x, y = sample(p, 400, generator(1))
+    state = stream.begin_from(other, PLAIN, 400)
+    for _ in range(80):
+        r = torch.softmax(joint_log_density(x, y, state.fitted), 1)
+        state = stream.maximise(stream.observe(state, x, y, r, 0.3), Options(variance_floor=0.0))
+    expected = fit(x, y, start=state.fitted, variance_floor=0.0, tolerance=0, max_iterations=50).parameters
+    # 0.7^80 of the start is left, so what 50 more iterations gain is what plain EM had left after 80
+    assert mean_log_likelihood(x, y, state.fitted) == pytest.approx(mean_log_likelihood(x, y, expected), abs=1e-3)
+
+
+def target_moments(p: Parameters) -> tuple[Tensor, Tensor]:
+    mean = p.pi @ p.c
+    second = torch.einsum("k,kij->ij", p.pi, p.Gamma + p.c[:, :, None] * p.c[:, None])
+    return mean, second - torch.outer(mean, mean)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_component_seeded_again_leaves_the_targets_moments(tied: bool) -> None:
+    p = make_parameters(2, "full", tied, 3, L, D)
+    empty = torch.tensor([False, True, False])
+    found = stream.reseed(p, empty)
+    kept = p.keep(~empty)
+    assert float(found.pi.sum()) == pytest.approx(1.0)
+    for value, expected in zip(target_moments(found), target_moments(kept), strict=True):
+        torch.testing.assert_close(value, expected)
+    assert bool((torch.linalg.eigvalsh(found.Gamma) > 0).all())
+    assert torch.equal(found.Sigma[0], p.Sigma[0])
+
+
+def test_an_empty_component_of_a_stream_is_seeded_again() -> None:
+    p = truth()
+    x, y = sample(p, 300, generator(1))
+    state = stream.begin_from(p, PLAIN, 300)
+    only_first = torch.tensor([[1.0, 0.0]]).double().expand(300, 2)
+    for _ in range(30):
+        state = stream.observe(state, x, y, only_first, 0.5)
+    state = stream.maximise(state, Options(minimum_count=5.0))
+    assert float(state.fitted.pi.min()) > 0.1
+
+
+def test_a_mixture_grows_to_the_components_asked_for() -> None:
+    p = make_parameters(2, "diagonal", False, 2, L, D)
+    found = stream.grow(p, 5)
+    assert found.n_components == 5
+    torch.testing.assert_close(target_moments(found)[1], target_moments(p)[1])
+    assert stream.grow(p, 2) is p

@@ -1,7 +1,4 @@
-"""Objectives: the network step's loss is a likelihood, its closed forms are those of other libraries."""
-
-import math
-import warnings
+"""Objectives beside inverse regression: their closed forms are those of other libraries."""
 
 import numpy as np
 import pytest
@@ -9,272 +6,17 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from deepgllim.errors import EmptyComponentWarning
-from deepgllim.gllim import Parameters, fit, initial_responsibilities, responsibilities, target_responsibilities
-from deepgllim.nn.config import ObjectiveConfig
-from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
-from deepgllim.nn.objectives import (
-    InverseRegression,
-    LeastSquares,
-    MixtureDensity,
-    diagonal,
-    inverse_regression_loss,
-    make_objective,
-    signal,
-    tied_isotropic,
-)
-from tests.gllim.strategies import NOISES, full_noise, make_parameters, make_problem, normal
+from deepgllim.nn.config import ObjectiveConfig, Recipe
+from deepgllim.nn.head import LeastSquaresHead, MixtureDensityHead
+from deepgllim.nn.inverse_regression import InverseRegression
+from deepgllim.nn.objectives import LeastSquares, MixtureDensity, make_objective
+from tests.gllim.strategies import normal
 
-STRUCTURES = [(noise, tied) for noise in NOISES for tied in (False, True)]
-N, K, D, L = 150, 3, 5, 2
+N, D, L = 150, 5, 2
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def samples() -> tuple[Tensor, Tensor, Tensor]:
-    """Features, targets and responsibilities, float64."""
-    problem = make_problem(4, "diagonal", False, K, L, D, N)
-    return problem.features, problem.targets, problem.r
-
-
-def head_of(parameters: Parameters) -> InverseRegressionHead:
-    head = InverseRegressionHead(D, L)
-    head.mixture = parameters
-    return head
-
-
-def objective(targets: Tensor, **options: object) -> InverseRegression:
-    settings = {"components": K, "frozen_rounds": 0} | options
-    return InverseRegression(ObjectiveConfig.model_validate(settings), targets)
-
-
-# the loss of the network step
-
-
-@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_the_loss_is_the_expected_log_likelihood_without_its_constants(noise: str, tied: bool) -> None:
-    """−2 Σ r log N(x; A y + b, Σ) = Σ r (distance + log |2πΣ|), and only the distance depends on the network."""
-    p = make_parameters(1, noise, tied, K, L, D)
-    x, y, r = samples()
-    Sigma = full_noise(p)
-    means = torch.einsum("kdl,nl->nkd", p.A, y) + p.b
-    log_density = torch.distributions.MultivariateNormal(means, Sigma).log_prob(x[:, None])  # type: ignore[no-untyped-call]
-    constants = torch.logdet(2 * math.pi * Sigma)
-    expected = (r * (-2 * log_density - constants)).sum() / (N * D)
-    # float64, with covariances of condition under a hundred
-    torch.testing.assert_close(inverse_regression_loss(x, y, r, p), expected, atol=1e-10, rtol=1e-10)
-
-
-@pytest.mark.parametrize("noise", NOISES)
-def test_the_loss_is_one_at_the_maximum_of_the_likelihood(noise: str) -> None:
-    """At Σ = the residuals' covariance, the mean squared distance is D."""
-    x, y, r = samples()
-    p = fit(x, y, noise=noise, responsibilities=r, max_iterations=1, variance_floor=0.0).parameters
-    torch.testing.assert_close(inverse_regression_loss(x, y, r, p), torch.ones((), dtype=torch.float64))
-
-
-def test_the_gradient_pulls_each_feature_towards_its_line_and_reaches_nothing_else() -> None:
-    p = make_parameters(1, "diagonal", False, K, L, D)
-    x, y, _ = samples()
-    head = head_of(p)
-    x.requires_grad_()
-    step = objective(y)
-    step.prepare(head, 0)
-    step._step = p  # in float64 instead of the network's float32
-    step.loss(head, x, y).backward()  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        weight = responsibilities(x, y, p)
-        residual = x[:, None] - torch.einsum("kdl,nl->nkd", p.A, y) - p.b
-        # r is held fixed: it has no share in the gradient
-        expected = 2 * torch.einsum("nk,nkd->nd", weight, residual / p.Sigma) / (N * D)
-    assert x.grad is not None
-    torch.testing.assert_close(x.grad, expected, atol=1e-12, rtol=1e-10)
-    assert all(value.grad is None and not value.requires_grad for value in head.mixture.tensors.values())
-
-
-def test_prepare_fixes_the_mixture_for_the_epochs() -> None:
-    x, y = (value.float() for value in samples()[:2])
-    head = head_of(make_parameters(1, "diagonal", False, 1, L, D))
-    step = objective(y, components=1)
-    step.prepare(head, 0)
-    before = step.loss(head, x, y)
-    head.mixture = head.mixture._replace(A=head.mixture.A + 1)
-    assert torch.equal(step.loss(head, x, y), before)
-    step.prepare(head, 1)
-    assert not torch.equal(step.loss(head, x, y), before)
-
-
-def test_the_loss_of_float32_features_is_float32() -> None:
-    x, y, _ = samples()
-    head = head_of(make_parameters(1, "full", True, K, L, D))
-    step = objective(y)
-    step.prepare(head, 0)
-    assert step.loss(head, x.float(), y.float()).dtype == torch.float32
-
-
-@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_tied_isotropic_noise_is_the_mean_variance(noise: str, tied: bool) -> None:
-    p = make_parameters(1, noise, tied, K, L, D)
-    found = tied_isotropic(p)
-    expected = torch.einsum("k,kdd->", p.pi, full_noise(p)) / D
-    assert (found.noise, found.tied) == ("isotropic", True)
-    torch.testing.assert_close(found.Sigma, expected[None])
-    assert torch.equal(found.A, p.A)
-
-
-@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_diagonal_noise_leaves_the_covariances_of_features_out(noise: str, tied: bool) -> None:
-    p = make_parameters(1, noise, tied, K, L, D)
-    found = diagonal(p)
-    assert found.tied == tied
-    torch.testing.assert_close(full_noise(found), torch.diag_embed(full_noise(p).diagonal(dim1=1, dim2=2)))
-
-
-@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_signal_noise_weighs_every_target_alike(noise: str, tied: bool) -> None:
-    """A step of one standard deviation in any direction of the targets is at distance 1, in whatever units they are."""
-    p = make_parameters(1, noise, tied, K, L, D)
-    y = p.c + 0.0
-    mean = p.pi @ y
-    spread = torch.einsum("k,kij->ij", p.pi, p.Gamma) + torch.einsum("k,ki,kj->ij", p.pi, y - mean, y - mean)
-    steps = p.A @ torch.linalg.cholesky(spread)  # (K, D, L)
-    found = signal(p)
-    assert (found.noise, found.tied) == ("full", False)
-    distances = steps.mT @ torch.linalg.solve(found.Sigma, steps)
-    torch.testing.assert_close(distances, torch.eye(L, dtype=y.dtype).expand(K, L, L))
-    units = torch.tensor([1.0, 1000.0], dtype=y.dtype)
-    rescaled = p._replace(A=p.A / units, c=p.c * units, Gamma=p.Gamma * torch.outer(units, units))
-    torch.testing.assert_close(signal(rescaled).Sigma, found.Sigma)
-
-
-def test_signal_noise_of_a_dead_target_stays_positive() -> None:
-    p = make_parameters(1, "diagonal", False, K, L, D)
-    dead = signal(p._replace(A=p.A * torch.tensor([1.0, 0.0], dtype=p.A.dtype)))
-    values = torch.linalg.eigvalsh(dead.Sigma)
-    torch.testing.assert_close(values[:, 0] / values[:, -1], torch.full((K,), 1e-3 / D, dtype=values.dtype))
-
-
-def test_tied_isotropic_noise_leaves_the_gradient_of_a_plain_squared_error() -> None:
-    """With one σ² the weights of features and components drop out, as in the authors' code."""
-    p = make_parameters(1, "diagonal", False, K, L, D)
-    x, y, _ = samples()
-    x.requires_grad_()
-    step = objective(y, network_noise="tied_isotropic", responsibilities="targets")
-    step.prepare(head_of(p), 0)
-    step._step = step._step and step._step.to(torch.float64)
-    step.loss(head_of(p), x, y).backward()  # type: ignore[no-untyped-call]
-    r = target_responsibilities(y, p)
-    residual = x.detach()[:, None] - torch.einsum("kdl,nl->nkd", p.A, y) - p.b
-    pull = torch.einsum("nk,nkd->nd", r, residual)
-    assert x.grad is not None
-    cosine = torch.nn.functional.cosine_similarity(x.grad.flatten(), pull.flatten(), dim=0)
-    assert cosine == pytest.approx(1.0, abs=1e-6)  # its Σ was in float32
-
-
-# responsibilities of the network step
-
-
-def assigned(step: InverseRegression, p: Parameters, round_: int = 0) -> Tensor:
-    x, y, _ = samples()
-    step.prepare(head_of(p), round_)
-    return step._assign(p, x, y)
-
-
-def test_responsibilities_come_from_features_and_targets_or_from_targets() -> None:
-    p = make_parameters(1, "diagonal", False, K, L, D)
-    x, y, _ = samples()
-    assert torch.equal(assigned(objective(y), p), responsibilities(x, y, p))
-    assert torch.equal(assigned(objective(y, responsibilities="targets"), p), target_responsibilities(y, p))
-    assert not torch.allclose(responsibilities(x, y, p), target_responsibilities(y, p), atol=0.1)
-
-
-def test_while_frozen_they_come_from_the_targets() -> None:
-    p = make_parameters(1, "diagonal", False, K, L, D)
-    x, y, _ = samples()
-    step = objective(y, frozen_rounds=2)
-    assert torch.equal(assigned(step, p, round_=1), target_responsibilities(y, p))
-    assert torch.equal(assigned(step, p, round_=2), responsibilities(x, y, p))
-
-
-def test_sampled_assignments_are_one_of_k_with_the_probability_of_each() -> None:
-    p = make_parameters(1, "diagonal", False, K, L, D)
-    _, y, _ = samples()
-    step = objective(y, assignment="sampled", responsibilities="targets")
-    torch.manual_seed(0)
-    draws = torch.stack([assigned(step, p) for _ in range(300)])
-    assert ((draws == 0) | (draws == 1)).all()
-    assert (draws.sum(-1) == 1).all()
-    # a share of 300 draws has a standard error of at most 0.03
-    torch.testing.assert_close(draws.mean(0), target_responsibilities(y, p), atol=0.12, rtol=0)
-
-
-def test_one_component_has_all_the_weight() -> None:
-    _, y, _ = samples()
-    assert torch.equal(assigned(objective(y), make_parameters(1, "diagonal", False, 1, L, D)), y.new_ones(N, 1))
-
-
-# the closed-form step
-
-
-@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_solve_for_one_component_is_gllims_fit(noise: str, tied: bool) -> None:
-    x, y, _ = samples()
-    head = InverseRegressionHead(D, L)
-    step = objective(y, components=1, noise=noise, tied=tied)
-    expected = fit(x, y, 1, noise=noise, tied=tied, variance_floor=1e-4)
-    for round_ in (-1, 0):  # EM from its own answer stays there
-        figures = step.solve(head, x, y, round_)
-        for name, value in expected.parameters._asdict().items():
-            torch.testing.assert_close(getattr(head.mixture, name), value, atol=1e-10, rtol=1e-10)
-    assert figures["log_likelihood"] == pytest.approx(expected.log_likelihoods[-1] / N)
-    assert figures["components"] == 1
-
-
-def test_while_frozen_solve_keeps_the_first_responsibilities() -> None:
-    x, y, _ = samples()
-    step, head = objective(y, frozen_rounds=2), InverseRegressionHead(D, L)
-    start = initial_responsibilities(y, K, 0)
-    expected = fit(x, y, responsibilities=start, max_iterations=1, variance_floor=1e-4)
-    for round_ in (-1, 0):  # the solution after round 0 is for round 1, which is frozen too
-        figures = step.solve(head, x, y, round_)
-        assert torch.equal(head.mixture.A, expected.parameters.A)
-        assert figures["em_iterations"] == 1
-    step.solve(head, x, y, 1)
-    assert not torch.equal(head.mixture.A, expected.parameters.A)
-
-
-def test_after_that_em_goes_on_from_the_last_mixture() -> None:
-    x, y, _ = samples()
-    step, head = objective(y), InverseRegressionHead(D, L)
-    step.solve(head, x, y, -1)
-    first = head.mixture
-    step.solve(head, x, y, 0)
-    expected = fit(x, y, start=first, variance_floor=1e-4, tolerance=1e-3, max_iterations=100)
-    assert torch.equal(head.mixture.A, expected.parameters.A)
-
-
-def test_em_from_targets_keeps_components_that_moved_features_would_empty() -> None:
-    """Features far from the last lines belong, by them, to one component; by their targets, to all."""
-    x, y, _ = samples()
-    heads = {start: InverseRegressionHead(D, L) for start in ("parameters", "targets")}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EmptyComponentWarning)
-        for start, head in heads.items():
-            step = objective(y, em_start=start)
-            step.solve(head, x, y, -1)
-            step.solve(head, x + 1e3, y, 0)
-    assert heads["parameters"].mixture.n_components < K
-    assert heads["targets"].mixture.n_components == K
-
-
-def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
-    """The next round goes on; the tests' settings would make an error of it."""
-    x, y, _ = samples()
-    step, head = objective(y, max_iterations=2, tolerance=1e-12), InverseRegressionHead(D, L)
-    step.solve(head, x, y, -1)
-    assert step.solve(head, x, y, 0)["em_iterations"] == 2
 
 
 # least squares
@@ -407,8 +149,14 @@ def test_only_gradients_move_a_mixture_density_after_its_start() -> None:
     assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
 
 
-def test_the_recipe_names_the_objective() -> None:
-    y = torch.randn(20, 2, generator=generator())
-    assert isinstance(make_objective(ObjectiveConfig(name="least_squares"), y), LeastSquares)
-    assert isinstance(make_objective(ObjectiveConfig(name="mixture_density"), y), MixtureDensity)
-    assert isinstance(make_objective(ObjectiveConfig(), y), InverseRegression)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("inverse_regression", InverseRegression),
+        ("least_squares", LeastSquares),
+        ("mixture_density", MixtureDensity),
+    ],
+)
+def test_the_recipe_names_the_objective(name: str, expected: type) -> None:
+    recipe = Recipe().override({"objective.name": name})
+    assert isinstance(make_objective(recipe, torch.randn(20, 2, generator=generator())), expected)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deepgllim.errors import ConfigurationError, ModelError, NumericalError
+from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import training as module
 from deepgllim.nn.augmentation import plain
 from deepgllim.nn.backbones import wrap_module
@@ -21,8 +21,8 @@ from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.features import Entry, adopt_statistics, collect_features
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
+from deepgllim.nn.inverse_regression import InverseRegression
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.objectives import InverseRegression
 from deepgllim.nn.training import (
     Silent,
     frozen_depth,
@@ -105,9 +105,10 @@ def test_the_loss_falls_and_the_error_with_it(head: Head) -> None:
     assert evaluate(trained.model, vectors(200, seed=5))["mae"] < 0.8 * before
 
 
-def test_the_network_step_lowers_the_inverse_regressions_loss() -> None:
-    """On the same samples, with θ and r as they were: the M-network-step of the paper."""
-    options, training = recipe(), vectors(96)
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_the_network_step_lowers_the_inverse_regressions_loss(beta: float) -> None:
+    """On the same samples, with θ and r as they were: the M-network-step of the paper, and its family."""
+    options, training = recipe(objective__beta=beta, schedule__em="round"), vectors(96)
     network = model()
     objective = begin(network, options, training)
     objective.prepare(network.head, 0)
@@ -118,11 +119,10 @@ def test_the_network_step_lowers_the_inverse_regressions_loss() -> None:
 
     network.train()  # batch statistics, as in the step
     before = loss()
-    assert before == pytest.approx(1.0, abs=0.01)  # 1 at the maximum of the likelihood, for K = 1
     optimizer = make_optimizer(network, options.schedule)
     for epoch in range(3):
         module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, epoch, Silent())
-    assert loss() < 0.8 * before
+    assert loss() < before - 0.1
 
 
 def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> None:
@@ -626,16 +626,6 @@ def test_every_round_leaves_a_row(tmp_path: Path) -> None:
 def test_rows_may_have_different_columns(tmp_path: Path) -> None:
     write_rows(tmp_path / "deep" / "m.csv", [{"a": 1.0}, {"a": 2.0, "b": 3.0}])
     assert table(tmp_path / "deep" / "m.csv") == [{"a": "1.0", "b": ""}, {"a": "2.0", "b": "3.0"}]
-
-
-@every
-def test_a_loss_that_is_not_finite_names_the_remedy(head: Head) -> None:
-    options = recipe(
-        head, schedule__optimizer="sgd", schedule__learning_rate=1e30, schedule__clip_norm=None,
-        schedule__learning_rate_schedule="constant",
-    )  # fmt: skip
-    with pytest.raises(NumericalError, match=r"the loss is (nan|inf).*schedule\.learning_rate \(1e\+30\).*clip_norm"):
-        train(model(head), options, vectors())
 
 
 def test_a_trained_model_is_in_evaluation_mode_and_agrees_with_its_file(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
 
 def begin(network: DeepRegression, options: Recipe, training: Inputs) -> Any:
     """The state before the first round, and its objective."""
-    objective = make_objective(options.objective, training.targets, options.schedule.seed)
+    objective = make_objective(options, training.targets)
     start(network, objective, training, options.schedule)
     return objective
 

@@ -23,7 +23,7 @@ from deepgllim.cli.recipes import recipes
 from deepgllim.cli.render import render
 from deepgllim.cli.train import train
 from deepgllim.cli.webapp import app as webapp
-from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning
+from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
@@ -46,7 +46,7 @@ GROUPS = {"data": "Data sets."}
 EXTRAS = {"moderngl": "render", "glcontext": "render"}
 """Which optional dependencies a module comes with; all others come with `train`."""
 
-OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning)
+OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning, TrainingWarning)
 
 
 def make_app() -> App:

@@ -1,5 +1,6 @@
 """The Gaussian mixture of linear inverse regressions: EM from sums, closed-form inversion. Nothing about images."""
 
+from deepgllim.gllim.conditional import Densities, DensityModel
 from deepgllim.gllim.em import Fit, fit, fit_rows
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
 from deepgllim.gllim.inverse import FeaturePredictive, predict_features
@@ -17,6 +18,8 @@ from deepgllim.gllim.statistics import Statistics, collect, expect
 
 __all__ = [
     "BatchRows",
+    "Densities",
+    "DensityModel",
     "FeaturePredictive",
     "Fit",
     "Form",

@@ -24,6 +24,7 @@ class Noise(NamedTuple):
         moment: (square, r (N, K)) to the second moment q = Σ_n r_nk x xᵀ, kept to the structure.
         explained: ([A b] (K, D, P), C (K, D, P)) to the part of q that the regression explains.
         spread: (q − explained, count (K,), D) to Σ.
+        residual: (Σ, count (K,), D) to q − explained: the inverse of `spread`.
         scatter: a vector of variances (D,) to the second moment of one sample that has them.
         precision: Σ to what `weigh`, `distance` and `log_determinant` need: W = Σ⁻¹, or a factor of it.
         weigh: (precision, B (K, D, P)) to W_k B_k.
@@ -37,6 +38,7 @@ class Noise(NamedTuple):
     moment: Callable[[Tensor, Tensor], Tensor]
     explained: Callable[[Tensor, Tensor], Tensor]
     spread: Callable[[Tensor, Tensor, int], Tensor]
+    residual: Callable[[Tensor, Tensor, int], Tensor]
     scatter: Callable[[Tensor], Tensor]
     precision: Callable[[Tensor], Tensor]
     weigh: Callable[[Tensor, Tensor], Tensor]
@@ -79,6 +81,43 @@ def floor_eigenvalues(matrices: Tensor, floor: Tensor) -> Tensor:
     return result
 
 
+def shrink(Sigma: Tensor, shrinkage: float | str, count: Tensor) -> Tensor:
+    """(1 − ρ_k) Σ_k + ρ_k s_k² I, where s_k² is the mean variance tr Σ_k / D.
+
+    Args:
+        Sigma: (K,), (K, D) or (K, D, D) by structure; an isotropic Σ stays as it is.
+        shrinkage: ρ in [0, 1) for all components, or "oas" for the closed-form intensity of each.
+        count: number of samples behind each Σ_k, (K,), which "oas" depends on.
+
+    Source: Chen, Wiesel, Eldar & Hero, IEEE Transactions on Signal Processing 2010 (oracle approximating shrinkage),
+    without its terms of order 1/D, as in scikit-learn.
+
+    Example:
+        >>> shrink(torch.diag(torch.tensor([1.0, 3.0]))[None], 0.5, torch.ones(1)).diagonal(dim1=1, dim2=2)
+        tensor([[1.5000, 2.5000]])
+    """
+    if Sigma.ndim == 1 or shrinkage == 0:
+        return Sigma
+    D = Sigma.shape[-1]
+    variances = Sigma if Sigma.ndim == 2 else Sigma.diagonal(dim1=1, dim2=2)
+    mean = variances.mean(1)
+    if isinstance(shrinkage, str):
+        share = _oas_intensity(Sigma.flatten(1).square().sum(1), mean, count, D)
+    else:
+        share = torch.full_like(mean, shrinkage)
+    share = share.view(-1, *[1] * (Sigma.ndim - 1))
+    identity = torch.ones_like(variances) if Sigma.ndim == 2 else torch.eye(D, dtype=Sigma.dtype, device=Sigma.device)
+    return (1.0 - share) * Sigma + share * mean.view_as(share) * identity
+
+
+def _oas_intensity(square: Tensor, mean: Tensor, count: Tensor, D: int) -> Tensor:
+    """ρ_k from tr Σ_k² and tr Σ_k / D, (K,): 1 where Σ_k is isotropic already."""
+    trace_square = (D * mean).square()
+    above = square + trace_square
+    below = (count + 1.0) * (square - trace_square / D)
+    return torch.where(below > above, above / below, torch.ones_like(above))
+
+
 def _full_moment(x: Tensor, responsibilities: Tensor) -> Tensor:
     return (responsibilities.T.unsqueeze(-1) * x).mT @ x  # (K, D, D)
 
@@ -112,6 +151,7 @@ ISOTROPIC = Noise(
     moment=lambda square, r: r.T @ square.squeeze(1),
     explained=lambda B, C: (B * C).sum((1, 2)),
     spread=lambda residual, count, D: residual / (count * D),
+    residual=lambda Sigma, count, D: Sigma * (count * D),
     scatter=torch.sum,
     precision=_positive_inverse,
     weigh=lambda W, B: W[:, None, None] * B,
@@ -126,6 +166,7 @@ DIAGONAL = Noise(
     moment=lambda square, r: r.T @ square,
     explained=lambda B, C: (B * C).sum(2),
     spread=lambda residual, count, D: residual / count[:, None],
+    residual=lambda Sigma, count, D: Sigma * count[:, None],
     scatter=lambda variances: variances,
     precision=_positive_inverse,
     weigh=lambda W, B: W[:, :, None] * B,
@@ -140,6 +181,7 @@ FULL = Noise(
     moment=_full_moment,
     explained=lambda B, C: B @ C.mT,
     spread=lambda residual, count, D: (residual + residual.mT) / (2 * count[:, None, None]),
+    residual=lambda Sigma, count, D: Sigma * count[:, None, None],
     scatter=torch.diag,
     precision=_full_precision,
     weigh=lambda F, B: F.mT @ (F @ B),

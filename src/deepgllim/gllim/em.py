@@ -131,10 +131,16 @@ def _run(
 ) -> Fit:
     """EM from one start: the loop."""
     scaling = rows.scaling
-    limits = regularise(scaling, options.variance_floor, options.prior_count, options.prior_variance)
+    limits = limits_of(scaling, options)
     least = len(scaling.target_scale) + form.n_latents + 2 if options.minimum_count is None else options.minimum_count
     shift = float(rows.total) * float(scaling.target_scale.log().sum())
-    monitor = Monitor(options.tolerance, options.callback, ROUNDING[rows.dtype], options.first_log_likelihood)
+    monitor = Monitor(
+        options.tolerance,
+        options.callback,
+        ROUNDING[rows.dtype],
+        options.first_log_likelihood,
+        monotone=options.shrinkage == 0,
+    )
     statistics: Statistics | None = None
     if start is not None:
         parameters = check_start(start, form, scaling)
@@ -161,6 +167,12 @@ def _run(
     values = [iteration.log_likelihood for iteration in monitor.trace]
     floored = at_floor(parameters, scaling, options.variance_floor)
     return Fit(scaling.restore(parameters), values, monitor.converged, form, tuple(monitor.trace), floored)
+
+
+def limits_of(scaling: Scaling, options: Options) -> Regularisation:
+    """What the options say of floors, prior and shrinkage, in the units that EM runs in."""
+    variance = options.prior_variance
+    return regularise(scaling, options.variance_floor, options.prior_count, variance, options.shrinkage)
 
 
 def _assignment(rows: Rows, K: int, r: Array | None, options: Options) -> Assign:
@@ -222,6 +234,7 @@ def fit(
     variance_floor: float = 1e-6,
     prior_count: float = 0.0,
     prior_variance: float = 1e-2,
+    shrinkage: float | str = 0.0,
     minimum_count: float | None = None,
     seed: int = 0,
     block_rows: int | None = None,
@@ -253,6 +266,8 @@ def fit(
         variance_floor: least noise variance as a share of each feature's variance (targets alike); 0 for none.
         prior_count: pseudo-samples of an inverse Wishart prior on every Σ_k and Γ_k; 0 for none.
         prior_variance: the variance each brings, as a share of the data's.
+        shrinkage: share by which every M-step moves Σ_k towards its mean variance, in [0, 1), or "oas" for the
+            closed-form intensity (Chen et al. 2010). EM then maximises no likelihood, and stops when it settles.
         minimum_count: samples under which a component is removed; L + Lw + 2, what a regression needs, when None.
         seed: of the initialisation.
         block_rows: rows at once; memory beyond the features is a few blocks.
@@ -284,6 +299,7 @@ def fit(
         variance_floor=variance_floor,
         prior_count=prior_count,
         prior_variance=prior_variance,
+        shrinkage=shrinkage,
         minimum_count=minimum_count,
         seed=seed,
         callback=callback,

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, target_structure
+from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, shrink, target_structure
 from deepgllim.gllim.densities import solve_dof
-from deepgllim.gllim.parameters import Form, Parameters, Scaling
+from deepgllim.gllim.parameters import Form, Parameters, Scaling, with_intercept
 from deepgllim.gllim.statistics import Statistics
 
 COLLINEAR = 1e-11  # an eigenvalue of M under this share of its largest is rounding: N sums of 1e-16 each
@@ -25,6 +25,7 @@ class Regularisation(NamedTuple):
         prior_count: κ, pseudo-samples; 0 for no prior.
         feature_variance: S of Σ, (D,).
         target_variance: S of Γ, (L,).
+        shrinkage: of Σ_k towards its mean variance, see `shrink`. No objective is maximised then, so EM may fall.
     """
 
     feature_floor: Tensor
@@ -32,6 +33,7 @@ class Regularisation(NamedTuple):
     prior_count: float
     feature_variance: Tensor
     target_variance: Tensor
+    shrinkage: float | str = 0.0
 
     def log_prior(self, parameters: Parameters, target_tied: bool = False) -> float:
         """log p(Σ, Γ) up to a constant, 0 without a prior; what is tied counts once."""
@@ -48,7 +50,13 @@ class Regularisation(NamedTuple):
         return total
 
 
-def regularise(scaling: Scaling, variance_floor: float, prior_count: float, prior_variance: float) -> Regularisation:
+def regularise(
+    scaling: Scaling,
+    variance_floor: float,
+    prior_count: float,
+    prior_variance: float,
+    shrinkage: float | str = 0.0,
+) -> Regularisation:
     """The floors and the prior as shares of the data's variances."""
     one = torch.ones_like(scaling.target_scale)
     return Regularisation(
@@ -57,6 +65,7 @@ def regularise(scaling: Scaling, variance_floor: float, prior_count: float, prio
         prior_count,
         relative_floor(scaling.feature_variance, prior_variance),
         prior_variance * one,
+        shrinkage,
     )
 
 
@@ -135,7 +144,38 @@ def _noise_part(
     if regularisation.prior_count > 0:
         residual = residual + regularisation.prior_count * structure.scatter(regularisation.feature_variance)
         count = count + regularisation.prior_count
-    return structure.floor(structure.spread(residual, count, D), regularisation.feature_floor)
+    Sigma = shrink(structure.spread(residual, count, D), regularisation.shrinkage, count)
+    return structure.floor(Sigma, regularisation.feature_floor)
+
+
+def expected_statistics(parameters: Parameters) -> Statistics:
+    """The statistics that a sample contributes on average under the model itself: `m_step` of them is θ again.
+
+    s0_k = π_k;  M_k = π_k E[t tᵀ | k], t = [y; 1];  C_k = [A_k b_k] M_k;  q_k = π_k Σ_k + [A_k b_k] C_kᵀ.
+
+    Args:
+        parameters: θ of Gaussian noise and without latents, in the units that EM runs in.
+
+    Example:
+        >>> import torch
+        >>> p = Parameters(
+        ...     torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1),
+        ...     torch.ones(1, 2, 1), torch.zeros(1, 2), torch.full((1, 2), 3.0),
+        ... )
+        >>> m_step(expected_statistics(p)).Sigma
+        tensor([[3., 3.]])
+    """
+    pi, B, structure = parameters.pi, parameters.coefficients, noise_structure(parameters.noise)
+    t = with_intercept(parameters.c)
+    M = t[:, :, None] * t[:, None]
+    M[:, :-1, :-1] += parameters.Gamma
+    M = pi[:, None, None] * M
+    C = B @ M
+    explained, count = structure.explained(B, C), pi
+    if parameters.tied:
+        explained, count = explained.sum(0, keepdim=True), pi.sum(0, keepdim=True)
+    q = explained + structure.residual(parameters.Sigma, count, parameters.n_features)
+    return Statistics(pi, M, C, q, -pi, torch.zeros_like(pi[0]))
 
 
 def _target_part(

@@ -33,6 +33,7 @@ class Monitor:
         callback: called with each `Iteration`; its result is ignored.
         rounding: share of the log-likelihood that a fall must exceed to be one.
         first: the log-likelihood that the whole gain counts from, of an earlier fit that this one goes on with.
+        monotone: whether EM cannot fall; where it can, a small fall is convergence too.
 
     Example:
         >>> monitor = Monitor(tolerance=1e-2)
@@ -48,8 +49,11 @@ class Monitor:
         callback: Callable[[Iteration], object] | None = None,
         rounding: float = ROUNDING,
         first: float | None = None,
+        *,
+        monotone: bool = True,
     ) -> None:
         self.tolerance, self.callback, self.rounding, self.first = tolerance, callback, rounding, first
+        self.monotone = monotone
         self.trace: list[Iteration] = []
         self._since = 0
 
@@ -57,7 +61,8 @@ class Monitor:
         """Add an iteration; a fall beyond rounding is a warning."""
         self.trace.append(iteration)
         objectives = self._objectives()
-        if len(objectives) > 1 and objectives[-1] - objectives[-2] < -self.rounding * (1.0 + abs(objectives[-2])):
+        fallen = len(objectives) > 1 and objectives[-1] - objectives[-2] < -self.rounding * (1.0 + abs(objectives[-2]))
+        if fallen and self.monotone:
             warnings.warn(
                 f"the log-likelihood fell from {objectives[-2]:.12g} to {objectives[-1]:.12g} in iteration "
                 f"{iteration.number}: the data may be ill-conditioned; use a larger variance_floor, or float64",
@@ -77,7 +82,7 @@ class Monitor:
     @property
     def converged(self) -> bool:
         """Whether the last gain is under the tolerance times the range so far. A fall is not convergence."""
-        return has_converged(self._objectives(), self.tolerance, self.rounding, self.first)
+        return has_converged(self._objectives(), self.tolerance, self.rounding, self.first, monotone=self.monotone)
 
     def stopped_early(self, max_iterations: int) -> None:
         """Warn that EM had not converged, unless it was told not to."""
@@ -91,12 +96,21 @@ class Monitor:
 
 
 def has_converged(
-    values: list[float], tolerance: float, rounding: float = ROUNDING, first: float | None = None
+    values: list[float],
+    tolerance: float,
+    rounding: float = ROUNDING,
+    first: float | None = None,
+    *,
+    monotone: bool = True,
 ) -> bool:
-    """Whether the last gain is under `tolerance` times the range so far. A fall beyond rounding is not convergence."""
+    """Whether the last gain is under `tolerance` times the range so far.
+
+    A fall beyond rounding is not convergence, except of an algorithm that is not monotone.
+    """
     if len(values) < 2 or tolerance <= 0:
         return False
     gain = values[-1] - values[-2]
     noise = rounding * abs(values[-1])
     lowest = min(values) if first is None else min(first, *values)
-    return -noise <= gain <= max(noise, tolerance * (max(values) - lowest))
+    small = max(noise, tolerance * (max(values) - lowest))
+    return -(noise if monotone else small) <= gain <= small

@@ -29,6 +29,7 @@ class Options(NamedTuple):
     variance_floor: float = 1e-6
     prior_count: float = 0.0
     prior_variance: float = 1e-2
+    shrinkage: float | str = 0.0
     minimum_count: float | None = None
     seed: int = 0
     first_log_likelihood: float | None = None
@@ -66,7 +67,19 @@ def check_options(options: Options) -> None:
     require_number("variance_floor", options.variance_floor)
     require_number("prior_count", options.prior_count)
     require_number("prior_variance", options.prior_variance, above=True)
+    check_shrinkage(options.shrinkage)
     if options.minimum_count is not None:
         require_number("minimum_count", options.minimum_count)
     if options.init not in INITIALISATIONS:
         raise ConfigurationError(f"unknown init {options.init!r}: use one of {', '.join(INITIALISATIONS)}")
+
+
+def check_shrinkage(shrinkage: float | str) -> None:
+    """Refuse a shrinkage that is neither a share nor the name of a rule.
+
+    Raises:
+        ConfigurationError: naming the value and what may be given.
+    """
+    if shrinkage == "oas" or (not isinstance(shrinkage, str) and 0 <= shrinkage < 1):
+        return
+    raise ConfigurationError(f"shrinkage is {shrinkage!r}: use a share from 0 to below 1, or 'oas'")

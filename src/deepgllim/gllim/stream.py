@@ -2,14 +2,18 @@
 
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim.em import fit_rows, occupied
-from deepgllim.gllim.initialisation import check_start
-from deepgllim.gllim.maximisation import m_step, regularise
+from deepgllim.gllim.covariances import noise_structure
+from deepgllim.gllim.em import fit_rows, limits_of, occupied
+from deepgllim.gllim.initialisation import check_start, given
+from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
 from deepgllim.gllim.parameters import Form, Parameters, Scaling
 from deepgllim.gllim.rows import Rows
-from deepgllim.gllim.statistics import Statistics, expect
+from deepgllim.gllim.statistics import Statistics, collect, expect
 
 FORGETTING = 0.7  # the exponent of the step size
 LEAST = 1e-3  # samples of a component; without any, its regression has no answer
@@ -91,7 +95,115 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
     kept = occupied(n_seen * statistics.s0, LEAST)
     if not bool(kept.all()):
         statistics = statistics.keep(kept)
-    limits = regularise(stream.scaling, options.variance_floor, options.prior_count, options.prior_variance)
+    limits = limits_of(stream.scaling, options)
     dof = stream.parameters.dof
     parameters = m_step(statistics.scaled(n_seen), stream.form, limits, None if dof is None else dof[kept])
     return Stream(parameters, statistics, stream.scaling, stream.form, n_batches, n_seen)
+
+
+def begin_from(parameters: Parameters, form: Form, n_samples: float) -> Stream:
+    """A stream that stands at given parameters, as if it had seen their own moments; no data are needed.
+
+    Args:
+        parameters: θ, Gaussian noise and no latents, in the data's units.
+        form: which mixture they are.
+        n_samples: number of samples that the running averages stand for.
+    """
+    scaling = model_scaling(parameters)
+    reduced = scaling.reduce(parameters.to(torch.float64))
+    return Stream(reduced, expected_statistics(reduced), scaling, form, 1, float(n_samples))
+
+
+def model_scaling(parameters: Parameters) -> Scaling:
+    """The means and variances of features and targets under the model itself."""
+    pi, A, c = parameters.pi, parameters.A, parameters.c
+    target_mean = pi @ c
+    target_variance = pi @ (parameters.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
+    means = torch.einsum("kdl,kl->kd", A, c) + parameters.b
+    feature_mean = pi @ means
+    explained = torch.einsum("kdl,klm,kdm->kd", A, parameters.Gamma, A)
+    feature_variance = pi @ (parameters.noise_variances + explained + (means - feature_mean).square())
+    scale = torch.where(target_variance > 0, target_variance.sqrt(), torch.ones_like(target_variance))
+    return Scaling(feature_mean, feature_variance, target_mean, scale)
+
+
+def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: float) -> Stream:
+    """Move the running averages towards those of a batch under given responsibilities, s ← (1 − η) s + η s_batch.
+
+    Args:
+        stream: so far; its parameters stay until `maximise`.
+        features: x, (n, D).
+        targets: y, (n, L).
+        r: responsibilities, (n, K), each row of sum 1.
+        step: η in (0, 1].
+
+    Raises:
+        DataError: for values that are not finite.
+    """
+    rows = Rows(features, targets, scaling=stream.scaling)
+    form = stream.form
+    batch = collect(rows, given(r), r.shape[1], noise_structure(form.noise), form.tied)
+    statistics = stream.statistics.scaled(1.0 - step) + batch.scaled(step / len(features))
+    return stream._replace(statistics=statistics, n_batches=stream.n_batches + 1)
+
+
+def maximise(stream: Stream, options: Options) -> Stream:
+    """The M-step of the running averages; a component that holds too few samples is seeded again by `reseed`."""
+    limits, least = limits_of(stream.scaling, options), options.minimum_count or LEAST
+    empty = stream.n_seen * stream.statistics.s0 < least
+    if bool(empty.any()):
+        parameters = reseed(stream.parameters, empty)
+        return stream._replace(parameters=parameters, statistics=expected_statistics(parameters))
+    return stream._replace(parameters=m_step(stream.statistics.scaled(stream.n_seen), stream.form, limits))
+
+
+def reseed(parameters: Parameters, empty: Tensor) -> Parameters:
+    """Replace each empty component by one half of the largest, which is split along its targets' main axis.
+
+    The halves have c ± (λ/2)^½ v, Γ − (λ/2) v vᵀ and half the weight, where λ, v are the leading eigenvalue and vector
+    of Γ, and share A, b and Σ: mean and covariance of the targets, and E[x | y] of the split component, stay.
+
+    Args:
+        parameters: K components.
+        empty: mask, (K,), with at least one component that is not empty.
+
+    Example:
+        >>> import torch
+        >>> p = Parameters(
+        ...     torch.tensor([1.0, 0.0]), torch.zeros(2, 1), torch.ones(2, 1, 1),
+        ...     torch.ones(2, 3, 1), torch.zeros(2, 3), torch.ones(2, 3),
+        ... )
+        >>> reseed(p, torch.tensor([False, True])).pi
+        tensor([0.5000, 0.5000])
+    """
+    kept = torch.where(empty, torch.zeros_like(parameters.pi), parameters.pi)
+    values = parameters._replace(pi=kept / kept.sum()).tensors
+    values = {name: value.clone() for name, value in values.items()}
+    for k in empty.nonzero().flatten().tolist():
+        largest = int(values["pi"].argmax())
+        for value in values.values():
+            if len(value) == len(kept):  # not a tied Σ
+                value[k] = value[largest]
+        eigenvalues, vectors = torch.linalg.eigh(values["Gamma"][largest])
+        half = 0.5 * eigenvalues[-1]
+        axis = vectors[:, -1]
+        for index, sign in ((largest, 1.0), (k, -1.0)):
+            values["pi"][index] *= 0.5
+            values["c"][index] += sign * half.sqrt() * axis
+            values["Gamma"][index] -= half * torch.outer(axis, axis)
+    return parameters._replace(**values)
+
+
+def grow(parameters: Parameters, n_components: int) -> Parameters:
+    """The mixture with as many components as asked for: `reseed` for those that are missing."""
+    missing = n_components - parameters.n_components
+    if missing <= 0:
+        return parameters
+
+    def extended(value: Tensor) -> Tensor:
+        tied = len(value) < parameters.n_components
+        return value if tied else torch.cat([value, value[:1].expand(missing, *value.shape[1:])])
+
+    padded = parameters._replace(**{name: extended(value) for name, value in parameters.tensors.items()})
+    empty = torch.arange(n_components, device=parameters.pi.device) >= parameters.n_components
+    return reseed(padded, empty)

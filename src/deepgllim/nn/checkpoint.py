@@ -19,16 +19,29 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class State:
-    """How far a training has come: rounds done, their figures, the best round's weights."""
+    """How far a training has come: rounds done, their figures, the best round's weights.
+
+    Attributes:
+        step_scale: share of the recipe's learning rate still in use; each round that is undone halves it.
+        failures: attempts at the present round that were undone, one after the other.
+    """
 
     round: int = 0
     best: float = math.inf
     rows: list[dict[str, float]] = field(default_factory=list)
     best_model: dict[str, Tensor] = field(default_factory=dict)
+    step_scale: float = 1.0
+    failures: int = 0
+
+    def fail(self) -> None:
+        """Count an attempt that was undone."""
+        self.failures += 1
+        self.step_scale *= 0.5
 
     def end_round(self, model: DeepRegression, row: dict[str, float], criterion: str) -> None:
         """Count a round; keep its weights if the criterion is the least so far, or if there is no such figure."""
         self.round += 1
+        self.failures = 0
         self.rows.append(row)
         value = row.get(criterion, -math.inf)
         if value < self.best or criterion not in row or not self.best_model:
@@ -47,7 +60,8 @@ def save_checkpoint(
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items() if value is not None
         }
     tensors |= {"random_state": torch.get_rng_state(), "targets": targets}
-    progress = {"round": state.round, "best": None if math.isinf(state.best) else state.best, "rows": state.rows}
+    best = None if math.isinf(state.best) else state.best
+    progress = {"round": state.round, "best": best, "rows": state.rows, "step_scale": state.step_scale}
     header = {
         "deepgllim": model.spec.model_dump_json(),
         "recipe": recipe.model_dump_json(),
@@ -91,7 +105,8 @@ def load_checkpoint(
     torch.set_rng_state(tensors["random_state"])
     progress = json.loads(header["progress"])
     best = math.inf if progress["best"] is None else progress["best"]
-    return State(progress["round"], best, progress["rows"], _part(tensors, "best.")), optimizer
+    step_scale = float(progress.get("step_scale", 1.0))
+    return State(progress["round"], best, progress["rows"], _part(tensors, "best."), step_scale), optimizer
 
 
 def _same(a: Recipe, b: Recipe) -> bool:

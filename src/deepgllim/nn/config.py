@@ -100,6 +100,14 @@ class ObjectiveConfig(_Section):
     components: PositiveInt = Field(1, description="K, mixture components")
     noise: Literal["isotropic", "diagonal", "full"] = Field("diagonal", description="structure of Σ")
     tied: bool = Field(False, description="one Σ for all components")
+    beta: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0,
+        description="β, weight of −log p(x) in the network step: 0 is the paper's step, 1 the conditional likelihood "
+        "p(y | x)",
+    )
+    shrinkage: Share | Literal["oas"] = Field(
+        0.0, description="share by which each M-step moves Σ towards its mean variance; oas: the closed-form intensity"
+    )
     max_iterations: PositiveInt = Field(100, description="EM iterations a round at most")
     tolerance: NonNegativeFloat = Field(1e-3, description="EM stops when a gain is under this share of the whole gain")
     variance_floor: Share = Field(1e-4, description="least variance in EM, share of the features' own")
@@ -129,6 +137,12 @@ class ScheduleConfig(_Section):
 
     rounds: PositiveInt = Field(6, description="rounds of network epochs, then EM")
     epochs_per_round: PositiveInt = Field(2, description="network epochs a round")
+    em: Literal["stepwise", "round"] = Field(
+        "stepwise",
+        description="θ within a round: it follows the batches by stepwise EM, or is fixed until the round's own EM",
+    )
+    em_window: PositiveFloat = Field(0.5, description="stepwise EM: epochs that the running averages look back")
+    em_every: PositiveInt = Field(2, description="stepwise EM: batches for each M-step")
     batch_size: Annotated[int, Field(ge=2)] = Field(32, description="pictures a step")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or SGD with Nesterov's momentum")
     learning_rate: PositiveFloat = Field(5e-4, description="largest step size")

@@ -63,6 +63,11 @@ class InverseRegressionHead(nn.Module):
         self._forward: Forward | None = None
 
     @property
+    def n_components(self) -> int:
+        """K."""
+        return len(self.pi)
+
+    @property
     def mixture(self) -> Parameters:
         """The inverse regression's parameters."""
         return Parameters(self.pi, self.c, self.Gamma, self.A, self.b, self.Sigma)

@@ -23,6 +23,16 @@ from deepgllim.nn.features import (
     collect_features,
     initialise_projection,
 )
+from deepgllim.nn.guard import (
+    COMPUTATION_ERRORS,
+    MAX_FAILURES,
+    Snapshot,
+    find_fault,
+    least_error,
+    warn_of_failure,
+    with_step_scale,
+)
+from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import Inputs, batches, n_batches
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import Objective, make_objective
@@ -87,38 +97,72 @@ def train(
 
     Raises:
         ConfigurationError: for options that contradict each other or a checkpoint of another recipe.
-        DataError, NumericalError: for features or losses that are not finite.
+        DataError, NumericalError: for inputs from which no mixture can be started.
+
+    Warns:
+        TrainingWarning: for a round that ended with a loss, parameters or features that are not finite, a singular
+            covariance, fewer components, or a validation error of more than twice the best. It is undone and
+            repeated with half the learning rate; three in a row end the training with the best round so far.
     """
     schedule, reporter = recipe.schedule, reporter or Silent()
     torch.manual_seed(schedule.seed)
-    objective = make_objective(recipe.objective, training.targets, schedule.seed)
+    objective = make_objective(recipe, training.targets)
     if resume:
         state, optimizer = load_checkpoint(model, recipe, output, training.targets, make_optimizer)
     else:
         start(model, objective, training, schedule)
         state, optimizer = State(), make_optimizer(model, schedule)
     steps = n_batches(len(training), schedule.batch_size) * schedule.epochs_per_round
-    reporter.start(steps * schedule.rounds, steps * state.round)
     entry = Entry(training, None)
-    for round_ in range(state.round, schedule.rounds):
-        depth = frozen_depth(recipe, round_)
-        entry = enter(model, entry, training, depth, schedule, output)
-        network = network_epochs(model, objective, optimizer, entry, validation, recipe, round_, reporter)
-        figures = solve(model, objective, entry, schedule, round_)
-        if validation is not None:
-            figures |= {f"validation_{name}": value for name, value in evaluate(model, validation).items()}
-        state.end_round(model, {"round": round_ + 1, **network, **figures}, f"validation_{schedule.select_by}")
+    reporter.start(steps * schedule.rounds, steps * state.round)
+    while state.round < schedule.rounds and state.failures < MAX_FAILURES:
+        entry = enter(model, entry, training, frozen_depth(recipe, state.round), schedule, output)
+        before = Snapshot.take(model, optimizer)
+        row, cause = attempt(model, objective, optimizer, entry, validation, recipe, state, reporter)
+        if cause is not None:
+            before.restore(model, optimizer)
+            state.fail()
+            scale = state.step_scale * schedule.learning_rate
+            warn_of_failure(state.round + 1, cause, state.failures, scale)
+            reporter.start(steps * schedule.rounds, steps * state.round)
+            continue
+        state.end_round(model, row, f"validation_{schedule.select_by}")
         reporter.round_done(state.rows[-1])
         if output is not None:
             write_rows(output / "metrics.csv", state.rows)
             save_checkpoint(output, model, optimizer, state, recipe, training.targets)
-    model.load_state_dict(state.best_model)
+    if state.best_model:
+        model.load_state_dict(state.best_model)
     if validation is not None:
         calibrate(model, validation)
     model.eval()
     if output is not None:
         model.save(output / "model.safetensors")
     return Trained(model, state.rows)
+
+
+def attempt(
+    model: DeepRegression,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    entry: Entry,
+    validation: Inputs | None,
+    recipe: Recipe,
+    state: State,
+    reporter: Reporter,
+) -> tuple[dict[str, float], str | None]:
+    """One round: network epochs, closed-form step, validation. Returns its figures, and why it must be undone if so."""
+    components = model.head.n_components if isinstance(model.head, InverseRegressionHead) else None
+    recipe = with_step_scale(recipe, state.step_scale)
+    row: dict[str, float] = {"round": state.round + 1}
+    try:
+        row |= network_epochs(model, objective, optimizer, entry, validation, recipe, state.round, reporter)
+        row |= solve(model, objective, entry, recipe.schedule, state.round)
+        if validation is not None:
+            row |= {f"validation_{name}": value for name, value in evaluate(model, validation).items()}
+    except COMPUTATION_ERRORS as error:
+        return row, str(error).partition("\n")[0]
+    return row, find_fault(row, components, least_error(state.rows))
 
 
 def start(model: DeepRegression, objective: Objective, training: Inputs, schedule: ScheduleConfig) -> None:
@@ -144,6 +188,8 @@ def solve(
     epoch = (round_ + 1) * schedule.epochs_per_round if schedule.augmented_features else None
     projected, targets = collect_features(model, entry, schedule, epoch)
     features = adopt_statistics(model, projected)
+    if not bool(torch.isfinite(features).all()):
+        raise NumericalError("the features of the training inputs are not finite")
     extracted = time.perf_counter()
     figures = objective.solve(model.head, features, targets, round_)
     return figures | {"seconds_features": extracted - began, "seconds_em": time.perf_counter() - extracted}
@@ -200,18 +246,20 @@ def one_epoch(
     for i, (x, y) in enumerate(stream):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(schedule, epoch * per_epoch + i, total, epoch)
-        loss = objective.loss(model.head, model.features(x, entry.depth), y)
+        features = model.features(x, entry.depth)
+        loss = objective.loss(model.head, features, y)
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
+            raise NumericalError(
+                f"the loss is {losses[-1]} at epoch {epoch + 1}, step {i + 1}, with a learning rate of "
+                f"{schedule.learning_rate:g}"
+            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if schedule.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
         optimizer.step()
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise NumericalError(
-                f"the loss is {losses[-1]} at epoch {epoch + 1}, step {i + 1}: lower schedule.learning_rate "
-                f"({schedule.learning_rate:g}) or set schedule.clip_norm"
-            )
+        objective.follow(model.head, features.detach(), y)
         reporter.advance(f"epoch {epoch + 1}/{schedule.epochs_per_round * schedule.rounds} loss {losses[-1]:.3f}")
     return float(np.mean(losses))
 

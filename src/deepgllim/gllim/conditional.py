@@ -1,0 +1,67 @@
+"""The joint and the marginal log-density of the same features: what the conditional likelihood is the difference of.
+
+log p(y, k | x) = log p(x, y, k) − log p(x),    p(x) = Σ_j π_j N(x; A_j c_j + b_j, Σ_j + A_j Γ_j A_jᵀ)
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from deepgllim.gllim.likelihood import Model, join, multiply, prepare
+from deepgllim.gllim.parameters import Parameters
+from deepgllim.gllim.prediction import Forward, invert, predict
+
+
+class Densities(NamedTuple):
+    """Log-densities of N samples under K components.
+
+    Attributes:
+        log_joint: log p(x, y, z = k), (N, K).
+        log_marginal: log p(x), (N,).
+    """
+
+    log_joint: Tensor
+    log_marginal: Tensor
+
+
+class DensityModel(NamedTuple):
+    """The parameters in the shape that the densities need, computed once for many batches.
+
+    Attributes:
+        parameters: θ.
+        origin: E[x], (D,), subtracted from the features so that the expanded quadratic keeps its digits.
+        joint: for log p(x, y, k).
+        forward: the inverted mixture, for log p(x).
+    """
+
+    parameters: Parameters
+    origin: Tensor
+    joint: Model
+    forward: Forward
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> "DensityModel":
+        """Prepare parameters.
+
+        Raises:
+            NumericalError: if a covariance is singular.
+
+        Example:
+            >>> import torch
+            >>> p = Parameters(
+            ...     torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1),
+            ...     torch.ones(1, 2, 1), torch.zeros(1, 2), torch.ones(1, 2),
+            ... )
+            >>> DensityModel.of(p).densities(torch.zeros(1, 2), torch.zeros(1, 1))
+            Densities(log_joint=tensor([[-2.7568]]), log_marginal=tensor([-2.3872]))
+        """
+        origin = parameters.feature_mean
+        return cls(parameters, origin, prepare(parameters._replace(b=parameters.b - origin)), invert(parameters))
+
+    def log_joint(self, features: Tensor, targets: Tensor) -> Tensor:
+        """log p(x, y, z = k), (N, K), differentiable in the features (N, D)."""
+        return join(multiply(features - self.origin, self.joint.expansion), targets, self.joint).log_joint
+
+    def densities(self, features: Tensor, targets: Tensor) -> Densities:
+        """Both log-densities of features (N, D) and targets (N, L), differentiable in the features."""
+        return Densities(self.log_joint(features, targets), predict(features, self.forward).log_density)

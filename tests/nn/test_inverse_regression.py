@@ -1,0 +1,356 @@
+"""The objective of inverse regression: a family of likelihoods, and θ that follows the batches."""
+
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+from deepgllim.errors import EmptyComponentWarning
+from deepgllim.gllim import (
+    DensityModel,
+    Parameters,
+    fit,
+    initial_responsibilities,
+    joint_log_density,
+    responsibilities,
+    target_responsibilities,
+)
+from deepgllim.nn.config import Recipe
+from deepgllim.nn.head import InverseRegressionHead
+from deepgllim.nn.inverse_regression import InverseRegression, diagonal, free_energy, signal, tied_isotropic
+from tests.gllim.strategies import NOISES, full_noise, make_parameters, make_problem
+
+STRUCTURES = [(noise, tied) for noise in NOISES for tied in (False, True)]
+N, K, D, L = 150, 3, 5, 2
+
+
+def samples() -> tuple[Tensor, Tensor, Tensor]:
+    """Features, targets and responsibilities, float64."""
+    problem = make_problem(4, "diagonal", False, K, L, D, N)
+    return problem.features, problem.targets, problem.r
+
+
+def head_of(parameters: Parameters) -> InverseRegressionHead:
+    head = InverseRegressionHead(D, L)
+    head.mixture = parameters
+    return head
+
+
+def objective(targets: Tensor, **options: object) -> InverseRegression:
+    """With K = 3 and nothing frozen; options of the objective by name, of the schedule as schedule__em."""
+    settings = {"components": K, "frozen_rounds": 0} | options
+    names = {name: name.replace("__", ".") if "__" in name else f"objective.{name}" for name in settings}
+    return InverseRegression(Recipe().override({names[name]: value for name, value in settings.items()}), targets)
+
+
+def gradient(step: InverseRegression, p: Parameters, round_: int = 0) -> Tensor:
+    """Of the loss of all samples in the features."""
+    x, y, _ = samples()
+    x.requires_grad_()
+    head = head_of(p)
+    step.prepare(head, round_)
+    step.loss(head, x, y).backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert all(value.grad is None and not value.requires_grad for value in head.mixture.tensors.values())
+    return x.grad
+
+
+def pull(p: Parameters, r: Tensor) -> Tensor:
+    """Σ_k r_nk Σ_k⁻¹ (x_n − A_k y_n − b_k), (N, D): the direction of the paper's network step."""
+    x, y, _ = samples()
+    residual = x[:, None] - torch.einsum("kdl,nl->nkd", p.A, y) - p.b
+    return torch.einsum("nk,kde,nke->nd", r, torch.linalg.inv(full_noise(p)), residual)
+
+
+# the family
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_with_beta_0_the_gradient_is_that_of_the_papers_equation_9(noise: str, tied: bool) -> None:
+    """The responsibilities are held fixed, and the size is that of ‖·‖² / D, whatever the number of features."""
+    p = make_parameters(1, noise, tied, K, L, D)
+    x, y, _ = samples()
+    expected = 2 * pull(p, responsibilities(x, y, p)) / (N * D)
+    torch.testing.assert_close(gradient(objective(y, beta=0), p), expected, atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_with_beta_1_the_loss_is_the_conditional_likelihood_of_the_prediction(noise: str, tied: bool) -> None:
+    p = make_parameters(1, noise, tied, K, L, D)
+    x, y, _ = samples()
+    head = head_of(p)
+    step = objective(y, beta=1)
+    step.prepare(head, 0)
+    expected = -head(x).log_prob(y).mean() / L
+    torch.testing.assert_close(step.loss(head, x, y), expected, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [0.3, 0.9])
+def test_between_them_the_gradient_is_a_sum_of_both(beta: float) -> None:
+    p = make_parameters(1, "full", False, K, L, D)
+    y = samples()[1]
+    first, last = (gradient(objective(y, beta=b), p) * scale for b, scale in ((0, D / 2), (1, L)))
+    mixed = gradient(objective(y, beta=beta), p) * ((1 - beta) * D / 2 + beta * L)
+    torch.testing.assert_close(mixed, (1 - beta) * first + beta * last, atol=1e-12, rtol=1e-9)
+
+
+def test_given_responsibilities_bound_the_likelihood_from_above() -> None:
+    """F − (−log p) is the mean Kullback–Leibler divergence of r from p(k | x, y)."""
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    x, y, r = samples()
+    model = DensityModel.of(p)
+    exact = responsibilities(x, y, p)
+    found = free_energy(x, y, r, model, 1.0) - free_energy(x, y, None, model, 1.0)
+    divergence = (r * (r.clamp_min(1e-300).log() - exact.log())).sum(1).mean() / L
+    torch.testing.assert_close(found, divergence, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(free_energy(x, y, exact, model, 0.5), free_energy(x, y, None, model, 0.5))
+
+
+def test_beta_1_has_its_minimum_where_features_can_shrink_no_further() -> None:
+    """Features that shrink onto A y + b, with θ after them, gain joint likelihood without bound, but no conditional."""
+    _, y, _ = samples()
+    g = torch.Generator().manual_seed(0)
+    direction = torch.randn(D, L, generator=g).double()
+    noise = torch.randn(N, D, generator=g).double()
+    losses: dict[float, list[float]] = {0.0: [], 1.0: []}
+    for size in (1.0, 1e-2, 1e-4):
+        x = size * (y @ direction.T + 0.5 * noise)
+        model = DensityModel.of(fit(x, y, 1, noise="full", variance_floor=0.0).parameters)
+        for beta, values in losses.items():
+            values.append(float(free_energy(x, y, None, model, beta)))
+    assert losses[0.0][0] > losses[0.0][1] + 4 > losses[0.0][2] + 8
+    assert losses[1.0][1:] == pytest.approx([losses[1.0][0]] * 2, abs=1e-6)
+
+
+def test_the_loss_of_float32_features_is_float32() -> None:
+    x, y, _ = samples()
+    head = head_of(make_parameters(1, "full", True, K, L, D))
+    step = objective(y)
+    step.prepare(head, 0)
+    assert step.loss(head, x.float(), y.float()).dtype == torch.float32
+
+
+# Σ of the network step
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_tied_isotropic_noise_is_the_mean_variance(noise: str, tied: bool) -> None:
+    p = make_parameters(1, noise, tied, K, L, D)
+    found = tied_isotropic(p)
+    expected = torch.einsum("k,kdd->", p.pi, full_noise(p)) / D
+    assert (found.noise, found.tied) == ("isotropic", True)
+    torch.testing.assert_close(found.Sigma, expected[None])
+    assert torch.equal(found.A, p.A)
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_diagonal_noise_leaves_the_covariances_of_features_out(noise: str, tied: bool) -> None:
+    p = make_parameters(1, noise, tied, K, L, D)
+    found = diagonal(p)
+    assert found.tied == tied
+    torch.testing.assert_close(full_noise(found), torch.diag_embed(full_noise(p).diagonal(dim1=1, dim2=2)))
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_signal_noise_weighs_every_target_alike(noise: str, tied: bool) -> None:
+    """A step of one standard deviation in any direction of the targets is at distance 1, in whatever units they are."""
+    p = make_parameters(1, noise, tied, K, L, D)
+    y = p.c + 0.0
+    mean = p.pi @ y
+    spread = torch.einsum("k,kij->ij", p.pi, p.Gamma) + torch.einsum("k,ki,kj->ij", p.pi, y - mean, y - mean)
+    steps = p.A @ torch.linalg.cholesky(spread)  # (K, D, L)
+    found = signal(p)
+    assert (found.noise, found.tied) == ("full", False)
+    distances = steps.mT @ torch.linalg.solve(found.Sigma, steps)
+    torch.testing.assert_close(distances, torch.eye(L, dtype=y.dtype).expand(K, L, L))
+    units = torch.tensor([1.0, 1000.0], dtype=y.dtype)
+    rescaled = p._replace(A=p.A / units, c=p.c * units, Gamma=p.Gamma * torch.outer(units, units))
+    torch.testing.assert_close(signal(rescaled).Sigma, found.Sigma)
+
+
+def test_signal_noise_of_a_dead_target_stays_positive() -> None:
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    dead = signal(p._replace(A=p.A * torch.tensor([1.0, 0.0], dtype=p.A.dtype)))
+    values = torch.linalg.eigvalsh(dead.Sigma)
+    torch.testing.assert_close(values[:, 0] / values[:, -1], torch.full((K,), 1e-3 / D, dtype=values.dtype))
+
+
+def test_tied_isotropic_noise_leaves_the_gradient_of_a_plain_squared_error() -> None:
+    """With one σ² the weights of features and components drop out, as in the authors' code."""
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    _, y, _ = samples()
+    found = gradient(objective(y, beta=0, network_noise="tied_isotropic", responsibilities="targets"), p)
+    plain = pull(tied_isotropic(p), target_responsibilities(y, p))
+    torch.testing.assert_close(found, 2 * plain / (N * D), atol=1e-12, rtol=1e-9)
+
+
+# responsibilities of the network step
+
+
+def assigned(step: InverseRegression, p: Parameters, round_: int = 0) -> Tensor:
+    x, y, _ = samples()
+    step.prepare(head_of(p), round_)
+    return step._assign(x, y)
+
+
+def test_responsibilities_come_from_features_and_targets_or_from_targets() -> None:
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    x, y, _ = samples()
+    torch.testing.assert_close(assigned(objective(y), p), responsibilities(x, y, p))
+    assert torch.equal(assigned(objective(y, responsibilities="targets"), p), target_responsibilities(y, p))
+    assert not torch.allclose(responsibilities(x, y, p), target_responsibilities(y, p), atol=0.1)
+
+
+def test_while_frozen_they_come_from_the_targets() -> None:
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    x, y, _ = samples()
+    step = objective(y, frozen_rounds=2)
+    assert torch.equal(assigned(step, p, round_=1), target_responsibilities(y, p))
+    torch.testing.assert_close(assigned(step, p, round_=2), responsibilities(x, y, p))
+
+
+def test_sampled_assignments_are_one_of_k_with_the_probability_of_each() -> None:
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    _, y, _ = samples()
+    step = objective(y, assignment="sampled", responsibilities="targets")
+    torch.manual_seed(0)
+    draws = torch.stack([assigned(step, p) for _ in range(300)])
+    assert ((draws == 0) | (draws == 1)).all()
+    assert (draws.sum(-1) == 1).all()
+    # a share of 300 draws has a standard error of at most 0.03
+    torch.testing.assert_close(draws.mean(0), target_responsibilities(y, p), atol=0.12, rtol=0)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_sampled_assignments_have_finite_losses(beta: float) -> None:
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    assert bool(torch.isfinite(gradient(objective(samples()[1], beta=beta, assignment="sampled"), p)).all())
+
+
+def test_one_component_has_all_the_weight() -> None:
+    _, y, _ = samples()
+    assert torch.equal(assigned(objective(y), make_parameters(1, "diagonal", False, 1, L, D)), y.new_ones(N, 1))
+
+
+# θ within a round
+
+
+def followed(p: Parameters, steps: int = 40, **options: object) -> InverseRegressionHead:
+    """The head after some batches of 50 samples."""
+    x, y, _ = samples()
+    settings: dict[str, object] = {"schedule__batch_size": 50, "schedule__em_every": 1, "variance_floor": 1e-6}
+    step, head = objective(y, components=p.n_components, noise=p.noise, **settings | options), head_of(p)
+    step.prepare(head, 0)
+    for index in range(steps):
+        rows = slice(50 * (index % 3), 50 * (index % 3) + 50)
+        step.follow(head, x[rows], y[rows])
+    return head
+
+
+def test_a_fixed_mixture_stays_within_the_round() -> None:
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    assert torch.equal(followed(p, schedule__em="round").mixture.A, p.A)
+
+
+def test_a_mixture_that_follows_approaches_em_on_the_batches() -> None:
+    x, y, _ = samples()
+    p = make_parameters(1, "full", False, 1, L, D)
+    found = followed(p, steps=90, schedule__em_window=4.0).mixture
+    expected = fit(x, y, 1, noise="full").parameters
+    # running averages over 12 batches of three kinds weigh the last a little more
+    torch.testing.assert_close(found.A, expected.A, atol=0.05, rtol=0.1)
+    torch.testing.assert_close(found.Sigma, expected.Sigma, atol=0.05, rtol=0.2)
+
+
+def test_the_loss_is_that_of_the_mixture_as_it_stands() -> None:
+    x, y, _ = samples()
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    step, head = objective(y, schedule__em_every=2), head_of(p)
+    step.prepare(head, 0)
+    before = step.loss(head, x, y)
+    step.follow(head, x, y)
+    assert torch.equal(step.loss(head, x, y), before)  # the M-step comes with the second batch
+    step.follow(head, x, y)
+    after = step.loss(head, x, y)
+    assert not torch.equal(after, before)
+    torch.testing.assert_close(after, free_energy(x, y, None, DensityModel.of(head.mixture), 1.0))
+
+
+def test_a_component_that_no_batch_belongs_to_is_seeded_again() -> None:
+    y = samples()[1]
+    p = make_parameters(1, "diagonal", False, K, L, D)
+    away = p._replace(c=torch.cat([p.c[:2], p.c[2:] + 1e4]), pi=torch.tensor([0.45, 0.45, 0.1]).double())
+    found = followed(away, steps=60).mixture
+    assert found.n_components == K
+    assert float(found.pi.min()) > 0.02
+    assert float((found.c - y.mean(0)).abs().max()) < 100
+
+
+# the closed-form step
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_solve_for_one_component_is_gllims_fit(noise: str, tied: bool) -> None:
+    x, y, _ = samples()
+    head = InverseRegressionHead(D, L)
+    step = objective(y, components=1, noise=noise, tied=tied)
+    expected = fit(x, y, 1, noise=noise, tied=tied, variance_floor=1e-4)
+    for round_ in (-1, 0):  # EM from its own answer stays there
+        figures = step.solve(head, x, y, round_)
+        for name, value in expected.parameters._asdict().items():
+            torch.testing.assert_close(getattr(head.mixture, name), value, atol=1e-10, rtol=1e-10)
+    assert figures["log_likelihood"] == pytest.approx(expected.log_likelihoods[-1] / N)
+    assert figures["components"] == 1
+
+
+def test_solve_shrinks_the_noise_as_the_recipe_says() -> None:
+    x, y, _ = samples()
+    head = InverseRegressionHead(D, L)
+    objective(y, components=1, noise="full", shrinkage=0.5).solve(head, x, y, -1)
+    expected = fit(x, y, 1, noise="full", shrinkage=0.5, variance_floor=1e-4).parameters
+    assert torch.equal(head.mixture.Sigma, expected.Sigma)
+
+
+def test_while_frozen_solve_keeps_the_first_responsibilities() -> None:
+    x, y, _ = samples()
+    step, head = objective(y, frozen_rounds=2), InverseRegressionHead(D, L)
+    start = initial_responsibilities(y, K, 0)
+    expected = fit(x, y, responsibilities=start, max_iterations=1, variance_floor=1e-4)
+    for round_ in (-1, 0):  # the solution after round 0 is for round 1, which is frozen too
+        figures = step.solve(head, x, y, round_)
+        assert torch.equal(head.mixture.A, expected.parameters.A)
+        assert figures["em_iterations"] == 1
+    step.solve(head, x, y, 1)
+    assert not torch.equal(head.mixture.A, expected.parameters.A)
+
+
+def test_after_that_em_goes_on_from_the_last_mixture() -> None:
+    x, y, _ = samples()
+    step, head = objective(y), InverseRegressionHead(D, L)
+    step.solve(head, x, y, -1)
+    first = head.mixture
+    step.solve(head, x, y, 0)
+    expected = fit(x, y, start=first, variance_floor=1e-4, tolerance=1e-3, max_iterations=100)
+    assert torch.equal(head.mixture.A, expected.parameters.A)
+
+
+@pytest.mark.parametrize("start", ["parameters", "targets"])
+def test_em_ends_with_all_components_where_moved_features_emptied_some(start: str) -> None:
+    """Features far from the last lines belong, by them, to one component; it is split until all are there again."""
+    x, y, _ = samples()
+    step, head = objective(y, em_start=start), InverseRegressionHead(D, L)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EmptyComponentWarning)
+        step.solve(head, x, y, -1)
+        step.solve(head, x + 1e3, y, 0)
+    assert head.mixture.n_components == K
+    assert float(torch.logsumexp(joint_log_density(x + 1e3, y, head.mixture), 1).mean()) > -50
+
+
+def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
+    """The next round goes on; the tests' settings would make an error of it."""
+    x, y, _ = samples()
+    step, head = objective(y, max_iterations=2, tolerance=1e-12), InverseRegressionHead(D, L)
+    step.solve(head, x, y, -1)
+    assert step.solve(head, x, y, 0)["em_iterations"] == 2
