@@ -65,7 +65,7 @@ SYNTHETIC_LAYERS = (
     ("output",),
 )
 LAYERS = (
-    ("config", "weights"),
+    ("config", "weights", "depthwise"),
     ("efficientnet", "vgg", "augmentation", "head", "graph"),
     ("backbones", "inputs"),
     ("model", "inverse_regression", "export_heads"),

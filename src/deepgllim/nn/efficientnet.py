@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from deepgllim.errors import ModelError
+from deepgllim.nn.depthwise import DepthwiseConv2d, same_padding
 
 # one row a group: expansion, output channels, blocks, stride of the first block, kernel
 GROUPS = (
@@ -48,8 +49,8 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C', ⌈H/s⌉, ⌈W/s⌉)."""
-        top, bottom = _same_padding(input.shape[-2], self.kernel_size[0], self.stride[0])
-        left, right = _same_padding(input.shape[-1], self.kernel_size[1], self.stride[1])
+        top, bottom = same_padding(input.shape[-2], self.kernel_size[0], self.stride[0])
+        left, right = same_padding(input.shape[-1], self.kernel_size[1], self.stride[1])
         return super().forward(pad(input, (left, right, top, bottom)))
 
 
@@ -132,16 +133,13 @@ def _conv_norm(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, activation: bool = True
 ) -> nn.Sequential:
     conv: nn.Conv2d
-    if stride == 1:  # "SAME" is symmetric here, whatever the size
-        conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
+    if groups > 1:
+        conv = DepthwiseConv2d(outputs, kernel, stride)
+    elif stride == 1:  # "SAME" is symmetric here, whatever the size
+        conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     else:
-        conv = SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        conv = SameConv2d(inputs, outputs, kernel, stride, bias=False)
     layers = OrderedDict[str, nn.Module](conv=conv, norm=nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01))
     if activation:
         layers["relu"] = nn.ReLU6(inplace=True)
     return nn.Sequential(layers)
-
-
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
