@@ -15,7 +15,6 @@ from deepgllim.nn.evaluation import Predictions, collect_normalised, figures, su
 from deepgllim.nn.inputs import ArrayInputs, Inputs
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.training import Reporter, train
-from deepgllim.rotations import ANGLES
 from deepgllim.runs import FacePrediction, build_model
 
 Floats = NDArray[np.float64]
@@ -79,15 +78,32 @@ class HeldOut(NamedTuple):
     prediction: FacePrediction
 
 
-def train_method(name: str, recipe: Recipe, parts: Parts, reporter: Reporter | None) -> Method:
-    """Train by a recipe and look at the test pictures, once."""
+def train_method(
+    name: str,
+    recipe: Recipe,
+    parts: Parts,
+    reporter: Reporter | None,
+    model: DeepRegression | None = None,
+    non_heads: Inputs | None = None,
+) -> Method:
+    """Train by a recipe and look at the test pictures, once.
+
+    Args:
+        name: of the method, in tables.
+        recipe: of the training.
+        parts: the inputs; where they are not pictures, `model` and `non_heads` must be given.
+        reporter: told of the progress.
+        model: fresh; by default the recipe's.
+        non_heads: inputs without heads, for log p(x); by default the test pictures, shuffled in squares.
+    """
     began, test = time.perf_counter(), parts.test
-    model = build_model(recipe, parts.targets)
+    model = build_model(recipe, parts.targets) if model is None else model
     model, history = train(model, recipe, parts.training, parts.validation, reporter=reporter)
     seconds = time.perf_counter() - began
+    others = shuffled(test) if non_heads is None else non_heads
     with torch.no_grad():
         distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, test))
-        elsewhere: MultivariateGaussianMixture = model.head(collect_normalised(model, shuffled(test)))
+        elsewhere: MultivariateGaussianMixture = model.head(collect_normalised(model, others))
     unknown = torch.full((len(test),), torch.nan)
     log_density = elsewhere.input_log_density
     return Method(
@@ -123,7 +139,7 @@ def table_row(method: Method) -> dict[str, float | str]:
     known = method.knows_inputs
     return {
         "method": method.name,
-        **{name: measured[f"mae_{name}"] for name in ANGLES},
+        **{name: measured[f"mae_{name}"] for name in method.model.spec.targets},
         "mean": measured["mae"],
         "geodesic": measured["geodesic"],
         "NLL": measured["nll"],

@@ -1,0 +1,42 @@
+"""Train every member of the family: β × K × number of features × structure of Σ, on rendered heads and photographs.
+
+The last stages of EfficientNet-Lite0 on the outputs of the frozen ones: seconds a training. Nothing is chosen by it but
+the default of `objective`. A killed run goes on where it stopped.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from experiments import protocol
+from experiments.objective.cells import Cell, cells, run_cell
+from experiments.objective.summary import AXES, along, best
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Run the cells that the table does not hold yet, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument(
+        "--data", default="", help="pointing04:DIR, for the photographs; without it rendered heads alone"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds to run")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: four cells, few pictures, one round")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
+    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="unpacked pictures")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder of the table")
+    arguments = parser.parse_args()
+    sets = ["rendered", *(["photographs"] if arguments.data else [])]
+    planned = [cell for seed in arguments.seeds for data in sets for cell in cells(data, seed)]
+    planned = planned[:4] if arguments.quick else planned
+    task = partial(run_cell, source=arguments.data, work=arguments.work, quick=arguments.quick)
+    table = arguments.output / "results.csv"
+    results = protocol.run_tasks(planned, task, table, arguments.jobs, Cell._asdict)
+    for axis in AXES:
+        print(protocol.as_markdown(along(results, axis)))
+    print(protocol.as_markdown(best(results)))
+
+
+if __name__ == "__main__":
+    main()

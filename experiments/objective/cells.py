@@ -1,0 +1,148 @@
+"""The cells of the ablation, the pictures that they share, and one training."""
+
+import time
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from deepgllim.data import Manifest, load_data, subsample
+from deepgllim.demo.run import make_parts, split_people
+from deepgllim.demo.trained import Parts, shuffled, table_row, train_method
+from deepgllim.errors import EmptyComponentWarning, TrainingWarning
+from deepgllim.nn.config import Recipe, load_recipe
+from deepgllim.nn.inputs import ArrayInputs
+from deepgllim.synthetic.miniature import unpack_miniature
+from experiments import protocol
+from experiments.trunk import Trunk
+
+HERE = Path(__file__).parent
+BETAS, COMPONENTS, FEATURES = (0.0, 0.5, 0.9, 1.0), (1, 2, 5, 10), (32, 128, 512)
+NOISE: dict[str, dict[str, Any]] = {
+    "isotropic": {"objective.noise": "isotropic"},
+    "diagonal": {"objective.noise": "diagonal"},
+    "full": {"objective.noise": "full"},
+    "full, shrunk": {"objective.noise": "full", "objective.shrinkage": 0.2},
+    "tied full, shrunk": {"objective.noise": "full", "objective.shrinkage": 0.2, "objective.tied": True},
+}
+LEAST_SQUARES = "least squares"
+QUICK_SHARE = 0.1
+
+
+class Cell(NamedTuple):
+    """One training.
+
+    Attributes:
+        data: "rendered" or "photographs".
+        noise: a key of `NOISE`, or "least squares".
+        features: D.
+        components: K; 0 for least squares.
+        beta: β; −1 for least squares.
+        seed: of the people held out for validation, the weights and the order.
+    """
+
+    data: str
+    noise: str
+    features: int
+    components: int
+    beta: float
+    seed: int
+
+
+class Material(NamedTuple):
+    """What the cells of one data set and seed share.
+
+    Attributes:
+        trunk: the frozen stages.
+        parts: their outputs for training, validation and test people.
+        non_heads: their outputs for pictures without heads.
+    """
+
+    trunk: Trunk
+    parts: Parts
+    non_heads: ArrayInputs
+
+
+def cells(data: str, seed: int) -> list[Cell]:
+    """Least squares for each number of features, then the grid."""
+    baseline = [Cell(data, LEAST_SQUARES, D, 0, -1.0, seed) for D in FEATURES]
+    grid = [
+        Cell(data, noise, D, K, beta, seed)
+        for D in FEATURES
+        for beta in BETAS[::-1]
+        for K in COMPONENTS
+        for noise in NOISE
+    ]
+    return baseline + grid
+
+
+def recipe_of(cell: Cell, quick: bool = False) -> Recipe:
+    """The base with the cell's options."""
+    options: dict[str, Any] = {"network.projection": cell.features, "schedule.seed": cell.seed}
+    if cell.noise == LEAST_SQUARES:
+        options["objective.name"] = "least_squares"
+    else:
+        options |= NOISE[cell.noise] | {"objective.components": cell.components, "objective.beta": cell.beta}
+    if quick:
+        options |= {"schedule.rounds": 1, "data.image_size": 32}
+    return load_recipe(str(HERE / "recipe.toml")).override(options)
+
+
+def people(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
+    """The faces to learn from and those to test on, of different people."""
+    if data == "photographs":
+        return (
+            protocol.people(source, protocol.TRAINING_PEOPLE, False),
+            protocol.people(source, protocol.TEST_PEOPLE, False),
+        )
+    return split_people(load_data(f"folder:{unpack_miniature(work / 'heads')}"))
+
+
+@lru_cache(maxsize=1)
+def load_material(data: str, seed: int, source: str, work: Path, quick: bool) -> Material:
+    """Read the pictures and compute the frozen stages once in a process."""
+    torch.set_num_threads(1)
+    learning, test = people(data, source, work)
+    if quick:
+        learning, test = subsample(learning, QUICK_SHARE, 0), subsample(test, QUICK_SHARE, 0)
+    recipe = recipe_of(Cell(data, LEAST_SQUARES, FEATURES[0], 0, -1.0, seed), quick)
+    pictures = make_parts(learning, test, recipe)
+    trunk = Trunk(recipe, pictures.targets)
+    training, validation, test_inputs = (trunk.activations(part) for part in pictures[:3])
+    parts = Parts(training, validation, test_inputs, pictures.targets)
+    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)))
+
+
+def run_cell(cell: Cell, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
+    """Train a cell and measure it on the test people."""
+    material = load_material(cell.data, cell.seed, source, work, quick)
+    recipe, trunk = recipe_of(cell, quick), material.trunk
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", EmptyComponentWarning)
+        warnings.simplefilter("always", TrainingWarning)
+        method = train_method(
+            cell.noise,
+            trunk.recipe(recipe),
+            material.parts,
+            None,
+            model=trunk.model(recipe),
+            non_heads=material.non_heads,
+        )
+    row = table_row(method)
+    counts = [entry["components"] for entry in method.history if "components" in entry]
+    return {
+        **cell._asdict(),
+        "mae": row["mean"],
+        "geodesic": row["geodesic"],
+        "nll": row["NLL"],
+        "auroc": row["AUROC of log p(x)"],
+        "coverage_90": row["90 % coverage"],
+        "covariance_scale": float(method.model.head.covariance_scale),
+        "least_components": min(counts, default=0),
+        "rounds": len(method.history),
+        "rounds_undone": sum(issubclass(warning.category, TrainingWarning) for warning in caught),
+        "seconds": time.perf_counter() - began,
+    }

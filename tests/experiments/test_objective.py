@@ -1,0 +1,56 @@
+"""The ablation of the objective: a cell of each kind, and the tables along an axis."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.objective.cells import BETAS, COMPONENTS, FEATURES, NOISE, Cell, cells, recipe_of, run_cell
+from experiments.objective.summary import along, best
+
+
+def test_the_grid_is_complete() -> None:
+    planned = cells("rendered", 0)
+    assert len(planned) == len(set(planned)) == len(FEATURES) * (1 + len(BETAS) * len(COMPONENTS) * len(NOISE))
+
+
+def test_a_cell_sets_the_options_it_names() -> None:
+    recipe = recipe_of(Cell("rendered", "full, shrunk", 128, 5, 0.9, 3))
+    assert (recipe.network.projection, recipe.objective.components, recipe.objective.beta) == (128, 5, 0.9)
+    assert (recipe.objective.noise, recipe.objective.shrinkage, recipe.objective.tied) == ("full", 0.2, False)
+    assert recipe.schedule.seed == 3
+
+
+@pytest.mark.parametrize("data", ["rendered", "photographs"])
+def test_a_cell_is_trained_and_measured(data: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    source = f"pointing04:{request.getfixturevalue('pointing04_dir')}" if data == "photographs" else ""
+    row = run_cell(Cell(data, "tied full, shrunk", 32, 2, 1.0, 0), source=source, work=tmp_path, quick=True)
+    assert row["rounds"] == 1
+    assert 0 < row["mae"] < 90
+    assert 0 <= row["auroc"] <= 1
+
+
+def rows() -> pd.DataFrame:
+    columns = [
+        *("data", "noise", "features", "components", "beta", "seed", "geodesic", "nll", "auroc"),
+        *("covariance_scale", "least_components", "rounds_undone"),
+    ]
+    values = [
+        ("rendered", "least squares", 32, 0, -1.0, 0, 10.0, 9.0, None, 1.0, 0, 0),
+        ("rendered", "full", 32, 2, 1.0, 0, 8.0, 8.0, 0.9, 1.5, 2, 0),
+        ("rendered", "full", 32, 5, 1.0, 0, 9.0, 9.5, 0.8, 2.5, 3, 1),
+        ("rendered", "diagonal", 32, 2, 0.0, 0, 30.0, 12.0, 0.4, 4.0, 2, 2),
+    ]
+    return pd.DataFrame(values, columns=columns)
+
+
+def test_along_an_axis_stand_the_medians_of_the_others() -> None:
+    table = along(rows(), "noise").set_index("noise")
+    assert table.loc["full", "ratio"] == pytest.approx(0.85)
+    assert table.loc["full", "all components left"] == 0.5
+    assert table.loc["diagonal", "worst ratio"] == 3.0
+    assert along(rows(), "beta", "noise == 'full'")["beta"].tolist() == [1.0]
+
+
+def test_the_best_cells_are_those_of_the_highest_likelihood() -> None:
+    assert best(rows(), 2)["nll"].tolist() == [8.0, 9.5]
