@@ -6,6 +6,7 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError, EmptyComponentWarning
 from deepgllim.gllim import Form, Options, Parameters, Rows, fit, fit_rows, joint_log_density, sample, stream
+from deepgllim.gllim.parameters import model_scaling
 from deepgllim.gllim.stream import Stream
 from tests.gllim.strategies import close, generator, make_parameters, normal
 
@@ -263,7 +264,7 @@ def test_a_stream_can_begin_from_parameters_alone() -> None:
 def test_the_models_own_scaling_is_that_of_its_samples(noise: str) -> None:
     p = truth(noise=noise)
     x, y = sample(p, 200_000, generator(1))
-    expected, found = Rows(x, y).scaling, stream.model_scaling(p)
+    expected, found = Rows(x, y).scaling, model_scaling(p)
     for name in expected._fields:
         # a standard error of a few thousandths of each deviation
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=0.05, rtol=0.02)

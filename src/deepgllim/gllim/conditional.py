@@ -5,10 +5,13 @@ log p(y, k | x) = log p(x, y, k) − log p(x),    p(x) = Σ_j π_j N(x; A_j c_j 
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
+from deepgllim.gllim.covariances import cholesky
 from deepgllim.gllim.likelihood import Model, join, multiply, prepare
-from deepgllim.gllim.parameters import Parameters
+from deepgllim.gllim.parameters import Parameters, model_scaling
 from deepgllim.gllim.prediction import Forward, invert, predict
 
 
@@ -32,16 +35,23 @@ class DensityModel(NamedTuple):
         origin: E[x], (D,), subtracted from the features so that the expanded quadratic keeps its digits.
         joint: for log p(x, y, k).
         forward: the inverted mixture, for log p(x).
+        factors: Cholesky factors of the covariances of p(y | x, k) with the target noise, (K, L, L); None without it.
     """
 
     parameters: Parameters
     origin: Tensor
     joint: Model
     forward: Forward
+    factors: Tensor | None = None
 
     @classmethod
-    def of(cls, parameters: Parameters) -> "DensityModel":
+    def of(cls, parameters: Parameters, target_noise: float = 0.0) -> "DensityModel":
         """Prepare parameters.
+
+        Args:
+            parameters: θ, Gaussian noise.
+            target_noise: τ ≥ 0: y is taken to be known with an error of variance τ Var(y_l), so that the covariances
+                of p(y | x, k) become Σ*_k + τ diag Var(y). 0 for the mixture's own densities.
 
         Raises:
             NumericalError: if a covariance is singular.
@@ -56,12 +66,25 @@ class DensityModel(NamedTuple):
             Densities(log_joint=tensor([[-2.7568]]), log_marginal=tensor([-2.3872]))
         """
         origin = parameters.feature_mean
-        return cls(parameters, origin, prepare(parameters._replace(b=parameters.b - origin)), invert(parameters))
+        forward, factors = invert(parameters), None
+        if target_noise > 0:
+            error = target_noise * model_scaling(parameters).target_scale.square()
+            factors = cholesky(forward.covariances + torch.diag(error), "the predictive covariance")
+        return cls(parameters, origin, prepare(parameters._replace(b=parameters.b - origin)), forward, factors)
 
     def log_joint(self, features: Tensor, targets: Tensor) -> Tensor:
         """log p(x, y, z = k), (N, K), differentiable in the features (N, D)."""
         return join(multiply(features - self.origin, self.joint.expansion), targets, self.joint).log_joint
 
     def densities(self, features: Tensor, targets: Tensor) -> Densities:
-        """Both log-densities of features (N, D) and targets (N, L), differentiable in the features."""
-        return Densities(self.log_joint(features, targets), predict(features, self.forward).log_density)
+        """Both log-densities of features (N, D) and targets (N, L), differentiable in the features.
+
+        With target noise log p(x, y, k) = log p(x) + log p(k | x) + log N(y; m_k(x), Σ*_k + τ diag Var(y)).
+        """
+        predictive = predict(features, self.forward)
+        log_marginal = predictive.log_density
+        if self.factors is None:
+            return Densities(self.log_joint(features, targets), log_marginal)
+        components = MultivariateNormal(predictive.means, scale_tril=self.factors, validate_args=False)
+        log_conditional = components.log_prob(targets[:, None])  # type: ignore[no-untyped-call]
+        return Densities(log_marginal[:, None] + predictive.log_weights + log_conditional, log_marginal)

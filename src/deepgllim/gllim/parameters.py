@@ -234,3 +234,16 @@ class Scaling(NamedTuple):
 def with_intercept(targets: Tensor) -> Tensor:
     """t = [y; 1], (..., L) to (..., L + 1)."""
     return torch.cat([targets, torch.ones_like(targets[..., :1])], dim=-1)
+
+
+def model_scaling(parameters: Parameters) -> Scaling:
+    """The means and variances of features and targets under the model itself."""
+    pi, A, c = parameters.pi, parameters.A, parameters.c
+    target_mean = pi @ c
+    target_variance = pi @ (parameters.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
+    means = torch.einsum("kdl,kl->kd", A, c) + parameters.b
+    feature_mean = pi @ means
+    explained = torch.einsum("kdl,klm,kdm->kd", A, parameters.Gamma, A)
+    feature_variance = pi @ (parameters.noise_variances + explained + (means - feature_mean).square())
+    scale = torch.where(target_variance > 0, target_variance.sqrt(), torch.ones_like(target_variance))
+    return Scaling(feature_mean, feature_variance, target_mean, scale)

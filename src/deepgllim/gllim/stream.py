@@ -11,7 +11,7 @@ from deepgllim.gllim.em import fit_rows, limits_of, occupied
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
-from deepgllim.gllim.parameters import Form, Parameters, Scaling
+from deepgllim.gllim.parameters import Form, Parameters, Scaling, model_scaling
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Statistics, collect, expect
 
@@ -112,19 +112,6 @@ def begin_from(parameters: Parameters, form: Form, n_samples: float) -> Stream:
     scaling = model_scaling(parameters)
     reduced = scaling.reduce(parameters.to(torch.float64))
     return Stream(reduced, expected_statistics(reduced), scaling, form, 1, float(n_samples))
-
-
-def model_scaling(parameters: Parameters) -> Scaling:
-    """The means and variances of features and targets under the model itself."""
-    pi, A, c = parameters.pi, parameters.A, parameters.c
-    target_mean = pi @ c
-    target_variance = pi @ (parameters.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
-    means = torch.einsum("kdl,kl->kd", A, c) + parameters.b
-    feature_mean = pi @ means
-    explained = torch.einsum("kdl,klm,kdm->kd", A, parameters.Gamma, A)
-    feature_variance = pi @ (parameters.noise_variances + explained + (means - feature_mean).square())
-    scale = torch.where(target_variance > 0, target_variance.sqrt(), torch.ones_like(target_variance))
-    return Scaling(feature_mean, feature_variance, target_mean, scale)
 
 
 def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: float) -> Stream:

@@ -127,6 +127,11 @@ class ObjectiveConfig(_Section):
         description="Σ in the network step: the mixture's, its diagonal, one σ² as in the authors' code, or that of "
         "what the targets move, so that no target is neglected",
     )
+    target_noise: NonNegativeFloat = Field(
+        0.0,
+        description="τ, variance added to the predictive covariances in the network step, share of the targets' own: "
+        "targets that are hard to predict weigh more",
+    )
     ridge: PositiveFloat = Field(
         1e-2, description="least squares, mixture density: strength of the closed-form start of the linear layer"
     )

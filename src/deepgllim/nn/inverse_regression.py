@@ -47,7 +47,7 @@ def free_energy(features: Tensor, targets: Tensor, r: Tensor | None, model: Dens
         tensor(1.8623)
     """
     D, L = features.shape[1], targets.shape[1]
-    if beta > 0:
+    if beta > 0 or model.factors is not None:
         log_joint, log_marginal = model.densities(features, targets)
     else:
         log_joint, log_marginal = model.log_joint(features, targets), features.new_zeros(len(features))
@@ -124,6 +124,8 @@ class InverseRegression:
         self._stream: Stream | None = None
         self._from_targets = True
         self._pending = 0
+        self.rounds = schedule.rounds
+        self._target_noise = 0.0
 
     def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
         """EM: one M-step with the first r while it is frozen, then to convergence from what the recipe says."""
@@ -165,6 +167,7 @@ class InverseRegression:
         """Take θ for the network epochs; where it follows the batches, begin its running averages there."""
         assert isinstance(head, InverseRegressionHead)
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
+        self._target_noise = self.config.target_noise * max(0.0, 1.0 - round_ / max(1, self.rounds - 1))
         self._adopt(head.mixture)
         self._pending = 0
         self._stream = begin_from(head.mixture, self.form, self.n_window) if self.follows else None
@@ -202,7 +205,9 @@ class InverseRegression:
     def _adopt(self, mixture: Parameters) -> None:
         self._mixture = DensityModel.of(mixture)
         name = self.config.network_noise
-        self._step = self._mixture if name == "mixture" else DensityModel.of(STEP_NOISE[name](mixture))
+        noise = self._target_noise
+        plain = name == "mixture" and noise == 0
+        self._step = self._mixture if plain else DensityModel.of(STEP_NOISE[name](mixture), noise)
 
     @property
     def _exact(self) -> bool:
