@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from deepgllim.data import Manifest, load_data, make_manifest
-from deepgllim.errors import ConfigurationError, DataError, ImageError
+from deepgllim.errors import ConfigurationError, DataError, ImageError, ModelError
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import figures
@@ -169,6 +169,15 @@ def test_the_recipe_names_the_parts_of_the_model() -> None:
     spec = build_model(recipe, ("yaw",)).spec
     assert (spec.head, spec.affine_norm, spec.margin, spec.targets) == ("least_squares", True, 1.1, ("yaw",))
     assert spec.backbone_options == {"normalisation": "frozen", "head": "average"}
+
+
+def test_a_recipe_chooses_the_backbones_head() -> None:
+    options = {"network.backbone": "vgg16", "network.weights": None, "network.projection": 8}
+    model = build_model(Recipe().override(options | {"network.head": "spatial"}), ("yaw",))
+    assert (model.backbone.head, model.backbone.feature_size) == ("spatial", 4608)
+    assert model.spec.backbone_options["head"] == "spatial"
+    with pytest.raises(ModelError, match=r"unknown head of vgg16 'spatail': did you mean 'spatial'"):
+        build_model(Recipe().override(options | {"network.head": "spatail"}), ("yaw",))
 
 
 def test_face_inputs_follow_the_tables_order(table: Manifest) -> None:

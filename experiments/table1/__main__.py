@@ -14,9 +14,10 @@ from experiments.table1 import jobs
 from experiments.table1.features import prepare, prepare_crops
 from experiments.table1.jobs import Job
 from experiments.table1.methods import rows_to_make
-from experiments.table1.networks import base_recipe
+from experiments.table1.networks import base_recipe, vgg_recipe
 from experiments.table1.options import SEEDS, add_options, folds, options_of
-from experiments.table1.summary import summary, update_claims
+from experiments.table1.summary import not_made, summary, update_claims
+from experiments.table1.trunk import prepare_trunk
 
 HERE = Path(__file__).parent
 
@@ -31,6 +32,8 @@ def main() -> None:
     torch.set_num_threads(arguments.jobs)
     prepare(options, {method.features for method in methods.values() if method.features})
     prepare_crops(options, base_recipe(options))
+    if any(method.vgg and method.features is None for method in methods.values()):
+        prepare_trunk(options, vgg_recipe(options, {}, {}, seeds[0]))
     run = partial(protocol.run_tasks, processes=arguments.jobs, identify=jobs.identity)
     tables = arguments.output
     search = run(
@@ -41,7 +44,7 @@ def main() -> None:
     results = run(final, partial(jobs.judge, options=options), tables / "results.csv")
     claims = update_claims(options.work, final, tables / "claims.csv")
     print(protocol.as_markdown(summary(results, list(methods))))
-    print(protocol.as_markdown(claims.round(3)))
+    print(protocol.as_markdown(claims.round(3)), *not_made(claims, final), sep="\n")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,14 @@ from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import ConvergenceWarning, EmptyComponentWarning, SingularCovarianceWarning
 from deepgllim.nn.evaluation import Predictions, best_scale, scaled, summarise_distribution
 from experiments.table1.features import Array, features
-from experiments.table1.networks import CANDIDATES, fine_tuned
+from experiments.table1.networks import (
+    CANDIDATES,
+    HAS_BETA,
+    VGG_CANDIDATES,
+    fine_tuned,
+    fine_tuned_tail,
+    inverse_regression,
+)
 from experiments.table1.options import Options
 
 LEVEL = 0.9
@@ -47,11 +54,13 @@ class Method(NamedTuple):
         fit: (training, validation, seed, settings, options) → predictor.
         candidates: settings to choose from, by name; the validation people of the first fold and seed decide.
         features: what must have been computed for it, a key of `features.FEATURES`; None for the mean or a network.
+        vgg: whether it needs the weights file of VGG-16.
     """
 
     fit: Callable[[Manifest, Manifest, int, Settings, Options], Predictor]
     candidates: dict[str, Settings]
     features: str | None = None
+    vgg: bool = False
 
 
 def constant_spread(point: Callable[[Manifest], Array], validation: Manifest) -> Predictor:
@@ -133,9 +142,19 @@ LATENT: dict[str, Settings] = {f"K = {K}": {"n_components": K, "n_latents": 4} f
 def on_features(prefix: str, kind: str) -> dict[str, Method]:
     """The paper's two regressions on features that no training changes."""
     return {
-        f"{prefix}-SVR": Method(partial(forward, support_vectors, kind), SUPPORT, kind),
-        f"{prefix}-IR": Method(partial(inverse, kind), FIFTY, kind),
+        f"{prefix}-SVR": Method(partial(forward, support_vectors, kind), SUPPORT, kind, kind == "vgg"),
+        f"{prefix}-IR": Method(partial(inverse, kind), FIFTY, kind, kind == "vgg"),
     }
+
+
+def on_networks(prefix: str, fit: Callable[..., Predictor], candidates: dict[str, Settings]) -> dict[str, Method]:
+    """Least squares and inverse regression on a network that is fine-tuned; the paper's network step has β = 0."""
+    vgg = prefix == "VGG-"
+    rows = {f"{prefix}FCL-FT": {"objective.name": "least_squares"}}
+    for beta in (0, 1) if HAS_BETA else (0,):
+        name = "" if beta == 0 else f", beta = {beta}"
+        rows |= {f"{prefix}IR-FT, K = {K}{name}": inverse_regression(K, beta) for K in (1, 2)}
+    return {name: Method(partial(fit, changes), candidates, vgg=vgg) for name, changes in rows.items()}
 
 
 METHODS: dict[str, Method] = {
@@ -145,14 +164,13 @@ METHODS: dict[str, Method] = {
     **on_features("frozen", "backbone"),
     "frozen ridge": Method(partial(forward, Ridge, "backbone"), RIDGE, "backbone"),
     **on_features("VGG", "vgg"),
-    "VGG ridge": Method(partial(forward, Ridge, "vgg"), RIDGE, "vgg"),
+    "VGG ridge": Method(partial(forward, Ridge, "vgg"), RIDGE, "vgg", vgg=True),
     "FCL-FT, the text's": Method(partial(fine_tuned, {"objective.name": "least_squares"}), {"SGD": CANDIDATES["SGD"]}),
-    "FCL-FT": Method(partial(fine_tuned, {"objective.name": "least_squares"}), CANDIDATES),
     "mixture density": Method(
         partial(fine_tuned, {"objective.name": "mixture_density", "objective.components": 2}), CANDIDATES
     ),
-    "IR-FT, K = 1": Method(partial(fine_tuned, {"objective.components": 1}), CANDIDATES),
-    "IR-FT, K = 2": Method(partial(fine_tuned, {"objective.components": 2}), CANDIDATES),
+    **on_networks("", fine_tuned, CANDIDATES),
+    **on_networks("VGG-", fine_tuned_tail, VGG_CANDIDATES),
 }
 """All rows by name; those of VGG need its weights file."""
 
@@ -166,5 +184,5 @@ def rows_to_make(options: Options, chosen: list[str] | None) -> dict[str, Method
     unknown = sorted(set(chosen or ()) - set(METHODS))
     if unknown:
         raise SystemExit(f"unknown method {unknown[0]!r}: choose from {', '.join(METHODS)}")
-    possible = {name: method for name, method in METHODS.items() if method.features != "vgg" or options.vgg}
+    possible = {name: method for name, method in METHODS.items() if options.vgg or not method.vgg}
     return {name: method for name, method in possible.items() if not chosen or name in chosen}

@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.data import Manifest
 from deepgllim.nn.backbones import build_backbone
-from deepgllim.nn.config import Recipe, load_recipe
+from deepgllim.nn.config import ObjectiveConfig, Recipe, load_recipe
 from deepgllim.nn.evaluation import Predictions, predict_inputs
 from deepgllim.nn.training import train
 from deepgllim.runs import build_model, copied
 from experiments.table1.features import network_inputs
 from experiments.table1.options import Options
+from experiments.table1.trunk import tail_model, tail_recipe, trunk_inputs
 
 if TYPE_CHECKING:
     from experiments.table1.methods import Predictor
 
 RECIPE = Path(__file__).parent / "recipe.toml"
+VGG_RECIPE = RECIPE.with_name("recipe_vgg.toml")
 QUICK = {"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32, "schedule.fixed_copies": 0}
 
 LAYER_FIRST = "last layer first"
@@ -37,6 +39,25 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 
 They cost about the same: the last layer's epochs run on cached features, and ours have three of the last five stages.
 """
+
+VGG_CANDIDATES: dict[str, dict[str, Any]] = {
+    "SGD": CANDIDATES["SGD"],
+    "AdamW 1e-4": {"schedule.learning_rate": 1e-4},
+    "AdamW 3e-4": {"schedule.learning_rate": 3e-4},
+}
+"""The same for VGG-16, which has no batch normalisation and wants smaller steps."""
+
+HAS_BETA = "beta" in ObjectiveConfig.model_fields
+STEPS: dict[int, dict[str, Any]] = {
+    0: {"objective.beta": 0.0, "schedule.em": "round"} if HAS_BETA else {},
+    1: {"objective.beta": 1.0, "schedule.em": "stepwise", "objective.network_noise": "mixture"},
+}
+"""The network step by its β: the paper's (0), and the conditional likelihood of the same model (1)."""
+
+
+def inverse_regression(K: int, beta: int) -> dict[str, Any]:
+    """The options of the rows of inverse regression."""
+    return {"objective.components": K} | STEPS[beta]
 
 
 def base_recipe(options: Options) -> Recipe:
@@ -72,5 +93,38 @@ def fine_tuned(
 
     def predict(faces: Manifest) -> Predictions:
         return predict_inputs(model, network_inputs(options, recipe, faces))
+
+    return predict
+
+
+def vgg_recipe(options: Options, changes: dict[str, Any], settings: dict[str, Any], seed: int) -> Recipe:
+    """The recipe of one training of VGG-16; the last layer's epochs leave its fifth block alone."""
+    depth = {"network.frozen_depths": [5, 4] if settings.get("network.frozen_depths") == LAYER_FIRST else [4]}
+    recipe = load_recipe(str(VGG_RECIPE)).override({"network.weights": options.vgg} | changes)
+    own = {"schedule.seed": seed, "data.image_size": options.vgg_size}
+    recipe = recipe.override(settings | depth | own)
+    return recipe.override(QUICK | {"network.projection": 16}) if options.quick else recipe
+
+
+def fine_tuned_tail(
+    changes: dict[str, Any],
+    training: Manifest,
+    validation: Manifest,
+    seed: int,
+    settings: dict[str, Any],
+    options: Options,
+) -> "Predictor":
+    """VGG-16 above its frozen blocks, trained like the others, on activations that all trainings share."""
+    return train_tail(vgg_recipe(options, changes, settings, seed), training, validation, options)
+
+
+def train_tail(recipe: Recipe, training: Manifest, validation: Manifest, options: Options) -> "Predictor":
+    """The stages above a trunk, trained to the end, the best round kept and calibrated by validation people."""
+    model = tail_model(recipe, training.targets)
+    inputs = trunk_inputs(options, recipe, training, copies=True)
+    train(model, tail_recipe(recipe), inputs, trunk_inputs(options, recipe, validation))
+
+    def predict(faces: Manifest) -> Predictions:
+        return predict_inputs(model, trunk_inputs(options, recipe, faces))
 
     return predict

@@ -27,6 +27,7 @@ class Options(NamedTuple):
         backbone, weights, preprocessing: of the network, frozen or fine-tuned.
         vgg: file of VGG-16's convolutions, for more rows of frozen features.
         frozen_size: side of the crops that frozen features are computed from, pixels.
+        vgg_size: side of the crops that VGG-16 is fine-tuned on, pixels.
     """
 
     source: str
@@ -37,6 +38,7 @@ class Options(NamedTuple):
     preprocessing: str | None = None
     vgg: str | None = None
     frozen_size: int = 96
+    vgg_size: int = 96
 
 
 class Parts(NamedTuple):
@@ -52,8 +54,9 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--backbone", default="efficientnet_lite0", help="network that is frozen or fine-tuned")
     parser.add_argument("--weights", default="imagenet", help="imagenet, or a weights file")
     parser.add_argument("--preprocessing", help="of a weights file that does not name its own: caffe, torchvision")
-    parser.add_argument("--vgg", help="weights file of VGG-16 in Caffe's preprocessing: adds its frozen features")
+    parser.add_argument("--vgg", help="weights file of VGG-16 in Caffe's preprocessing: adds its rows")
     parser.add_argument("--frozen-size", type=int, default=96, help="pixels of the crops of frozen features")
+    parser.add_argument("--vgg-size", type=int, default=96, help="pixels of the crops that VGG-16 is fine-tuned on")
     parser.add_argument("--methods", nargs="*", help="rows to make; all of them by default")
     return parser
 

@@ -21,6 +21,19 @@ class Claim(NamedTuple):
     second: str
 
 
+def _of_beta(prefix: str) -> list[Claim]:
+    """The same questions of the conditional likelihood, and whether it is ahead of the paper's step."""
+    network = "VGG-16: " if prefix else ""
+    return [
+        Claim(f"{network}{text}, K = {K}", f"{prefix}IR-FT, K = {K}, beta = 1", second.format(prefix=prefix, K=K))
+        for text, second in (
+            ("beta = 1 beats least squares", "{prefix}FCL-FT"),
+            ("beta = 1 beats the paper's step", "{prefix}IR-FT, K = {K}"),
+        )
+        for K in (1, 2)
+    ]
+
+
 CLAIMS = (
     Claim("inverse beats forward on HOG", "HOG-IR", "HOG-SVR"),
     Claim("HOG beats frozen deep features, SVR", "HOG-SVR", "frozen-SVR"),
@@ -31,6 +44,11 @@ CLAIMS = (
     Claim("the same with K = 1", "IR-FT, K = 1", "FCL-FT"),
     Claim("the same with K = 2, against the text's schedule", "IR-FT, K = 2", "FCL-FT, the text's"),
     Claim("K = 1 is nearly as good as K = 2", "IR-FT, K = 1", "IR-FT, K = 2"),
+    *_of_beta(""),
+    Claim("VGG-16: fine-tuned inverse beats fine-tuned least squares", "VGG-IR-FT, K = 2", "VGG-FCL-FT"),
+    Claim("VGG-16: the same with K = 1", "VGG-IR-FT, K = 1", "VGG-FCL-FT"),
+    Claim("VGG-16: K = 1 is nearly as good as K = 2", "VGG-IR-FT, K = 1", "VGG-IR-FT, K = 2"),
+    *_of_beta("VGG-"),
 )
 
 HEADINGS = {"mae": "mean", "geodesic": "geodesic", "nll": "NLL", "coverage_90": "90 % coverage", "seconds": "seconds"}
@@ -61,16 +79,36 @@ def picture_errors(work: Path, jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def update_claims(work: Path, jobs: Sequence[Job], table: Path) -> pd.DataFrame:
-    """The claims from the jobs' predictions, written to their table; the table as it is where no prediction is there.
+    """Make the claims whose two rows have predictions, keep the table's others, write the table.
+
+    Rows without any prediction are of a run elsewhere, as in a fresh copy of the repository.
 
     Raises:
-        DataError: some predictions are there and others are not, or there is neither a prediction nor a table.
+        DataError: some predictions of a row are there and others are not, or there is neither a prediction nor a table.
     """
-    if table.is_file() and not any(predictions_file(work, job).is_file() for job in jobs):
-        return pd.read_csv(table)  # of a run elsewhere, as in a fresh copy of the repository
-    claims = compare(picture_errors(work, jobs))
+    known = {job.method for job in jobs if predictions_file(work, job).is_file()}
+    there = [job for job in jobs if job.method in known]
+    if table.is_file() and not there:
+        return pd.read_csv(table)
+    claims = compare(picture_errors(work, there or jobs))
+    if table.is_file():
+        old = pd.read_csv(table)
+        claims = pd.concat([claims, old[~old["text"].isin(claims["text"])]], ignore_index=True)
+        order = {claim.text: i for i, claim in enumerate(CLAIMS)}
+        claims = claims.sort_values("text", key=lambda texts: texts.map(order), kind="stable", ignore_index=True)
     claims.to_csv(table, index=False, float_format="%.6g")
     return claims
+
+
+def not_made(claims: pd.DataFrame, jobs: Sequence[Job]) -> list[str]:
+    """The claims about rows of these jobs that are not in the table: one of their rows has no predictions."""
+    methods, made = {job.method for job in jobs}, set(claims["text"])
+    return [
+        f"not made: {claim.text}: the work folder lacks predictions of {claim.first!r} or {claim.second!r}; "
+        "remove their rows from results.csv and run both again"
+        for claim in CLAIMS
+        if {claim.first, claim.second} <= methods and claim.text not in made
+    ]
 
 
 def compare(errors: pd.DataFrame) -> pd.DataFrame:

@@ -110,8 +110,9 @@ def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
     """
     network = recipe.network
     options: dict[str, Any] = {"normalisation": network.backbone_norm}
+    source: dict[str, Any] = {"weights": network.weights, "preprocessing": network.preprocessing, "head": network.head}
     torch.manual_seed(recipe.schedule.seed)  # of weights that no file gives
-    backbone = build_backbone(network.backbone, weights=network.weights, preprocessing=network.preprocessing, **options)
+    backbone = build_backbone(network.backbone, **source, **options)
     deepest, stages = max(network.frozen_depths), len(backbone.stages)
     if deepest > stages:
         raise ConfigurationError(f"network.frozen_depths has {deepest}: {network.backbone} has {stages} stages")

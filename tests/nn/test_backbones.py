@@ -94,7 +94,7 @@ def test_lite0_features_are_float32_of_its_feature_size(lite0: Backbone) -> None
     assert len(lite0.stages) == 8
 
 
-@pytest.mark.parametrize("head", ["fc7", "average"])
+@pytest.mark.parametrize("head", ["fc7", "average", "spatial"])
 def test_vgg16_keys_are_torchvision_s(head: str) -> None:
     layers = [f"features.{i}" for i in TORCHVISION_CONVOLUTIONS]
     layers += ["classifier.0", "classifier.3"] if head == "fc7" else []
@@ -109,6 +109,32 @@ def test_vgg16_fc7_has_4096_features_at_any_size() -> None:
     with torch.device("meta"):
         stages = vgg16_stages("fc7")
         assert stages(torch.zeros(2, 3, 224, 224)).shape == stages(torch.zeros(2, 3, 96, 96)).shape == (2, 4096)
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 112, 224])
+def test_vgg16_s_spatial_head_has_4608_features_at_any_size(size: int) -> None:
+    with torch.device("meta"):
+        stages = vgg16_stages("spatial")
+        assert stages(torch.zeros(2, 3, size, size)).shape == (2, BACKBONES["vgg16"].heads["spatial"][0]) == (2, 4608)
+
+
+def test_vgg16_s_spatial_head_keeps_the_map_whose_mean_is_the_other_head() -> None:
+    torch.manual_seed(0)
+    spatial = build_backbone("vgg16", weights=None, head="spatial").eval()
+    average = Backbone(vgg16_stages("average"), 512, preprocessing=spatial.preprocessing, channels_last=True).eval()
+    average.load_state_dict(spatial.state_dict())
+    x = pixels(2, 96)
+    spatial.freeze(4)
+    with torch.no_grad():
+        kept = spatial.begin(x, 4)
+        assert kept.shape == (2, 512, 6, 6)
+        found = spatial(x)
+        assert torch.equal(found, spatial.finish(kept.contiguous().clone(), 4))
+        maps = found.view(2, 512, 9)
+        torch.testing.assert_close(maps.mean(2), average(x))  # nine numbers in another order
+        moved = spatial(torch.roll(x, 32, dims=3)).view(2, 512, 9)
+    assert (maps.std(2) > 0).any()
+    assert not torch.allclose(moved, maps, rtol=0.1)
 
 
 def test_vgg16_convolutions_equal_a_plain_sequence() -> None:
@@ -270,7 +296,7 @@ def test_wrap_module_without_preprocessing_takes_any_shape() -> None:
             lambda: build_backbone("efficientnet_lite"),
             r"unknown backbone 'efficientnet_lite': did you mean 'eff.*vgg16",
         ),
-        (lambda: build_backbone("vgg16", head="fc6"), r"unknown head of vgg16 'fc6'.*fc7, average"),
+        (lambda: build_backbone("vgg16", head="fc6"), r"unknown head of vgg16 'fc6'.*fc7, average, spatial"),
         (lambda: build_backbone("vgg16"), r"no package holds ImageNet weights of vgg16: give a file"),
         (lambda: build_backbone(weights="absent.pth"), r"absent.pth: no such weights file: give"),
         (lambda: wrap_module(nn.Conv2d(3, 4, 3), input_size=8), r"\(2, 4, 6, 6\), not \(N, D\): end it with pooling"),

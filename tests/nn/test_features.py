@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from deepgllim.nn.evaluation import collect_normalised
-from deepgllim.nn.features import adopt_statistics, initialise_projection
+from deepgllim.nn.features import LARGE, adopt_statistics, initialise_projection, principal_axes
 from deepgllim.nn.training import train
 from tests.nn.tiny import begin, model, recipe, vectors
 
@@ -39,6 +39,23 @@ def test_directions_without_variance_are_left_out() -> None:
     projected = initialise_projection(network, hidden)
     assert projected.shape == (50, 3)
     assert network.spec.projection == 3
+
+
+@pytest.mark.parametrize("n", [60, 400])
+def test_the_leading_axes_of_many_features_are_those_of_their_covariance(n: int) -> None:
+    """Variances that fall by a tenth from one axis to the next, as features' do; more directions than are wanted."""
+    generator = torch.Generator().manual_seed(0)
+    deviations = 0.9 ** torch.arange(100, dtype=torch.float64).div(2)
+    draws = torch.randn(n, 100, generator=generator, dtype=torch.float64) * deviations
+    directions = torch.linalg.qr(torch.randn(LARGE + 1, 100, generator=generator, dtype=torch.float64)).Q
+    centred = draws - draws.mean(0)
+    state = torch.random.get_rng_state()
+    values, axes = principal_axes(centred @ directions.T, 20)
+    assert torch.equal(state, torch.random.get_rng_state())
+    exact = torch.linalg.svdvals(centred)[:20].square() / n
+    torch.testing.assert_close(values[:20], exact, rtol=1e-4, atol=0)  # single precision
+    projected = centred @ (directions.T @ axes[:, :20])
+    torch.testing.assert_close(torch.cov(projected.T, correction=0), exact.diag(), rtol=1e-4, atol=1e-5)
 
 
 def test_without_a_projection_the_backbones_features_are_normalised() -> None:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import weights as files
 from deepgllim.nn.efficientnet import lite0_file_key, lite0_imagenet, lite0_stages
+from deepgllim.nn.vgg import HEADS as VGG16_HEADS
 from deepgllim.nn.vgg import vgg16_file_key, vgg16_stages
 from deepgllim.nn.weights import PREPROCESSINGS, Preprocessing
 
@@ -159,7 +160,7 @@ class BackboneSpec(NamedTuple):
 
     Attributes:
         stages: head → the stages, with random weights.
-        heads: head → D and the tensor whose presence in a weights file selects it; the last one needs none.
+        heads: head → D and the tensor whose presence in a weights file selects it; the first with none needs none.
         file_key: our name of a tensor, as in stages.state_dict() → its name in a weights file.
         preprocessing: for a weights file that names none; None where a file must.
         imagenet: finds the packaged ImageNet weights, if there are any.
@@ -178,7 +179,7 @@ BACKBONES: dict[str, BackboneSpec] = {
     "efficientnet_lite0": BackboneSpec(
         lite0_stages, {"average": (1280, None)}, lite0_file_key, "efficientnet_lite", lite0_imagenet
     ),
-    "vgg16": BackboneSpec(vgg16_stages, {"fc7": (4096, "classifier.0.weight"), "average": (512, None)}, vgg16_file_key),
+    "vgg16": BackboneSpec(vgg16_stages, VGG16_HEADS, vgg16_file_key),
 }
 
 
@@ -196,7 +197,8 @@ def build_backbone(
         name: of BACKBONES.
         weights: "imagenet", the packaged ones; a file, safetensors or a PyTorch state dict (half precision becomes
             float32); None, random (He): to train with normalisation="batch", or to be overwritten.
-        head: of vgg16 "fc7" (D = 4096) or "average" (D = 512); by default what the weights hold, "fc7" if random.
+        head: of vgg16 "fc7" (D = 4096), "average" (512) or "spatial" (4608); by default what the weights hold, "fc7"
+            or "average", and "fc7" if random.
         preprocessing: of the weights, where their file does not name it: of PREPROCESSINGS, or the numbers. A file
             names it by the safetensors metadata key "preprocessing", or else in FILE.json beside it, as
             {"mean": [r, g, b], "std": [r, g, b]} on pixels 0..255.

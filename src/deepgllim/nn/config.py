@@ -79,6 +79,9 @@ class NetworkConfig(_Section):
     preprocessing: str | None = Field(
         None, description="of a weights file that does not name its own: caffe, torchvision"
     )
+    head: str | None = Field(
+        None, description="variant of the backbone's last stages; none: what its weights hold (docs/backbones.md)"
+    )
     backbone_norm: Literal["frozen", "batch"] = Field(
         "frozen", description="batch normalisation inside the backbone: fixed statistics, or those of the batch"
     )

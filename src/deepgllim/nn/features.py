@@ -10,6 +10,12 @@ from deepgllim.nn.config import ScheduleConfig
 from deepgllim.nn.inputs import ArrayInputs, Inputs, allocate, batches
 from deepgllim.nn.model import DeepRegression
 
+LARGE = 2048
+"""Features before the projection from which on only the leading axes are computed."""
+
+EXTRA = 64
+"""Random directions beyond the axes wanted, for their accuracy."""
+
 
 class Entry(NamedTuple):
     """Where the network is entered: inputs, and the stage their values come from (None: pixels)."""
@@ -27,18 +33,36 @@ def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
     assert wanted is not None
     mean = hidden.mean(0, dtype=torch.float64)
     centred = hidden.double() - mean
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
-    rank = int((values > 1e-7 * values[-1]).sum())
+    values, axes = principal_axes(centred, wanted)
+    rank = int((values > 1e-7 * values[0]).sum())
     kept = max(1, min(wanted, rank, len(hidden) - 1))
     if kept < wanted:
         model.resize(kept)
-    axes = vectors.flip(1)[:, :kept]  # (D', D), by falling variance
+    axes = axes[:, :kept]
     projection = model.projection
     assert isinstance(projection, torch.nn.Linear)
     with torch.no_grad():
         projection.weight.copy_(axes.T)
         projection.bias.copy_(-mean @ axes)
     return torch.as_tensor(centred @ axes, dtype=torch.float32)
+
+
+def principal_axes(centred: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
+    """Variances by falling size, and their axes (D', ...), of centred features (N, D'), at least those wanted.
+
+    Of more than `LARGE` features only the leading axes are computed, from random directions of a seed of their own:
+    the decomposition of a covariance of VGG-16's features takes a minute.
+
+    Source: N. Halko, P. Martinsson, J. Tropp, "Finding structure with randomness", 2011.
+    """
+    if centred.shape[1] <= LARGE:
+        values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+        return values.flip(0), vectors.flip(1)
+    count = min(*centred.shape, wanted + EXTRA)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        _, lengths, axes = torch.svd_lowrank(centred.float(), count, niter=4)
+    return (lengths.square() / len(centred)).double(), axes.double()
 
 
 def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:

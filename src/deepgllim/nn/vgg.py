@@ -7,17 +7,24 @@ from torch import nn
 # one row a block: the channels of its convolutions; a 2×2 max-pooling ends each
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
+GRID = 3
+"""Side of the map that the spatial head hands on: what 96 px give after the fifth pooling."""
+
+HEADS = {"fc7": (4096, "classifier.0.weight"), "average": (512, None), "spatial": (512 * GRID**2, None)}
+
 _CLASSIFIER = {"fc6": "classifier.0", "fc7": "classifier.3"}
 
 
 def vgg16_stages(head: str = "fc7") -> nn.Sequential:
-    """Five convolution blocks, then fc6 and fc7 (D = 4096), or global average pooling within the fifth (D = 512).
+    """Five convolution blocks, then fc6 and fc7 (D = 4096); or the fifth ends with its map (4608) or its mean (512).
 
-    Before fc6 an adaptive average pooling to 7×7 admits any input of 32 px or more; at 224 px it changes nothing.
-    fc6 and fc7 end with their ReLU. There is no dropout: the mixture is fitted to features that do not vary.
+    The spatial head keeps positions, which a mean over the map loses. Its map is 3 × 3: an adaptive average pooling
+    brings inputs of other sizes than 96 px to it. Before fc6 an adaptive average pooling to 7×7 admits any input of
+    32 px or more; at 224 px it changes nothing. fc6 and fc7 end with their ReLU. There is no
+    dropout: the mixture is fitted to features that do not vary.
 
     Args:
-        head: "fc7" (7 stages) or "average" (5 stages).
+        head: "fc7" (7 stages), "spatial" or "average" (5 stages).
 
     Source: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015.
 
@@ -36,8 +43,8 @@ def vgg16_stages(head: str = "fc7") -> nn.Sequential:
         stage[str(index)] = nn.MaxPool2d(2)
         stages.append(stage)
         index += 1
-    if head == "average":
-        stages[-1].update(average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten())
+    if head in ("average", "spatial"):
+        stages[-1].update(average=nn.AdaptiveAvgPool2d(GRID if head == "spatial" else 1), flatten=nn.Flatten())
         return nn.Sequential(*map(nn.Sequential, stages))
     pool, flatten = nn.AdaptiveAvgPool2d(7), nn.Flatten()
     fc6 = OrderedDict(pool=pool, flatten=flatten, fc6=nn.Linear(512 * 7 * 7, 4096), relu=nn.ReLU(inplace=True))

@@ -1,0 +1,213 @@
+"""Trainings on the frozen stages' output: the quick convolutions, the shared file, VGG-16's rows, fewer people."""
+
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from deepgllim.errors import DataError
+from deepgllim.nn.inputs import ArrayInputs
+from deepgllim.nn.vgg import vgg16_file_key, vgg16_stages
+from deepgllim.nn.weights import initialise
+from deepgllim.runs import build_model
+from experiments import protocol
+from experiments.table1 import jobs, trunk
+from experiments.table1.convolutions import SmallMapConvolutions
+from experiments.table1.features import network_inputs
+from experiments.table1.methods import METHODS
+from experiments.table1.networks import VGG_CANDIDATES, recipe_of, vgg_recipe
+from experiments.table1.options import Options, faces, rows, split
+from experiments.table1.trunk import (
+    depth_of,
+    prepare_trunk,
+    tail_model,
+    tail_recipe,
+    targets_file,
+    trunk_file,
+    trunk_inputs,
+)
+from experiments.training_size import people
+from experiments.training_size.people import COUNTS, Job, draw
+
+
+@pytest.fixture(scope="module")
+def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file of VGG-16's convolutions, random ones, in half precision."""
+    torch.manual_seed(0)
+    state = vgg16_stages("average").apply(initialise).state_dict()
+    path = tmp_path_factory.mktemp("vgg") / "convolutions.safetensors"
+    save_file({vgg16_file_key(key): value.half() for key, value in state.items()}, path)
+    return str(path)
+
+
+@pytest.fixture
+def options(face_folder: Path, tmp_path: Path, vgg_weights: str, monkeypatch: pytest.MonkeyPatch) -> Options:
+    """There are four people."""
+    monkeypatch.setattr("experiments.table1.options.FOLDS", 4)
+    return Options(f"folder:{face_folder}", tmp_path / "work", quick=True, vgg=vgg_weights)
+
+
+# convolutions
+
+
+@pytest.mark.parametrize("side", [2, 3, 4, 5, 6])
+def test_quick_convolutions_equal_plain_ones_and_so_do_their_gradients(side: int) -> None:
+    torch.manual_seed(side)
+    layers = [nn.Conv2d(5, 7, 3, padding=1).double(), nn.Conv2d(7, 4, 3, padding=1).double()]
+    x = torch.randn(3, 5, side, side, dtype=torch.float64, requires_grad=True)
+    plain = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU())
+    quick = SmallMapConvolutions(layers, side).double()
+    parameters = [x, *plain.parameters()]
+    direction = torch.randn(3, 4, side, side, dtype=torch.float64)
+    expected, found = plain(x), quick(x)
+    # the matrices are single precision, of numbers up to 2⁷
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for one, other in zip(
+        torch.autograd.grad((found * direction).sum(), parameters),
+        torch.autograd.grad((expected * direction).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    assert dict(quick.named_parameters()).keys() == {
+        f"layers.{i}.{leaf}" for i in (0, 1) for leaf in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize("side", [1, 7])
+def test_maps_of_other_sides_are_refused(side: int) -> None:
+    with pytest.raises(ValueError, match=rf"maps of {side} × {side}: give a side of 2 to 6"):
+        SmallMapConvolutions([nn.Conv2d(1, 1, 3, padding=1)], side)
+
+
+# the trunk
+
+
+def test_the_tail_on_the_trunk_is_the_network_on_pixels(options: Options) -> None:
+    """VGG-16 from its fifth block; half precision has eleven bits."""
+    recipe = vgg_recipe(options, {}, {}, 0)
+    prepare_trunk(options, recipe)
+    part = split(options, 1, 0).test
+    assert (depth_of(recipe), tail_recipe(recipe).network.frozen_depths) == (4, (0,))
+    tail, whole = tail_model(recipe, part.targets).eval(), build_model(recipe, part.targets).eval()
+    activations = trunk_inputs(options, recipe, part)
+    assert activations.values.shape == (len(part), 512, 2, 2)
+    pictures = network_inputs(options, recipe, part)
+    with torch.no_grad():
+        found = tail.backbone(torch.stack([activations[i, None][0] for i in range(len(part))]))
+        expected = whole.backbone(torch.stack([pictures[i, None][0] for i in range(len(part))]))
+    assert found.shape == (len(part), 4608)
+    assert (found - expected).norm() < 1e-3 * expected.norm()
+    assert float(expected.norm()) > 0
+    np.testing.assert_array_equal(activations.targets, pictures.targets)
+
+
+def test_rows_and_copies_of_the_trunk_belong_to_their_faces(options: Options) -> None:
+    """EfficientNet-Lite0 with a copy; a mirrored copy has another yaw; every part finds its own rows in one file."""
+    settings = {"schedule.learning_rate": 1e-3}
+    recipe = recipe_of(options, {}, settings, 2).override({"schedule.fixed_copies": 1})
+    prepare_trunk(options, recipe)
+    written = trunk_file(options, recipe).stat().st_mtime_ns
+    prepare_trunk(options, recipe.override({"schedule.seed": 7, "objective.components": 2}))
+    assert trunk_file(options, recipe).stat().st_mtime_ns == written
+    whole = faces(options.source, options.quick)
+    stored, targets = np.load(trunk_file(options, recipe)), np.load(targets_file(options, recipe))
+    assert stored.dtype == np.float16
+    assert len(stored) == len(targets) == 2 * len(whole) == 48
+    part = split(options, 0, 2).training
+    inputs, n = trunk_inputs(options, recipe, part, copies=True), len(part)
+    assert len(inputs) == 2 * n
+    np.testing.assert_array_equal(inputs.values[n:], stored[24 + np.array(rows(part))].astype(np.float32))
+    yaw = part.targets.index("yaw")
+    same = inputs.targets[:n, yaw] == inputs.targets[n:, yaw]
+    mirrored = inputs.targets[:n, yaw] == -inputs.targets[n:, yaw]
+    assert (same | mirrored).all()
+    assert mirrored.any()
+    assert not mirrored.all()
+
+
+def test_an_activation_beyond_half_precision_is_refused(tmp_path: Path) -> None:
+    from deepgllim.nn.backbones import wrap_module
+
+    backbone = wrap_module(nn.Linear(1, 1, bias=False), feature_size=1)
+    nn.init.constant_(backbone.stages[0].weight, 1.0)  # type: ignore[arg-type]
+    inputs = ArrayInputs(torch.tensor([[3.0], [70_000.0]]), torch.zeros(2, 1))
+    with pytest.raises(DataError, match="over 65504 or not finite: freeze another depth"):
+        trunk._fill(tmp_path / "values", backbone, 1, inputs)
+
+
+# VGG-16's rows
+
+
+def test_rows_of_vgg_are_searched_alike_and_end_with_its_fifth_block() -> None:
+    names = [
+        name for name in METHODS if name.startswith("VGG-") and name.endswith(("-FT", "K = 1", "K = 2", "beta = 1"))
+    ]
+    assert {"VGG-FCL-FT", "VGG-IR-FT, K = 1", "VGG-IR-FT, K = 2"} <= set(names)
+    assert all(METHODS[name].candidates is VGG_CANDIDATES for name in names)
+    assert len(VGG_CANDIDATES) == 3
+    recipe = vgg_recipe(Options("", Path(), vgg="file"), {}, VGG_CANDIDATES["SGD"], seed=2)
+    assert (recipe.network.frozen_depths, recipe.network.head, recipe.network.projection) == ((5, 4), "spatial", 512)
+    assert (recipe.schedule.optimizer, recipe.schedule.seed, recipe.data.image_size) == ("sgd", 2, 96)
+    assert tail_recipe(recipe).network.frozen_depths == (1, 0)
+
+
+@pytest.mark.parametrize("settings", ["SGD", "AdamW 1e-4"])
+def test_vgg_is_fine_tuned_above_the_trunk(settings: str, options: Options) -> None:
+    prepare_trunk(options, vgg_recipe(options, {}, {}, 0))
+    predictor, parts, _ = jobs.fit(jobs.Job("VGG-IR-FT, K = 1", settings, 0, 0), options)
+    predictions = predictor(parts.test)
+    assert predictions.mean.shape == (len(parts.test), 2)
+    assert np.isfinite(predictions.log_probability).all()
+
+
+# fewer people
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_people_of_a_smaller_set_are_among_those_of_a_larger_one(seed: int, pointing04_dir: Path) -> None:
+    options = Options(f"pointing04:{pointing04_dir}", Path(), quick=True)
+    parts = [draw(options, Job("least squares", count, 1, seed)) for count in COUNTS]
+    names = [[set(part.subjects) for part in each] for each in parts]
+    assert [len(training | validation) for training, validation, _ in names] == list(COUNTS)
+    assert [len(validation) for _, validation, _ in names] == [1, 1, 1, 2, 2]
+    for smaller, larger in pairwise(names):
+        assert smaller[0] < larger[0]
+        assert smaller[1] <= larger[1]
+    for training, validation, test in names:
+        assert not training & validation
+        assert not (training | validation) & test
+        assert len(test) == 3
+    other = draw(options, Job("least squares", 3, 1, seed + 2))
+    assert set(other.training.subjects) != names[0][0]
+
+
+@pytest.fixture
+def run_people(pointing04_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The runner's quick mode in this process."""
+    where = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables")]
+    line = ["people", "--data", f"pointing04:{pointing04_dir}", "--quick", "--jobs", "1", *where]
+    monkeypatch.setattr(sys, "argv", line)
+    return people.main
+
+
+def test_quick_mode_leaves_out_people_and_resumes(
+    run_people: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_people()
+    assert "| 3 | least squares |" in capsys.readouterr().out
+    table = tmp_path / "tables" / "people.csv"
+    results = protocol.read_table(table)
+    assert results["method"].tolist() == list(people.METHODS)
+    assert (results["mae"] > 0).all()  # eight pictures of 32 px: far off, but finite
+    assert np.isfinite(results[people.COLUMNS]).all(axis=None)
+    assert (results["people"] == 3).all()
+    assert (tmp_path / "tables" / "people.png").stat().st_size > 1000
+    protocol.write_rows(protocol.read_rows(table)[:1], table)
+    run_people()
+    assert protocol.read_table(table).drop(columns="seconds").equals(results.drop(columns="seconds"))
