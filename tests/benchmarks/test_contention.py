@@ -52,6 +52,16 @@ def test_cases_do_not_inherit_how_the_caller_waits(monkeypatch: pytest.MonkeyPat
     assert (spinning["OMP_NUM_THREADS"], spinning["GOMP_SPINCOUNT"]) == ("2", "300000")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP runtime on Linux only")
+def test_the_policy_is_set_before_torch_is_loaded() -> None:
+    """Else "two threads" would measure spinning too."""
+    command = [sys.executable, str(SCRIPT), "--sizes", "tiny", "--serve", "em", "1"]
+    changes = {"OMP_DISPLAY_ENV": "VERBOSE"}
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": True}
+    done = subprocess.run(command, env=environment(1, changes), **options)  # type: ignore[call-overload]
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states are read from Linux's /proc")
 def test_neighbours_run_only_when_they_are_asked_to() -> None:
     with ExitStack() as stack:
