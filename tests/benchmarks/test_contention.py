@@ -56,9 +56,8 @@ def test_cases_do_not_inherit_how_the_caller_waits(monkeypatch: pytest.MonkeyPat
 def test_the_policy_is_set_before_torch_is_loaded() -> None:
     """Else "two threads" would measure spinning too."""
     command = [sys.executable, str(SCRIPT), "--sizes", "tiny", "--serve", "em", "1"]
-    changes = {"OMP_DISPLAY_ENV": "VERBOSE"}
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "check": True}
-    done = subprocess.run(command, env=environment(1, changes), **options)  # type: ignore[call-overload]
+    shown = environment(1, {"OMP_DISPLAY_ENV": "VERBOSE"})
+    done = subprocess.run(command, env=shown, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
 
 
