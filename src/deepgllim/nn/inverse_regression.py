@@ -167,7 +167,7 @@ class InverseRegression:
         """Take θ for the network epochs; where it follows the batches, begin its running averages there."""
         assert isinstance(head, InverseRegressionHead)
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
-        self._target_noise = self.config.target_noise * max(0.0, 1.0 - round_ / max(1, self.rounds - 1))
+        self._target_noise = self.config.target_noise
         self._adopt(head.mixture)
         self._pending = 0
         self._stream = begin_from(head.mixture, self.form, self.n_window) if self.follows else None
