@@ -43,7 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS = {"data": "Data sets."}
 """What the commands of a group are about."""
 
-EXTRAS = {"moderngl": "render", "glcontext": "render"}
+EXTRAS = {"moderngl": "render", "glcontext": "render", "filelock": "render"}
 """Which optional dependencies a module comes with; all others come with `train`."""
 
 OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning, TrainingWarning)
