@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "deepgllim"
 PACKAGE = "deepgllim"
-FOUNDATION = ("errors", "rotations", "conventions", "images", "metrics", "storage")
+FOUNDATION = ("errors", "forking", "rotations", "conventions", "images", "metrics", "storage")
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
 
 # who (a part of the package) may not import what (parts of the package, or other packages by "name:")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors": ("*",),
+    "forking": ("*", "torch:"),
     "rotations": ("gllim", "nn", "data", "images", "conventions", "torch:"),
     "conventions": ("gllim", "nn", "data", "images", "torch:"),
     "storage": ("gllim", "nn", "data", "images", "rotations"),
@@ -170,6 +171,34 @@ def test_only_the_command_line_prints(path: Path) -> None:
     assert "print" not in names
     texts = [ast.unparse(node.func) for node in calls]
     assert not [text for text in texts if text.startswith(("sys.stdout", "sys.stderr"))]
+
+
+IMPORTERS = ("import_module", "__import__", "importorskip")
+
+
+def names_onnxruntime(path: Path) -> bool:
+    """Whether a file imports onnxruntime, or names it to a function that would."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in IMPORTERS:
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            if any(text.split(".")[0] == "onnxruntime" for text in texts):
+                return True
+    return bool(breaches(path, ("onnxruntime:",)))
+
+
+def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
+    """Its wheels call their vendor, unless a variable is set before the first import: one module imports it."""
+    folders = ("src", "benchmarks", "experiments", "examples", "tools", "tests")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if names_onnxruntime(path)]
+    assert found == [SOURCE / "pose" / "runtime.py"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["import onnxruntime as ort", "from onnxruntime.capi import x", "import_module('onnxruntime')"]
+)
+def test_another_import_of_onnxruntime_would_be_found(statement: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(f"def f():\n    {statement}\n")
+    assert names_onnxruntime(tmp_path / "bad.py")
 
 
 def test_nothing_unpickles() -> None:

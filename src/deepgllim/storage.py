@@ -241,7 +241,7 @@ def read_header(path: Path | str, metadata: Mapping[str, str], key: str, version
         remedy: what to say to a user whose file is of another kind.
 
     Raises:
-        ModelError: if there is none, or it is of a newer version.
+        ModelError: if there is none, it is no JSON object or nested too deeply to be read, or of another version.
 
     Example:
         >>> read_header("m", {"deepgllim": '{"format_version": 1, "K": 2}'}, "deepgllim", 1, "")["K"]
@@ -250,10 +250,14 @@ def read_header(path: Path | str, metadata: Mapping[str, str], key: str, version
     if key not in metadata:
         raise ModelError(f"{path}: not a deepgllim model: its header holds no {key!r} entry; {remedy}")
     try:
-        values = dict(json.loads(metadata[key]))
-    except (ValueError, TypeError):
-        raise ModelError(f"{path}: its header is not a model's (no JSON object): copy or train it again") from None
+        values = json.loads(metadata[key])
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise ModelError(f"{path}: its header is not a model's (no JSON object): copy or train it again")
     found = values.get("format_version")
-    if not isinstance(found, int) or found > version:
-        raise ModelError(f"{path}: model format {found}, this version reads up to {version}: upgrade deepgllim")
+    if type(found) is not int or not 1 <= found <= version:
+        raise ModelError(
+            f"{path}: model format {str(found)[:40]}, this version reads up to {version}: upgrade deepgllim"
+        )
     return values

@@ -1,5 +1,6 @@
 """The Gaussian mixture of linear inverse regressions: EM from sums, closed-form inversion. Nothing about images."""
 
+from deepgllim.forking import limit_pools_in_children
 from deepgllim.gllim.conditional import Densities, DensityModel
 from deepgllim.gllim.em import Fit, fit, fit_rows
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
@@ -52,3 +53,7 @@ __all__ = [
     "select",
     "target_responsibilities",
 ]
+
+limit_pools_in_children()
+
+limit_pools_in_children()
