@@ -5,41 +5,41 @@ Boxes are (x0, y0, x1, y1) in pixels, floats, with (0, 0) at the upper left corn
 
 import contextlib
 import math
-import os
-import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from deepgllim.errors import ImageError
+from deepgllim.picture_files import PictureFile, has_metadata_behind, read_picture
 
 Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
 
 _LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
 _ORIENTATION = 0x0112  # EXIF; 5 to 8 are turned by 90 degrees
-_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
+_STRIP = 256  # rows that are converted together
 
 
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture at `path`, upright, RGB, 8 bits a channel, fully decoded.
+def open_image(source: PictureFile, *, max_pixels: int | None = None) -> Image.Image:
+    """The picture of a file, upright, RGB, 8 bits a channel, fully decoded.
 
     EXIF orientation is applied (an unreadable EXIF block is ignored). Grey, palette, CMYK and 16-bit pictures are
     converted; 16 bits are scaled to 8. Transparent pixels are laid over white. Of an animation, the first frame is
     taken. A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused before it is decoded.
 
     Args:
-        path: any file that Pillow reads.
+        source: a path, or the content of a file in memory, of one of the formats `picture_files.FORMATS`.
+        max_pixels: refuse a picture of more pixels, before it is decoded.
 
     Returns:
         A Pillow picture of mode RGB. Its pixels are in memory and the file is closed.
 
     Raises:
-        ImageError: the file is missing, not a picture, truncated, too large, or of floating-point pixels. The message
-            names the path, the cause and a remedy; the decoder's own exception is its `__cause__`.
+        ImageError: the file is missing, a pipe or device, not a picture, truncated, too large, or of floating-point
+            pixels. The message names the path, the cause and a remedy; the decoder's own exception is its `__cause__`.
 
     Example:
         >>> import tempfile
@@ -49,23 +49,24 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         >>> picture.mode, picture.size, picture.getpixel((0, 0))
         ('RGB', (4, 3), (7, 7, 7))
     """
-    try:
-        with _open_checked(path) as image:
-            image.load()
-            with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels wrong
-                ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image).copy()
-    except ImageError as error:
-        raise ImageError(f"{os.fspath(path)}: {error}") from error
-    except Exception as error:  # decoders of damaged files raise anything from OSError to IndexError
-        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+    return read_picture(source, _upright, max_pixels=max_pixels)
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height of the upright picture, from the file's header alone.
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels wrong
+        ImageOps.exif_transpose(image, in_place=True)
+    rgb = to_rgb(image)
+    return rgb.copy() if rgb is image else rgb  # without what is kept of the file
+
+
+def image_size(source: PictureFile, *, max_pixels: int | None = None) -> tuple[int, int]:
+    """Width and height of the upright picture, from the file's header; pixels are not decoded.
+
+    (Those of a PNG are where its EXIF block lies behind them.)
 
     Raises:
-        ImageError: as `open_image`, except that pixels are not decoded.
+        ImageError: as `open_image`, except for what decoding finds.
 
     Example:
         >>> import tempfile
@@ -74,36 +75,17 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         ...     image_size(f"{folder}/grey.png")
         (4, 3)
     """
-    try:
-        with _open_checked(path) as image:
-            width, height = image.size
-            turned = False
-            with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
-                turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
-            return (height, width) if turned else (width, height)
-    except Exception as error:
-        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+    return read_picture(source, _upright_size, max_pixels=max_pixels)
 
 
-def _open_checked(path: str | os.PathLike[str]) -> Image.Image:
-    """Read the header only; Pillow's warning about the size becomes an error, that about damaged EXIF goes."""
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
-        return Image.open(path)
-
-
-def _explanation(error: Exception) -> str:
-    match error:
-        case FileNotFoundError():
-            return "the picture does not exist; check the path"
-        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-            return f"the picture is too large ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-        case UnidentifiedImageError():
-            return "the file is not a picture that Pillow can identify; convert it to JPEG or PNG"
-        case IsADirectoryError() | PermissionError():
-            return f"the picture cannot be opened ({error.strerror}); check the path and its permissions"
-    return f"the picture cannot be decoded ({error}); it is truncated or damaged: copy or download it again"
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    turned = False
+    with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
+        known = isinstance(image, PngImageFile) and image.fp is not None and not has_metadata_behind(image.fp)
+        exif = Image.Image.getexif(image) if known else image.getexif()  # which would decode a PNG to look behind it
+        turned = exif.get(_ORIENTATION) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -119,12 +101,29 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ImageError("the picture holds floating-point pixels of unknown range; convert it to 8 bits a channel")
     if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.float64) / 257.0
-        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        return _by_strips(image, _eight_bits)
     if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+        return _by_strips(image, _over_white)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """A picture converted to RGB some rows at a time, since what lies between has many times its size."""
+    found = Image.new("RGB", image.size)
+    for top in range(0, image.height, _STRIP):
+        rows = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        found.paste(convert(rows), (0, top))
+    return found
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image).astype(np.float64) / 257.0
+    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    seen = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 def to_array(image: Image.Image) -> Pixels:
