@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from deepgllim.data.survey import COPY, BrokenFileError
 from deepgllim.errors import DataError
+from deepgllim.rotations import checked_rotations
 
 Array = npt.NDArray[np.float64]
 PathLike = str | os.PathLike[str]
 
 _AGAIN = "copy the file again"
-_SLACK = 1e-3  # files give rotations to about six digits
 _LARGEST_SIDE = 8192  # of a depth picture; Biwi's are 640 × 480
 
 
@@ -179,7 +179,7 @@ def _content(path: PathLike) -> bytes:
 
 
 def _check_rotation(rotation: Array, path: PathLike) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        orthogonal = np.abs(rotation @ rotation.T - np.eye(3)).max() < _SLACK
-    if not orthogonal or np.linalg.det(rotation) < 0:
-        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}")
+    try:
+        checked_rotations(rotation)
+    except DataError as error:
+        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}") from error
