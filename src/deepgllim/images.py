@@ -19,6 +19,7 @@ Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
 
 _LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
+_LARGEST_FACE = 4  # likewise, of a face's box without margin
 _ORIENTATION = 0x0112  # EXIF; 5 to 8 are turned by 90 degrees
 _STRIP = 256  # rows that are converted together
 
@@ -202,7 +203,12 @@ def crop(image: Image.Image, box: Sequence[float], size: int) -> Pixels:
     """
     if size < 1:
         raise ValueError(f"size is {size}; a crop has at least one pixel a side")
-    x0, y0, x1, y1 = checked_box(box, image.size)
+    return _resampled(image, checked_box(box, image.size), size)
+
+
+def _resampled(image: Image.Image, box: Box, size: int) -> Pixels:
+    """The crop of a box that was checked."""
+    x0, y0, x1, y1 = box
     columns, rows = _Span(x0, x1, image.width, size), _Span(y0, y1, image.height, size)
     padded = to_rgb(image)
     padding = (rows.padding, columns.padding, (0, 0))
@@ -227,19 +233,43 @@ def crop_face(image: Image.Image, box: Sequence[float] | None, margin: float, si
         size: side of the result in pixels.
 
     Raises:
-        ImageError: the box has no area or lies beside the picture, where its margin may not.
+        ImageError: a box that `checked_face` refuses; its margin may reach beyond the picture.
 
     Example:
         >>> crop_face(Image.new("RGB", (40, 30), "red"), None, margin=1.4, size=8).shape
         (3, 8, 8)
     """
-    x0, y0, x1, y1 = tight = tuple(box) if box is not None else (0, 0, image.width, image.height)
-    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < image.width and y0 < image.height):
-        raise ImageError(
-            f"box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {image.width} x {image.height} pixels: "
-            "give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it"
-        )
-    return crop(image, square_box(tight, margin), size)
+    tight = checked_face(box if box is not None else (0, 0, *image.size), image.size)
+    return _resampled(image, square_box(tight, margin), size)
+
+
+def checked_face(box: Sequence[float], picture: tuple[int, int]) -> Box:
+    """The box of a face, without margin, as training, prediction and the check of data sets take it.
+
+    Args:
+        box: x0, y0, x1, y1, pixels.
+        picture: its width and height.
+
+    Raises:
+        ImageError: the box is not finite, has a side under one pixel, lies outside the picture, or is over four times
+            its size.
+
+    Example:
+        >>> checked_face((-3, 2, 20, 30), (40, 30))
+        (-3.0, 2.0, 20.0, 30.0)
+    """
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    name, width, height = f"box {x0:g},{y0:g},{x1:g},{y1:g}", *picture
+    where = f"the picture of {width} x {height} pixels"
+    if not all(math.isfinite(edge) for edge in (x0, y0, x1, y1)):
+        raise ImageError(f"{name} is not finite: give x0,y0,x1,y1 in pixels")
+    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < width and y0 < height):
+        raise ImageError(f"{name} lies outside {where}: give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it")
+    if min(x1 - x0, y1 - y0) < 1:
+        raise ImageError(f"{name} has a side under one pixel on {where}: give x0,y0,x1,y1 in pixels")
+    if max(x1 - x0, y1 - y0) > _LARGEST_FACE * max(picture):
+        raise ImageError(f"{name} is over {_LARGEST_FACE} times larger than {where}: give x0,y0,x1,y1 in its pixels")
+    return x0, y0, x1, y1
 
 
 class _Span:
