@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "deepgllim"
 PACKAGE = "deepgllim"
-FOUNDATION = ("errors", "forking", "rotations", "conventions", "images", "metrics", "storage")
+FOUNDATION = ("errors", "forking", "rotations", "conventions", "images", "metrics", "picture_files", "storage")
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
 
 # who (a part of the package) may not import what (parts of the package, or other packages by "name:")
@@ -21,6 +21,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "rotations": ("gllim", "nn", "data", "images", "conventions", "torch:"),
     "conventions": ("gllim", "nn", "data", "images", "torch:"),
     "storage": ("gllim", "nn", "data", "images", "rotations"),
+    "picture_files": ("gllim", "nn", "data", "rotations", "images", "torch:"),
     "images": ("gllim", "nn", "data", "torch:"),
     "drawing": ("gllim", "nn", "data", "torch:"),
     "metrics": ("gllim", "nn", "data", "images", "torch:"),
@@ -210,6 +211,26 @@ def test_nothing_unpickles() -> None:
                 options = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 assert options.get("weights_only") == "True" or options.get("allow_pickle") != "True", path
                 assert ast.unparse(node.func) != "torch.load" or options.get("weights_only") == "True", path
+
+
+OPENERS = ("Image.open", "PIL.Image.open", "ImageFile.Parser", "imread", "imageio")
+
+
+def opens_pictures(code: str) -> list[str]:
+    """The calls by which a module would have a picture's format guessed, or run."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    names = [ast.unparse(node.func) for node in calls]
+    return [name for name in names if name in OPENERS or name.split(".")[-1] in OPENERS]
+
+
+def test_pictures_are_opened_in_one_place_and_by_a_list_of_formats() -> None:
+    """Pillow goes by the content, and would run an EPS named photo.jpg as the program that it is."""
+    found = {name_of(path) for path in modules() if opens_pictures(path.read_text(encoding="utf-8"))}
+    assert found == {"picture_files"}
+    assert opens_pictures("with Image.open(path) as image: plt.imread(path)") == ["Image.open", "plt.imread"]
+    assert "Image.open(file, formats=FORMATS)" in (SOURCE / "picture_files.py").read_text(encoding="utf-8")
+    imported = [path for path in modules() if {"PIL.Image.open", "PIL.ImageFile"} & set(imports(path))]
+    assert not imported
 
 
 def loaded(statement: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, tensors as safetensors with a JSON header. Nothing read is ever executed."""
+"""Files: regular ones read, written whole or not at all, tensors as safetensors. Nothing read is ever executed."""
 
 import contextlib
 import errno
@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,45 @@ CHECKSUM = "checksum"
 
 LONGEST_NAME = 200
 """Bytes of a file's name that its temporary file repeats; file systems allow 255 in all."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is an address on a network, such as `rtsp://host/stream`.
+
+    Example:
+        >>> is_address("rtsp://camera/1"), is_address("C:/a.jpg"), is_address("camera:0")
+        (True, False, False)
+    """
+    return _ADDRESS.match(os.fspath(path)) is not None
+
+
+def irregular(path: str | os.PathLike[str]) -> str | None:
+    """Why a path cannot be opened as a regular file, and what to do; None if it can, or if nothing is there.
+
+    Opening a pipe waits for another program, and a device may have no end.
+
+    Example:
+        >>> irregular("rtsp://camera/1")
+        'is an address, and addresses are not opened; download or record it, and give the file'
+        >>> irregular(os.devnull)
+        'is a device, not a regular file; save what it gives to a file first'
+    """
+    if is_address(path):
+        return "is an address, and addresses are not opened; download or record it, and give the file"
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):  # opening it says why
+        return None
+    if stat.S_ISDIR(mode):
+        return "is a folder; give a file"
+    if stat.S_ISREG(mode):
+        return None
+    return (
+        f"is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, not a regular file; save what it gives to a file first"
+    )
 
 
 def write_atomically(

@@ -10,13 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.errors import DataError
-from deepgllim.rotations import ANGLES
-from deepgllim.storage import write_atomically
+from deepgllim.rotations import ANGLES, MIRROR_SIGNS
+from deepgllim.storage import irregular, write_atomically
 
 Array = npt.NDArray[np.float64]
 
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 TEXT_COLUMNS = ("path", "subject", "sequence", "source")
+
+LARGEST_ANGLE = 360.0
+"""Of the columns pitch, yaw, roll, tilt, pan, tip, degrees: what is beyond it is in another unit, or none."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def read_manifest(path: str | os.PathLike[str], targets: Sequence[str] | None = 
 
     Raises:
         DataError: a file that is missing or unreadable, an empty table, an absent column, a label that is not a finite
-            number, a half-filled or empty box. One line with file, row, column, value and remedy; the first row after
-            the header is row 1.
+            number, an angle beyond ±360, a half-filled or empty box. One line with file, row, column, value and
+            remedy; the first row after the header is row 1.
 
     Example:
         >>> import tempfile
@@ -121,6 +124,9 @@ def read_manifest(path: str | os.PathLike[str], targets: Sequence[str] | None = 
         (('pitch', 'yaw'), 'a.jpg', ['01'])
     """
     path = Path(path)
+    cause = irregular(path)
+    if cause is not None:
+        raise DataError(f"{path}: {cause}")
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the path of a CSV or Parquet table")
     reader = FORMATS.get(path.suffix.lower())
@@ -165,6 +171,7 @@ def make_manifest(
     texts = {name: _texts(frame[name]) for name in TEXT_COLUMNS if name in frame}
     texts["path"] = _resolve(texts["path"], None if folder is None else Path(folder).resolve(), origin)
     labels = {name: _finite(_numbers(frame[name], origin), name, origin) for name in chosen}
+    _check_angles(frame, origin)
     return Manifest(frame.assign(**texts, **labels, **_boxes(frame, origin)), chosen)
 
 
@@ -240,6 +247,17 @@ def _finite(values: Array, name: str, origin: str) -> Array:
         what = f"row {bad[0] + 1}, column {name!r}: the label is {values[bad[0]]} (or blank)"
         raise DataError(f"{origin}: {what}, in {len(bad)} row(s); correct it or leave the rows out")
     return values
+
+
+def _check_angles(frame: pd.DataFrame, origin: str) -> None:
+    """Refuse angles that are none, also in columns that are not targets, since those may be converted to targets."""
+    for name in MIRROR_SIGNS:
+        values = pd.to_numeric(frame[name].astype(str), errors="coerce") if name in frame else np.empty(0)
+        bad = np.flatnonzero(np.abs(np.asarray(values, dtype=np.float64)) > LARGEST_ANGLE)
+        if len(bad):
+            where = f"{origin}: row {bad[0] + 1}, column {name!r}"
+            limit = f"is no angle in degrees, which are within ±{LARGEST_ANGLE:g}, in {len(bad)} row(s)"
+            raise DataError(f"{where}: {frame[name].iloc[bad[0]]} {limit}; correct it, or rename another quantity")
 
 
 def _boxes(frame: pd.DataFrame, origin: str) -> dict[str, Array]:
