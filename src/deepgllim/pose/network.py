@@ -128,6 +128,10 @@ def _session(path: Path, threads: int | None) -> Any:
         raise ConfigurationError(f"{threads} threads: give one or more, or None for all cores")
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        raise ModelError(f"{path}: permission denied: ask its owner for the right to read it") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     options.log_severity_level = 4  # its errors are raised too
