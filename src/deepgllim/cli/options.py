@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
-from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
+from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError, ModelError
 
 if TYPE_CHECKING:
     from deepgllim.data import Manifest
@@ -89,9 +89,25 @@ def settings(entries: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(f"--set {entry}: no value; write --set section.option=value")
         try:
             values[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except ValueError:  # of TOML, or of a number of thousands of digits
             values[name.strip()] = text.strip()
+        except RecursionError:
+            raise ConfigurationError(f"--set {name}: its value is nested too deeply") from None
     return values
+
+
+def refuse_unreadable(path: Path) -> None:
+    """Say of another user's model that it may not be read, before its reader takes it for a damaged one.
+
+    Raises:
+        ModelError: the permission is denied; what else is wrong is told by the reader.
+    """
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        raise ModelError(f"{path}: permission denied: ask its owner for the right to read it") from None
+    except OSError:
+        return
 
 
 def refuse_existing(path: Path | None, overwrite: bool) -> None:

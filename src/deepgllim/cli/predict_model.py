@@ -1,10 +1,12 @@
 """The model of `deepgllim predict`: an ONNX file as it is, a trained one by way of a temporary ONNX file."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain
+from deepgllim.cli.options import refuse_unreadable
 from deepgllim.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
@@ -40,6 +42,17 @@ def open_model(path: Path | None, detector: str | None, quiet: bool = False) -> 
         return HeadPose(export_onnx(model, Path(folder) / "model.onnx"), detector)
 
 
+def digest(path: Path | None) -> str | None:
+    """What tells a model's file from any other; None if it cannot be read."""
+    from deepgllim.pose.predictor import default_model
+
+    try:
+        with (default_model() if path is None else path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except (OSError, ModelError):
+        return None
+
+
 def predicts_pose(targets: tuple[str, ...]) -> bool:
     """Whether a pose can be made from a model's targets.
 
@@ -63,4 +76,5 @@ def _trained(path: Path) -> "DeepRegression":
             f"{path}: a .safetensors model needs {error.name}: pip install 'deepgllim[train]', or give its ONNX file "
             "(deepgllim export)"
         ) from error
+    refuse_unreadable(path)
     return load_model(path)

@@ -143,6 +143,10 @@ def _session(path: Path, threads: int | None) -> Session:
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
     try:
+        path.open("rb").close()
+    except PermissionError:
+        raise ModelError(f"{path}: permission denied: ask its owner for the right to read it") from None
+    try:
         return Session(path, threads or 0)
     except ConfigurationError:
         raise

@@ -69,7 +69,12 @@ class _Picture(NamedTuple):
 
 
 def scan_pictures(
-    heads: HeadPose, sources: Iterable[Source], failed: Failed, reading: Reading | None = None
+    heads: HeadPose,
+    sources: Iterable[Source],
+    failed: Failed,
+    reading: Reading | None = None,
+    *,
+    ended: Callable[[int], object] = lambda count: None,
 ) -> Iterator[Seen]:
     """The pictures that can be read, in their order.
 
@@ -78,10 +83,12 @@ def scan_pictures(
         sources: pictures.
         failed: called with each that cannot be read, or whose box lies beside it.
         reading: how.
+        ended: told after each batch how many pictures it had. A scan that begins there has the same batches.
     """
     reading = reading or Reading()
     for group in _opened(sources, failed, reading.batch):
         yield from _predicted(heads, group, failed, reading)
+        ended(len(group))
         group.clear()  # before the next pictures are decoded
 
 
