@@ -97,7 +97,7 @@ def read_header(path: Path | str, metadata: Mapping[str, str], key: str, version
         raise ModelError(f"{path}: not a deepgllim model: its header holds no {key!r} entry; {remedy}")
     try:
         values = dict(json.loads(metadata[key]))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise ModelError(f"{path}: its header is not a model's (no JSON object): copy or train it again") from None
     found = values.get("format_version")
     if not isinstance(found, int) or found > version:

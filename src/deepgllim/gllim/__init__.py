@@ -8,7 +8,7 @@ from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
@@ -17,6 +17,7 @@ from deepgllim.gllim.statistics import Statistics, collect, expect
 
 __all__ = [
     "BatchRows",
+    "Centred",
     "FeaturePredictive",
     "Fit",
     "Form",
@@ -31,6 +32,7 @@ __all__ = [
     "Selection",
     "Statistics",
     "TargetMixture",
+    "centre",
     "collect",
     "expect",
     "fit",
