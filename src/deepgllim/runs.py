@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
+from deepgllim.data.splits import known_subjects
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.images import Box, crop_face, open_image
 from deepgllim.nn.backbones import build_backbone
@@ -47,6 +48,7 @@ def split_validation(manifest: Manifest, recipe: Recipe) -> Split:
     """
     if recipe.data.validation == 0:
         return Split(manifest, None)
+    known_subjects(manifest, 2, "or train without validation: --set data.validation=0")
     return Split(*split_by_subject(manifest, recipe.data.validation, recipe.schedule.seed))
 
 

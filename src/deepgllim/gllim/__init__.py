@@ -10,7 +10,7 @@ from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
@@ -19,6 +19,7 @@ from deepgllim.gllim.statistics import Statistics, collect, expect
 
 __all__ = [
     "BatchRows",
+    "Centred",
     "Densities",
     "DensityModel",
     "FeaturePredictive",
@@ -35,6 +36,7 @@ __all__ = [
     "Selection",
     "Statistics",
     "TargetMixture",
+    "centre",
     "collect",
     "expect",
     "fit",
@@ -53,7 +55,5 @@ __all__ = [
     "select",
     "target_responsibilities",
 ]
-
-limit_pools_in_children()
 
 limit_pools_in_children()

@@ -11,7 +11,7 @@ from deepgllim.gllim.em import fit_rows, limits_of, occupied
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, model_scaling
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, model_scaling
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Statistics, collect, expect
 
@@ -41,10 +41,17 @@ class Stream(NamedTuple):
     @property
     def fitted(self) -> Parameters:
         """The parameters in the data's units."""
-        return self.scaling.restore(self.parameters)
+        return self.centred.absolute
+
+    @property
+    def centred(self) -> Centred:
+        """The parameters in the data's units, about the first batch's mean."""
+        return self.scaling.centred(self.parameters)
 
 
-def begin(rows: Rows, n_components: int, form: Form, options: Options, start: Parameters | None = None) -> Stream:
+def begin(
+    rows: Rows, n_components: int, form: Form, options: Options, start: Parameters | Centred | None = None
+) -> Stream:
     """EM on the first batch, which must hold enough samples for every component; or a start from elsewhere.
 
     Raises:
@@ -52,8 +59,8 @@ def begin(rows: Rows, n_components: int, form: Form, options: Options, start: Pa
     """
     check_form(form)
     if start is None:
-        fitted = fit_rows(rows, n_components, form, options).parameters
-        parameters = rows.scaling.reduce(fitted)
+        fitted = fit_rows(rows, n_components, form, options)
+        parameters = rows.scaling.reduce(fitted.centred or fitted.parameters)
     else:
         rows.adapt(form)
         parameters = check_start(start, form, rows.scaling)
