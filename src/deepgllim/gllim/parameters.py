@@ -200,7 +200,7 @@ class Centred(NamedTuple):
 
     def to(self, *args: torch.device | torch.dtype) -> "Centred":
         """The same mixture on another device or in another dtype."""
-        return Centred(self.parameters.to(*args), self.feature_origin.to(*args), self.target_origin.to(*args))  # type: ignore[call-overload, arg-type]
+        return Centred(self.parameters.to(*args), self.feature_origin.to(*args), self.target_origin.to(*args))  # type: ignore[call-overload]
 
     @property
     def absolute(self) -> Parameters:
