@@ -334,3 +334,16 @@ def test_a_stream_of_targets_far_from_zero_keeps_its_digits(noise: str, shift: f
             state = stream.maximise(stream.observe(state, features, targets, r, 0.3), options)
         found.append(joint_log_density(features, targets, state.centred))
     torch.testing.assert_close(found[1], found[0], atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_the_largest_component_of_a_stream_is_kept_however_few_it_holds(K: int) -> None:
+    """Full covariances ask for as many samples as features; a small data set has fewer in all."""
+    p = make_parameters(2, "full", False, K, L, D)
+    x, y = sample(p, 30, generator(1))
+    state = stream.begin_from(p, PLAIN._replace(noise="full"), 30)
+    state = stream.observe(state, x, y, torch.softmax(joint_log_density(x, y, p), 1), 0.5)
+    found = stream.maximise(state, Options(minimum_count=100.0)).fitted
+    assert found.n_components == K
+    assert all(bool(torch.isfinite(value).all()) for value in found.tensors.values())
+    assert float(found.pi.sum()) == pytest.approx(1.0)

@@ -143,9 +143,13 @@ def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: 
 
 
 def maximise(stream: Stream, options: Options) -> Stream:
-    """The M-step of the running averages; a component that holds too few samples is seeded again by `reseed`."""
+    """The M-step of the running averages; a component that holds too few samples is seeded again by `reseed`.
+
+    The largest is not, however few it holds: there would be nothing to seed from.
+    """
     limits, least = limits_of(stream.scaling, options), options.minimum_count or LEAST
-    empty = stream.n_seen * stream.statistics.s0 < least
+    counts = stream.n_seen * stream.statistics.s0
+    empty = counts < min(least, float(counts.max()))
     if bool(empty.any()):
         parameters = reseed(stream.parameters, empty)
         return stream._replace(parameters=parameters, statistics=expected_statistics(parameters))
