@@ -123,6 +123,26 @@ def test_beta_1_has_its_minimum_where_features_can_shrink_no_further() -> None:
     assert losses[1.0][1:] == pytest.approx([losses[1.0][0]] * 2, abs=1e-6)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_target_noise_raises_the_share_of_a_target_with_large_residuals(beta: float) -> None:
+    """The gradient of a target that the features hardly show grows beside that of one that they show well."""
+    _, y, _ = samples()
+    g = torch.Generator().manual_seed(0)
+    x = torch.cat([y[:, :1] + 0.05 * torch.randn(N, 1, generator=g), y[:, 1:] + 5 * torch.randn(N, 1, generator=g)], 1)
+    x = torch.cat([x, torch.randn(N, D - 2, generator=g)], 1).double()
+    head = head_of(fit(x, y, 1, noise="full").parameters)
+    shares = []
+    for noise in (0.0, 1.0):
+        step, features = objective(y, components=1, noise="full", beta=beta, target_noise=noise), x.clone()
+        features.requires_grad_()
+        step.prepare(head, 0)
+        step.loss(head, features, y).backward()  # type: ignore[no-untyped-call]
+        assert features.grad is not None
+        size = features.grad.square().mean(0)
+        shares.append(float(size[1] / size[0]))
+    assert shares[1] > 3 * shares[0]
+
+
 def test_the_loss_of_float32_features_is_float32() -> None:
     x, y, _ = samples()
     head = head_of(make_parameters(1, "full", True, K, L, D))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepgllim.errors import ConvergenceWarning
+from deepgllim.errors import ConvergenceWarning, DataError
 from deepgllim.gllim import DensityModel, Fit, Form, Options, Parameters, fit, fit_target_mixture
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
@@ -101,6 +101,20 @@ STEP_NOISE: dict[str, Callable[[Parameters], Parameters]] = {
 """Σ of the network step, from the mixture's: `objective.network_noise`."""
 
 
+def check_components(components: int, targets: Tensor) -> None:
+    """Refuse more components than there are different targets, (N, L).
+
+    Raises:
+        DataError: naming both numbers.
+    """
+    distinct = len(torch.unique(targets, dim=0))
+    if components > distinct:
+        raise DataError(
+            f"objective.components is {components}, but the {len(targets)} training inputs have {distinct} different "
+            f"targets: use at most {distinct}"
+        )
+
+
 class InverseRegression:
     """Mixture and network trained together: EM for θ, gradients of F_β for the network.
 
@@ -113,6 +127,7 @@ class InverseRegression:
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
         self.form = Form(noise=self.config.noise, tied=self.config.tied)
+        check_components(self.config.components, targets)
         self.start = fit_target_mixture(targets, self.config.components, schedule.seed)
         self.follows = schedule.em == "stepwise"
         self.every = schedule.em_every

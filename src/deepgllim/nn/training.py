@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from deepgllim.errors import NumericalError
+from deepgllim.errors import DataError, NumericalError
 from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import calibrate, evaluate
@@ -174,6 +174,11 @@ def start(model: DeepRegression, objective: Objective, training: Inputs, schedul
         model, Entry(training, None), schedule, 0 if schedule.augmented_features else None
     )
     model.projection = projection
+    if not bool(torch.isfinite(hidden).all()):
+        row = int((~torch.isfinite(hidden)).any(1).nonzero()[0])
+        raise DataError(
+            f"the backbone's features of training input {row} are not finite: check that input and the weights"
+        )
     if model.spec.projection is not None:
         hidden = initialise_projection(model, hidden)
     features = adopt_statistics(model, hidden)
