@@ -18,7 +18,7 @@ from deepgllim.synthetic.miniature import unpack_miniature
 from experiments.protocol import read_rows, write_rows
 from experiments.trunk import Trunk
 
-REDUCED: dict[str, Any] = {"network.frozen_depths": [5], "schedule.fixed_copies": 1, "schedule.rounds": 4}
+REDUCED: dict[str, Any] = {"network.frozen_depths": [6], "schedule.fixed_copies": 1}
 """What makes a training of the demonstration one of twenty seconds."""
 
 QUICK: dict[str, Any] = {"schedule.rounds": 1, "data.image_size": 32}
