@@ -135,6 +135,11 @@ class ObjectiveConfig(_Section):
         description="τ, variance added to the predictive covariances in the network step, share of the targets' own: "
         "targets that are hard to predict weigh more",
     )
+    refit: bool = Field(
+        True,
+        description="after the last round: EM on training and validation people together, Σ of all components from "
+        "validation people; least squares: the covariance from validation people",
+    )
     ridge: PositiveFloat = Field(
         1e-2, description="least squares, mixture density: strength of the closed-form start of the linear layer"
     )

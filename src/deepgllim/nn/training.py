@@ -15,7 +15,7 @@ import torch
 from deepgllim.errors import DataError, NumericalError
 from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
-from deepgllim.nn.evaluation import calibrate, evaluate
+from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate
 from deepgllim.nn.features import (
     Entry,
     adopt_statistics,
@@ -34,6 +34,7 @@ from deepgllim.nn.guard import (
 )
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import Inputs, batches, n_batches
+from deepgllim.nn.inverse_regression import Samples
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import Objective, make_objective
 
@@ -134,6 +135,7 @@ def train(
     if state.best_model:
         model.load_state_dict(state.best_model)
     if validation is not None:
+        refit(model, objective, entry, validation, schedule)
         calibrate(model, validation)
     model.eval()
     if output is not None:
@@ -198,6 +200,17 @@ def solve(
     extracted = time.perf_counter()
     figures = objective.solve(model.head, features, targets, round_)
     return figures | {"seconds_features": extracted - began, "seconds_em": time.perf_counter() - extracted}
+
+
+def refit(
+    model: DeepRegression, objective: Objective, entry: Entry, validation: Inputs, schedule: ScheduleConfig
+) -> None:
+    """The best round's closed-form part once more, with the validation people."""
+    projected, targets = collect_features(model, entry, schedule, None)
+    with torch.no_grad():
+        features = model.normalisation(projected)
+    held_out = Samples(collect_normalised(model, validation), validation.targets)
+    objective.refit(model.head, Samples(features, targets), held_out)
 
 
 def network_epochs(
