@@ -137,8 +137,7 @@ class ObjectiveConfig(_Section):
     )
     refit: bool = Field(
         True,
-        description="after the last round: EM on training and validation people together, Σ of all components from "
-        "validation people; least squares: the covariance from validation people",
+        description="after the last round: EM (least squares: the covariance) on training and validation people",
     )
     ridge: PositiveFloat = Field(
         1e-2, description="least squares, mixture density: strength of the closed-form start of the linear layer"

@@ -8,51 +8,21 @@ are no data: without the term log p(x) the likelihood grows without bound as fea
 
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from deepgllim.errors import ConvergenceWarning, DataError, NumericalError
-from deepgllim.gllim import DensityModel, Fit, Form, Options, Parameters, fit, fit_target_mixture, responsibilities
-from deepgllim.gllim.covariances import shrink
+from deepgllim.gllim import DensityModel, Fit, Form, Options, Parameters, fit, fit_target_mixture
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
 from deepgllim.nn.config import ObjectiveConfig, Recipe
 from deepgllim.nn.head import Head, InverseRegressionHead
 from deepgllim.nn.inputs import n_batches
 
-FEWEST = 4
-"""Held-out samples for each feature (least squares: target) from which a covariance is estimated from them alone."""
-
 GROWTHS = 2
 """How often EM at the end of a round is repeated with components seeded again in place of empty ones."""
-
-
-class Samples(NamedTuple):
-    """Normalised features with their targets.
-
-    Attributes:
-        features: x, (N, D).
-        targets: y, (N, L).
-    """
-
-    features: Tensor
-    targets: Tensor
-
-
-def held_out_noise(parameters: Parameters, held_out: Samples, shrinkage: float | str) -> Tensor:
-    """Σ of all components from the residuals of samples that θ was not fitted to, shrunk, (1, D, D).
-
-    Σ = 1/N Σ_nk r_nk e_nk e_nkᵀ with e_nk = x_n − A_k y_n − b_k and r = p(k | x, y).
-    """
-    x, y = held_out.features.double(), held_out.targets.double()
-    r = responsibilities(x, y, parameters)
-    residual = x[:, None] - torch.einsum("kdl,nl->nkd", parameters.A, y) - parameters.b
-    weighted = r.sqrt()[..., None] * residual
-    moment = torch.einsum("nkd,nke->de", weighted, weighted) / len(x)
-    return shrink(moment[None], shrinkage, x.new_full((1,), float(len(x))))
 
 
 def free_energy(features: Tensor, targets: Tensor, r: Tensor | None, model: DensityModel, beta: float) -> Tensor:
@@ -238,30 +208,18 @@ class InverseRegression:
             head.mixture = self._stream.fitted
             self._adopt(head.mixture)
 
-    def refit(self, head: Head, training: Samples, held_out: Samples) -> None:
-        """EM on all people from the best round's θ; then a tied full Σ from the people the network was not fitted to.
-
-        Features of training people fit their targets better than those of others, so that their Σ is too small. What
-        cannot be computed, or has lost components, leaves θ as it was.
-        """
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """EM from the best round's θ on all people; what is singular, or has lost components, leaves θ as it was."""
         assert isinstance(head, InverseRegressionHead)
         if not self.config.refit:
             return
-        everyone = Samples(*(torch.cat(pair) for pair in zip(training, held_out, strict=True)))
         try:
-            parameters = self._fit(*everyone, None, head.mixture, self.config.max_iterations).parameters
-            if self._one_full_noise and len(held_out.features) >= FEWEST * parameters.n_features:
-                parameters = parameters._replace(Sigma=held_out_noise(parameters, held_out, self.config.shrinkage))
+            parameters = self._fit(features, targets, None, head.mixture, self.config.max_iterations).parameters
             DensityModel.of(parameters)
         except NumericalError:
             return
         if parameters.n_components == head.n_components:
             head.mixture = parameters
-
-    @property
-    def _one_full_noise(self) -> bool:
-        config = self.config
-        return config.noise == "full" and (config.tied or len(self.start.pi) == 1)
 
     def _options(self, head: InverseRegressionHead) -> Options:
         D, L = head.A.shape[1:]

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from deepgllim.nn.config import ObjectiveConfig, Recipe
 from deepgllim.nn.head import Head, LeastSquaresHead, MixtureDensityHead
-from deepgllim.nn.inverse_regression import FEWEST, InverseRegression, Samples
+from deepgllim.nn.inverse_regression import InverseRegression
 
 
 class Objective(Protocol):
@@ -35,8 +35,8 @@ class Objective(Protocol):
         """Called after each network step with the batch that it saw, for what follows the batches."""
         ...
 
-    def refit(self, head: Head, training: Samples, held_out: Samples) -> None:
-        """Called once, for the best round: the closed-form part for people that the network was not fitted to."""
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """Called once, for the best round: the closed-form part from training and validation people together."""
         ...
 
 
@@ -71,11 +71,10 @@ class LeastSquares:
     def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
         """Nothing follows the batches."""
 
-    def refit(self, head: Head, training: Samples, held_out: Samples) -> None:
-        """The covariance of the residuals of held-out people, where there are enough of them."""
-        assert isinstance(head, LeastSquaresHead)
-        if self.config.refit and len(held_out.features) >= FEWEST * len(head.covariance):
-            self.solve(head, held_out.features, held_out.targets, 0)
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """The covariance of the residuals of all people."""
+        if self.config.refit:
+            self.solve(head, features, targets, 0)
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
         """1/(N L) Σ ‖V x + v − y‖², y standardised."""
@@ -126,7 +125,7 @@ class MixtureDensity:
     def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
         """Nothing follows the batches."""
 
-    def refit(self, head: Head, training: Samples, held_out: Samples) -> None:
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
         """Nothing is solved in closed form."""
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:

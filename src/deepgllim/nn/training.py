@@ -34,7 +34,6 @@ from deepgllim.nn.guard import (
 )
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import Inputs, batches, n_batches
-from deepgllim.nn.inverse_regression import Samples
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import Objective, make_objective
 
@@ -205,12 +204,12 @@ def solve(
 def refit(
     model: DeepRegression, objective: Objective, entry: Entry, validation: Inputs, schedule: ScheduleConfig
 ) -> None:
-    """The best round's closed-form part once more, with the validation people."""
+    """The best round's closed-form part once more, from training and validation people together."""
     projected, targets = collect_features(model, entry, schedule, None)
     with torch.no_grad():
         features = model.normalisation(projected)
-    held_out = Samples(collect_normalised(model, validation), validation.targets)
-    objective.refit(model.head, Samples(features, targets), held_out)
+    features = torch.cat([features, collect_normalised(model, validation)])
+    objective.refit(model.head, features, torch.cat([targets, validation.targets]))
 
 
 def network_epochs(
