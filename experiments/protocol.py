@@ -152,9 +152,9 @@ def run_tasks(
 ) -> pd.DataFrame:
     """`run_all` for jobs of any kind; `identify` gives the columns of a row that tell them apart."""
     rows, waiting = read_rows(table), {_key(identify(job)): job for job in jobs}
-    columns = [list(identify(job)) for job in waiting.values()][:1]
+    columns = list(identify(next(iter(waiting.values())))) if waiting else []
     for row in rows:
-        waiting.pop(_key({name: row[name] for name in columns[0]}), None)
+        waiting.pop(_key({name: row[name] for name in columns}), None)
     for row in _done(task, list(waiting.values()), processes):
         rows.append(row)
         write_rows(rows, table)

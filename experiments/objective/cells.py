@@ -58,11 +58,13 @@ class Material(NamedTuple):
         trunk: the frozen stages.
         parts: their outputs for training, validation and test people.
         non_heads: their outputs for pictures without heads.
+        people: number of people to learn from.
     """
 
     trunk: Trunk
     parts: Parts
     non_heads: ArrayInputs
+    people: int
 
 
 def cells(data: str, seed: int) -> list[Cell]:
@@ -90,7 +92,7 @@ def recipe_of(cell: Cell, quick: bool = False) -> Recipe:
     return load_recipe(str(HERE / "recipe.toml")).override(options)
 
 
-def people(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
+def split_data(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
     """The faces to learn from and those to test on, of different people."""
     if data == "photographs":
         return (
@@ -104,7 +106,7 @@ def people(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
 def load_material(data: str, seed: int, source: str, work: Path, quick: bool) -> Material:
     """Read the pictures and compute the frozen stages once in a process."""
     torch.set_num_threads(1)
-    learning, test = people(data, source, work)
+    learning, test = split_data(data, source, work)
     if quick:
         learning, test = subsample(learning, QUICK_SHARE, 0), subsample(test, QUICK_SHARE, 0)
     recipe = recipe_of(Cell(data, LEAST_SQUARES, FEATURES[0], 0, -1.0, seed), quick)
@@ -112,7 +114,8 @@ def load_material(data: str, seed: int, source: str, work: Path, quick: bool) ->
     trunk = Trunk(recipe, pictures.targets)
     training, validation, test_inputs = (trunk.activations(part) for part in pictures[:3])
     parts = Parts(training, validation, test_inputs, pictures.targets)
-    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)))
+    people = len(set(map(str, learning.subjects)))
+    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)), people)
 
 
 def run_cell(cell: Cell, *, source: str, work: Path, quick: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from deepgllim.synthetic.miniature import unpack_miniature
 from experiments.protocol import read_rows, write_rows
 from experiments.trunk import Trunk
 
-REDUCED: dict[str, Any] = {"network.frozen_depths": [5], "schedule.fixed_copies": 1, "schedule.rounds": 4}
+REDUCED: dict[str, Any] = {"network.frozen_depths": [6], "schedule.fixed_copies": 1}
 """What makes a training of the demonstration one of twenty seconds."""
 
 QUICK: dict[str, Any] = {"schedule.rounds": 1, "data.image_size": 32}
@@ -112,14 +112,8 @@ def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> 
 def train(variant: Variant, group: Group, material: Material, quick: bool) -> Method:
     """One training, by the demonstration's own code."""
     recipe, trunk = recipe_of(variant, group.seed, quick), material.trunk
-    return train_method(
-        variant.method,
-        trunk.recipe(recipe),
-        material.parts,
-        None,
-        model=trunk.model(recipe),
-        non_heads=material.non_heads,
-    )
+    own, model = trunk.recipe(recipe), trunk.model(recipe)
+    return train_method(variant.method, own, material.parts, None, model=model, non_heads=material.non_heads)
 
 
 def measure(variant: Variant, group: Group, material: Material, quick: bool) -> dict[str, Any]:

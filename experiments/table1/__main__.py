@@ -14,7 +14,7 @@ from experiments.table1 import jobs
 from experiments.table1.features import prepare, prepare_crops
 from experiments.table1.jobs import Job
 from experiments.table1.methods import rows_to_make
-from experiments.table1.networks import base_recipe, vgg_recipe
+from experiments.table1.networks import base_recipe, trunk_recipe, vgg_recipe
 from experiments.table1.options import SEEDS, add_options, folds, options_of
 from experiments.table1.summary import not_made, summary, update_claims
 from experiments.table1.trunk import prepare_trunk
@@ -34,6 +34,8 @@ def main() -> None:
     prepare_crops(options, base_recipe(options))
     if any(method.vgg and method.features is None for method in methods.values()):
         prepare_trunk(options, vgg_recipe(options, {}, {}, seeds[0]))
+    if any(method.trunk for method in methods.values()):
+        prepare_trunk(options, trunk_recipe(options, {}, seeds[0]))
     run = partial(protocol.run_tasks, processes=arguments.jobs, identify=jobs.identity)
     tables = arguments.output
     search = run(

@@ -28,11 +28,11 @@ from deepgllim.nn.evaluation import Predictions, best_scale, scaled, summarise_d
 from experiments.table1.features import Array, features
 from experiments.table1.networks import (
     CANDIDATES,
-    HAS_BETA,
     VGG_CANDIDATES,
     fine_tuned,
     fine_tuned_tail,
     inverse_regression,
+    last_stages,
 )
 from experiments.table1.options import Options
 
@@ -55,12 +55,14 @@ class Method(NamedTuple):
         candidates: settings to choose from, by name; the validation people of the first fold and seed decide.
         features: what must have been computed for it, a key of `features.FEATURES`; None for the mean or a network.
         vgg: whether it needs the weights file of VGG-16.
+        trunk: whether it starts from EfficientNet-Lite0's shared activations.
     """
 
     fit: Callable[[Manifest, Manifest, int, Settings, Options], Predictor]
     candidates: dict[str, Settings]
     features: str | None = None
     vgg: bool = False
+    trunk: bool = False
 
 
 def constant_spread(point: Callable[[Manifest], Array], validation: Manifest) -> Predictor:
@@ -151,10 +153,17 @@ def on_networks(prefix: str, fit: Callable[..., Predictor], candidates: dict[str
     """Least squares and inverse regression on a network that is fine-tuned; the paper's network step has β = 0."""
     vgg = prefix == "VGG-"
     rows = {f"{prefix}FCL-FT": {"objective.name": "least_squares"}}
-    for beta in (0, 1) if HAS_BETA else (0,):
+    for beta in (0, 1):
         name = "" if beta == 0 else f", beta = {beta}"
         rows |= {f"{prefix}IR-FT, K = {K}{name}": inverse_regression(K, beta) for K in (1, 2)}
     return {name: Method(partial(fit, changes), candidates, vgg=vgg) for name, changes in rows.items()}
+
+
+def on_last_stages() -> dict[str, Method]:
+    """Least squares and inverse regression with the last three stages fine-tuned, by one schedule."""
+    rows: dict[str, Settings] = {"FCL-FT, 3 stages": {"objective.name": "least_squares"}}
+    rows |= {f"IR-FT, 3 stages, K = {K}, beta = {beta}": inverse_regression(K, beta) for beta in (0, 1) for K in (1, 2)}
+    return {name: Method(partial(last_stages, changes), {"only": {}}, trunk=True) for name, changes in rows.items()}
 
 
 METHODS: dict[str, Method] = {
@@ -170,6 +179,7 @@ METHODS: dict[str, Method] = {
         partial(fine_tuned, {"objective.name": "mixture_density", "objective.components": 2}), CANDIDATES
     ),
     **on_networks("", fine_tuned, CANDIDATES),
+    **on_last_stages(),
     **on_networks("VGG-", fine_tuned_tail, VGG_CANDIDATES),
 }
 """All rows by name; those of VGG need its weights file."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.data import Manifest
 from deepgllim.nn.backbones import build_backbone
-from deepgllim.nn.config import ObjectiveConfig, Recipe, load_recipe
+from deepgllim.nn.config import Recipe, load_recipe
 from deepgllim.nn.evaluation import Predictions, predict_inputs
 from deepgllim.nn.training import train
 from deepgllim.runs import build_model, copied
@@ -47,12 +47,22 @@ VGG_CANDIDATES: dict[str, dict[str, Any]] = {
 }
 """The same for VGG-16, which has no batch normalisation and wants smaller steps."""
 
-HAS_BETA = "beta" in ObjectiveConfig.model_fields
 STEPS: dict[int, dict[str, Any]] = {
-    0: {"objective.beta": 0.0, "schedule.em": "round"} if HAS_BETA else {},
-    1: {"objective.beta": 1.0, "schedule.em": "stepwise", "objective.network_noise": "mixture"},
+    0: {"objective.beta": 0.0, "schedule.em": "round"},
+    1: {
+        "objective.beta": 1.0,
+        "objective.network_noise": "mixture",
+        "objective.tied": True,
+        "objective.shrinkage": 0.2,
+        "objective.target_noise": 0.1,
+        "objective.em_start": "parameters",
+        "schedule.em": "stepwise",
+    },
 }
-"""The network step by its β: the paper's (0), and the conditional likelihood of the same model (1)."""
+"""The network step by its β: the paper's (0), and the conditional likelihood with the recipes' options (1)."""
+
+TRUNK_DEPTH = 5
+"""Stages of EfficientNet-Lite0 that are computed once for all trainings of the rows of three stages."""
 
 
 def inverse_regression(K: int, beta: int) -> dict[str, Any]:
@@ -95,6 +105,24 @@ def fine_tuned(
         return predict_inputs(model, network_inputs(options, recipe, faces))
 
     return predict
+
+
+def trunk_recipe(options: Options, changes: dict[str, Any], seed: int) -> Recipe:
+    """The recipe of one training of the last three stages, with the step size that table 1's search chose for all."""
+    recipe = recipe_of(options, changes, CANDIDATES["AdamW 1.5e-3"], seed)
+    return recipe.override({"network.frozen_depths": [TRUNK_DEPTH]})
+
+
+def last_stages(
+    changes: dict[str, Any],
+    training: Manifest,
+    validation: Manifest,
+    seed: int,
+    settings: dict[str, Any],
+    options: Options,
+) -> "Predictor":
+    """The last three stages of EfficientNet-Lite0, on activations that all trainings share."""
+    return train_tail(trunk_recipe(options, changes, seed), training, validation, options)
 
 
 def vgg_recipe(options: Options, changes: dict[str, Any], settings: dict[str, Any], seed: int) -> Recipe:

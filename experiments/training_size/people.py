@@ -20,7 +20,7 @@ from deepgllim.nn.config import Recipe
 from deepgllim.nn.evaluation import figures
 from deepgllim.plots import plot_curves
 from experiments import protocol
-from experiments.table1.networks import CANDIDATES, HAS_BETA, inverse_regression, recipe_of, train_tail
+from experiments.table1.networks import inverse_regression, train_tail, trunk_recipe
 from experiments.table1.options import SEEDS, Options, Parts, folds
 from experiments.table1.trunk import prepare_trunk
 
@@ -30,15 +30,11 @@ COUNTS = (3, 5, 7, 9, 12)
 EVERY = 8
 """The first person of a set validates, and the ninth."""
 
-SETTINGS = CANDIDATES["AdamW 1.5e-3"]
-"""What the search of table 1, with twelve people, chose for least squares and for inverse regression."""
-
 METHODS: dict[str, dict[str, Any]] = {
     "least squares": {"objective.name": "least_squares"},
-    "inverse regression, K = 1": inverse_regression(1, beta=0),
+    "inverse regression, K = 1, beta = 0": inverse_regression(1, beta=0),
+    "inverse regression, K = 1, beta = 1": inverse_regression(1, beta=1),
 }
-if HAS_BETA:
-    METHODS["inverse regression, K = 1, beta = 1"] = inverse_regression(1, beta=1)
 
 COLUMNS = ["mae", "mae_pitch", "mae_yaw", "geodesic", "nll"]
 
@@ -68,8 +64,8 @@ def draw(options: Options, job: Job) -> Parts:
 
 
 def job_recipe(options: Options, job: Job) -> Recipe:
-    """Table 1's recipe with the method's objective."""
-    return recipe_of(options, METHODS[job.method], SETTINGS, job.seed)
+    """That of table 1's rows of three stages, with the method's objective."""
+    return trunk_recipe(options, METHODS[job.method], job.seed)
 
 
 def judge(job: Job, *, options: Options) -> dict[str, Any]:

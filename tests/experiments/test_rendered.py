@@ -55,7 +55,7 @@ def test_quick_synthetic_to_real_judges_two_methods(pointing04_dir: Path, tmp_pa
     assert len(results) == 2
     assert results.all_direction_mean.between(0, 90).all()
     np.testing.assert_allclose(
-        results.all_direction_mean, (results.all_direction_tilt + results.all_direction_pan) / 2, atol=1e-4
+        results.all_direction_mean, (results.all_direction_tilt + results.all_direction_pan) / 2, rtol=1e-5
     )
 
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from hypothesis import given
+from torch.distributions import MultivariateNormal
 
-from deepgllim.gllim import DensityModel
+from deepgllim.gllim import DensityModel, invert, predict
+from deepgllim.gllim.parameters import model_scaling
 from tests.gllim.strategies import (
     NOISES,
     SHIFTS,
@@ -37,8 +39,31 @@ def test_both_densities_are_those_of_the_joint_gaussian_mixture(noise: str, tied
 
 
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_the_gradients_are_those_of_finite_differences(noise: str, tied: bool) -> None:
-    model = DensityModel.of(make_parameters(3, noise, tied, K, L, D))
+def test_target_noise_is_an_error_of_the_targets(noise: str, tied: bool) -> None:
+    """p(y | x) becomes its convolution with the error; p(x) stays."""
+    p = make_parameters(3, noise, tied, K, L, D)
+    x, y = normal(generator(0), N, D), normal(generator(1), N, L)
+    plain, found = DensityModel.of(p).densities(x, y), DensityModel.of(p, 0.3).densities(x, y)
+    torch.testing.assert_close(found.log_marginal, plain.log_marginal)
+    error = 0.3 * torch.diag(model_scaling(p).target_scale.square())
+    predictive = predict(x, invert(p))
+    components = MultivariateNormal(predictive.means, predictive.covariances + error)
+    expected = predictive.log_weights + components.log_prob(y[:, None])  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(found.log_joint - found.log_marginal[:, None], expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_little_target_noise_changes_little(noise: str, tied: bool) -> None:
+    p = make_parameters(3, noise, tied, K, L, D)
+    x, y = normal(generator(0), N, D), normal(generator(1), N, L)
+    plain, found = DensityModel.of(p).densities(x, y), DensityModel.of(p, 1e-9).densities(x, y)
+    torch.testing.assert_close(found.log_joint, plain.log_joint, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("target_noise", [0.0, 0.2])
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_the_gradients_are_those_of_finite_differences(noise: str, tied: bool, target_noise: float) -> None:
+    model = DensityModel.of(make_parameters(3, noise, tied, K, L, D), target_noise)
     x, y = normal(generator(0), 5, D).requires_grad_(), normal(generator(1), 5, L)
     assert torch.autograd.gradcheck(lambda value: tuple(model.densities(value, y)), (x,))
 

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepgllim.errors import EmptyComponentWarning, NumericalError, TrainingWarning
+from deepgllim.errors import DataError, EmptyComponentWarning, NumericalError, TrainingWarning
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.evaluation import predict_inputs
 from deepgllim.nn.guard import MAX_FAILURES, find_fault, least_error
 from deepgllim.nn.head import Head
+from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.inverse_regression import InverseRegression
 from deepgllim.nn.training import Trained, train
 from tests.nn.tiny import Head as Name
@@ -187,3 +188,62 @@ def test_other_errors_end_the_training_at_once(monkeypatch: pytest.MonkeyPatch) 
     failing(monkeypatch, 1, error=OSError("disk"))
     with pytest.raises(OSError, match="disk"):
         train(model(), recipe(), vectors(96))
+
+
+# inputs from which little can be learned
+
+
+def constant(inputs: ArrayInputs, column: int | None = None) -> ArrayInputs:
+    """With a target, or all of them, at 5."""
+    targets = inputs.targets.clone()
+    targets[:, slice(None) if column is None else column] = 5.0
+    return ArrayInputs(inputs.values, targets)
+
+
+def alike(inputs: ArrayInputs) -> ArrayInputs:
+    """Sixty-four times the same input."""
+    values = torch.as_tensor(inputs.values)
+    return ArrayInputs(values[:1].repeat(len(values), 1), inputs.targets)
+
+
+HOSTILE: dict[str, tuple[ArrayInputs, dict[str, Any]]] = {
+    "a constant target": (constant(vectors(), 1), {"objective__components": 2}),
+    "constant targets": (constant(vectors()), {}),
+    "equal pictures": (alike(vectors()), {"objective__components": 2}),
+    "float16 inputs": (ArrayInputs(torch.as_tensor(vectors().values).half(), vectors().targets), {}),
+    "float64 inputs": (ArrayInputs(torch.as_tensor(vectors().values).double(), vectors().targets), {}),
+    "a hundred times the step size": (vectors(), {"schedule__learning_rate": 0.5, "objective__components": 3}),
+    "ten thousand times the step size": (vectors(), {"schedule__learning_rate": 50.0, "objective__components": 3}),
+    "a component for three inputs": (vectors(), {"objective__components": 20}),
+    "two inputs": (ArrayInputs(vectors().values[:2], vectors().targets[:2]), {}),
+}
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_every_training_ends_with_finite_predictions(name: str, beta: float) -> None:
+    inputs, options = HOSTILE[name]
+    for head in ("inverse_regression", "least_squares"):
+        own = options | {"objective__beta": beta}
+        kept = own if head == "inverse_regression" else {k: v for k, v in own.items() if k.startswith("schedule")}
+        trained, _ = quietly(model(head), recipe(head, **kept), inputs, vectors(seed=3))
+        predictions = predict_inputs(trained.model, vectors(seed=5))
+        assert np.isfinite(predictions.mean).all()
+        assert np.isfinite(predictions.log_probability).all()
+
+
+def test_more_components_than_targets_are_refused() -> None:
+    few = ArrayInputs(vectors().values, vectors().targets.round(decimals=-2))
+    distinct = len(torch.unique(few.targets, dim=0))
+    with pytest.raises(
+        DataError, match=f"components is 30, but the 64 training inputs have {distinct} different targets"
+    ):
+        train(model(), recipe(objective__components=30), few)
+
+
+@every
+def test_inputs_that_are_not_finite_are_named(head: Name) -> None:
+    values = torch.as_tensor(vectors().values).clone()
+    values[7, 2] = math.nan
+    with pytest.raises(DataError, match="features of training input 7 are not finite"):
+        train(model(head), recipe(head), ArrayInputs(values, vectors().targets))

@@ -19,7 +19,13 @@ from deepgllim.gllim import (
 )
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.head import InverseRegressionHead
-from deepgllim.nn.inverse_regression import InverseRegression, diagonal, free_energy, signal, tied_isotropic
+from deepgllim.nn.inverse_regression import (
+    InverseRegression,
+    diagonal,
+    free_energy,
+    signal,
+    tied_isotropic,
+)
 from tests.gllim.strategies import NOISES, full_noise, make_parameters, make_problem
 
 STRUCTURES = [(noise, tied) for noise in NOISES for tied in (False, True)]
@@ -122,6 +128,26 @@ def test_beta_1_has_its_minimum_where_features_can_shrink_no_further() -> None:
             values.append(float(free_energy(x, y, None, model, beta)))
     assert losses[0.0][0] > losses[0.0][1] + 4 > losses[0.0][2] + 8
     assert losses[1.0][1:] == pytest.approx([losses[1.0][0]] * 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_target_noise_raises_the_share_of_a_target_with_large_residuals(beta: float) -> None:
+    """The gradient of a target that the features hardly show grows beside that of one that they show well."""
+    _, y, _ = samples()
+    g = torch.Generator().manual_seed(0)
+    x = torch.cat([y[:, :1] + 0.05 * torch.randn(N, 1, generator=g), y[:, 1:] + 5 * torch.randn(N, 1, generator=g)], 1)
+    x = torch.cat([x, torch.randn(N, D - 2, generator=g)], 1).double()
+    head = head_of(fit(x, y, 1, noise="full").parameters)
+    shares = []
+    for noise in (0.0, 1.0):
+        step, features = objective(y, components=1, noise="full", beta=beta, target_noise=noise), x.clone()
+        features.requires_grad_()
+        step.prepare(head, 0)
+        step.loss(head, features, y).backward()  # type: ignore[no-untyped-call]
+        assert features.grad is not None
+        size = features.grad.square().mean(0)
+        shares.append(float(size[1] / size[0]))
+    assert shares[1] > 3 * shares[0]
 
 
 def test_the_loss_of_float32_features_is_float32() -> None:
@@ -405,3 +431,29 @@ def test_em_of_targets_far_from_zero_gives_the_same_regression() -> None:
     torch.testing.assert_close(moved.mixture.A, near.mixture.A, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(moved(x).mean - 1e7, near(x).mean, atol=1e-6, rtol=0)
     torch.testing.assert_close(moved(x).log_prob(far), near(x).log_prob(far - 1e7), atol=1e-5, rtol=1e-5)
+
+
+# after the last round
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -> None:
+    x, y, _ = samples()
+    step, head = objective(y[:100], components=2, noise=noise, tied=tied), InverseRegressionHead(D, L)
+    step.solve(head, x[:100], y[:100], -1)
+    expected = fit(x, y, start=head.mixture, noise=noise, tied=tied, variance_floor=1e-4).parameters
+    step.refit(head, x, y)
+    torch.testing.assert_close(head.mixture.A, expected.A)
+    torch.testing.assert_close(head.mixture.Sigma, expected.Sigma)
+
+
+def test_a_refit_that_is_not_asked_for_or_is_singular_leaves_the_mixture() -> None:
+    x, y, _ = samples()
+    head = InverseRegressionHead(D, L)
+    step = objective(y, components=1, noise="full", variance_floor=0.0)
+    step.solve(head, x, y, -1)
+    before = head.mixture.A.clone()
+    objective(y, components=1, noise="full", refit=False).refit(head, x + y[:, :1], y)
+    assert torch.equal(head.mixture.A, before)
+    step.refit(head, y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
+    assert torch.equal(head.mixture.A, before)

@@ -59,6 +59,15 @@ def test_after_the_start_only_the_covariance_is_solved() -> None:
     assert not torch.equal(head.covariance, before)
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_refit_takes_the_covariance_of_the_residuals_given(refit: bool) -> None:
+    head, x, y = started()
+    before = head.covariance.clone()
+    LeastSquares(ObjectiveConfig(refit=refit)).refit(head, x[:40], y[:40] + 5)
+    residual = (y[:40] + 5 - head.point(x[:40])).detach().double()
+    torch.testing.assert_close(head.covariance, residual.T @ residual / 40 if refit else before, rtol=1e-6, atol=1e-5)
+
+
 def test_an_exact_fit_and_a_constant_target_still_give_a_distribution() -> None:
     x = normal(generator(1), N, D).float()
     y = torch.cat([x[:, :1], torch.full((N, 1), 7.0)], 1)

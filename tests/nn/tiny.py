@@ -86,6 +86,7 @@ def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
     small = {
         "objective.name": head,
         "objective.frozen_rounds": 1,
+        "objective.refit": False,
         "network.projection": 4,
         "schedule.rounds": 3,
         "schedule.epochs_per_round": 1,

@@ -98,7 +98,7 @@ class Backbone(nn.Module):
             ValueError: pixels that are not (N, 3, H, W), or a depth outside 0..len(stages).
         """
         self._check(depth)
-        x = pixels if pixels.is_floating_point() else pixels.float()
+        x = self._cast(pixels)
         if self.mean is not None and self.std is not None:
             if pixels.ndim != 4 or pixels.shape[1] != 3:
                 raise ValueError(f"pixels of shape {tuple(pixels.shape)}: give (N, 3, H, W), RGB, values 0..255")
@@ -113,7 +113,7 @@ class Backbone(nn.Module):
             ModelError: an output that is not (N, D).
         """
         self._check(depth)
-        x = self._run(activations, depth, len(self.stages))
+        x = self._run(self._cast(activations), depth, len(self.stages))
         if x.ndim != 2 or x.shape[1] != self.feature_size:
             raise ModelError(_not_features(self.name, x, self.feature_size))
         return x
@@ -140,6 +140,11 @@ class Backbone(nn.Module):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+    def _cast(self, x: Tensor) -> Tensor:
+        """Inputs of any dtype, half precision from a cache among them, in that of the weights."""
+        like = next(self.stages.parameters(), x)
+        return x.to(like.dtype if like.is_floating_point() else torch.float32)
 
     def _run(self, x: Tensor, start: int, stop: int) -> Tensor:
         if self.channels_last and x.ndim == 4:

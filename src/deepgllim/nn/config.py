@@ -137,6 +137,10 @@ class ObjectiveConfig(_Section):
         description="τ, variance added to the predictive covariances in the network step, share of the targets' own: "
         "targets that are hard to predict weigh more",
     )
+    refit: bool = Field(
+        True,
+        description="after the last round: EM (least squares: the covariance) on training and validation people",
+    )
     ridge: PositiveFloat = Field(
         1e-2, description="least squares, mixture density: strength of the closed-form start of the linear layer"
     )

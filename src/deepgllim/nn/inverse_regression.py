@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepgllim.errors import ConvergenceWarning
+from deepgllim.errors import ConvergenceWarning, DataError, NumericalError
 from deepgllim.gllim import Centred, DensityModel, Fit, Form, Options, Parameters, centre, fit, fit_target_mixture
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
@@ -101,6 +101,20 @@ STEP_NOISE: dict[str, Callable[[Parameters], Parameters]] = {
 """Σ of the network step, from the mixture's: `objective.network_noise`."""
 
 
+def check_components(components: int, targets: Tensor) -> None:
+    """Refuse more components than there are different targets, (N, L).
+
+    Raises:
+        DataError: naming both numbers.
+    """
+    distinct = len(torch.unique(targets, dim=0))
+    if components > distinct:
+        raise DataError(
+            f"objective.components is {components}, but the {len(targets)} training inputs have {distinct} different "
+            f"targets: use at most {distinct}"
+        )
+
+
 class InverseRegression:
     """Mixture and network trained together: EM for θ, gradients of F_β for the network.
 
@@ -113,6 +127,7 @@ class InverseRegression:
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
         self.form = Form(noise=self.config.noise, tied=self.config.tied)
+        check_components(self.config.components, targets)
         self.start = fit_target_mixture(targets, self.config.components, schedule.seed)
         self.follows = schedule.em == "stepwise"
         self.every = schedule.em_every
@@ -193,6 +208,19 @@ class InverseRegression:
             self._stream = maximise(self._stream, self._options(head))
             head.mixture = self._stream.fitted
             self._adopt(self._stream.centred)
+
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """EM from the best round's θ on all people; what is singular, or has lost components, leaves θ as it was."""
+        assert isinstance(head, InverseRegressionHead)
+        if not self.config.refit:
+            return
+        try:
+            parameters = self._fit(features, targets, None, head.mixture, self.config.max_iterations).parameters
+            DensityModel.of(parameters)
+        except NumericalError:
+            return
+        if parameters.n_components == head.n_components:
+            head.mixture = parameters
 
     def _options(self, head: InverseRegressionHead) -> Options:
         D, L = head.A.shape[1:]

@@ -35,6 +35,10 @@ class Objective(Protocol):
         """Called after each network step with the batch that it saw, for what follows the batches."""
         ...
 
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """Called once, for the best round: the closed-form part from training and validation people together."""
+        ...
+
 
 class LeastSquares:
     """The baseline: a linear layer on the same features, trained with the network by squared error.
@@ -66,6 +70,11 @@ class LeastSquares:
 
     def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
         """Nothing follows the batches."""
+
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """The covariance of the residuals of all people."""
+        if self.config.refit:
+            self.solve(head, features, targets, 0)
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
         """1/(N L) Σ ‖V x + v − y‖², y standardised."""
@@ -115,6 +124,9 @@ class MixtureDensity:
 
     def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
         """Nothing follows the batches."""
+
+    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
+        """Nothing is solved in closed form."""
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
         """−1/(N L) Σ log p(y | x), y standardised."""

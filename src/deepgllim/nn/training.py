@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from deepgllim.errors import NumericalError
+from deepgllim.errors import DataError, NumericalError
 from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
-from deepgllim.nn.evaluation import calibrate, evaluate
+from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate
 from deepgllim.nn.features import (
     Entry,
     adopt_statistics,
@@ -136,6 +136,7 @@ def train(
     if state.best_model:
         model.load_state_dict(state.best_model)
     if validation is not None:
+        refit(model, objective, entry, validation, schedule)
         calibrate(model, validation)
     model.eval()
     if output is not None:
@@ -176,6 +177,11 @@ def start(model: DeepRegression, objective: Objective, training: Inputs, schedul
         model, Entry(training, None), schedule, 0 if schedule.augmented_features else None
     )
     model.projection = projection
+    if not bool(torch.isfinite(hidden).all()):
+        row = int((~torch.isfinite(hidden)).any(1).nonzero()[0])
+        raise DataError(
+            f"the backbone's features of training input {row} are not finite: check that input and the weights"
+        )
     if model.spec.projection is not None:
         hidden = initialise_projection(model, hidden)
     features = adopt_statistics(model, hidden)
@@ -195,6 +201,17 @@ def solve(
     extracted = time.perf_counter()
     figures = objective.solve(model.head, features, targets, round_)
     return figures | {"seconds_features": extracted - began, "seconds_em": time.perf_counter() - extracted}
+
+
+def refit(
+    model: DeepRegression, objective: Objective, entry: Entry, validation: Inputs, schedule: ScheduleConfig
+) -> None:
+    """The best round's closed-form part once more, from training and validation people together."""
+    projected, targets = collect_features(model, entry, schedule, None)
+    with torch.no_grad():
+        features = model.normalisation(projected)
+    features = torch.cat([features, collect_normalised(model, validation)])
+    objective.refit(model.head, features, torch.cat([targets, validation.targets]))
 
 
 def network_epochs(
