@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -177,7 +178,11 @@ def make_manifest(
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """All columns as text, then numbers where every filled cell is one: subject "01" stays "01"."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True}
+    frame = pd.read_csv(path, keep_default_na=False, **options)
+    header = pd.read_csv(path, header=None, nrows=1, **options).iloc[0].dropna()  # pandas renames what is there twice
+    if not header.is_unique:
+        raise ValueError(f"column {header[header.duplicated()].iloc[0]!r} is named twice")
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("the rows hold more values than the header has columns")
     numeric = {str(name): _as_numbers(frame[name]) for name in frame if name not in (*TEXT_COLUMNS, *BOX_COLUMNS)}
@@ -186,7 +191,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _as_numbers(column: "pd.Series[str]") -> Array | None:
     try:
-        return np.array([np.nan if text == "" else float(text) for text in column])
+        return np.array([np.nan if text == "" else _number(text) for text in column])
     except ValueError:
         return None
 
@@ -234,11 +239,18 @@ def _numbers(column: "pd.Series[str]", origin: str) -> Array:
         if pd.isna(value) or value == "":
             continue
         try:
-            values[row] = float(value)
+            values[row] = _number(value)
         except (TypeError, ValueError):
             where = f"{origin}: row {row + 1}, column {column.name!r}"
             raise DataError(f"{where}: {value!r} is not a number; correct it or leave the row out") from None
     return values
+
+
+def _number(value: Any) -> float:
+    """As `float`, which also reads underscores, as in Python's own 1_000: here they are slips."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
 
 
 def _finite(values: Array, name: str, origin: str) -> Array:
