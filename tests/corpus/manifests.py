@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -111,12 +111,13 @@ def parquet(table: pd.DataFrame, share: float = 1.0) -> Callable[[Path], object]
     return make
 
 
-def with_one(column: str, value: object) -> pd.DataFrame:
-    table = frame().astype({column: object})
-    table.loc[CHANGED, column] = value
-    return table.infer_objects()
+def with_one(column: str, value: Any) -> pd.DataFrame:
+    table = frame()
+    table[column] = [value if row == CHANGED else known for row, known in enumerate(table[column])]
+    return table
 
 
+LISTS: Any = [[1, 2]] * N
 JUNK = np.random.default_rng(0).bytes(3000)
 
 FORMS: dict[str, Case] = {
@@ -136,7 +137,7 @@ FORMS: dict[str, Case] = {
     "parquet": Case(parquet(frame()), Holds(), "faces.parquet"),
     "parquet of float16": Case(parquet(frame().astype({"yaw": "float16"})), Holds(), "faces.parquet"),
     "parquet of text": Case(parquet(frame().astype({"yaw": str})), Holds(), "faces.parquet"),
-    "parquet with lists": Case(parquet(frame().assign(extra=[[1, 2]] * N)), Holds(), "faces.parquet"),
+    "parquet with lists": Case(parquet(frame().assign(extra=LISTS)), Holds(), "faces.parquet"),
     "utf-16": Case(put(text().encode("utf-16")), UNREADABLE),
     "latin-1": Case(put(text().replace("01", "Zo\xeb").encode("latin-1")), UNREADABLE),
     "semicolons": Case(put(text(sep=";")), NO_TARGET),
@@ -157,9 +158,7 @@ FORMS: dict[str, Case] = {
     "parquet of junk": Case(put(JUNK), refused("not a readable parquet table"), "faces.parquet"),
     "parquet, half": Case(parquet(frame(), 0.5), refused("not a readable parquet table"), "faces.parquet"),
     "parquet with NaN": Case(parquet(with_one("yaw", np.nan)), refused("the label is nan"), "faces.parquet"),
-    "parquet with a list": Case(
-        parquet(frame().astype({"yaw": object}).assign(yaw=[[1.0]] * N)), Refused(DataError, "yaw"), "faces.parquet"
-    ),
+    "parquet with a list": Case(parquet(frame().assign(yaw=LISTS)), Refused(DataError, "yaw"), "faces.parquet"),
     "another suffix": Case(put(text()), refused("unknown suffix '.xlsx'"), "faces.xlsx"),
     "missing": Case(lambda path: None, refused("no such file")),
     "folder": Case(lambda path: path.mkdir(), refused("is a folder; give a file")),

@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +78,15 @@ def linked(target: str) -> Make:
     return lambda path: path.symlink_to(target)
 
 
+def linked_to_jpeg(path: Path) -> None:
+    path.with_name("a").write_bytes(JPEG)
+    path.symlink_to("a")
+
+
+def beginning(kind: str) -> bytes:
+    return encoded(kind, NOISE)[:1200]
+
+
 def bound(path: Path) -> None:
     """A socket, whose file stays when it is closed."""
     place, folder = socket.socket(socket.AF_UNIX), Path.cwd()
@@ -138,8 +148,8 @@ HEALTHY: dict[str, Case] = {
     "palette, all transparent": Case(content(lambda: palette(transparency=bytes(4))), Shows(SIZE, over_white(0))),
     "cmyk": Case(content(lambda: encoded("JPEG", quarters().convert("CMYK"), quality=95)), LOSSY),
     "tiff of jpeg": Case(content(lambda: encoded("TIFF", compression="jpeg", quality=95)), LOSSY, "photo.tif"),
-    **{f"orientation {o}": Case(content(lambda o=o: jpeg_turned(o)), LOSSY) for o in TURNS},  # type: ignore[misc]
-    **{f"orientation {o}": Case(content(lambda o=o: jpeg_turned(o)), LOSSY) for o in (0, 9, 255)},  # type: ignore[misc]
+    **{f"orientation {o}": Case(content(partial(jpeg_turned, o)), LOSSY) for o in TURNS},
+    **{f"orientation {o}": Case(content(partial(jpeg_turned, o)), LOSSY) for o in (0, 9, 255)},
     "orientation 6 of a png": Case(content(lambda: turned(6, "PNG")), EXACT),
     "orientation 8 of a webp": Case(content(lambda: turned(8, "WEBP", lossless=True)), EXACT),
     "exif of junk": Case(content(lambda: encoded("JPEG", quality=95, exif=b"Exif\0\0" + JUNK)), LOSSY),
@@ -166,7 +176,7 @@ HEALTHY: dict[str, Case] = {
     "name of a formula": Case(content(JPEG), LOSSY, "=cmd|'calc'!A1.jpg"),
     "name in Japanese": Case(content(JPEG), LOSSY, "ümläut 日本.jpg"),
     "name in another encoding": Case(content(JPEG), LOSSY, os.fsdecode(b"caf\xe9.jpg")),
-    "link": Case(lambda path: (path.with_name("a").write_bytes(JPEG), path.symlink_to("a")), LOSSY),
+    "link": Case(linked_to_jpeg, LOSSY),
 }
 
 HOSTILE: dict[str, Case] = {
@@ -178,9 +188,7 @@ HOSTILE: dict[str, Case] = {
     "jpeg, 100 bytes": Case(content(JPEG[:100]), Refused(ImageError, "photo.jpg: the ")),
     "jpeg of junk": Case(content(b"\xff\xd8\xff\xe0" + JUNK), Refused(ImageError, "photo.jpg: the ")),
     **{
-        f"{kind}, cut": Case(
-            content(lambda kind=kind: encoded(kind, NOISE)[:1200]), Refused(ImageError, "photo.jpg: the ")
-        )  # type: ignore[misc]
+        f"{kind}, cut": Case(content(partial(beginning, kind)), Refused(ImageError, "photo.jpg: the "))
         for kind in ("PNG", "WEBP", "JPEG2000", "BMP", "GIF", "TIFF", "AVIF", "PPM", "TGA")
     },
     "png, a wrong bit": Case(content(lambda: flipped(encoded("PNG", NOISE), 2000)), DAMAGED),
@@ -209,7 +217,7 @@ HOSTILE: dict[str, Case] = {
     ),
     "wmf": Case(content(WMF), OTHER_FORMAT),
     **{
-        kind: Case(content(lambda kind=kind: encoded(kind, quarters(size=(16, 16)))), OTHER_FORMAT)  # type: ignore[misc]
+        kind: Case(content(partial(encoded, kind, quarters(size=(16, 16)))), OTHER_FORMAT)
         for kind in ("PCX", "ICO", "SGI", "DDS", "PDF", "ICNS")
     },
     "svg": Case(content(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>'), OTHER_FORMAT),

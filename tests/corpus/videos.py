@@ -83,11 +83,11 @@ def write(
 ) -> None:
     base = 1 / Fraction(rate) if times is None else Fraction(1, 1000)
     with av.open(place, "w", format=container, options=options) as file:
-        stream = file.add_stream(codec, rate=rate)
+        stream: Any = file.add_stream(codec, rate=rate)
         (stream.width, stream.height), stream.pix_fmt = pictures[0].size, pixels
         stream.codec_context.time_base = base
         for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_image(picture)
+            frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]
             frame.pts, frame.time_base = index if times is None else round(1000 * times[index]), base
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
