@@ -44,7 +44,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one
 GLLIM_LAYERS = (
-    ("parameters", "checks", "covariances", "densities", "monitor"),
+    ("parameters", "arrays", "checks", "covariances", "densities", "monitor"),
     ("moments", "likelihood", "sampling"),
     ("rows", "prediction", "inverse"),
     ("missing", "statistics", "conditional"),

@@ -86,7 +86,7 @@ def write_atomically(
         'whole'
     """
     path = Path(path)
-    temporary = path.with_name(f".{_shortened(path.name)}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         write(temporary)
         _sync(temporary, os.O_RDWR)
@@ -98,6 +98,11 @@ def write_atomically(
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def temporary_of(path: Path) -> Path:
+    """Where this process writes what is to become `path`, however long its name is."""
+    return path.with_name(f".{_shortened(path.name)}.{os.getpid()}.tmp")
 
 
 def unfinished(path: str | os.PathLike[str]) -> list[Path]:
@@ -245,6 +250,20 @@ def checksum(tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> st
     return f"sha256:{digest.hexdigest()}"
 
 
+def refuse_unreadable(path: Path | str, error: type[DeepGLLiMError] = ModelError) -> None:
+    """Say of a file of somebody else that it may not be read, before its reader takes it for a damaged one.
+
+    Raises:
+        ModelError: the permission is denied; or `error`. What else is wrong is told by the reader.
+    """
+    try:
+        Path(path).open("rb").close()
+    except PermissionError:
+        raise error(f"{path}: permission denied: ask its owner for the right to read it") from None
+    except OSError:
+        return
+
+
 def read_tensors(path: Path | str) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     """The tensors and metadata of a safetensors file. One without a checksum, as others write it, is read as it is.
 
@@ -255,12 +274,10 @@ def read_tensors(path: Path | str) -> tuple[dict[str, "Tensor"], dict[str, str]]
 
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such file: give the path of a model or checkpoint in safetensors form")
+    refuse_unreadable(path)  # safetensors calls a file that may not be read an absent one
     try:
-        Path(path).open("rb").close()  # safetensors calls a file that may not be read an absent one
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except PermissionError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}): ask its owner for the permission") from None
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: cut short or not a safetensors file ({error}): copy or train it again") from None
     stated = metadata.pop(CHECKSUM, None)

@@ -247,7 +247,7 @@ def test_a_long_name_is_saved_or_a_line_and_the_others_go_on(call: Call, folder:
     called = call("predict", *named, "--save", "drawn", "--quiet", "--output", "t.csv")
     drawn = list(Path("drawn").iterdir())
     unsaved = len(named) - len(drawn)
-    assert len(drawn) >= 4
+    assert unsaved == (1 if length == 255 else 0)  # the name itself is too long with .png behind it
     assert called.code == (1 if unsaved else 0)
     assert called.err.count("\n") == unsaved + bool(unsaved)
     assert called.err.count("File name too long") == unsaved

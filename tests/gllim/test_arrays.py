@@ -47,7 +47,7 @@ def test_what_can_be_sliced_is_not_copied() -> None:
     assert as_array(X) is X
     tensor = torch.from_numpy(X)
     assert as_array(tensor) is tensor
-    assert np.shares_memory(as_columns(Y), Y)  # type: ignore[arg-type]
+    assert np.shares_memory(as_columns(Y), Y)
 
 
 @pytest.mark.parametrize("values", [[[1.0, 2.0], [3.0]], [["a", 1], [None, 2]]])

@@ -3,11 +3,8 @@
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
 
 from deepgllim.gllim import (
-    Centred,
     Parameters,
     centre,
     impute,
@@ -19,29 +16,23 @@ from deepgllim.gllim import (
     sample,
     target_responsibilities,
 )
-from tests.gllim.strategies import all_close, close, generator, normal, parameter_sets, properties, seeds
-
-SHIFTS = st.sampled_from([0.0, 2.0**10, -(2.0**25), 2.0**37])
-GRID = 2.0**-14  # values of it and shifts up to 2^37 add without rounding
-
-
-def on_grid(values: Tensor) -> Tensor:
-    """Rounded, so that a shift changes no digit."""
-    return (values / GRID).round() * GRID
-
-
-def case(p: Parameters, seed: int, far_x: float, far_y: float) -> tuple[Centred, Centred, Tensor, Tensor]:
-    """The same mixture near and far, and points of it."""
-    g = generator(seed)
-    x, y = on_grid(normal(g, 7, p.n_features)), on_grid(normal(g, 7, p.n_targets))
-    near = Centred(p, torch.zeros_like(x[0]), torch.zeros_like(y[0]))
-    return near, near._replace(feature_origin=x[0] * 0 + far_x, target_origin=y[0] * 0 + far_y), x, y
+from tests.gllim.strategies import (
+    SHIFTS,
+    all_close,
+    close,
+    generator,
+    near_and_far,
+    normal,
+    parameter_sets,
+    properties,
+    seeds,
+)
 
 
 @properties
 @given(parameter_sets(), seeds, SHIFTS, SHIFTS)
 def test_an_origin_far_away_takes_no_digits(p: Parameters, seed: int, far_x: float, far_y: float) -> None:
-    near, far, x, y = case(p, seed, far_x, far_y)
+    near, far, x, y = near_and_far(p, seed, far_x, far_y)
     expected, found = predict(x, invert(near)), predict(x + far_x, invert(far))
     last = 4 * torch.finfo(torch.float64).eps  # digits of the answers themselves
     assert close(found.log_density, expected.log_density, 1e-12)
@@ -60,7 +51,7 @@ def test_an_origin_far_away_takes_no_digits(p: Parameters, seed: int, far_x: flo
 @properties
 @given(parameter_sets(), seeds, SHIFTS, SHIFTS)
 def test_what_is_missing_is_found_far_away_too(p: Parameters, seed: int, far_x: float, far_y: float) -> None:
-    near, far, x, _ = case(p, seed, far_x, far_y)
+    near, far, x, _ = near_and_far(p, seed, far_x, far_y)
     x = torch.where(torch.rand(x.shape, generator=generator(seed)) < 0.4, torch.nan, x)
     expected, found = predict_incomplete(x, near), predict_incomplete(x + far_x, far)
     assert close(found.log_density, expected.log_density, 1e-12)
@@ -74,7 +65,7 @@ def test_what_is_missing_is_found_far_away_too(p: Parameters, seed: int, far_x: 
 def test_absolute_parameters_answer_to_the_digits_of_the_data(p: Parameters, seed: int) -> None:
     """c and b of the absolute values are rounded as values of that size are; nothing is lost beyond it."""
     shift = 2.0**27
-    near, far, x, y = case(p, seed, shift, shift)
+    near, far, x, y = near_and_far(p, seed, shift, shift)
     rounding = 1e3 * shift * torch.finfo(torch.float64).eps  # 3e-5 of parameters of order one
     found, expected = predict(x + shift, invert(far.absolute)), predict(x, invert(near))
     assert close(found.log_density, expected.log_density, rounding)

@@ -202,10 +202,10 @@ def test_a_recipe_of_somebody_else_says_so(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "mine.toml"
     path.touch()
 
-    def denied(self: Path, **options: str) -> str:
+    def denied(self: Path, *words: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_text", denied)
+    monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(ConfigurationError, match=r"mine\.toml: permission denied"):
         load_recipe(str(path))
 

@@ -21,7 +21,16 @@ from deepgllim.errors import DataError, ImageError
 from deepgllim.images import crop, open_image, square_box
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import AugmentationConfig, DataConfig
-from deepgllim.nn.inputs import ArrayInputs, FaceInputs, allocate, batches, fixed_copies, n_batches, prepare_contexts
+from deepgllim.nn.inputs import (
+    ArrayInputs,
+    FaceInputs,
+    allocate,
+    batches,
+    fixed_copies,
+    n_batches,
+    prepare_contexts,
+    single,
+)
 from tests.nn.tiny import faces
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
@@ -307,3 +316,21 @@ def test_fixed_copies_of_mirrored_faces_have_mirrored_targets() -> None:
     turned = mirrored[:, 1] == -plain[:, 1]
     assert 0 < int(turned.sum()) < 8
     assert torch.equal(mirrored[~turned], plain[~turned])
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(1e7, 1.0), (-1e9, 100.0), (1.0, 1e-6), (1e30, 1e20)])
+def test_targets_that_float32_would_round_away_are_refused(offset: float, spread: float) -> None:
+    values = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    targets = torch.cat([values, offset + spread * values], 1)
+    for make in (single, lambda given: ArrayInputs(torch.zeros(50, 3), given)):
+        with pytest.raises(DataError, match=r"^target 1 varies by .* about .*, which float32 rounds: subtract"):
+            make(targets)
+
+
+def test_other_targets_become_float32() -> None:
+    values = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    constant = torch.full_like(values, 1 / 3)
+    targets = torch.cat([values, 1e7 + 1e5 * values, 1e-30 * values, constant, 1e30 * constant], 1)
+    assert torch.equal(single(targets), targets.float())
+    assert single(targets[:0]).shape == (0, 5)
+    assert torch.equal(single(targets.float()), targets.float())

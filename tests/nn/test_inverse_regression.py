@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deepgllim.errors import EmptyComponentWarning
 from deepgllim.gllim import (
+    Centred,
     DensityModel,
     Parameters,
     fit,
@@ -354,3 +355,52 @@ def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
     step, head = objective(y, max_iterations=2, tolerance=1e-12), InverseRegressionHead(D, L)
     step.solve(head, x, y, -1)
     assert step.solve(head, x, y, 0)["em_iterations"] == 2
+
+
+# targets far from zero
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beta": 0.0},
+        {"beta": 0.5, "assignment": "weighted", "network_noise": "diagonal"},
+        {"beta": 1.0, "target_noise": 0.1},
+        {"network_noise": "signal", "frozen_rounds": 1},
+        {"network_noise": "tied_isotropic"},
+    ],
+)
+@pytest.mark.parametrize("em", ["round", "stepwise"])
+def test_an_offset_of_the_targets_changes_neither_loss_nor_gradient(em: str, options: dict[str, object]) -> None:
+    x, y, _ = samples()
+    far = y + 1e7
+    p = fit(x, y, K, noise="full", seed=0).parameters
+    about = Centred(p, torch.zeros_like(x[0]), torch.full_like(y[0], 1e7))
+    answers = []
+    for mixture, targets in ((p, far - 1e7), (about.absolute, far)):
+        features = x.clone().requires_grad_()
+        settings = {"noise": "full", "schedule__em": em, "schedule__em_every": 1, "schedule__batch_size": 50} | options
+        step, head = objective(targets, **settings), head_of(mixture)
+        step.prepare(head, 0)
+        step.follow(head, x, targets)
+        loss = step.loss(head, features, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert features.grad is not None
+        answers.append((loss.detach(), features.grad))
+    for found, expected in zip(answers[1], answers[0], strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_em_of_targets_far_from_zero_gives_the_same_regression() -> None:
+    x, y, _ = samples()
+    far = y + 1e7
+    heads = []
+    for targets in (far - 1e7, far):
+        step, head = objective(targets, noise="diagonal"), InverseRegressionHead(D, L)
+        for round_ in (-1, 0):
+            step.solve(head, x, targets, round_)
+        heads.append(head)
+    near, moved = heads
+    torch.testing.assert_close(moved.mixture.A, near.mixture.A, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(moved(x).mean - 1e7, near(x).mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved(x).log_prob(far), near(x).log_prob(far - 1e7), atol=1e-5, rtol=1e-5)

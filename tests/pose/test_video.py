@@ -483,3 +483,11 @@ def test_a_pipe_is_no_video(tmp_path: Path) -> None:
     for name, cause in {"a": "is a pipe", "zero": "is a device", "folder": "is a folder"}.items():
         with pytest.raises(ImageError, match=rf"{name}\.mp4: {cause}"):
             read_frames(tmp_path / f"{name}.mp4")
+
+
+@pytest.mark.parametrize("length", [200, 246, 255])
+def test_a_long_name_is_no_obstacle(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path / ("a" * (length - 4) + ".mp4"), [0.0, 0.1])
+    assert list(tmp_path.iterdir()) == [path]
+    with read_frames(path) as frames:
+        assert len(list(frames)) == 2

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import ModelPath, Source, Switch, Text, faces, refuse_existing, refuse_unreadable
+from deepgllim.cli.options import ModelPath, Source, Switch, Text, faces, refuse_existing
 from deepgllim.rotations import ANGLES
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def evaluate(
     from deepgllim.runs import predict_manifest, readable
 
     refuse_existing(predictions, overwrite)
-    refuse_unreadable(model)
     network = load_model(model)
     targets = network.spec.targets
     wanted = None if set(targets) <= set(ANGLES) else targets

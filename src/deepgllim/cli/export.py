@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from deepgllim.cli.console import print_json, results
-from deepgllim.cli.options import Switch, refuse_existing, refuse_unreadable
+from deepgllim.cli.options import Switch, refuse_existing
 from deepgllim.errors import ModelError
 
 TOLERANCE = 1e-4
@@ -42,7 +42,6 @@ def export(
     from deepgllim.pose.network import PoseNetwork
 
     refuse_existing(output, overwrite)
-    refuse_unreadable(model)
     trained = load_model(model)
     export_onnx(trained, output, half_weights=not full_precision)
     network = PoseNetwork(output)

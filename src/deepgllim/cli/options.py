@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
-from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError, ModelError
+from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
 
 if TYPE_CHECKING:
     from deepgllim.data import Manifest
@@ -94,20 +94,6 @@ def settings(entries: Sequence[str]) -> dict[str, Any]:
         except RecursionError:
             raise ConfigurationError(f"--set {name}: its value is nested too deeply") from None
     return values
-
-
-def refuse_unreadable(path: Path) -> None:
-    """Say of another user's model that it may not be read, before its reader takes it for a damaged one.
-
-    Raises:
-        ModelError: the permission is denied; what else is wrong is told by the reader.
-    """
-    try:
-        path.open("rb").close()
-    except PermissionError:
-        raise ModelError(f"{path}: permission denied: ask its owner for the right to read it") from None
-    except OSError:
-        return
 
 
 def refuse_existing(path: Path | None, overwrite: bool) -> None:

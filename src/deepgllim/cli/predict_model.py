@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain
-from deepgllim.cli.options import refuse_unreadable
 from deepgllim.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
@@ -76,5 +75,4 @@ def _trained(path: Path) -> "DeepRegression":
             f"{path}: a .safetensors model needs {error.name}: pip install 'deepgllim[train]', or give its ONNX file "
             "(deepgllim export)"
         ) from error
-    refuse_unreadable(path)
     return load_model(path)

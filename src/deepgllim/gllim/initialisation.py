@@ -197,7 +197,9 @@ def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, see
     values = to_tensor(as_columns(targets)).cpu().double()
     if n_components == 1 and len(values) > 0:
         return torch.ones(len(values), 1, dtype=torch.float64)
-    return target_responsibilities(values, fit_target_mixture(values, n_components, seed))
+    check_components(n_components, len(values))
+    standard, _, _ = _standardised(values)
+    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, seed))
 
 
 def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> TargetMixture:
@@ -214,10 +216,22 @@ def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int
     """
     values = to_tensor(as_columns(targets)).cpu().double()
     check_components(n_components, len(values))
-    mean, spread = values.mean(0), values.std(0, correction=0)
-    scale = torch.where(spread > CONSTANT * mean.abs(), spread, torch.ones_like(spread))
-    mixture = _fit_standardised((values - mean) / scale, torch.ones(len(values)).double(), n_components, seed)
+    standard, mean, scale = _standardised(values)
+    mixture = _fit_standardised(standard, _ones(values), n_components, seed)
     return TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
+
+
+def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(y − mean) / scale, mean and scale; the first row is taken off first, so that a mean far away takes no digits."""
+    moved = values - values[:1]
+    spread, mean = torch.std_mean(moved, dim=0, correction=0)
+    constant = spread <= CONSTANT * (values[0] + mean).abs()
+    scale = torch.where(constant, torch.ones_like(spread), spread)
+    return (moved - mean) / scale, values[0] + mean, scale
+
+
+def _ones(values: Tensor) -> Tensor:
+    return torch.ones_like(values[:, 0])
 
 
 def _k_means(points: Tensor, weights: Tensor, n_components: int, seed: int) -> tuple[Tensor, Tensor]:

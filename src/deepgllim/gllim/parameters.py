@@ -200,7 +200,7 @@ class Centred(NamedTuple):
 
     def to(self, *args: torch.device | torch.dtype) -> "Centred":
         """The same mixture on another device or in another dtype."""
-        return Centred(self.parameters.to(*args), self.feature_origin.to(*args), self.target_origin.to(*args))  # type: ignore[call-overload, arg-type]
+        return Centred(self.parameters.to(*args), self.feature_origin.to(*args), self.target_origin.to(*args))  # type: ignore[call-overload]
 
     @property
     def absolute(self) -> Parameters:
@@ -288,14 +288,16 @@ def with_intercept(targets: Tensor) -> Tensor:
     return torch.cat([targets, torch.ones_like(targets[..., :1])], dim=-1)
 
 
-def model_scaling(parameters: Parameters) -> Scaling:
+def model_scaling(parameters: Parameters | Centred) -> Scaling:
     """The means and variances of features and targets under the model itself."""
-    pi, A, c = parameters.pi, parameters.A, parameters.c
+    about = centre(parameters)
+    p = about.parameters
+    pi, A, c = p.pi, p.A, p.c
     target_mean = pi @ c
-    target_variance = pi @ (parameters.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
-    means = torch.einsum("kdl,kl->kd", A, c) + parameters.b
+    target_variance = pi @ (p.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
+    means = torch.einsum("kdl,kl->kd", A, c) + p.b
     feature_mean = pi @ means
-    explained = torch.einsum("kdl,klm,kdm->kd", A, parameters.Gamma, A)
-    feature_variance = pi @ (parameters.noise_variances + explained + (means - feature_mean).square())
+    explained = torch.einsum("kdl,klm,kdm->kd", A, p.Gamma, A)
+    feature_variance = pi @ (p.noise_variances + explained + (means - feature_mean).square())
     scale = torch.where(target_variance > 0, target_variance.sqrt(), torch.ones_like(target_variance))
-    return Scaling(feature_mean, feature_variance, target_mean, scale)
+    return Scaling(about.feature_origin + feature_mean, feature_variance, about.target_origin + target_mean, scale)

@@ -11,7 +11,7 @@ from deepgllim.gllim.em import fit_rows, limits_of, occupied
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, model_scaling
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, centre, model_scaling
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Statistics, collect, expect
 
@@ -108,7 +108,7 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
     return Stream(parameters, statistics, stream.scaling, stream.form, n_batches, n_seen)
 
 
-def begin_from(parameters: Parameters, form: Form, n_samples: float) -> Stream:
+def begin_from(parameters: Parameters | Centred, form: Form, n_samples: float) -> Stream:
     """A stream that stands at given parameters, as if it had seen their own moments; no data are needed.
 
     Args:
@@ -116,8 +116,9 @@ def begin_from(parameters: Parameters, form: Form, n_samples: float) -> Stream:
         form: which mixture they are.
         n_samples: number of samples that the running averages stand for.
     """
-    scaling = model_scaling(parameters)
-    reduced = scaling.reduce(parameters.to(torch.float64))
+    about = centre(parameters.to(torch.float64))
+    scaling = model_scaling(about)
+    reduced = scaling.reduce(about)
     return Stream(reduced, expected_statistics(reduced), scaling, form, 1, float(n_samples))
 
 

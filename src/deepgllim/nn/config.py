@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from deepgllim.errors import ConfigurationError
+from deepgllim.storage import refuse_unreadable
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -274,13 +275,12 @@ def _read(name: str) -> str:
         if not Path(name).is_file():
             known = ", ".join(recipe_names())
             raise ConfigurationError(f"unknown recipe {name!r}: give a TOML file or one of {known}")
+        refuse_unreadable(name, ConfigurationError)
         return Path(name).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"{name}: not a text in UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
         ) from None
-    except PermissionError:
-        raise ConfigurationError(f"{name}: permission denied: ask its owner for the right to read it") from None
     except OSError as error:
         raise ConfigurationError(f"{name}: cannot be read ({error.strerror}): check the path") from None
 

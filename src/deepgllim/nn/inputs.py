@@ -19,6 +19,9 @@ from deepgllim.storage import reserve, write_atomically
 Item = tuple[Tensor, Tensor]
 Address = tuple[int, int | None]
 
+LEAST_TOLD = 1e-3
+"""Share of the targets' standard deviation that rounding to float32 may take."""
+
 
 class Inputs(Protocol):
     """N inputs with targets.
@@ -38,6 +41,33 @@ class Inputs(Protocol):
         ...
 
 
+def single(targets: Tensor) -> Tensor:
+    """Targets (N, L) in float32, as networks answer them.
+
+    Raises:
+        DataError: targets so far from zero that float32 tells less than a thousandth of their standard deviation.
+
+    Example:
+        >>> single(torch.tensor([[0.0], [1.0]]).double() + 1e7)
+        Traceback (most recent call last):
+        ...
+        deepgllim.errors.DataError: target 0 varies by 0.5 about 1e+07, which float32 rounds: subtract a constant first
+    """
+    values = targets.float()
+    if targets.dtype != torch.float64 or not len(targets):
+        return values
+    deviation, mean = torch.std_mean(targets, dim=0, correction=0)
+    varies = deviation > 8 * torch.finfo(torch.float64).eps * mean.abs()  # else it is constant
+    lost = varies & ((values.double() - targets).abs().amax(0) > LEAST_TOLD * deviation)
+    if bool(lost.any()):
+        column = int(lost.nonzero()[0])
+        raise DataError(
+            f"target {column} varies by {float(deviation[column]):.3g} about {float(mean[column]):.3g}, "
+            "which float32 rounds: subtract a constant first"
+        )
+    return values
+
+
 class ArrayInputs(Dataset[Item]):
     """Inputs held as one array or memory map, without augmentation.
 
@@ -52,7 +82,7 @@ class ArrayInputs(Dataset[Item]):
     def __init__(self, values: Tensor | NDArray[np.generic], targets: Tensor) -> None:
         if len(values) != len(targets):
             raise DataError(f"{len(values)} inputs but {len(targets)} targets: give one target row for every input")
-        self.values, self.targets = values, targets.float()
+        self.values, self.targets = values, single(targets)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -84,7 +114,7 @@ class FaceInputs(Dataset[Item]):
         config: AugmentationConfig,
         seed: int = 0,
     ) -> None:
-        self.contexts, self.targets, self.image_size = contexts, targets.float(), image_size
+        self.contexts, self.targets, self.image_size = contexts, single(targets), image_size
         self.config, self.seed, self.augmented = config, seed, config.changes_pictures
         self.rule = PoseRule(target_names, config)
 

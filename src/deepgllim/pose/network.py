@@ -13,7 +13,7 @@ import numpy.typing as npt
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
 from deepgllim.pose.runtime import Session
-from deepgllim.storage import read_header, write_atomically
+from deepgllim.storage import read_header, refuse_unreadable, write_atomically
 
 Array = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -142,10 +142,7 @@ def _session(path: Path, threads: int | None) -> Session:
         raise ConfigurationError(f"{threads} threads: give one or more, or None for all cores")
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
-    try:
-        path.open("rb").close()
-    except PermissionError:
-        raise ModelError(f"{path}: permission denied: ask its owner for the right to read it") from None
+    refuse_unreadable(path)
     try:
         return Session(path, threads or 0)
     except ConfigurationError:

@@ -30,6 +30,7 @@ from deepgllim.pose.decoding import (
     video_stream,
 )
 from deepgllim.pose.encoding import Encoder, ticks
+from deepgllim.storage import temporary_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -239,7 +240,7 @@ class VideoWriter:
             raise DataError(f"{path}: is the video that is read; give another path, the original stays as it is")
         if not self.path.parent.is_dir():
             raise DataError(f"{path}: there is no folder {self.path.parent}; make it first")
-        self._place = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self._place = temporary_of(self.path)
         self._encoder: Encoder | None = None
         self._last = -1.0
 
