@@ -179,7 +179,7 @@ def make_manifest(
 def _read_csv(path: Path) -> pd.DataFrame:
     """All columns as text, then numbers where every filled cell is one: subject "01" stays "01"."""
     options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True}
-    frame = pd.read_csv(path, keep_default_na=False, **options)
+    frame: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
     header = pd.read_csv(path, header=None, nrows=1, **options).iloc[0].dropna()  # pandas renames what is there twice
     if not header.is_unique:
         raise ValueError(f"column {header[header.duplicated()].iloc[0]!r} is named twice")
