@@ -112,8 +112,14 @@ def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> 
 def train(variant: Variant, group: Group, material: Material, quick: bool) -> Method:
     """One training, by the demonstration's own code."""
     recipe, trunk = recipe_of(variant, group.seed, quick), material.trunk
-    options = {"model": trunk.model(recipe), "non_heads": material.non_heads}
-    return train_method(variant.method, trunk.recipe(recipe), material.parts, None, **options)
+    return train_method(
+        variant.method,
+        trunk.recipe(recipe),
+        material.parts,
+        None,
+        model=trunk.model(recipe),
+        non_heads=material.non_heads,
+    )
 
 
 def measure(variant: Variant, group: Group, material: Material, quick: bool) -> dict[str, Any]:
