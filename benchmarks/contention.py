@@ -106,7 +106,7 @@ def training(size: Size, threads: int) -> Work:
     contexts = generator.integers(0, 256, (size.training_pictures, 3, side, side), dtype=np.uint8)
     targets = torch.from_numpy(generator.uniform(-60, 60, (size.training_pictures, 2)))
     inputs = FaceInputs(contexts, targets, ("pitch", "yaw"), size.image_size, recipe.augmentation)
-    model, objective = build_model(recipe, ("pitch", "yaw")), make_objective(recipe.objective, inputs.targets)
+    model, objective = build_model(recipe, ("pitch", "yaw")), make_objective(recipe, inputs.targets)
     start(model, objective, inputs, recipe.schedule)
     optimizer, entry = make_optimizer(model, recipe.schedule), Entry(inputs, None)
     model.backbone.freeze(recipe.network.frozen_depths[-1])

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import onnx.utils
-import onnxruntime
 from PIL import Image
 
 from deepgllim.images import crop_face
 from deepgllim.pose.faces import make_detector
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose, default_model
+from deepgllim.pose.runtime import open_session
 from deepgllim.synthetic.miniature import unpack_miniature
 
 COUNTS = (1, 8, 64)
@@ -42,14 +42,11 @@ def photographs(n: int) -> list[Image.Image]:
     return found
 
 
-def backbone_alone(model: Path, folder: Path, threads: int) -> onnxruntime.InferenceSession:
+def backbone_alone(model: Path, folder: Path, threads: int) -> Any:
     """The part of the graph before the head, as a session with the same options."""
     path = folder / "backbone.onnx"
     onnx.utils.extract_model(str(model), str(path), ["pixels"], [HIDDEN])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return open_session(str(path), threads)
 
 
 def seconds(stages: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:

@@ -1,6 +1,8 @@
 """Fixtures that several tests share: the real data where it is there, and a small synthetic folder of faces."""
 
 import csv
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,22 @@ def reference_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the reference values in {folder}")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB; the test is skipped where this user may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "deepgllim-test", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"needs a file system of its own: {error}")
+    if done.returncode != 0:
+        pytest.skip(f"needs a file system of its own: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture

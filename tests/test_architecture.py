@@ -11,15 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "deepgllim"
 PACKAGE = "deepgllim"
-FOUNDATION = ("errors", "rotations", "conventions", "images", "metrics", "storage")
+FOUNDATION = ("errors", "forking", "rotations", "conventions", "images", "metrics", "picture_files", "storage")
 HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
 
 # who (a part of the package) may not import what (parts of the package, or other packages by "name:")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
     "errors": ("*",),
+    "forking": ("*", "torch:"),
     "rotations": ("gllim", "nn", "data", "images", "conventions", "torch:"),
     "conventions": ("gllim", "nn", "data", "images", "torch:"),
     "storage": ("gllim", "nn", "data", "images", "rotations"),
+    "picture_files": ("gllim", "nn", "data", "rotations", "images", "torch:"),
     "images": ("gllim", "nn", "data", "torch:"),
     "drawing": ("gllim", "nn", "data", "torch:"),
     "metrics": ("gllim", "nn", "data", "images", "torch:"),
@@ -42,7 +44,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one
 GLLIM_LAYERS = (
-    ("parameters", "checks", "covariances", "densities", "monitor"),
+    ("parameters", "arrays", "checks", "covariances", "densities", "monitor"),
     ("moments", "likelihood", "sampling"),
     ("rows", "prediction", "inverse"),
     ("missing", "statistics", "conditional"),
@@ -172,6 +174,34 @@ def test_only_the_command_line_prints(path: Path) -> None:
     assert not [text for text in texts if text.startswith(("sys.stdout", "sys.stderr"))]
 
 
+IMPORTERS = ("import_module", "__import__", "importorskip")
+
+
+def names_onnxruntime(path: Path) -> bool:
+    """Whether a file imports onnxruntime, or names it to a function that would."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in IMPORTERS:
+            texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+            if any(text.split(".")[0] == "onnxruntime" for text in texts):
+                return True
+    return bool(breaches(path, ("onnxruntime:",)))
+
+
+def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
+    """Its wheels call their vendor, unless a variable is set before the first import: one module imports it."""
+    folders = ("src", "benchmarks", "experiments", "examples", "tools", "tests")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if names_onnxruntime(path)]
+    assert found == [SOURCE / "pose" / "runtime.py"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["import onnxruntime as ort", "from onnxruntime.capi import x", "import_module('onnxruntime')"]
+)
+def test_another_import_of_onnxruntime_would_be_found(statement: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(f"def f():\n    {statement}\n")
+    assert names_onnxruntime(tmp_path / "bad.py")
+
+
 def test_nothing_unpickles() -> None:
     """Files from outside are safetensors and JSON; torch.load only where it reads nothing but tensors."""
     for path in modules():
@@ -181,6 +211,26 @@ def test_nothing_unpickles() -> None:
                 options = {word.arg: ast.unparse(word.value) for word in node.keywords}
                 assert options.get("weights_only") == "True" or options.get("allow_pickle") != "True", path
                 assert ast.unparse(node.func) != "torch.load" or options.get("weights_only") == "True", path
+
+
+OPENERS = ("Image.open", "PIL.Image.open", "ImageFile.Parser", "imread", "imageio")
+
+
+def opens_pictures(code: str) -> list[str]:
+    """The calls by which a module would have a picture's format guessed, or run."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    names = [ast.unparse(node.func) for node in calls]
+    return [name for name in names if name in OPENERS or name.split(".")[-1] in OPENERS]
+
+
+def test_pictures_are_opened_in_one_place_and_by_a_list_of_formats() -> None:
+    """Pillow goes by the content, and would run an EPS named photo.jpg as the program that it is."""
+    found = {name_of(path) for path in modules() if opens_pictures(path.read_text(encoding="utf-8"))}
+    assert found == {"picture_files"}
+    assert opens_pictures("with Image.open(path) as image: plt.imread(path)") == ["Image.open", "plt.imread"]
+    assert "Image.open(file, formats=FORMATS)" in (SOURCE / "picture_files.py").read_text(encoding="utf-8")
+    imported = [path for path in modules() if {"PIL.Image.open", "PIL.ImageFile"} & set(imports(path))]
+    assert not imported
 
 
 def loaded(statement: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Other people's conventions: each is derived again here from its own definition, and its signs on known poses."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from deepgllim.conventions import (
     rotation_to_convention,
     to_convention,
 )
+from deepgllim.errors import DataError
 from deepgllim.rotations import Array, geodesic_distance, rotation_from_angles
 
 properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
@@ -239,3 +241,53 @@ def test_refuses_wrong_shapes_and_names() -> None:
         rotation_to_convention(np.zeros((2, 3)), "opencv")
     with pytest.raises(ValueError, match=r"'opencv' has shape \(\.\.\., 3, 3\), not \(4, 4\)"):
         rotation_from_convention(np.eye(4), "opencv")
+
+
+# --- matrices that are no rotations
+
+MATRICES = [name for name, row in CONVENTIONS.items() if row.from_matrix is not None]
+FAULTS: dict[str, Callable[[Array], Array]] = {
+    "mirrored": lambda R: np.diag([-1.0, 1.0, 1.0]) @ R,
+    "sheared": lambda R: np.array([[1.0, 0.1, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]) @ R,
+    "flat": lambda R: np.diag([1.0, 1.0, 0.0]) @ R,
+    "zero": np.zeros_like,
+    "not finite": lambda R: np.where(np.eye(3) == 1, np.nan, R),
+    "infinite": lambda R: np.full_like(R, np.inf),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_matrix_that_is_no_rotation_is_refused(name: str, fault: str) -> None:
+    R, spoilt = rotation_from_angles(12, 30, -5), FAULTS[fault]
+    right = rotation_to_convention(R, name)
+    written = right.copy()
+    written[:3, :3] = spoilt(right[:3, :3])
+    for matrices in (written, np.stack([right, written])):
+        with pytest.raises(DataError, match=f"the matrix of '{name}'.* is no rotation"):
+            rotation_from_convention(matrices, name)
+    with pytest.raises(DataError, match="the rotation is no rotation"):
+        rotation_to_convention(spoilt(R), name)
+
+
+def test_a_matrix_in_the_order_of_columns_is_refused_by_its_translation() -> None:
+    R = rotation_from_angles(12, 30, -5)
+    matrix = rotation_to_convention(R, "mediapipe")
+    matrix[:3, 3] = [1.4, -6.8, -39.0]
+    matrix[:3, :3] *= 1.7
+    np.testing.assert_allclose(rotation_from_convention(matrix, "mediapipe"), R, atol=1e-12)
+    with pytest.raises(
+        DataError, match=r"the last row .* is \(1\.4, -6\.8, -39, 1\), not \(0, 0, 0, 1\): transpose it"
+    ):
+        rotation_from_convention(matrix.T, "mediapipe")
+    with pytest.raises(DataError, match=r"the last row .* is \(0, 0, 0, 0\)"):
+        rotation_from_convention(np.diag([1.0, 1.0, 1.0, 0.0]), "mediapipe")
+
+
+def test_digits_of_files_suffice_and_no_matrix_is_as_good_as_none() -> None:
+    R = rotation_from_angles(12, 30, -5)
+    for name in MATRICES:
+        written = rotation_to_convention(R, name)
+        np.testing.assert_allclose(rotation_from_convention(written.round(4), name), R, atol=2e-4)
+        np.testing.assert_allclose(rotation_from_convention(written.astype(np.float32), name), R, atol=1e-6)
+        assert rotation_from_convention(np.empty((0, *written.shape)), name).shape == (0, 3, 3)

@@ -83,7 +83,7 @@ def test_size_is_read_from_the_header(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"a\.png: the picture cannot be decoded"):
         image_size(tmp_path / "a.png")
     (tmp_path / "a.jpg").write_bytes(b"text")
-    with pytest.raises(ImageError, match=r"a\.jpg: the file is not a picture that Pillow can identify"):
+    with pytest.raises(ImageError, match=r"a\.jpg: the file is not a picture in a format that is read"):
         image_size(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match=r"b\.png: the picture does not exist"):
         image_size(tmp_path / "b.png")
@@ -92,7 +92,7 @@ def test_size_is_read_from_the_header(tmp_path: Path) -> None:
 def test_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"none\.jpg: the picture does not exist; check the path"):
         open_image(tmp_path / "none.jpg")
-    with pytest.raises(ImageError, match=r"cannot be opened \(Is a directory\)"):
+    with pytest.raises(ImageError, match=r": is a folder; give a file"):
         open_image(tmp_path)
 
 

@@ -212,9 +212,10 @@ def test_columns_are_found_by_name(trained: DeepRegression, table: Manifest) -> 
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path, table: Manifest) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigurationError, match=r"is not empty.*new folder.*--resume"):
-        train_run(table, RECIPE, tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"is not empty, it holds notes\.txt: give a new folder$"):
+        train_run(table, RECIPE, tmp_path / "mine")
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
-from deepgllim.errors import ModelError
+from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 from deepgllim.nn.inputs import prepare_contexts
+from deepgllim.pose.runtime import open_session
 from experiments.compare_peers.presets import Poses, Preset, average, decode, network_input
 
 BATCH = 32
@@ -46,15 +47,12 @@ def open_network(file: Path, preset: Preset) -> Any:
     Raises:
         ModelError: if the file is missing, not ONNX, or of another input.
     """
-    import onnxruntime
-
     if not file.is_file():
         raise ModelError(f"{file}: no such file; give the path of an ONNX model")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # what is wrong is said below, once
     try:
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = open_session(str(file), threads=1)
+    except ConfigurationError:
+        raise
     except Exception as error:  # its exceptions have no common class of their own
         cause = " ".join(str(error).split())[:160]
         raise ModelError(f"{file}: not a model that onnxruntime can run ({cause}); export it as ONNX") from None

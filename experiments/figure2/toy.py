@@ -99,8 +99,8 @@ def compare(figure: Path, size: Size, seed: int = 0) -> list[dict[str, float | s
             }
         )
     before = network(method, seed)
-    schedule = recipe(method, size, seed).schedule
-    start(before, make_objective(method, training.targets, seed), training, schedule)
+    options = recipe(method, size, seed)
+    start(before, make_objective(options, training.targets), training, options.schedule)
     draw(before, trained, training, figure)
     return rows
 

@@ -101,7 +101,7 @@ def widen(model: DeepRegression, pictures: Pictures, plan: Plan) -> None:
     """
     inputs = pictures.inputs
     model.resize(min(plan.features, len(inputs) // 8))
-    start(model, make_objective(plan.recipe.objective, inputs.targets, 0), inputs, plan.recipe.schedule)
+    start(model, make_objective(plan.recipe, inputs.targets), inputs, plan.recipe.schedule)
     features = collect_normalised(model, inputs).double()
     starts = torch.nn.functional.one_hot(pictures.kinds).double()
     assert isinstance(model.head, InverseRegressionHead)

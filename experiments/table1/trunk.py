@@ -5,6 +5,7 @@ alone. The copies are those of seed 0 for every seed.
 """
 
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +71,18 @@ def _fill(place: Path, backbone: Backbone, depth: int, inputs: ArrayInputs) -> N
     Raises:
         DataError: if one of them is too large for half precision.
     """
-    values: NDArray[Any] | None = None
-    done = 0
-    for pixels, _ in batches(inputs, BATCH):
-        block = backbone.begin(pixels, depth).half()
-        if not block.isfinite().all():
-            raise DataError(f"an activation after stage {depth} is over 65504 or not finite: freeze another depth")
-        if values is None:
-            values = allocate((len(inputs), *block.shape[1:]), np.dtype(np.float16), place)
-        values[done : done + len(block)] = block.numpy()
-        done += len(block)
+    blocks = (backbone.begin(pixels, depth).half() for pixels, _ in batches(inputs, BATCH))
+    first = next(blocks)
+
+    def fill(values: NDArray[Any]) -> None:
+        done = 0
+        for block in chain([first], blocks):
+            if not block.isfinite().all():
+                raise DataError(f"an activation after stage {depth} is over 65504 or not finite: freeze another depth")
+            values[done : done + len(block)] = block.numpy()
+            done += len(block)
+
+    allocate((len(inputs), *first.shape[1:]), np.dtype(np.float16), place, fill)
 
 
 @lru_cache(maxsize=2)

@@ -12,12 +12,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deepgllim.errors import DataError
 from deepgllim.rotations import (
     ANGLES,
+    ROTATION_SLACK,
     Array,
     angles_from_rotation,
-    as_rotations,
     as_triples,
+    checked_rotations,
     rotation_from_angles,
     rotation_from_vector,
     vector_from_rotation,
@@ -135,8 +137,25 @@ def _mediapipe(R: Array) -> Array:
 def _from_mediapipe(matrix: Array) -> Array:
     """The upper left block without its scale, as ours."""
     block = matrix[..., :3, :3]
-    R: Array = _TURNED @ (block / np.cbrt(np.linalg.det(block))[..., None, None]) @ _TURNED
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        scale = np.abs(np.cbrt(np.linalg.det(block)))[..., None, None]
+        unscaled = np.where(scale > 0, block / scale, np.nan)
+    R: Array = _TURNED @ checked_rotations(unscaled, _name("mediapipe")) @ _TURNED
     return R
+
+
+def _check_last_row(matrix: Array, name: str) -> None:
+    """Refuse a matrix of homogeneous coordinates whose last row is not 0 0 0 1."""
+    expected = np.eye(matrix.shape[-1])[-1]
+    wrong = ~np.isclose(matrix[..., -1, :], expected, rtol=0, atol=ROTATION_SLACK).all(axis=-1)
+    if wrong.any():
+        row = ", ".join(f"{number:g}" for number in matrix[wrong][0, -1])
+        wanted = ", ".join(f"{number:g}" for number in expected)
+        raise DataError(f"the last row of {_name(name)} is ({row}), not ({wanted}): transpose it if columns come first")
+
+
+def _name(convention: str) -> str:
+    return f"the matrix of {convention!r}"
 
 
 _YAW_FIRST: tuple[int, int, int] = (1, 0, 2)
@@ -252,6 +271,7 @@ def rotation_to_convention(rotation: npt.ArrayLike, name: str) -> Array:
 
     Raises:
         ValueError: an unknown name, one that defines angles only, or last axes that are not 3 × 3.
+        DataError: a matrix that is no rotation.
 
     Example:
         >>> rotation_to_convention(rotation_from_angles(0, 90, 0), "opal").round(6)[0] + 0.0
@@ -260,14 +280,18 @@ def rotation_to_convention(rotation: npt.ArrayLike, name: str) -> Array:
     rule = convention(name).to_matrix
     if rule is None:
         raise ValueError(f"convention {name!r} defines angles, not a matrix; use to_convention")
-    return rule(as_rotations(rotation))
+    return rule(checked_rotations(rotation, "the rotation"))
 
 
 def rotation_from_convention(matrix: npt.ArrayLike, name: str) -> Array:
     """A matrix of the convention `name`, as our R; the inverse of `rotation_to_convention`.
 
+    That of "mediapipe" may have a scale and a translation, which are left out. A matrix that is transposed is another
+    rotation, which only a translation, then in its last row, tells.
+
     Raises:
         ValueError: as `rotation_to_convention`.
+        DataError: a matrix that is no rotation, is mirrored, or whose last row is not 0 0 0 1 where it has four.
 
     Example:
         >>> R = rotation_from_angles(10, 20, 30)
@@ -279,6 +303,9 @@ def rotation_from_convention(matrix: npt.ArrayLike, name: str) -> Array:
         raise ValueError(f"convention {name!r} defines angles, not a matrix; use from_convention")
     if written.shape[-2:] != (row.side, row.side):
         raise ValueError(f"a matrix of {name!r} has shape (..., {row.side}, {row.side}), not {written.shape}")
+    if row.side == 3:
+        return row.from_matrix(checked_rotations(written, _name(name)))
+    _check_last_row(written, name)
     return row.from_matrix(written)
 
 

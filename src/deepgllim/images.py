@@ -5,41 +5,42 @@ Boxes are (x0, y0, x1, y1) in pixels, floats, with (0, 0) at the upper left corn
 
 import contextlib
 import math
-import os
-import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from deepgllim.errors import ImageError
+from deepgllim.picture_files import PictureFile, has_metadata_behind, read_picture
 
 Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
 
 _LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
+_LARGEST_FACE = 4  # likewise, of a face's box without margin
 _ORIENTATION = 0x0112  # EXIF; 5 to 8 are turned by 90 degrees
-_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
+_STRIP = 256  # rows that are converted together
 
 
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture at `path`, upright, RGB, 8 bits a channel, fully decoded.
+def open_image(source: PictureFile, *, max_pixels: int | None = None) -> Image.Image:
+    """The picture of a file, upright, RGB, 8 bits a channel, fully decoded.
 
     EXIF orientation is applied (an unreadable EXIF block is ignored). Grey, palette, CMYK and 16-bit pictures are
     converted; 16 bits are scaled to 8. Transparent pixels are laid over white. Of an animation, the first frame is
     taken. A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused before it is decoded.
 
     Args:
-        path: any file that Pillow reads.
+        source: a path, or the content of a file in memory, of one of the formats `picture_files.FORMATS`.
+        max_pixels: refuse a picture of more pixels, before it is decoded.
 
     Returns:
         A Pillow picture of mode RGB. Its pixels are in memory and the file is closed.
 
     Raises:
-        ImageError: the file is missing, not a picture, truncated, too large, or of floating-point pixels. The message
-            names the path, the cause and a remedy; the decoder's own exception is its `__cause__`.
+        ImageError: the file is missing, a pipe or device, not a picture, truncated, too large, or of floating-point
+            pixels. The message names the path, the cause and a remedy; the decoder's own exception is its `__cause__`.
 
     Example:
         >>> import tempfile
@@ -49,23 +50,24 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         >>> picture.mode, picture.size, picture.getpixel((0, 0))
         ('RGB', (4, 3), (7, 7, 7))
     """
-    try:
-        with _open_checked(path) as image:
-            image.load()
-            with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels wrong
-                ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image).copy()
-    except ImageError as error:
-        raise ImageError(f"{os.fspath(path)}: {error}") from error
-    except Exception as error:  # decoders of damaged files raise anything from OSError to IndexError
-        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+    return read_picture(source, _upright, max_pixels=max_pixels)
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height of the upright picture, from the file's header alone.
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels wrong
+        ImageOps.exif_transpose(image, in_place=True)
+    rgb = to_rgb(image)
+    return rgb.copy() if rgb is image else rgb  # without what is kept of the file
+
+
+def image_size(source: PictureFile, *, max_pixels: int | None = None) -> tuple[int, int]:
+    """Width and height of the upright picture, from the file's header; pixels are not decoded.
+
+    (Those of a PNG are where its EXIF block lies behind them.)
 
     Raises:
-        ImageError: as `open_image`, except that pixels are not decoded.
+        ImageError: as `open_image`, except for what decoding finds.
 
     Example:
         >>> import tempfile
@@ -74,36 +76,17 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         ...     image_size(f"{folder}/grey.png")
         (4, 3)
     """
-    try:
-        with _open_checked(path) as image:
-            width, height = image.size
-            turned = False
-            with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
-                turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
-            return (height, width) if turned else (width, height)
-    except Exception as error:
-        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+    return read_picture(source, _upright_size, max_pixels=max_pixels)
 
 
-def _open_checked(path: str | os.PathLike[str]) -> Image.Image:
-    """Read the header only; Pillow's warning about the size becomes an error, that about damaged EXIF goes."""
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
-        return Image.open(path)
-
-
-def _explanation(error: Exception) -> str:
-    match error:
-        case FileNotFoundError():
-            return "the picture does not exist; check the path"
-        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-            return f"the picture is too large ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-        case UnidentifiedImageError():
-            return "the file is not a picture that Pillow can identify; convert it to JPEG or PNG"
-        case IsADirectoryError() | PermissionError():
-            return f"the picture cannot be opened ({error.strerror}); check the path and its permissions"
-    return f"the picture cannot be decoded ({error}); it is truncated or damaged: copy or download it again"
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    turned = False
+    with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
+        known = isinstance(image, PngImageFile) and image.fp is not None and not has_metadata_behind(image.fp)
+        exif = Image.Image.getexif(image) if known else image.getexif()  # which would decode a PNG to look behind it
+        turned = exif.get(_ORIENTATION) in (5, 6, 7, 8)
+    return (height, width) if turned else (width, height)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -119,12 +102,29 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ImageError("the picture holds floating-point pixels of unknown range; convert it to 8 bits a channel")
     if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.float64) / 257.0
-        return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        return _by_strips(image, _eight_bits)
     if image.has_transparency_data:
-        seen = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+        return _by_strips(image, _over_white)
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """A picture converted to RGB some rows at a time, since what lies between has many times its size."""
+    found = Image.new("RGB", image.size)
+    for top in range(0, image.height, _STRIP):
+        rows = image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        found.paste(convert(rows), (0, top))
+    return found
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    levels = np.asarray(image).astype(np.float64) / 257.0
+    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    seen = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 def to_array(image: Image.Image) -> Pixels:
@@ -203,7 +203,12 @@ def crop(image: Image.Image, box: Sequence[float], size: int) -> Pixels:
     """
     if size < 1:
         raise ValueError(f"size is {size}; a crop has at least one pixel a side")
-    x0, y0, x1, y1 = checked_box(box, image.size)
+    return _resampled(image, checked_box(box, image.size), size)
+
+
+def _resampled(image: Image.Image, box: Box, size: int) -> Pixels:
+    """The crop of a box that was checked."""
+    x0, y0, x1, y1 = box
     columns, rows = _Span(x0, x1, image.width, size), _Span(y0, y1, image.height, size)
     padded = to_rgb(image)
     padding = (rows.padding, columns.padding, (0, 0))
@@ -228,19 +233,43 @@ def crop_face(image: Image.Image, box: Sequence[float] | None, margin: float, si
         size: side of the result in pixels.
 
     Raises:
-        ImageError: the box has no area or lies beside the picture, where its margin may not.
+        ImageError: a box that `checked_face` refuses; its margin may reach beyond the picture.
 
     Example:
         >>> crop_face(Image.new("RGB", (40, 30), "red"), None, margin=1.4, size=8).shape
         (3, 8, 8)
     """
-    x0, y0, x1, y1 = tight = tuple(box) if box is not None else (0, 0, image.width, image.height)
-    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < image.width and y0 < image.height):
-        raise ImageError(
-            f"box {x0:g},{y0:g},{x1:g},{y1:g} lies outside the picture of {image.width} x {image.height} pixels: "
-            "give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it"
-        )
-    return crop(image, square_box(tight, margin), size)
+    tight = checked_face(box if box is not None else (0, 0, *image.size), image.size)
+    return _resampled(image, square_box(tight, margin), size)
+
+
+def checked_face(box: Sequence[float], picture: tuple[int, int]) -> Box:
+    """The box of a face, without margin, as training, prediction and the check of data sets take it.
+
+    Args:
+        box: x0, y0, x1, y1, pixels.
+        picture: its width and height.
+
+    Raises:
+        ImageError: the box is not finite, has a side under one pixel, lies outside the picture, or is over four times
+            its size.
+
+    Example:
+        >>> checked_face((-3, 2, 20, 30), (40, 30))
+        (-3.0, 2.0, 20.0, 30.0)
+    """
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    name, width, height = f"box {x0:g},{y0:g},{x1:g},{y1:g}", *picture
+    where = f"the picture of {width} x {height} pixels"
+    if not all(math.isfinite(edge) for edge in (x0, y0, x1, y1)):
+        raise ImageError(f"{name} is not finite: give x0,y0,x1,y1 in pixels")
+    if not (x0 < x1 and y0 < y1 and x1 > 0 and y1 > 0 and x0 < width and y0 < height):
+        raise ImageError(f"{name} lies outside {where}: give x0,y0,x1,y1 with x0 < x1 and y0 < y1 inside it")
+    if min(x1 - x0, y1 - y0) < 1:
+        raise ImageError(f"{name} has a side under one pixel on {where}: give x0,y0,x1,y1 in pixels")
+    if max(x1 - x0, y1 - y0) > _LARGEST_FACE * max(picture):
+        raise ImageError(f"{name} is over {_LARGEST_FACE} times larger than {where}: give x0,y0,x1,y1 in its pixels")
+    return x0, y0, x1, y1
 
 
 class _Span:

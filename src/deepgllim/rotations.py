@@ -11,6 +11,8 @@ left, +roll tilts the head clockwise in the image. Every function works over lea
 import numpy as np
 import numpy.typing as npt
 
+from deepgllim.errors import DataError
+
 Array = npt.NDArray[np.float64]
 
 ANGLES = ("pitch", "yaw", "roll")
@@ -24,6 +26,9 @@ MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0, "tilt": 1.0, "pan": -1.
 
 AXES: Array = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
 """The head's axes as drawn, one a row, in the head's frame: to the image's right, to the chin, out of the nose."""
+
+ROTATION_SLACK = 1e-3
+"""By how much an entry of R·Rᵀ may differ from that of I; files give matrices to four digits or more."""
 
 _GIMBAL = 1e-8  # cos(yaw) below which pitch and roll turn about the same line; balances rounding against truncation
 
@@ -290,6 +295,42 @@ def as_rotations(rotation: npt.ArrayLike) -> Array:
     if R.shape[-2:] != (3, 3):
         raise ValueError(f"a rotation has shape (..., 3, 3), not {R.shape}; see rotation_from_angles")
     return R
+
+
+def checked_rotations(rotation: npt.ArrayLike, name: str = "the matrix") -> Array:
+    """Rotations as float64, (..., 3, 3), checked to be some: R·Rᵀ = I and det R = 1, up to `ROTATION_SLACK`.
+
+    Args:
+        rotation: (..., 3, 3).
+        name: what the message calls them.
+
+    Raises:
+        ValueError: the last two axes are not 3 × 3.
+        DataError: one of them is no rotation; the message says which, and whether it is a mirror image.
+
+    Example:
+        >>> checked_rotations(np.diag([-1.0, 1.0, 1.0]), "the matrix of 'biwi'")
+        Traceback (most recent call last):
+        deepgllim.errors.DataError: the matrix of 'biwi' is no rotation but a mirror image (det = -1): an axis is ...
+    """
+    R = as_rotations(rotation)
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.abs(R @ np.swapaxes(R, -1, -2) - np.eye(3)).max(axis=(-2, -1), initial=0.0)  # (...)
+        wrong = ~(error <= ROTATION_SLACK)  # NaN too
+    if wrong.any():
+        first = np.argwhere(wrong)[0]
+        found = R[tuple(first)].round(4).tolist()
+        raise DataError(f"{_numbered(name, first)} is no rotation (R·Rᵀ = I): {found}; check where it is from")
+    mirrored = np.linalg.det(R) < 0
+    if mirrored.any():
+        which = _numbered(name, np.argwhere(mirrored)[0])
+        raise DataError(f"{which} is no rotation but a mirror image (det = -1): an axis is reversed, check its signs")
+    return R
+
+
+def _numbered(name: str, place: npt.NDArray[np.intp]) -> str:
+    """What a message calls one of several matrices."""
+    return f"{name}, number {', '.join(str(index) for index in place)}," if len(place) else name
 
 
 def as_triples(angles: npt.ArrayLike) -> Array:

@@ -3,6 +3,8 @@
 The command line, the experiments and users call these; each is a few lines over `data`, `images` and `nn`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
+from deepgllim.data.splits import known_subjects
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.images import Box, crop_face, open_image
 from deepgllim.nn.backbones import build_backbone
@@ -21,9 +24,12 @@ from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
 from deepgllim.nn.training import Reporter, Trained, train
+from deepgllim.storage import HOLDER, LOCK, locked_folder, unfinished, write_atomically
 
 UNREADABLE = "unreadable.csv"
-LEFT_BY_A_FAILED_START = {UNREADABLE, "recipe.json", "cache"}
+CACHES = ("training.npy", "validation.npy", "copies.npy", "activations.npy")
+RUN_FILES = (UNREADABLE, "recipe.json", "metrics.csv", CHECKPOINT, "model.safetensors", *(f"cache/{n}" for n in CACHES))
+LEFT_BY_A_FAILED_START = {UNREADABLE, "recipe.json", "cache", LOCK, HOLDER}
 """What a run writes before its first checkpoint; it does not stand in the way of another try."""
 
 
@@ -42,6 +48,7 @@ def split_validation(manifest: Manifest, recipe: Recipe) -> Split:
     """
     if recipe.data.validation == 0:
         return Split(manifest, None)
+    known_subjects(manifest, 2, "or train without validation: --set data.validation=0")
     return Split(*split_by_subject(manifest, recipe.data.validation, recipe.schedule.seed))
 
 
@@ -150,27 +157,50 @@ def train_run(
 
     Raises:
         ConfigurationError: if the folder already holds a run and `resume` is false, and as `train`.
-        DataError, ImageError: for data that cannot be used.
-        ModelError: for weights or a checkpoint that cannot.
+        DataError, ImageError: for data that cannot be used, a folder in use by another run, a disk that is full.
+        ModelError: for weights or a checkpoint that cannot be used or written.
     """
-    if not resume and output.exists() and {entry.name for entry in output.iterdir()} - LEFT_BY_A_FAILED_START:
-        raise ConfigurationError(f"{output} is not empty: give a new folder, or --resume to go on with a run")
-    if resume and not (output / CHECKPOINT).is_file():
-        raise ConfigurationError(f"{output} holds no {CHECKPOINT}: there is nothing to resume; leave out --resume")
-    manifest = load_data(source) if isinstance(source, str) else source
-    model = build_model(recipe, manifest.targets)
+    with run_folder(output, resume):
+        manifest = load_data(source) if isinstance(source, str) else source
+        model = build_model(recipe, manifest.targets)
+        split = split_validation(readable(manifest, skip_unreadable, output / UNREADABLE), recipe)
+        seed, cache = recipe.schedule.seed, output / "cache"
+        training = training_inputs(split.training, recipe, cache)
+        validation = None
+        if split.validation is not None:
+            validation = face_inputs(
+                split.validation, recipe.data, AugmentationConfig.off(), seed, cache / "validation.npy"
+            )
+        if not resume:
+            text = recipe.model_dump_json(indent=2) + "\n"
+            write_atomically(output / "recipe.json", lambda place: place.write_text(text, encoding="utf-8"))
+        return train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
+
+
+@contextmanager
+def run_folder(output: Path, resume: bool) -> Iterator[None]:
+    """Hold a run's folder, made if need be, without what killed runs left half written; else as `train_run` raises."""
+    check_folder(output, resume)
     output.mkdir(parents=True, exist_ok=True)
-    split = split_validation(readable(manifest, skip_unreadable, output / UNREADABLE), recipe)
-    seed, cache = recipe.schedule.seed, output / "cache"
-    training = training_inputs(split.training, recipe, cache)
-    validation = None
-    if split.validation is not None:
-        validation = face_inputs(
-            split.validation, recipe.data, AugmentationConfig.off(), seed, cache / "validation.npy"
-        )
-    if not resume:
-        (output / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
+    with locked_folder(output):
+        check_folder(output, resume)  # another run may have come and gone since
+        for name in RUN_FILES:
+            for path in unfinished(output / name):
+                path.unlink(missing_ok=True)
+        yield
+
+
+def check_folder(output: Path, resume: bool) -> None:
+    """Raise a ConfigurationError for a run that would begin among other files, or that there is none of to resume."""
+    left = {path.name for name in RUN_FILES for path in unfinished(output / name)} | LEFT_BY_A_FAILED_START
+    others = sorted({entry.name for entry in output.iterdir()} - left) if output.exists() else []
+    if resume and not (output / CHECKPOINT).is_file():
+        remedy = "give a new folder and leave out --resume" if others else "leave out --resume"
+        raise ConfigurationError(f"{output} holds no {CHECKPOINT}: there is nothing to resume; {remedy}")
+    if not resume and CHECKPOINT in others:
+        raise ConfigurationError(f"{output} is not empty: give --resume to go on with its run, or a new folder")
+    if not resume and others:
+        raise ConfigurationError(f"{output} is not empty, it holds {others[0]}: give a new folder")
 
 
 def predict_manifest(model: DeepRegression, manifest: Manifest, level: float = 0.9) -> Predictions:

@@ -54,6 +54,14 @@ def test_no_labels_are_refused() -> None:
         labels(table(pitch=[1.0], yaw=[2.0]), NECK)
 
 
+def test_labels_that_are_texts_are_refused_with_their_row() -> None:
+    faces = make_manifest(pd.DataFrame({"path": ["a", "b"], "yaw": [1.0, 2.0], "pan": ["3", "left"], "tip": ["", ""]}))
+    with pytest.raises(DataError, match="row 2, column 'pan': 'left' is not a number"):
+        labels(faces, NECK)
+    found = labels(Manifest(faces.frame.assign(pan=["3", ""]), faces.targets), NECK)
+    np.testing.assert_array_equal(found, [[np.nan, 3.0, np.nan], [np.nan, np.nan, np.nan]])
+
+
 def test_faces_of_nobody_are_refused(network: PoseNetwork, faces: Manifest) -> None:
     nobody = Manifest(faces.frame.drop(columns="subject"), faces.targets)
     with pytest.raises(DataError, match="does not say who each face is"):

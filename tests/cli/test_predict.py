@@ -1,17 +1,19 @@
 """`deepgllim predict` on pictures: words, tables, JSON, annotated pictures, failures one by one, what it refuses."""
 
 import csv
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from deepgllim.cli.predict_inputs import ConventionName
 from deepgllim.conventions import CONVENTIONS
@@ -207,6 +209,85 @@ def test_annotated_pictures_keep_names_and_folders(call: Call, folder: Path, unc
     assert "annotated: drawn/today (4 pictures)" in called.out
 
 
+FORMATS_WITH_LIMITS = [
+    ("big.webp", (16_384, 40), "WEBP"),
+    ("big.jpg", (65_536, 40), "JPEG"),
+    ("big.gif", (65_536, 40), "GIF"),
+]
+
+
+@pytest.mark.parametrize(("name", "size", "kind"), FORMATS_WITH_LIMITS)
+def test_what_a_format_cannot_hold_is_a_line_and_the_others_go_on(
+    call: Call, refused: Call, folder: Path, name: str, size: tuple[int, int], kind: str
+) -> None:
+    (folder / "broken.png").unlink()
+    (folder / name).write_bytes(photo(folder.parent / "big.bmp", size=size).read_bytes())
+    called = call("predict", "photos", "--save", "drawn", "--output", "t.csv", "--quiet")
+    assert called.code == 1
+    first, second = called.err.splitlines()
+    said = f"deepgllim: drawn/{name}: a picture of {size[0]} × 40 pixels cannot be saved as {kind} ("
+    assert first.startswith(said)
+    assert first.endswith("save it as .png")
+    assert second == "deepgllim: 1 of 5 inputs failed: see the lines above"
+    assert sorted(path.name for path in Path("drawn").iterdir()) == ["a.png", "b.png", "empty.png", "sub"]
+    assert Path("t.csv").read_text().count(name) == 1
+    alone = call("predict", f"photos/{name}", "--save", "alone" + Path(name).suffix)
+    assert (alone.code, alone.err.count("\n")) == (1, 1)
+    assert "annotated" not in alone.out
+    assert not list(Path().glob("alone*"))
+
+
+@pytest.mark.parametrize("length", [240, 246, 251, 255])
+def test_a_long_name_is_saved_or_a_line_and_the_others_go_on(call: Call, folder: Path, length: int) -> None:
+    for suffix in (".png", ".heic"):  # of which the second becomes .heic.png
+        name = "a" * (length - len(suffix)) + suffix
+        (folder / name).write_bytes((folder / "a.png").read_bytes())
+    (folder / "broken.png").unlink()
+    named = [str(path) for path in sorted(folder.rglob("*.*g")) + sorted(folder.glob("*.heic"))]
+    called = call("predict", *named, "--save", "drawn", "--quiet", "--output", "t.csv")
+    drawn = list(Path("drawn").iterdir())
+    unsaved = len(named) - len(drawn)
+    assert unsaved == (1 if length == 255 else 0)  # the name itself is too long with .png behind it
+    assert called.code == (1 if unsaved else 0)
+    assert called.err.count("\n") == unsaved + bool(unsaved)
+    assert called.err.count("File name too long") == unsaved
+    assert sum("aaa" in line for line in Path("t.csv").read_text().splitlines()) == 2
+
+
+def test_a_table_of_too_long_a_name_is_refused_at_once(refused: Call, face: Path) -> None:
+    called = refused("predict", face, "--output", face.with_name("a" * 251 + ".csv"))
+    assert "cannot be written (File name too long)" in called.err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+def test_drawn_pictures_can_be_read_by_whom_the_umask_lets(call: Call, face: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        call("predict", face, "--save", face.with_name("drawn.png"))
+    finally:
+        os.umask(before)
+    assert face.with_name("drawn.png").stat().st_mode & 0o777 == 0o644
+
+
+def test_failures_keep_no_picture_in_memory(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[Image.Image] = weakref.WeakSet()
+    real, left = ImageFile.ImageFile.load, []
+
+    def load(self: Any) -> Any:
+        if "last" in str(self.filename):
+            gc.collect()
+            left.append(len(alive))
+        alive.add(self)
+        return real(self)
+
+    for n in range(20):
+        (folder / f"broken{n}.png").write_bytes((folder / "a.png").read_bytes()[:80])
+    photo(folder / "last.png")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    assert call("predict", "photos", "--output", "t.csv", "--batch", "1").code == 1
+    assert max(left) < 5
+
+
 def test_results_within_the_folder_are_not_read_again(call: Call, folder: Path) -> None:
     for _ in range(2):
         call("predict", "photos", "--save", "photos/drawn", "--overwrite")
@@ -325,14 +406,14 @@ def test_names_that_are_no_text(call: Call, face: Path, tmp_path: Path) -> None:
 def test_ctrl_c_says_where_the_rows_are(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = scanning.scan_pictures
 
-    def interrupted(*words: Any) -> Any:
-        yield next(real(*words))
+    def interrupted(*words: Any, **options: Any) -> Any:
+        yield next(real(*words, **options))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deepgllim.cli.predict_run.scan_pictures", interrupted)
     called = call("predict", "photos", "--output", "faces.csv")
     assert called.code == 130
-    assert "interrupted: the rows so far are in faces.csv.part" in called.err
+    assert "interrupted: the rows so far are in faces.csv.part; give the same command with --resume" in called.err
     assert len(Path("faces.csv.part").read_text().splitlines()) == 2
     assert not Path("faces.csv").exists()
 
@@ -368,3 +449,22 @@ def test_a_reader_that_goes_away_is_no_crash(face: Path, model: Path) -> None:
         said = process.stderr.read()
     assert b"Traceback" not in said
     assert process.returncode in (0, 1)
+
+
+def test_a_model_of_somebody_else_is_not_to_be_trained_again(
+    refused: Call, face: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.open
+
+    def denied(self: Path, *words: Any, **options: Any) -> Any:
+        if self.suffix in (".onnx", ".safetensors"):
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *words, **options)
+
+    trained = face.with_name("mine.safetensors")
+    trained.touch()
+    monkeypatch.setattr(Path, "open", denied)
+    said = "permission denied: ask its owner for the right to read it"
+    for words in (["predict", face], ["predict", face, "--model", trained], ["export", trained, "a.onnx"]):
+        called = refused(*words)
+        assert (called.code, said in called.err) == (1, True)

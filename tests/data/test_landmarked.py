@@ -154,6 +154,11 @@ AFLW_FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda path: write_pose(path, Head(np.array([np.nan, 0, 0]), HEADS[1].points), pt3d_68=np.eye(68)),
         r"Pose_Para holds \[nan",
     ),
+    "degrees": (
+        "image00003.mat",
+        lambda path: write_pose(path, Head(np.degrees(HEADS[1].angles + 90), HEADS[1].points), pt3d_68=np.eye(68)),
+        r"Pose_Para holds .*, beyond ±2π: it is in radians; copy",
+    ),
     "points missing": (
         "image00003.mat",
         lambda path: write_pose(path, HEADS[1], pt3d_68=np.c_[np.full((3, 5), -1.0), np.eye(3, 63)]),
@@ -179,7 +184,7 @@ AFLW_FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda path: write_picture(path, (225, 225)),
         "the picture has 225 × 225 pixels where the data set's have 450 × 450",
     ),
-    "no picture at all": ("image00003.jpg", lambda path: path.write_text("gone"), "not a picture that Pillow can"),
+    "no picture at all": ("image00003.jpg", lambda path: path.write_text("gone"), "not a picture in a format"),
 }
 
 

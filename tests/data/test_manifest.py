@@ -1,5 +1,6 @@
 """The table of faces: what is read, what is kept by saving, and each error with its place and remedy."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,15 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
         ("path,yaw\na.jpg,nan\n", "row 1, column 'yaw': the label is nan"),
         ("path,yaw\na.jpg,\n", r"row 1, column 'yaw': the label is nan \(or blank\)"),
         ("path,yaw\na.jpg,1\nb.jpg,-inf\n", "row 2, column 'yaw': the label is -inf"),
+        (
+            "path,yaw\na.jpg,5000\n",
+            r"row 1, column 'yaw': 5000\.0 is no angle in degrees, which are within ±360, in 1 row",
+        ),
+        ("path,yaw\na.jpg,1\nb.jpg,-360.1\n", r"row 2, column 'yaw': -360\.1 is no angle"),
+        ("path,yaw\na.jpg,1e300\nb.jpg,1e6\n", r"row 1, column 'yaw': 1e\+300 is no angle .* in 2 row"),
+        ("path,yaw,tilt\na.jpg,1,1e9\n", r"row 1, column 'tilt': 1000000000\.0 is no angle"),
+        ("path,yaw,tip\na.jpg,1,inf\n", "row 1, column 'tip': inf is no angle"),
+        ("path,yaw,pan\na.jpg,1,left\nb.jpg,1,720\n", "row 2, column 'pan': 720 is no angle"),
         ("path,yaw\n,1\n", "row 1, column 'path' is empty"),
         ("path,yaw\na.jpg,1,2,3\n", "not a readable csv table"),
         ("path,yaw\na.jpg,1\nb.jpg,1,2\n", "not a readable csv table"),
@@ -150,3 +160,20 @@ def test_refuses_to_save_elsewhere(table: Manifest, tmp_path: Path) -> None:
 def test_frames_from_elsewhere_are_checked() -> None:
     with pytest.raises(DataError, match=r"^table: row 1, column 'yaw': the label is inf"):
         make_manifest(pd.DataFrame({"path": ["a.jpg"], "yaw": [np.inf]}))
+
+
+def test_angles_reach_once_around_and_other_quantities_further() -> None:
+    frame = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "yaw": [360, -360.0], "age": [1e9, -1e9], "tip": ["left", ""]})
+    assert make_manifest(frame, ["yaw", "age"]).target_values.tolist() == [[360, 1e9], [-360, -1e9]]
+    with pytest.raises(DataError, match=r"row 2, column 'roll': 1e\+300 is no angle"):
+        make_manifest(frame.assign(roll=[0, 1e300]), ["yaw"])
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    for name, cause in {"a.csv": "is a pipe", "zero.csv": "is a device"}.items():
+        with pytest.raises(DataError, match=rf"{name}: {cause}, not a regular file"):
+            read_manifest(tmp_path / name)
+    with pytest.raises(DataError, match=f"{tmp_path.name}: is a folder; give a file"):
+        read_manifest(tmp_path)

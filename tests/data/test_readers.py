@@ -1,15 +1,17 @@
 """Data sources by name, and pictures that cannot be read."""
 
 import csv
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from deepgllim.data import check_images, drop_unreadable, load_data, write_report
+from deepgllim.data import check_images, drop_unreadable, load_data, make_manifest, write_report
 from deepgllim.errors import DataError
 
 # --- Pointing'04
@@ -86,6 +88,21 @@ def test_refuses_a_sidecar_with_an_empty_box(small: Path) -> None:
         load_data(f"pointing04:{small}")
 
 
+def test_pipes_in_the_place_of_files_are_not_waited_for(small: Path, tmp_path: Path) -> None:
+    sidecar = small / "Person03" / "person03146+0+0.txt"
+    sidecar.unlink()
+    os.mkfifo(sidecar)
+    with pytest.raises(DataError, match=r"person03146\+0\+0\.txt: is a pipe, not a regular file"):
+        load_data(f"pointing04:{small}")
+    os.mkfifo(tmp_path / "list.txt")
+    with pytest.raises(DataError, match=r"list\.txt: is a pipe, not a regular file"):
+        load_data(f"text:{tmp_path / 'list.txt'}")
+    os.mkfifo(tmp_path / "a.jpg")
+    faces = make_manifest(pd.DataFrame({"path": ["a.jpg"], "yaw": [0]}), folder=tmp_path)
+    (broken,) = check_images(faces)
+    assert "a.jpg: is a pipe" in broken[1]
+
+
 def test_refuses_a_foreign_name(small: Path) -> None:
     shutil.copy(small / "Person03" / "person03146+0+0.jpg", small / "Person03" / "person3.jpg")
     with pytest.raises(DataError, match=r"person3\.jpg: not a name of Pointing'04, such as"):
@@ -158,6 +175,7 @@ def test_reads_the_authors_text(tmp_path: Path, line: str, names: tuple[str, ...
         (b"a.jpg\n", "line 1 has 1 words"),
         (b"a.jpg 1 2\n\nb.jpg 1\n", "line 3 has 2 words where the first has 3"),
         (b"a.jpg 1 2\nb.jpg 1 x\n", "row 2, column 'yaw': 'x' is not a number"),
+        (b"a.jpg 1 2\nb.jpg 1 1e9\n", "row 2, column 'yaw': 1e9 is no angle in degrees"),
         (b"a.jpg 1 nan\n", "row 1, column 'yaw': the label is nan"),
         (b"\xff\xfe\x00", "cannot be read as UTF-8"),
     ],

@@ -1,5 +1,6 @@
 """The check of a data set: nothing is counted twice or lost, and everything broken is named once."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 
 from deepgllim.data import check_data, load_data, make_manifest
 from deepgllim.data.report import BIN_WIDTH, angle_histogram
-from deepgllim.errors import DataError
+from deepgllim.errors import DataError, ImageError
+from deepgllim.images import crop_face
 from tests.data.biwi_trees import write_frame
 from tests.data.trees import Head, head, write_300w_lp, write_aflw2000, write_cut_picture
 
@@ -58,11 +60,40 @@ def test_sequences_belong_to_people(tmp_path: Path) -> None:
 def test_boxes_beyond_and_outside_the_picture(tmp_path: Path) -> None:
     lines = ["0.png,a,-3,1,9,9,0,5", "1.png,b,70,1,90,9,0,5", "2.png,c,0,0,64,48,0,5", "2.png,d,50,40,70,60,0,5"]
     report = check_data(write_table(tmp_path, lines))
-    assert [(path.name, cause.split(";")[0]) for path, cause in report.broken] == [
-        ("1.png", "the box (70, 1, 90, 9) lies outside the picture of 64 × 48 pixels")
+    assert [(path.name, cause.split(":")[0]) for path, cause in report.broken] == [
+        ("1.png", "box 70,1,90,9 lies outside the picture of 64 x 48 pixels")
     ]
     assert sorted(report.people) == ["a", "c", "d"]
     assert report.beyond == 2
+
+
+BOXES = {
+    "outside": (70, 1, 90, 9),
+    "on its edge": (64, 1, 90, 9),
+    "half a pixel wide": (10, 10, 10.5, 30),
+    "too large": (-1e9, -1e9, 1e9, 1e9),
+    "large": (-100, -100, 150, 150),
+    "larger": (-100, -100, 157, 150),
+    "a pixel": (10, 10, 11, 11),
+    "reaching beyond": (-3, 1, 9, 9),
+}
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_box_passes_where_training_takes_it(name: str, tmp_path: Path) -> None:
+    """The margin of no recipe may change it: 0.5 to 5, and up to 5 times more for the surroundings of augmentation."""
+    source = write_table(tmp_path, [f"0.png,a,{','.join(map(str, BOXES[name]))},0,5", "1.png,b,1,1,9,9,0,5"])
+    report = check_data(source)
+    passed = len(report.faces) == 2
+    assert len(report.broken) == (not passed)
+    assert passed == (name in ("large", "a pixel", "reaching beyond"))
+    image = Image.new("RGB", (64, 48))
+    for margin in (0.5, 1.4, 25.0):
+        if passed:
+            assert crop_face(image, BOXES[name], margin, 32).shape == (3, 32, 32)
+        else:
+            with pytest.raises(ImageError, match=re.escape(report.broken[0][1])):
+                crop_face(image, BOXES[name], margin, 32)
 
 
 def test_unreadable_pictures_are_named_once(tmp_path: Path) -> None:

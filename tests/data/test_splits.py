@@ -93,7 +93,9 @@ def test_subsample_without_subjects() -> None:
 
 def test_refuses_tables_without_enough_subjects() -> None:
     no_column = make_manifest(pd.DataFrame({"path": ["a.jpg"] * 2, "yaw": [1, 2]}))
-    with pytest.raises(DataError, match=r"no column 'subject'.*add who is seen, or call .* by=\"row\""):
+    with pytest.raises(
+        DataError, match=r"no column 'subject'.*add who is seen.*, or split rows instead, with by=\"row\""
+    ):
         split_by_subject(no_column, 0.5, seed=0)
     with pytest.raises(DataError, match="no subject in row 2"):
         subject_folds(faces(["01", "", "02"]), 2, seed=0)

@@ -31,7 +31,7 @@ def test_another_size_is_refused_without_the_files_name(tmp_path: Path) -> None:
     picture.write_text("text")
     with pytest.raises(BrokenFileError) as refused:
         check_size(picture, (6, 4), "the list says")
-    assert refused.value.cause.startswith("the file is not a picture that Pillow can identify")
+    assert refused.value.cause.startswith("the file is not a picture in a format that is read")
     assert str(refused.value) == f"{picture}: {refused.value.cause}"
 
 

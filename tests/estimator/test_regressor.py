@@ -562,7 +562,7 @@ def changed(path: Path, what: str) -> None:
         ("foreign", "not a deepgllim model.*GLLiMRegressor.save"),
         ("cut", "cut short or not a safetensors file"),
         ("text", "cut short or not a safetensors file"),
-        ("newer", "model format 2, this version reads up to 1: upgrade"),
+        ("newer", "model format 3, this version reads up to 2: upgrade"),
         *[(what, "does not hold a fitted mixture") for what in ("option", "no options", "singular", "lacking")],
         *[(what, "does not hold a fitted mixture") for what in ("surplus", "shape")],
     ],
@@ -714,3 +714,76 @@ def test_too_few_samples_for_a_full_covariance_are_a_warning() -> None:
         warnings.simplefilter("error")
         assert not GLLiMRegressor(noise="full", prior_count=20.0).fit(x, y).at_floor_
         assert not GLLiMRegressor().fit(x, y).at_floor_
+
+
+# what an earlier fit, too few samples, weights and distance leave
+
+
+@pytest.mark.parametrize("change", [{"n_components": 4}, {"noise": "full"}, {"n_latents": 1}])
+def test_a_changed_mixture_starts_anew(change: dict[str, Any]) -> None:
+    X, y = curve()
+    model = make(warm_start=True).fit(X, y).set_params(**change).fit(X, y)
+    same(model, make(**change).fit(X, y), 0.0)
+    streamed = make().partial_fit(X, y).set_params(**change)
+    with pytest.raises(ConfigurationError, match=r"the batches before were fitted with .*: set it back, or call fit"):
+        streamed.partial_fit(X, y)
+
+
+def test_one_sample_and_constant_targets_are_a_warning() -> None:
+    X, y = curve()
+    with pytest.warns(SingularCovarianceWarning, match=r"y0, y1 has the same value in all 1 samples"):
+        assert make(n_components=1).fit(X[:1], y[:1]).at_floor_
+    with pytest.warns(SingularCovarianceWarning, match=r"y0, y1 has the same value in all 1 samples"):
+        make(n_components=1).partial_fit(X[:1], y[:1])
+    y[:, 1] = 3.0
+    with pytest.warns(SingularCovarianceWarning, match=r"^y1 has the same value in all 150 samples"):
+        make(n_components=1).fit(X, y)
+
+
+def test_weights_that_count_too_few_samples_are_refused() -> None:
+    X, y = curve()
+    with pytest.raises(DataError, match=r"sum to 1, under the 8 samples .*: .*divide the weights by their mean"):
+        make().fit(X, y, sample_weight=np.full(len(X), 1 / len(X)))
+    with pytest.raises(DataError, match="sum of the sample weights overflows"):
+        make().fit(X, y, sample_weight=np.full(len(X), 1e307))
+
+
+def test_rows_too_far_for_their_squares_are_refused() -> None:
+    X, y = curve()
+    model = make().fit(X, y)
+    far = np.where(np.arange(len(X))[:, None] == 2, 1e300, X)
+    for ask in (model.predict, model.predict_interval, model.log_density):
+        with pytest.raises(DataError, match="features row 2 is so far from the training data"):
+            ask(far)
+    targets = np.where(np.arange(len(y))[:, None] == 2, 1e300, y)
+    for answer in (model.inverse_predict, lambda t: model.responsibilities(X, t), lambda t: model.score_samples(X, t)):
+        with pytest.raises(DataError, match="targets row 2 is so far from the training data"):
+            answer(targets)
+    assert np.isfinite(model.predict(X * 1e100)).all()
+
+
+@pytest.mark.parametrize("what", ["deep", "nan", "origin"])
+def test_files_that_would_answer_nonsense_are_refused(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "m"
+    make().fit(*curve()).save(path)
+    tensors, metadata = read_tensors(path)
+    if what == "deep":
+        metadata = {files.HEADER: "[" * 100_000}
+    elif what == "nan":
+        tensors["b_centred"][0, 0] = torch.nan
+    else:
+        del tensors["target_origin"]
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(ModelError, match="header is not a model's" if what == "deep" else "does not hold a fitted"):
+        GLLiMRegressor.load(path)
+
+
+def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
+    X, y = curve()
+    model = make().fit(X, y)
+    model.save(tmp_path / "m")
+    tensors, metadata = read_tensors(tmp_path / "m")
+    header = {**json.loads(metadata[files.HEADER]), "format_version": 1}
+    old = {name: value for name, value in tensors.items() if name not in files.ORIGINS}
+    write_tensors(tmp_path / "m", old, {files.HEADER: json.dumps(header)})
+    np.testing.assert_allclose(GLLiMRegressor.load(tmp_path / "m").predict(X), model.predict(X), atol=1e-10)

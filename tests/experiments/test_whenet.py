@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
 from torch.nn import functional
 
 from deepgllim.data import Manifest, load_data
+from deepgllim.pose.runtime import open_session
 from experiments.compare_peers.networks import predict
 from experiments.compare_peers.presets import PRESETS
 from experiments.compare_peers.whenet import HEADS, STAGES, Graph, whenet
@@ -97,7 +97,7 @@ def test_a_block_of_whenet_is_what_its_paper_says() -> None:
         told = helper.make_tensor_value_info(out, TensorProto.FLOAT, [2, width, None, None])
         made = helper.make_graph(graph.nodes, "block", [given], [told], graph.constants)
         model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = open_session(model.SerializeToString())
         (found,) = session.run(None, {"input": x})
         np.testing.assert_allclose(
             found, block_in_torch(weights, x, stage.stride if first else 1), rtol=1e-3, atol=1e-4

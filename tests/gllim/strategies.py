@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, invert, predict
+from deepgllim.gllim import Centred, Form, Parameters, invert, predict
 from deepgllim.gllim.covariances import target_structure
 
 NOISES = ("isotropic", "diagonal", "full")
 TARGET_COVARIANCES = ("full", "diagonal", "isotropic")
+SHIFTS = st.sampled_from([0.0, 2.0**10, -(2.0**25), 2.0**37])
+GRID = 2.0**-14  # values of it and shifts up to 2^37 add without rounding
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 
 
@@ -284,3 +286,18 @@ def all_finite(p: Parameters) -> bool:
 def predicted(features: Tensor, parameters: Parameters) -> Tensor:
     """E[y | x], (N, L)."""
     return predict(features, invert(parameters)).mean
+
+
+def on_grid(values: Tensor) -> Tensor:
+    """Rounded, so that a shift changes no digit."""
+    return (values / GRID).round() * GRID
+
+
+def near_and_far(
+    p: Parameters, seed: int, far_x: float, far_y: float, n: int = 7
+) -> tuple[Centred, Centred, Tensor, Tensor]:
+    """The same mixture near and far, and points of it."""
+    g = generator(seed)
+    x, y = on_grid(normal(g, n, p.n_features)), on_grid(normal(g, n, p.n_targets))
+    near = Centred(p, torch.zeros_like(x[0]), torch.zeros_like(y[0]))
+    return near, near._replace(feature_origin=x[0] * 0 + far_x, target_origin=y[0] * 0 + far_y), x, y

@@ -8,7 +8,7 @@ from deepgllim.errors import ConfigurationError, DataError, EmptyComponentWarnin
 from deepgllim.gllim import Form, Options, Parameters, Rows, fit, fit_rows, joint_log_density, sample, stream
 from deepgllim.gllim.parameters import model_scaling
 from deepgllim.gllim.stream import Stream
-from tests.gllim.strategies import close, generator, make_parameters, normal
+from tests.gllim.strategies import close, generator, make_parameters, near_and_far, normal
 
 OPTIONS, PLAIN = Options(max_iterations=30, tolerance=0), Form()
 L, D = 2, 4
@@ -319,3 +319,18 @@ def test_a_mixture_grows_to_the_components_asked_for() -> None:
     assert found.n_components == 5
     torch.testing.assert_close(target_moments(found)[1], target_moments(p)[1])
     assert stream.grow(p, 2) is p
+
+
+@pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
+@pytest.mark.parametrize("shift", [1e7, 2.0**37])
+def test_a_stream_of_targets_far_from_zero_keeps_its_digits(noise: str, shift: float) -> None:
+    p = truth(noise=noise)
+    near, far, x, y = near_and_far(p, 1, -shift, shift, 200)
+    r = torch.softmax(joint_log_density(x, y, near), 1)
+    options, found = Options(variance_floor=0.0), []
+    for about, features, targets in ((near, x, y), (far, x - shift, y + shift)):
+        state = stream.begin_from(about, PLAIN._replace(noise=noise), 200)
+        for _ in range(3):
+            state = stream.maximise(stream.observe(state, features, targets, r, 0.3), options)
+        found.append(joint_log_density(features, targets, state.centred))
+    torch.testing.assert_close(found[1], found[0], atol=1e-8, rtol=1e-8)

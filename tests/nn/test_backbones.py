@@ -1,6 +1,8 @@
 """Backbones: equal to the published networks, exact to split and freeze, and clear about what they refuse."""
 
 import json
+import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from deepgllim.nn import backbones
 from deepgllim.nn.backbones import BACKBONES, Backbone, BackboneSpec, Preprocessing, build_backbone, wrap_module
 from deepgllim.nn.efficientnet import lite0_file_key, lite0_imagenet, lite0_stages
 from deepgllim.nn.vgg import vgg16_file_key, vgg16_stages
+from deepgllim.nn.weights import read_weights
 
 CONVOLUTIONS = Path(__file__).parents[3] / "shared" / "data" / "vgg16_imagenet_convs_fp16.safetensors"
 TORCHVISION_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -314,25 +317,100 @@ def test_damaged_and_foreign_files(small: str, weights: Path, tmp_path: Path) ->
         return build_backbone(small, weights=path, preprocessing="torchvision")
 
     state = small_stages().state_dict()
-    torch.save(state, tmp_path / "whole.pth")
-    assert build(tmp_path / "whole.pth").feature_size == 5
-    for source in (weights, tmp_path / "whole.pth"):
-        cut = tmp_path / f"cut{source.suffix}"
-        cut.write_bytes(source.read_bytes()[:-200])
-        with pytest.raises(ModelError, match=r"cut short or not a .*fetch it again"):
-            build(cut)
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(ModelError, match=r"holds no state dict"):
-        build(tmp_path / "list.pth")
-    torch.save(small_stages(), tmp_path / "module.pth")  # a pickle of code is not run
-    with pytest.raises(ModelError, match=r"cut short or not a PyTorch state dict"):
-        build(tmp_path / "module.pth")
+    (tmp_path / "cut.safetensors").write_bytes(weights.read_bytes()[:-200])
+    with pytest.raises(ModelError, match=r"cut short or not a safetensors file .*fetch it again"):
+        build(tmp_path / "cut.safetensors")
     save_file({key: value for key, value in state.items() if not key.startswith("1")}, weights)
     with pytest.raises(ModelError, match=r"7 of 13 tensors are missing \(1.0.weight, 1.0.bias, 1.1.weight, …\)"):
         build(weights)
     save_file({**state, "1.0.bias": torch.zeros(9)}, weights)
     with pytest.raises(ModelError, match=r"1 tensors have another shape \(1.0.bias \(9,\) for \(5,\)\)"):
         build(weights)
+
+
+class Harmful:
+    """A pickle that writes a file when it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.mark,))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".bin", ".safetensors", ""])
+@pytest.mark.parametrize("form", ["archive", "legacy", "pickle", "module"])
+def test_pickles_are_never_opened_and_the_conversion_is_told(
+    small: str, tmp_path: Path, suffix: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, path = tmp_path / "executed", tmp_path / f"weights{suffix}"
+    state = small_stages().state_dict()
+    if form == "pickle":
+        path.write_bytes(pickle.dumps({"state": Harmful(mark)}))
+    elif form == "module":
+        torch.save(small_stages(), path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "archive")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", None)
+        with pytest.raises(ModelError, match=r"a PyTorch pickle, .* is not read: convert it") as caught:
+            build_backbone(small, weights=path, preprocessing="torchvision")
+    assert not mark.exists()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_the_conversion_that_is_told_gives_a_file_that_is_read(small: str, tmp_path: Path, archive: bool) -> None:
+    state, path = small_stages().state_dict(), tmp_path / "it's whole.pth"
+    torch.save(state, path, _use_new_zipfile_serialization=archive)
+    with pytest.raises(ModelError) as caught:
+        build_backbone(small, weights=path, preprocessing="torchvision")
+    (code,) = re.findall(r'python -c "(.*)"', str(caught.value))
+    exec(code, {})
+    backbone = build_backbone(small, weights=path.with_suffix(".safetensors"), preprocessing="torchvision")
+    for name, value in backbone.stages.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+def test_a_safetensors_file_whose_first_bytes_are_a_pickle_s_is_read(tmp_path: Path) -> None:
+    """A header of 640 bytes begins with 80 02, as pickles do."""
+    path = tmp_path / "w.safetensors"
+    for filling in range(700):
+        save_file({"a": torch.zeros(1)}, path, {"filling": "x" * filling})
+        if path.read_bytes()[:2] == b"\x80\x02":
+            break
+    assert path.read_bytes()[:2] == b"\x80\x02"
+    assert list(read_weights(path)[0]) == ["a"]
+
+
+def test_the_packaged_pickle_is_read_only_if_it_is_the_one_that_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = tmp_path / "lite0.pth"
+    other.write_bytes(lite0_imagenet().read_bytes() + b" ")
+    monkeypatch.setattr(torch, "load", None)
+    changed = BACKBONES["efficientnet_lite0"]._replace(imagenet=lambda: other)
+    monkeypatch.setattr(backbones, "BACKBONES", {"efficientnet_lite0": changed})
+    with pytest.raises(ModelError, match=r"not the weights of the package's version .* install the package again"):
+        build_backbone()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(small: str, weights: Path, value: float) -> None:
+    state = small_stages().state_dict()
+    state["1.0.bias"][2] = value
+    save_file(state, weights)
+    with pytest.raises(ModelError, match=r"1 tensors are not finite \(1\.0\.bias\)"):
+        build_backbone(small, weights=weights, preprocessing="torchvision")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"mean": [1, 2, NaN], "std": [1, 1, 1]}', '{"mean": [0, 0, 0], "std": [1, 1, Infinity]}', "[" * 100_000]
+)
+def test_preprocessings_that_are_no_numbers_are_refused(small: str, weights: Path, text: str) -> None:
+    weights.with_name(f"{weights.name}.json").write_text(text)
+    with pytest.raises(ModelError, match=r"preprocessing .* correct it"):
+        build_backbone(small, weights=weights)
 
 
 def test_half_precision_becomes_float32(small: str, weights: Path) -> None:

@@ -75,6 +75,11 @@ FAULTS = [
     ("schedule.rounds", 1.5),
     ("schedule.learning_rate", -1.0),
     ("schedule.learning_rate", float("nan")),
+    ("schedule.learning_rate", float("inf")),
+    ("augmentation.noise", float("inf")),
+    ("schedule.seed", 2**32),
+    ("schedule.seed", 2**64),
+    ("schedule.seed", -1),
     ("schedule.batch_size", 1),
     ("schedule.warm_up", 1.0),
     ("schedule.optimizer", "adam"),
@@ -163,3 +168,48 @@ def test_all_faults_are_told_at_once() -> None:
         parse_recipe({"schedule": {"rounds": 0, "seed": -1}}, "here")
     assert "schedule.rounds = 0" in str(caught.value)
     assert "schedule.seed = -1" in str(caught.value)
+
+
+DEEP = "[" * 20_000 + "]" * 20_000
+UNREADABLE = {
+    "latin-1": ("# Zo\xeb".encode("latin-1"), "not a text in UTF-8"),
+    "utf-16": ("[schedule]".encode("utf-16"), "not a text in UTF-8"),
+    "binary": (bytes(range(256)), "not a text in UTF-8"),
+    "zeros": (bytes(100), "not valid TOML"),
+    "deep": (f"a={DEEP}".encode(), "nested too deeply"),
+    "deep option": (f"[schedule]\nrounds={DEEP}".encode(), "nested too deeply"),
+    "deep tables": (f"{'.'.join('a' * 2_000)}=1".encode(), "nested too deeply"),
+    "many digits": (b"[schedule]\nseed=" + b"9" * 5000, "not valid TOML"),
+    "huge seed": (b"[schedule]\nseed=18446744073709551616", "schedule.seed = 18446744073709551616"),
+    "long value": (b"[schedule]\nrounds='" + b"x" * 100_000 + b"'", "schedule.rounds = 'xxx"),
+    "long list": (b"[schedule]\nrounds=[" + b"1," * 2_000 + b"]", "schedule.rounds = [1, 1"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_is_no_recipe_is_refused_in_one_short_line(tmp_path: Path, name: str) -> None:
+    content, said = UNREADABLE[name]
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_recipe(str(path))
+    assert str(caught.value).startswith(str(path))
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_recipe_of_somebody_else_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mine.toml"
+    path.touch()
+
+    def denied(self: Path, *words: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ConfigurationError, match=r"mine\.toml: permission denied"):
+        load_recipe(str(path))
+
+
+def test_a_name_too_long_for_a_file_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be read|unknown recipe"):
+        load_recipe("a" * 5000)

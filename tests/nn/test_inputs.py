@@ -1,13 +1,19 @@
 """Inputs: the same item whatever the order, batch or process; plain crops equal to prediction's."""
 
+import re
+import subprocess
+import sys
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +21,16 @@ from deepgllim.errors import DataError, ImageError
 from deepgllim.images import crop, open_image, square_box
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import AugmentationConfig, DataConfig
-from deepgllim.nn.inputs import ArrayInputs, FaceInputs, batches, fixed_copies, n_batches, prepare_contexts
+from deepgllim.nn.inputs import (
+    ArrayInputs,
+    FaceInputs,
+    allocate,
+    batches,
+    fixed_copies,
+    n_batches,
+    prepare_contexts,
+    single,
+)
 from tests.nn.tiny import faces
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
@@ -205,6 +220,80 @@ def test_a_cache_on_disk_holds_the_same_as_memory(photograph: Path, tmp_path: Pa
     assert equal(drained(on_disk), drained(in_memory))
 
 
+def filled(value: int) -> Callable[[NDArray[Any]], None]:
+    return lambda values: values.fill(value)
+
+
+SMALL = ((4, 5), np.dtype(np.uint8))
+
+
+def test_a_cache_that_another_process_reads_keeps_its_pictures(tmp_path: Path) -> None:
+    """Two runs in one folder: the second's cache must not become the first's pictures."""
+    cache = tmp_path / "cache.npy"
+    first = allocate(*SMALL, cache, filled(1))
+
+    def look(values: NDArray[Any]) -> None:
+        values.fill(2)
+        assert (first == 1).all()
+
+    second = allocate(*SMALL, cache, look)
+    assert (first == 1).all()
+    assert (second == 2).all()
+    assert (np.load(cache) == 2).all()
+
+
+def test_a_cache_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+    def fail(values: NDArray[Any]) -> None:
+        raise ImageError("not a picture")
+
+    with pytest.raises(ImageError, match="not a picture"):
+        allocate(*SMALL, tmp_path / "cache.npy", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_is_not_written_once_it_is_whole(tmp_path: Path) -> None:
+    values = allocate(*SMALL, tmp_path / "cache.npy", filled(1))
+    with pytest.raises(ValueError, match="read-only"):
+        values[0] = 2
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match=r"cache\.npy: cannot be written"):
+        allocate(*SMALL, tmp_path / "file" / "cache.npy", filled(1))
+
+
+FILL = """
+import sys
+from pathlib import Path
+import numpy as np
+from deepgllim.errors import DataError
+from deepgllim.nn.inputs import allocate
+
+try:
+    allocate((4000, 1000), np.dtype(np.uint8), Path(sys.argv[1]) / "cache" / "cache.npy", lambda values: values.fill(1))
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_is_full_is_said_before_the_cache_is_filled(small_disk: Path) -> None:
+    """In a process of its own: writing through a map to a full disk ends it by SIGBUS."""
+    done = subprocess.run([sys.executable, "-c", FILL, small_disk], capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert re.search(r"cache\.npy: cannot be written \(No space left on device: 4\.0 MB are needed\)", done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert list((small_disk / "cache").iterdir()) == []
+
+
+def test_a_cache_may_be_built_anew_where_two_have_no_room(small_disk: Path) -> None:
+    shape = (600, 1000)
+    for value in (1, 2):
+        values = allocate(shape, np.dtype(np.uint8), small_disk / "cache.npy", filled(value))
+        assert (values == value).all()
+        del values
+
+
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"absent\.jpg"):
         prepare_contexts([tmp_path / "absent.jpg"], np.full((1, 4), np.nan), DATA, OFF)
@@ -227,3 +316,21 @@ def test_fixed_copies_of_mirrored_faces_have_mirrored_targets() -> None:
     turned = mirrored[:, 1] == -plain[:, 1]
     assert 0 < int(turned.sum()) < 8
     assert torch.equal(mirrored[~turned], plain[~turned])
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(1e7, 1.0), (-1e9, 100.0), (1.0, 1e-6), (1e30, 1e20)])
+def test_targets_that_float32_would_round_away_are_refused(offset: float, spread: float) -> None:
+    values = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    targets = torch.cat([values, offset + spread * values], 1)
+    for make in (single, lambda given: ArrayInputs(torch.zeros(50, 3), given)):
+        with pytest.raises(DataError, match=r"^target 1 varies by .* about .*, which float32 rounds: subtract"):
+            make(targets)
+
+
+def test_other_targets_become_float32() -> None:
+    values = torch.linspace(-1, 1, 50, dtype=torch.float64)[:, None]
+    constant = torch.full_like(values, 1 / 3)
+    targets = torch.cat([values, 1e7 + 1e5 * values, 1e-30 * values, constant, 1e30 * constant], 1)
+    assert torch.equal(single(targets), targets.float())
+    assert single(targets[:0]).shape == (0, 5)
+    assert torch.equal(single(targets.float()), targets.float())

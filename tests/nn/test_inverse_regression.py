@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deepgllim.errors import EmptyComponentWarning
 from deepgllim.gllim import (
+    Centred,
     DensityModel,
     Parameters,
     fit,
@@ -224,7 +225,8 @@ def test_responsibilities_come_from_features_and_targets_or_from_targets() -> No
     p = make_parameters(1, "diagonal", False, K, L, D)
     x, y, _ = samples()
     torch.testing.assert_close(assigned(objective(y), p), responsibilities(x, y, p))
-    assert torch.equal(assigned(objective(y, responsibilities="targets"), p), target_responsibilities(y, p))
+    found = assigned(objective(y, responsibilities="targets"), p)
+    torch.testing.assert_close(found, target_responsibilities(y, p), atol=1e-12, rtol=1e-12)
     assert not torch.allclose(responsibilities(x, y, p), target_responsibilities(y, p), atol=0.1)
 
 
@@ -232,7 +234,7 @@ def test_while_frozen_they_come_from_the_targets() -> None:
     p = make_parameters(1, "diagonal", False, K, L, D)
     x, y, _ = samples()
     step = objective(y, frozen_rounds=2)
-    assert torch.equal(assigned(step, p, round_=1), target_responsibilities(y, p))
+    torch.testing.assert_close(assigned(step, p, round_=1), target_responsibilities(y, p), atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(assigned(step, p, round_=2), responsibilities(x, y, p))
 
 
@@ -345,7 +347,7 @@ def test_while_frozen_solve_keeps_the_first_responsibilities() -> None:
     expected = fit(x, y, responsibilities=start, max_iterations=1, variance_floor=1e-4)
     for round_ in (-1, 0):  # the solution after round 0 is for round 1, which is frozen too
         figures = step.solve(head, x, y, round_)
-        assert torch.equal(head.mixture.A, expected.parameters.A)
+        torch.testing.assert_close(head.mixture.A, expected.parameters.A, atol=1e-10, rtol=1e-10)
         assert figures["em_iterations"] == 1
     step.solve(head, x, y, 1)
     assert not torch.equal(head.mixture.A, expected.parameters.A)
@@ -406,3 +408,52 @@ def test_a_refit_that_is_not_asked_for_or_is_singular_leaves_the_mixture() -> No
     assert torch.equal(head.mixture.A, before)
     step.refit(head, y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
     assert torch.equal(head.mixture.A, before)
+
+
+# targets far from zero
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"beta": 0.0},
+        {"beta": 0.5, "assignment": "weighted", "network_noise": "diagonal"},
+        {"beta": 1.0, "target_noise": 0.1},
+        {"network_noise": "signal", "frozen_rounds": 1},
+        {"network_noise": "tied_isotropic"},
+    ],
+)
+@pytest.mark.parametrize("em", ["round", "stepwise"])
+def test_an_offset_of_the_targets_changes_neither_loss_nor_gradient(em: str, options: dict[str, object]) -> None:
+    x, y, _ = samples()
+    far = y + 1e7
+    p = fit(x, y, K, noise="full", seed=0).parameters
+    about = Centred(p, torch.zeros_like(x[0]), torch.full_like(y[0], 1e7))
+    answers = []
+    for mixture, targets in ((p, far - 1e7), (about.absolute, far)):
+        features = x.clone().requires_grad_()
+        settings = {"noise": "full", "schedule__em": em, "schedule__em_every": 1, "schedule__batch_size": 50} | options
+        step, head = objective(targets, **settings), head_of(mixture)
+        step.prepare(head, 0)
+        step.follow(head, x, targets)
+        loss = step.loss(head, features, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert features.grad is not None
+        answers.append((loss.detach(), features.grad))
+    for found, expected in zip(answers[1], answers[0], strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_em_of_targets_far_from_zero_gives_the_same_regression() -> None:
+    x, y, _ = samples()
+    far = y + 1e7
+    heads = []
+    for targets in (far - 1e7, far):
+        step, head = objective(targets, noise="diagonal"), InverseRegressionHead(D, L)
+        for round_ in (-1, 0):
+            step.solve(head, x, targets, round_)
+        heads.append(head)
+    near, moved = heads
+    torch.testing.assert_close(moved.mixture.A, near.mixture.A, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(moved(x).mean - 1e7, near(x).mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved(x).log_prob(far), near(x).log_prob(far - 1e7), atol=1e-5, rtol=1e-5)

@@ -276,3 +276,88 @@ def test_a_backbone_of_ones_own_must_be_given(saved: Path) -> None:
 
 def test_weights_that_do_not_fit_the_backbone_are_refused(saved: Path) -> None:
     refused(saved, "do not fit", backbone=perceptron(feature_size=9))
+
+
+# headers and tensors that contradict each other, or hold what is no number
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        *(({"image_size": value}, "image_size") for value in (0, -1, 10**9, 32.5, "32", True)),
+        *(({"margin": value}, "margin") for value in (0, -1.0, float("nan"), float("inf"), 1e300, "wide", [1])),
+        *(({"targets": value}, "targets") for value in ([], ["yaw", "yaw"], ["a" * 100, "b"], "py", [1, 2])),
+        ({"targets": ["yaw", "\x1b[31m"]}, "targets"),
+        *(({"projection": value}, "projection") for value in (0, -5, True, 4.0, "4")),
+        ({"projection": 10**9}, "a projection to 1000000000 features"),
+        ({"projection": 5}, "a projection to 5 features"),
+        ({"targets": [f"t{i}" for i in range(100_000)]}, "100000 targets"),
+        ({"targets": ["yaw"]}, "1 targets"),
+        *(({"backbone_options": value}, "") for value in ({"weights": "/etc/passwd"}, {"foo": 1}, {"head": 5}, 5)),
+        ({"backbone_options": {"normalisation": "x"}}, "normalisation"),
+        ({"backbone_options": {"preprocessing": {"mean": [1]}}}, "preprocessing"),
+        *(({"format_version": value}, "upgrade deepgllim") for value in (True, 0, -1, 1.0)),
+        ({"head": "least_squares"}, "do not fit"),
+        ({"head": "mixture_density"}, "do not fit"),
+        ({"notes": 5}, "notes"),
+    ],
+)
+def test_entries_out_of_their_range_are_refused(saved: Path, change: dict[str, object], word: str) -> None:
+    rewrite(saved, **change)
+    refused(saved, word)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[" * 100_000,
+        '{"format_version": 1, "notes": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"a":' * 50_000 + "1" + "}" * 50_000,
+        '[["format_version", 1]]',
+    ],
+    ids=range(4),
+)
+def test_a_header_that_is_nested_too_deeply_is_refused(saved: Path, header: str) -> None:
+    save_file(load_file(saved), saved, {"deepgllim": header})
+    refused(saved, "no JSON object")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["backbone.stages.0.0.weight", "head.A", "normalisation.running_var"])
+def test_tensors_that_are_not_finite_are_refused(saved: Path, name: str, value: float) -> None:
+    tensors = load_file(saved)
+    tensors[name].view(-1)[-1] = value
+    save_file(tensors, saved, {"deepgllim": model().spec.model_dump_json()})
+    refused(saved, name, "not finite", "again")
+
+
+def test_complex_tensors_are_refused(saved: Path) -> None:
+    tensors = {k: v.to(torch.complex64) if v.is_floating_point() else v for k, v in load_file(saved).items()}
+    save_file(tensors, saved, {"deepgllim": model().spec.model_dump_json()})
+    refused(saved, "complex")
+
+
+@pytest.mark.parametrize("removed", ["head.c", "projection.weight", "projection.bias", "backbone.stages.2.bias"])
+def test_a_file_without_one_of_its_tensors_is_refused(saved: Path, removed: str) -> None:
+    tensors = load_file(saved)
+    del tensors[removed]
+    save_file(tensors, saved, {"deepgllim": model().spec.model_dump_json()})
+    refused(saved, removed, "do not fit")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("head.pi", torch.full((7,), 1 / 7, dtype=torch.float64)),
+        ("head.Sigma", torch.zeros(1, D, dtype=torch.float64)),
+        ("head.Sigma", -torch.ones(1, D, dtype=torch.float64)),
+        ("head.Gamma", torch.zeros(1, 2, 2, dtype=torch.float64)),
+        ("head.Gamma", -torch.eye(2, dtype=torch.float64)[None]),
+        ("head.b", torch.zeros(3, D + 2, dtype=torch.float64)),
+        ("head.covariance_scale", torch.tensor(-1.0, dtype=torch.float64)),
+    ],
+)
+def test_heads_of_no_distribution_are_refused(saved: Path, name: str, value: torch.Tensor) -> None:
+    tensors = load_file(saved) | {name: value}
+    save_file(tensors, saved, {"deepgllim": model().spec.model_dump_json()})
+    refused(saved)

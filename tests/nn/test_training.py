@@ -657,3 +657,18 @@ def test_augmented_features_are_those_of_the_next_rounds_first_epoch() -> None:
     # projected at PCA's mean, in float32
     torch.testing.assert_close(augmented[0].mean(0), norm.running_mean, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(plain_features[0].mean(0), norm.running_mean, atol=1e-4)
+
+
+def test_an_offset_of_the_targets_changes_the_training_by_rounding_only() -> None:
+    """Targets of whole numbers up to 2^24, which float32 holds with and without the offset."""
+    near, offset = vectors(), 2.0**23
+    near.targets = (1e3 * near.targets).round()
+    far = ArrayInputs(near.values, near.targets + offset)
+    expected, found = (train(model(), recipe(), inputs, inputs) for inputs in (near, far))
+    for name in ("train_loss", "validation_mae", "log_likelihood"):
+        values = [[row[name] for row in result.history] for result in (found, expected)]
+        np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-5, err_msg=name)
+    x = torch.as_tensor(near.values)
+    with torch.no_grad():
+        mean, other = (result.model(x).mean for result in (expected, found))
+    torch.testing.assert_close(other - offset, mean, rtol=1e-5, atol=1e-2)

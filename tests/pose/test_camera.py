@@ -65,6 +65,8 @@ def test_opencvs_matrix_counts_from_the_middle_of_a_pixel() -> None:
     assert camera == Intrinsics(500.0, 510.0, 320.0, 240.0)
     with pytest.raises(ConfigurationError, match=r"shape \(3, 3\), not \(2, 2\)"):
         Intrinsics.from_matrix(np.eye(2))
+    with pytest.raises(ConfigurationError, match=r"is not \[\[fx, 0, cx\], \[0, fy, cy\], \[0, 0, 1\]\]"):
+        Intrinsics.from_matrix(np.array([[500.0, 0.0, 319.5], [0.0, 510.0, 239.5], [0.0, 0.0, 1.0]]).T)
 
 
 def test_the_field_of_view_reaches_from_edge_to_edge() -> None:

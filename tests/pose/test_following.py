@@ -37,6 +37,15 @@ def test_people_keep_their_numbers_whatever_the_order() -> None:
     assert follower.update(0.08, []) == ()
 
 
+def test_the_size_of_frames_moves_what_is_expected() -> None:
+    follower = Follower(filtered=False)
+    follower.update(0.0, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
+    follower.update(0.04, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
+    smaller = [pose(0, (5.0, 5.0, 25.0, 25.0)), pose(0, (75.0, 5.0, 95.0, 25.0))]
+    assert [face.track for face in follower.update(0.08, smaller[::-1], (100, 50))] == [1, 0]
+    assert [face.track for face in follower.update(0.12, smaller)] == [0, 1]
+
+
 def test_the_filter_steadies_and_keeps_what_was_measured() -> None:
     raw, follower = noisy(), Follower()
     faces = [follower.update(time, [each])[0] for time, each in zip(TIMES, raw, strict=True)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from deepgllim.errors import ImageError
 from deepgllim.pose.pictures import as_picture
@@ -74,3 +74,15 @@ def test_what_cannot_be_read_is_an_image_error(tmp_path: Path) -> None:
     (tmp_path / "half.bmp").write_bytes(whole[: len(whole) // 2])
     with Image.open(tmp_path / "half.bmp") as half, pytest.raises(ImageError, match="truncated or damaged"):
         as_picture(half)
+
+
+def test_a_program_that_pillow_opened_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise AssertionError("Ghostscript was called")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", run)
+    (tmp_path / "a.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    with Image.open(tmp_path / "a.jpg") as opened, pytest.raises(ImageError, match="opened as EPS, which is a program"):
+        as_picture(opened)

@@ -1,5 +1,6 @@
 """Pictures and videos to poses: order, batches, failures one by one, frames with their tracks."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.errors import DeepGLLiMError
-from deepgllim.images import Box
+from deepgllim.images import Box, open_image
 from deepgllim.pose import scanning
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.faces import Face
@@ -106,6 +107,31 @@ def test_batches_hold_no_more_pixels_than_they_may(monkeypatch: pytest.MonkeyPat
     assert sizes == [[10, 10], [10], [50], [1]]
 
 
+def test_pictures_are_let_go_before_others_are_decoded(
+    heads: HeadPose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory at most: the batch, or the one last yielded and the one that is decoded."""
+    monkeypatch.setattr(scanning, "MOST_PIXELS", 3 * SIZE[0] * SIZE[1])
+    sides = [1, 1, 3, 1, 2, 2, 1, 3, 3, 1]
+    for number, side in enumerate(sides):
+        Image.new("RGB", (SIZE[0], side * SIZE[1]), (138, 0, 0)).save(tmp_path / f"{number}.png")
+    alive: list[weakref.ref[Image.Image]] = []
+    most: list[int] = []
+
+    def opened(path: str) -> Image.Image:
+        image = open_image(path)
+        alive.append(weakref.ref(image))
+        most.append(sum(known.height for ref in alive if (known := ref()) is not None) // SIZE[1])
+        return image
+
+    monkeypatch.setattr(scanning, "open_image", opened)
+    count = 0
+    for _ in scan_pictures(heads, find_sources([str(tmp_path / "*.png")]).found, Failures()):
+        count += 1
+    assert count == len(sides)
+    assert max(most) <= 3 + 3
+
+
 class FakeFrames:
     """Frames of given red levels, 25 a second."""
 
@@ -178,6 +204,22 @@ def test_a_damaged_video_gives_its_frames_and_is_told(heads: HeadPose, monkeypat
             "walk.mp4: it ends after 0.2 of 9.0 s; what can be decoded was read: copy or record it again for the rest",
         )
     ]
+
+
+def test_people_are_followed_through_a_change_of_size(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Half:
+        def detect(self, image: Image.Image) -> list[Face]:
+            scale = image.width / SIZE[0]
+            return [Face((scale * 10.0, scale * 5.0, scale * 40.0, scale * 35.0), 0.9)]
+
+    frames = FakeFrames(REDS)
+    images = [Image.new("RGB", size, (138, 0, 0)) for size in (SIZE, SIZE, (30, 20), (30, 20), (240, 160))]
+    frames._frames = (Frame(n, n / 25, image) for n, image in enumerate(images))
+    monkeypatch.setattr(scanning, "read_frames", lambda source, max_frames: frames)
+    heads.detector = Half()
+    found = list(scan_video(heads, WALK, Failures(), Reading(smoothing="filter")))
+    assert [seen.faces[0].track for seen in found] == [0] * 5
+    assert [round(seen.faces[0].pose.box[0]) for seen in found if seen.faces[0].pose.box] == [10, 10, 5, 5, 40]
 
 
 def test_a_video_that_is_not_there_is_told(heads: HeadPose) -> None:

@@ -1,7 +1,9 @@
 """Inputs: files, folders, patterns, cameras, and what is none of them."""
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,3 +109,67 @@ def test_names_that_are_no_text_can_be_printed(photos: Path) -> None:
 def test_no_suffix_means_two_things() -> None:
     assert not PICTURES & SUFFIXES
     assert [kind_of(name) for name in ("camera:0", "camera.jpg", "a.MOV", "a")] == ["camera", "picture", "video", None]
+
+
+def test_heic_is_a_picture_so_that_none_is_passed_over(photos: Path) -> None:
+    for name in ("IMG_1.HEIC", "b.heif", "c.hif"):
+        (photos / name).touch()
+    sources = find_sources(["photos"])
+    assert {"IMG_1.HEIC", "b.heif", "c.hif"} <= {source.relative.name for source in sources.found}
+    assert ".heic" not in sources.skipped
+
+
+def test_an_address_is_one_input_whatever_its_signs(photos: Path) -> None:
+    for address, kind in (("rtsp://host/stream?channel=1", "video"), ("https://host/[a].jpg", "picture")):
+        sources = find_sources([address])
+        assert [(source.path, source.kind) for source in sources.found] == [(address, kind)]
+        assert sources.single
+
+
+def test_programs_in_typescript_are_no_videos(photos: Path) -> None:
+    (photos / "main.ts").write_text("const a: number = 1;\n" * 40)
+    (photos / "walk.ts").write_bytes(b"G" + bytes(187) + b"G" + bytes(187))
+    (photos / "walk.m2ts").write_bytes(b"")
+    sources = find_sources(["photos"])
+    assert {source.relative.name for source in sources.found if source.kind == "video"} == {
+        "walk.mp4",
+        "walk.ts",
+        "walk.m2ts",
+    }
+    assert sources.skipped[".ts"] == 1
+    assert find_sources(["photos/*.ts"]).found[0].path == "photos/walk.ts"
+    assert find_sources(["photos/main.ts"]).found[0].kind == "video"  # named by itself
+
+
+@pytest.fixture
+def closed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """photos/closed/e.jpg, in a folder that may not be listed (root may list any)."""
+    (photos / "closed").mkdir()
+    (photos / "closed" / "e.jpg").touch()
+    scan = os.scandir
+
+    def refused(path: str | Path | int) -> Any:
+        if not isinstance(path, int) and Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    return photos / "closed"
+
+
+def test_a_folder_below_that_cannot_be_read_is_a_problem(closed: Path) -> None:
+    for text in ("photos", "photos/**/*.jpg", "photos/*/*.jpg"):
+        sources = find_sources([text])
+        (problem,) = sources.problems
+        expected = "photos/closed: the folder cannot be read (Permission denied); check its permissions"
+        assert str(problem.error) == expected
+        assert "photos/sub/c.jpg" in [source.path for source in sources.found]
+    assert [str(problem.error) for problem in find_sources(["photos/closed"]).problems] == [expected]
+    assert not find_sources(["photos/*.jpg"]).problems
+
+
+def test_what_is_no_file_is_an_input_that_fails(photos: Path) -> None:
+    os.mkfifo(photos / "fifo.jpg")
+    (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    for text in ("photos", "photos/*.jpg"):
+        assert {"photos/fifo.jpg", "photos/gone.jpg"} <= set(names(text))

@@ -112,6 +112,24 @@ def test_a_fast_head_at_few_frames_a_second_is_followed() -> None:
     assert all(tracker.update(frame / 10, [face(80.0 * frame)]) == [0] for frame in range(20))
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [((640, 480), (480, 640)), ((1280, 720), (640, 360)), ((640, 360), (1920, 1080))]
+)
+def test_a_face_is_followed_through_a_change_of_size(before: tuple[int, int], after: tuple[int, int]) -> None:
+    """A phone is turned, or a stream changes its resolution; two people keep their numbers."""
+    tracker = Tracker()
+    scale = (after[0] * after[1] / before[0] / before[1]) ** 0.5
+    places = [(-90.0, 10.0), (110.0, -20.0)]  # from the middle of the frame
+
+    def boxes(size: tuple[int, int], scale: float) -> list[tuple[float, float, float, float]]:
+        return [face(size[0] / 2 + scale * x, size[1] / 2 + scale * y, scale * 80) for x, y in places]
+
+    for frame in range(3):
+        assert tracker.update(frame / RATE, boxes(before, 1.0)) == [0, 1]
+    tracker.resize(before, after)
+    assert tracker.update(3 / RATE, boxes(after, scale)) == [0, 1]
+
+
 def test_a_crowd_is_done_in_time() -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 4000, size=(60, 2))

@@ -1,6 +1,10 @@
 """Videos: written and read back frame by frame, turned upright, damaged, endless, absent; and nothing half written."""
 
+import io
+import os
+import struct
 import sys
+import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +16,7 @@ from PIL import Image
 
 from deepgllim.errors import ConfigurationError, DamagedVideoWarning, DataError, ImageError
 from deepgllim.pose import decoding, encoding
+from deepgllim.pose.containers import missing_bytes
 from deepgllim.pose.video import Frame, VideoWriter, is_video, read_frames
 
 av = pytest.importorskip("av")
@@ -210,7 +215,8 @@ def test_what_is_no_video_is_refused_in_a_line(tmp_path: Path) -> None:
         str(tmp_path): "is a folder",
         "camera:97": "camera",
         "camera:front": "given by its number, as camera:0",
-        "http://127.0.0.1/a.mp4": "does not exist",
+        "http://127.0.0.1/a.mp4": "addresses are not opened: record it to a file, say by ffmpeg -i",
+        "rtsp://user@127.0.0.1:554/stream?channel=1": "addresses are not opened",
     }
     for source, cause in causes.items():
         with pytest.raises(ImageError, match=cause) as caught:
@@ -265,8 +271,6 @@ def test_refuses_what_cannot_be_a_video(tmp_path: Path) -> None:
         for time in (1.0, 0.5, float("nan"), -1.0):
             with pytest.raises(DataError, match="does not follow 1 s"):
                 video.write(quarters(), time)
-        with pytest.raises(DataError, match="resize it"):
-            video.write(quarters(32, 32), 2.0)
     assert [file.name for file in tmp_path.iterdir()] == ["b.mp4"]
 
 
@@ -277,3 +281,213 @@ def test_pyav_is_asked_for_when_it_is_needed(tmp_path: Path, monkeypatch: pytest
             what()
     assert is_video("a.mp4")
     assert not is_video("a.png")
+
+
+# --- files that are whole, and files that are not
+
+RATE = 25
+
+
+def encode(
+    path: Path, pictures: list[Image.Image], codec: str, times: list[float] | None = None, **options: Any
+) -> bytes:
+    """A video of any format, each picture at its time in milliseconds, or at 25 a second. Its bytes."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg does not write {codec}")
+    base = Fraction(1, RATE if times is None else 1000)
+    with av.open(str(path), "w", **options) as container:
+        stream = container.add_stream(codec, rate=RATE)
+        stream.width, stream.height = pictures[0].size
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.time_base = base
+        for index, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_image(picture)
+            frame.pts, frame.time_base = index if times is None else round(1000 * times[index]), base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def noise(count: int) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 255, size=(48, 64, 3), dtype=np.uint8)) for _ in range(count)]
+
+
+def said(path: Path) -> tuple[int, str | None]:
+    """How many frames a video yields, and its problem."""
+    frames = read_frames(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DamagedVideoWarning)
+        return len(list(frames)), frames.problem
+
+
+def with_duration(data: bytes, mark: bytes, skipped: int, seconds: float) -> bytes:
+    """A file with another duration, a float64 behind a mark in its header."""
+    place = data.index(mark) + len(mark) + skipped
+    return data[:place] + struct.pack(">d", seconds) + data[place + 8 :]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx"), ("flv", "flv"), ("mp4", "libx264")]
+)
+def test_a_video_may_begin_late(suffix: str, codec: str, tmp_path: Path) -> None:
+    """As a part of a longer recording does; Matroska's duration, and many programs' of FLV, count from 0 s."""
+    path = tmp_path / f"a.{suffix}"
+    data = encode(path, noise(20), codec, [7 + index / RATE for index in range(20)])
+    if suffix == "flv":
+        path.write_bytes(with_duration(data, b"duration", 1, 7.8))
+    assert said(path) == (20, None)
+    with read_frames(path) as frames:
+        assert next(frames).time == 0.0
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx"), ("flv", "flv")])
+def test_the_last_picture_may_last_as_long_as_others(suffix: str, codec: str, tmp_path: Path) -> None:
+    """A recorded screen has pictures when something changes, and files do not tell how long each is seen."""
+    path = tmp_path / f"a.{suffix}"
+    data = encode(path, noise(5), codec, [0, 1, 2, 5, 9])
+    mark, skipped = (b"duration", 1) if suffix == "flv" else (b"\x44\x89", 1)
+    scale = 1 if suffix == "flv" else 1000
+    path.write_bytes(with_duration(data, mark, skipped, 12.5 * scale))
+    assert said(path) == (5, None)
+
+
+WHOLE = [
+    *(("avi", "mjpeg", {}), ("mkv", "libx264", {}), ("webm", "libvpx", {}), ("flv", "flv", {})),
+    *(
+        ("mp4", "libx264", {"options": {"movflags": "+faststart"}}),
+        ("mov", "mjpeg", {"options": {"movflags": "faststart"}}),
+    ),
+    *(("ts", "mpeg2video", {}), ("m2ts", "mpeg2video", {"format": "mpegts", "options": {"mpegts_m2ts_mode": "1"}})),
+]
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5])
+@pytest.mark.parametrize(("suffix", "codec", "options"), WHOLE, ids=[suffix for suffix, _, _ in WHOLE])
+def test_a_cut_is_told_and_a_whole_file_is_not(
+    suffix: str, codec: str, options: dict[str, Any], share: float, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    data = encode(path, noise(20), codec, **options)
+    assert said(path) == (20, None)
+    assert missing_bytes(path) in (0, None)
+    cut = int(share * len(data)) // 188 * 188 + 100
+    path.write_bytes(data[:cut])
+    count, problem = said(path)
+    assert count < 20
+    assert problem is not None
+    if suffix in ("avi", "mkv", "webm", "mp4", "mov"):
+        assert missing_bytes(path) == len(data) - cut
+
+
+def test_lengths_that_a_file_does_not_know_are_no_cut(tmp_path: Path) -> None:
+    """Written without going back, as broadcasts and killed programs do."""
+    path = tmp_path / "a.avi"
+    data = encode(path, noise(5), "mjpeg")
+    for length in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
+        path.write_bytes(data[:4] + length + data[8:])
+        assert missing_bytes(path) is None
+    data = encode(tmp_path / "a.mkv", noise(5), "libx264", options={"live": "1"})
+    assert missing_bytes(tmp_path / "a.mkv") is None
+    assert said(tmp_path / "a.mkv") == (5, None)
+    for content in (b"", b"RIFF", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x00", b"FLV", b"\0\0\0\1ftyp", b"words" * 90):
+        (tmp_path / "short").write_bytes(content)
+        assert missing_bytes(tmp_path / "short") in (0, None)
+
+
+def test_suffixes_that_are_read(tmp_path: Path) -> None:
+    for suffix in ("ts", "m2ts"):
+        encode(tmp_path / f"a.{suffix}", [quarters()] * 5, "mpeg2video", format="mpegts")
+        assert is_video(f"a.{suffix}")
+        with read_frames(tmp_path / f"a.{suffix}") as frames:
+            assert corners(next(frames).image) == [0, 1, 2, 3]
+    encode(tmp_path / "a.ogv", [quarters()] * 5, "libvpx", format="ogg")
+    assert is_video("a.OGV")
+    assert said(tmp_path / "a.ogv") == (5, None)
+
+
+def changing(path: Path, sizes: list[tuple[int, int]]) -> Path:
+    """Two frames of each size in one WebM, as a browser records a phone that is turned."""
+    packets: list[tuple[bytes, bool]] = []
+    for size in sizes:
+        data = io.BytesIO()
+        with av.open(data, "w", format="webm") as container:
+            stream = container.add_stream("libvpx", rate=RATE)
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+            frames = [av.VideoFrame.from_image(quarters(*size)) for _ in range(2)]
+            for index, frame in enumerate(frames):
+                frame.pts, frame.time_base = index, Fraction(1, RATE)
+            found = [packet for frame in [*frames, None] for packet in stream.encode(frame)]
+            packets += [(bytes(packet), packet.is_keyframe) for packet in found]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = *sizes[0], "yuv420p"
+        for index, (content, is_keyframe) in enumerate(packets):
+            packet = av.Packet(content)
+            packet.pts = packet.dts = index
+            packet.time_base, packet.stream, packet.is_keyframe, packet.duration = (
+                Fraction(1, RATE),
+                stream,
+                is_keyframe,
+                1,
+            )
+            container.mux(packet)
+    return path
+
+
+def test_frames_keep_their_own_size(tmp_path: Path) -> None:
+    """None is squeezed into the shape of the first."""
+    if "libvpx" not in av.codecs_available:
+        pytest.skip("this FFmpeg does not write VP8")
+    sizes = [(64, 48), (48, 64), (128, 96)]
+    with read_frames(changing(tmp_path / "a.webm", sizes)) as frames:
+        assert frames.size == (64, 48)
+        seen = list(frames)
+        assert frames.problem is None
+    assert [frame.image.size for frame in seen] == [size for size in sizes for _ in range(2)]
+    assert all(corners(frame.image) == [0, 1, 2, 3] for frame in seen)
+
+
+def test_a_frame_of_another_size_is_fitted_into_the_video(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as video:
+        video.write(quarters(64, 48), 0.0)
+        video.write(Image.new("RGB", (48, 96), "white"), 1.0)
+    with read_frames(tmp_path / "a.mp4") as frames:
+        _, second = frames
+    assert second.image.size == (64, 48)
+    bright = np.asarray(second.image.convert("L")) > 128
+    assert abs(int(bright.sum()) - 24 * 48) <= 2 * 48  # as high as the first, and a quarter as wide
+    assert bright[:, 24:40].all()
+
+
+def test_frames_have_no_more_pixels_than_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        container.mux(stream.encode(av.VideoFrame.from_image(quarters())))
+        container.mux(stream.encode(None))
+    for most, size in ((64 * 48 - 1, "64 x 48"), (96 * 48 - 1, "96 x 48")):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        with pytest.raises(ImageError, match=rf"a\.mkv: frames of {size} pixels are too large"):
+            read_frames(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert said(path) == (1, None)
+
+
+def test_a_pipe_is_no_video(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    (tmp_path / "folder.mp4").mkdir()
+    for name, cause in {"a": "is a pipe", "zero": "is a device", "folder": "is a folder"}.items():
+        with pytest.raises(ImageError, match=rf"{name}\.mp4: {cause}"):
+            read_frames(tmp_path / f"{name}.mp4")
+
+
+@pytest.mark.parametrize("length", [200, 246, 255])
+def test_a_long_name_is_no_obstacle(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path / ("a" * (length - 4) + ".mp4"), [0.0, 0.1])
+    assert list(tmp_path.iterdir()) == [path]
+    with read_frames(path) as frames:
+        assert len(list(frames)) == 2

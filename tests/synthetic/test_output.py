@@ -2,13 +2,16 @@
 
 import errno
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
+from deepgllim.storage import locked_folder
 from deepgllim.synthetic.output import render_set
 from deepgllim.synthetic.sets import SceneSampler
 from tests.synthetic.fakes import SAMPLER, FakeRenderer, contents, draws
@@ -107,3 +110,60 @@ def test_output_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         DeepGLLiMError, match=r"cannot be used \(Permission denied\): give a folder that can be written"
     ):
         render_set(SAMPLER, 1, tmp_path / "set", renderer=FakeRenderer)
+
+
+@pytest.mark.parametrize("layout", ["folder", "shards"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_that_is_rendered_into_is_refused(
+    render: Render, tmp_path: Path, log: Path, layout: str, resume: bool
+) -> None:
+    """A second process would remove the first one's unfinished files and parts."""
+    said: list[str] = []
+
+    def again(done: int, images: int) -> None:
+        unfinished = tmp_path / "set" / ".000000.jpg.77.tmp"
+        unfinished.write_text("half")
+        before = contents(tmp_path)
+        with locked_out() as refusal:
+            render(3, resume=resume, layout=layout)
+        said.append(refusal[0])
+        assert contents(tmp_path) == before
+        unfinished.unlink()
+
+    render(3, layout=layout, progress=again)
+    # without --resume it is a set already
+    expected = f"in use by process {os.getpid()} on " if resume else "holds a set already: go on with it by --resume"
+    assert said
+    assert all(expected in text for text in said)
+    assert draws(log) == 3
+    assert not {".lock", ".lock.pid"} & {path.name for path in (tmp_path / "set").iterdir()}
+
+
+@contextmanager
+def locked_out() -> Iterator[list[str]]:
+    """What is refused meanwhile."""
+    said: list[str] = []
+    with pytest.raises(DataError) as caught:
+        yield said
+    said.append(str(caught.value))
+
+
+def test_a_start_that_another_one_overtook_is_refused(render: Render, tmp_path: Path, log: Path) -> None:
+    (tmp_path / "set").mkdir()
+    with locked_folder(tmp_path / "set"), pytest.raises(DataError, match=f"in use by process {os.getpid()} on "):
+        render(3)
+    assert draws(log) == 0
+    render(3)
+
+
+def test_a_start_that_was_killed_does_not_stand_in_the_way(render: Render, tmp_path: Path) -> None:
+    """Before its configuration is there, it can be begun and not resumed."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    left = {name: folder / name for name in (".lock", ".lock.pid", ".render.json.77.tmp")}
+    for path in left.values():
+        path.write_text("process 77 on another machine")
+    with pytest.raises(DataError, match="nothing to resume"):
+        render(3, resume=True)
+    render(3)
+    assert not [path for path in left.values() if path.exists()]

@@ -1,10 +1,11 @@
 """What an exported model says of the faces of a data set, beside their labels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image
 
 from deepgllim.data import Manifest
@@ -125,7 +126,7 @@ def labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
     here = [name for name in targets if name in frame.columns]
     other = NECK_ANGLES if set(targets) <= set(ANGLES) else ANGLES
     if not here and set(other) <= set(frame.columns):
-        values = _converted(frame[list(other)].to_numpy(dtype=np.float64), other)
+        values = _converted(_numbers(frame, other), other)
         names = ANGLES if other == NECK_ANGLES else NECK_ANGLES
         return np.stack([values[:, names.index(name)] for name in targets], axis=1)
     if not here:
@@ -133,9 +134,20 @@ def labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
             f"the model predicts {', '.join(targets)}, of which the data has none, nor all of {', '.join(other)}: "
             f"its columns are {', '.join(map(str, frame.columns))}"
         )
-    return np.stack(
-        [frame[n].to_numpy(dtype=np.float64) if n in here else np.full(len(frame), np.nan) for n in targets], axis=1
-    )
+    known = dict(zip(here, _numbers(frame, here).T, strict=True))
+    return np.stack([known.get(name, np.full(len(frame), np.nan)) for name in targets], axis=1)
+
+
+def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Array:
+    """Columns as numbers, (N, names), NaN where one is blank."""
+    values = np.full((len(frame), len(names)), np.nan)
+    for i, name in enumerate(names):
+        for row, value in enumerate(frame[name].astype(object)):
+            try:
+                values[row, i] = np.nan if value is None or value == "" else float(value)
+            except (TypeError, ValueError):
+                raise DataError(f"row {row + 1}, column {name!r}: {value!r} is not a number; correct it") from None
+    return values
 
 
 def _converted(values: Array, names: tuple[str, ...]) -> Array:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from deepgllim.audit.faces import Array, Pixels, labels, pictures, predicted
 from deepgllim.data import Manifest
-from deepgllim.images import Box, crop_face
+from deepgllim.images import Box, crop_face, open_image
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.rotations import NECK_ANGLES, geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 
@@ -44,7 +44,7 @@ def _compressed(quality: int) -> Change:
     def change(picture: Image.Image, _: np.random.Generator) -> Image.Image:
         buffer = io.BytesIO()
         picture.save(buffer, "jpeg", quality=quality)
-        return Image.open(buffer).convert("RGB")
+        return open_image(buffer.getvalue())
 
     return change
 

@@ -1,10 +1,9 @@
 """The commands' table, and `main`: parse, run, and turn every expected failure into one line and an exit code."""
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -21,6 +20,7 @@ from deepgllim.cli.options import UsageError
 from deepgllim.cli.predict import predict
 from deepgllim.cli.recipes import recipes
 from deepgllim.cli.render import render
+from deepgllim.cli.streams import OutputError, ReaderGoneError, discard, standard_streams
 from deepgllim.cli.train import train
 from deepgllim.cli.webapp import app as webapp
 from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning, TrainingWarning
@@ -43,7 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS = {"data": "Data sets."}
 """What the commands of a group are about."""
 
-EXTRAS = {"moderngl": "render", "glcontext": "render"}
+EXTRAS = {"moderngl": "render", "glcontext": "render", "filelock": "render"}
 """Which optional dependencies a module comes with; all others come with `train`."""
 
 OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning, TrainingWarning)
@@ -97,12 +97,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         Ctrl-C.
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
-    with one_line_warnings():
-        try:
-            command, bound, _ = make_app().parse_args(tokens, exit_on_error=False, print_error=False)
-        except CycloptsError as error:
-            return _fail(f"{error} (see deepgllim {command_named(tokens)}--help)", 2)
-        return run(command, *bound.args, **bound.kwargs)
+    with standard_streams(), one_line_warnings():
+        return flushed(_call(tokens))
+
+
+def _call(tokens: Sequence[str]) -> int:
+    try:
+        command, bound, _ = make_app().parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _fail(f"{error} (see deepgllim {command_named(tokens)}--help)", 2)
+    return run(command, *bound.args, **bound.kwargs)
+
+
+def flushed(code: int) -> int:
+    """Write what waits on the standard streams; the exit code is 1 where that fails after a call that went well."""
+    try:
+        sys.stdout.flush()
+    except OutputError as error:
+        discard(sys.stdout)
+        code = code or _output_failure(error)
+    try:
+        with suppress(AttributeError):  # it is closed
+            sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+    return code
+
+
+def _output_failure(error: OutputError) -> int:
+    """What a failure to write standard output comes to; nothing is said to somebody who has seen enough."""
+    return 1 if isinstance(error, ReaderGoneError) else _fail(error, 1)
 
 
 def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
@@ -111,11 +135,11 @@ def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
         command(*args, **options)
     except UsageError as error:
         return _fail(error, 2)
+    except OutputError as error:
+        discard(sys.stdout)
+        return _output_failure(error)
     except DeepGLLiMError as error:
         return _fail(error, 1)
-    except BrokenPipeError:  # whoever read standard output has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("deepgllim"):
             raise

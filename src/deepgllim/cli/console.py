@@ -4,21 +4,32 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deepgllim.cli.streams import holds_unicode, visible
+
+
+class _Screen(Console):
+    """A console that shows the control characters of texts instead of obeying them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts and tables."""
+        super().print(*(visible(each, keep="\n") if isinstance(each, str) else each for each in objects), **options)
+
 
 def results() -> Console:
     """Standard output; a file has room for wider tables than 80 columns."""
-    return Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+    return _Screen(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 
 def messages() -> Console:
     """Standard error."""
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return _Screen(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
 def progress_bar(hidden: bool = False) -> Progress:
@@ -35,17 +46,30 @@ def progress_bar(hidden: bool = False) -> Progress:
 
 
 def complain(text: object) -> None:
-    """One line on standard error, whatever line breaks the text has.
+    """One line on standard error, whatever line breaks the text has; nothing where that cannot be written.
 
     Example:
         >>> complain("it broke")  # on standard error: deepgllim: it broke
     """
-    messages().print(f"deepgllim: {' '.join(str(text).split())}")
+    with suppress(OSError):
+        messages().print(f"deepgllim: {' '.join(str(text).split())}")
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(strict(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json_text(value, indent=2))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that standard output can hold: ASCII if that is not of Unicode, and no control characters.
+
+    Example:
+        >>> json_text({"source": "é\x9b.jpg", "yaw": float("nan")})
+        '{"source": "é\\\\u009b.jpg", "yaw": null}'
+    """
+    ascii_only = not holds_unicode(sys.stdout)
+    text = json.dumps(strict(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return visible(text, keep="\n")
 
 
 def strict(value: Any) -> Any:
@@ -68,9 +92,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     drawn = Table()
     for i, name in enumerate(columns):
         numeric = all(isinstance(row[i], int | float) for row in rows)
-        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(visible(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(number(value) if isinstance(value, float) else str(value) for value in row))
+        drawn.add_row(*(number(value) if isinstance(value, float) else visible(str(value)) for value in row))
     return drawn
 
 

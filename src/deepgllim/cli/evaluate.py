@@ -1,6 +1,5 @@
 """`deepgllim evaluate`."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,9 +61,13 @@ def evaluate(
 def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...], predicted: "Predictions") -> None:
     """A CSV of one row a picture: its path, and each target's label, prediction and 90 % interval; log-densities.
 
+    Paths are written as `deepgllim.pose.tables.csv_lines` does: no spreadsheet takes them for formulas.
+
     Raises:
         DataError: if the file cannot be written.
     """
+    from deepgllim.pose.sources import printable
+    from deepgllim.pose.tables import csv_lines
     from deepgllim.storage import write_atomically
 
     columns = [column for name in targets for column in (name, f"{name}_predicted", f"{name}_lower", f"{name}_upper")]
@@ -72,11 +75,10 @@ def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...]
 
     def write(place: Path) -> None:
         with place.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", *columns, "log_probability", "log_density"])
+            file.write(csv_lines([["path", *columns, "log_probability", "log_density"]]))
             for n, picture in enumerate(manifest.paths):
                 values = [float(block[n, target]) for target in range(len(targets)) for block in blocks]
                 scores = [float(predicted.log_probability[n]), float(predicted.log_density[n])]
-                writer.writerow([picture, *values, *scores])
+                file.write(csv_lines([[printable(str(picture)), *values, *scores]]))
 
     write_atomically(path, write)

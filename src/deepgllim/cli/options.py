@@ -89,8 +89,10 @@ def settings(entries: Sequence[str]) -> dict[str, Any]:
             raise ConfigurationError(f"--set {entry}: no value; write --set section.option=value")
         try:
             values[name.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except ValueError:  # of TOML, or of a number of thousands of digits
             values[name.strip()] = text.strip()
+        except RecursionError:
+            raise ConfigurationError(f"--set {name}: its value is nested too deeply") from None
     return values
 
 

@@ -31,6 +31,7 @@ def predict(
     batch: OptionalCount = None,
     quiet: Switch = False,
     overwrite: Switch = False,
+    resume: Switch = False,
 ) -> None:
     """Predict the pose of every head in pictures, folders, videos, or before a camera.
 
@@ -72,12 +73,14 @@ def predict(
         batch: Pictures or frames that go through the network together; by default 16, for a camera 1.
         quiet: Show no progress and no remarks, only results and failures.
         overwrite: Replace files of `--output` and `--save` that are there.
+        resume: Go on with the `--output` of a run that was stopped, the other options being the same: what is finished
+            is not done again, and the table is that of a run that was not stopped.
     """
     from deepgllim.cli.predict_run import Request, perform
 
     perform(
         Request(
             *(inputs, model, box, whole, detector, output, save, level, json, field_of_view, camera_matrix),
-            *(convention, smooth, max_frames, batch, quiet, overwrite),
+            *(convention, smooth, max_frames, batch, quiet, overwrite, resume),
         )
     )

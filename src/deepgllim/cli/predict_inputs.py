@@ -137,6 +137,18 @@ def check_camera(sources: "Sources", smooth: "Smoothing | None") -> None:
         raise UsageError("--smooth smoother needs a video's end, which a camera has not: use --smooth filter")
 
 
+def check_resume(resume: bool, output: Path | None, sources: "Sources") -> None:
+    """A table can be gone on with, and nothing else; not one of a camera.
+
+    Raises:
+        UsageError: there is no --output, or a camera.
+    """
+    if resume and output is None:
+        raise UsageError("--resume goes on with a table: give the --output of the run that was stopped")
+    if resume and any(source.kind == "camera" for source in sources.found):
+        raise UsageError("a camera does not show the same again: leave --resume out")
+
+
 def saves_to_file(save: Path, sources: "Sources") -> bool:
     """Whether `--save` names a file rather than a folder.
 

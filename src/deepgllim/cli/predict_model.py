@@ -1,5 +1,6 @@
 """The model of `deepgllim predict`: an ONNX file as it is, a trained one by way of a temporary ONNX file."""
 
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,17 @@ def open_model(path: Path | None, detector: str | None, quiet: bool = False) -> 
         complain(f"exporting {path} for this call; do it once and for all with deepgllim export {path} FILE.onnx")
     with tempfile.TemporaryDirectory(prefix="deepgllim-") as folder:
         return HeadPose(export_onnx(model, Path(folder) / "model.onnx"), detector)
+
+
+def digest(path: Path | None) -> str | None:
+    """What tells a model's file from any other; None if it cannot be read."""
+    from deepgllim.pose.predictor import default_model
+
+    try:
+        with (default_model() if path is None else path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except (OSError, ModelError):
+        return None
 
 
 def predicts_pose(targets: tuple[str, ...]) -> bool:

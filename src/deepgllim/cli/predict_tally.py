@@ -2,16 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain, results
-from deepgllim.errors import DeepGLLiMError
+from deepgllim.errors import DataError, DeepGLLiMError
+from deepgllim.pose.sources import printable
 
 if TYPE_CHECKING:
+    from deepgllim.pose.progress import Finished
     from deepgllim.pose.scanning import Seen
     from deepgllim.pose.sources import Source, Sources
 
@@ -24,23 +26,24 @@ class SomeFailedError(DeepGLLiMError):
 
 
 class Tally:
-    """Counts what is seen, and keeps what failed.
+    """Counts what is seen and what failed; of failures and of pictures without a face it keeps no more than it tells.
 
     Args:
         sources: all inputs.
 
     Attributes:
         pictures, frames, faces: how many were read and found.
-        without: pictures without a face.
-        failures: inputs that could not be read, or not to their end.
+        unsaved: annotated pictures and videos that could not be written.
     """
 
     def __init__(self, sources: "Sources") -> None:
         self._sources = sources
         self._inputs = len(sources.found) + len(sources.problems)
-        self.pictures = self.frames = self.faces = 0
-        self.without: list[str] = []
-        self.failures: list[DeepGLLiMError] = []
+        self.pictures = self.frames = self.faces = self.unsaved = 0
+        self._empty: list[str] = []
+        self._without = 0
+        self._failed: set[str] = set()
+        self._first: DeepGLLiMError | None = None
 
     def take(self, seen: "Seen") -> None:
         """Count a picture or frame."""
@@ -48,23 +51,40 @@ class Tally:
         if seen.frame is not None:
             self.frames += 1
             return
-        self.pictures += 1
-        if not seen.faces:
-            self.without.append(seen.source.name)
+        self._count_picture(seen.source.name, len(seen.faces))
+
+    def restore(self, finished: Iterable["Finished"]) -> None:
+        """Count what an earlier run did, and tell again what failed then."""
+        for each in finished:
+            self.faces += each.faces
+            if each.frames is None:
+                self._count_picture(printable(each.path), each.faces)
+            else:
+                self.frames += each.frames
+            if each.problem is not None:
+                self.fail(each.path, DataError(each.problem))
 
     def finish(self) -> None:
         """Others speak first."""
 
+    def _count_picture(self, name: str, faces: int) -> None:
+        self.pictures += 1
+        self._without += not faces
+        if not faces and len(self._empty) < NAMED:
+            self._empty.append(name)
+
     def fail_at(self, source: "Source", error: DeepGLLiMError) -> None:
         """Tell of a source that failed, by its name."""
         text = str(error)
-        self.fail(error if text.startswith(source.path) else type(error)(f"{source.name}: {text}"))
+        self.fail(source.path, error if text.startswith(source.path) else type(error)(f"{source.name}: {text}"))
 
-    def fail(self, error: DeepGLLiMError) -> None:
-        """Keep a failure; tell it at once, unless it is that of the only input."""
-        self.failures.append(error)
+    def fail(self, path: str, error: DeepGLLiMError) -> None:
+        """Count a failure; tell it at once, unless it is that of the only input."""
+        self._failed.add(path)
         if self._inputs > 1:
             complain(error)
+        elif self._first is None:
+            self._first = type(error)(str(error))  # without the traceback, which holds pictures
 
     def judge(self) -> None:
         """Raise what the call comes to, if anything failed.
@@ -73,11 +93,10 @@ class Tally:
             DeepGLLiMError: the only input's failure.
             SomeFailedError: of several.
         """
-        if not self.failures:
-            return
-        if self._inputs == 1:
-            raise self.failures[0]
-        raise SomeFailedError(f"{len(self.failures)} of {self._inputs} inputs failed: see the lines above")
+        if self._first is not None:
+            raise self._first
+        if self._failed:
+            raise SomeFailedError(f"{len(self._failed)} of {self._inputs} inputs failed: see the lines above")
 
     def tell(self, output: Path | None, save: Path | None) -> None:
         """Print what was written."""
@@ -85,9 +104,10 @@ class Tally:
         read = " and ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items() if count)
         if output is not None:
             results().print(f"table: {output} ({self.faces} face{'s' * (self.faces != 1)} on {read})")
-        if save is not None:
+        if save is not None and not (self.unsaved and self._inputs == 1):
             silent = ", without sound" if self.frames else ""
-            results().print(f"annotated: {save} ({read}{silent})")
+            unsaved = f", but for {self.unsaved} that could not be saved" if self.unsaved else ""
+            results().print(f"annotated: {save} ({read}{silent}{unsaved})")
 
     def remark(self) -> None:
         """Say on standard error what was passed over, and on which of several pictures no face was found."""
@@ -95,11 +115,11 @@ class Tally:
             kinds = ", ".join(f"{suffix} {count}" for suffix, count in self._sources.skipped.items())
             count = sum(self._sources.skipped.values())
             complain(f"skipped {count} file{'s' * (count != 1)}, neither picture nor video: {kinds}")
-        if self.without and self.pictures > 1:
-            more = f" and {len(self.without) - NAMED} more" if len(self.without) > NAMED else ""
-            names = ", ".join(self.without[:NAMED])
+        if self._without and self.pictures > 1:
+            more = f" and {self._without - NAMED} more" if self._without > NAMED else ""
+            names = ", ".join(self._empty)
             complain(
-                f"no face found in {len(self.without)} of {self.pictures} pictures ({names}{more}): "
+                f"no face found in {self._without} of {self.pictures} pictures ({names}{more}): "
                 "--whole if each picture is a face"
             )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import print_json, results
 from deepgllim.cli.options import UsageError
+from deepgllim.pose.sources import printable
 from deepgllim.rotations import ANGLES
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def as_json(image: Path, box: "Box", predicted: "FacePrediction") -> dict[str, A
     """What `--json` prints."""
     targets = {name: {"mean": mean, "lower": low, "upper": high} for name, mean, low, high in by_target(predicted)}
     return {
-        "image": str(image),
+        "image": printable(str(image)),
         "box": list(box),
         "targets": targets,
         "level": predicted.level,

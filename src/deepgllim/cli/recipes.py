@@ -1,9 +1,11 @@
 """`deepgllim recipes`: the recipes of the package, and one of them with every option explained."""
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import results
+from deepgllim.cli.streams import ERRORS, holds_unicode, visible
 
 if TYPE_CHECKING:
     from deepgllim.nn.config import Recipe
@@ -24,7 +26,8 @@ def recipes(name: str | None = None, /) -> None:
     from deepgllim.nn.config import load_recipe, recipe_names
 
     if name is not None:
-        print(as_toml(load_recipe(name)), end="")
+        text = as_toml(load_recipe(name))
+        print(text if holds_unicode(sys.stdout) else text.encode("ascii", ERRORS).decode(), end="")  # TOML is UTF-8
         return
     for known in recipe_names():
         results().print(f"{known}: {summary(known)}")
@@ -64,4 +67,4 @@ def toml_value(value: Any) -> str:
         >>> toml_value(None), toml_value((0, 3)), toml_value(False), toml_value("a")
         ('"none"', '[0, 3]', 'false', '"a"')
     """
-    return json.dumps("none" if value is None else value)
+    return visible(json.dumps("none" if value is None else value, ensure_ascii=False))

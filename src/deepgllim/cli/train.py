@@ -112,7 +112,9 @@ def resumable(output: Path) -> Iterator[None]:
             raise KeyboardInterrupt(
                 "give the same command with --resume to go on after the last finished round"
             ) from None
-        raise KeyboardInterrupt(f"no round was finished, so there is nothing to --resume: remove {output}") from None
+        raise KeyboardInterrupt(
+            "no round was finished, so there is nothing to --resume: give the same command again to begin anew"
+        ) from None
 
 
 class RichReporter:

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.data.survey import COPY, BrokenFileError
+from deepgllim.data.survey import COPY, BrokenFileError, check_regular
 from deepgllim.errors import DataError
+from deepgllim.rotations import checked_rotations
 
 Array = npt.NDArray[np.float64]
 PathLike = str | os.PathLike[str]
 
 _AGAIN = "copy the file again"
-_SLACK = 1e-3  # files give rotations to about six digits
 _LARGEST_SIDE = 8192  # of a depth picture; Biwi's are 640 × 480
 
 
@@ -156,8 +156,9 @@ def _decompressed(content: bytes) -> npt.NDArray[np.int16]:
 
 def _rows(path: PathLike, lengths: list[int], expected: str) -> list[list[float]]:
     """The numbers of each line that is not blank: as many lines, and numbers in each, as `lengths` says."""
+    content = _content(path)
     try:
-        lines = [line.split() for line in _content(path).decode("utf-8-sig").splitlines() if line.strip()]
+        lines = [line.split() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
         rows = [[float(word) for word in line] for line in lines]
     except ValueError as error:
         raise BrokenFileError(path, f"not numbers ({error}); expected {expected}: {_AGAIN}") from error
@@ -170,6 +171,7 @@ def _rows(path: PathLike, lengths: list[int], expected: str) -> list[list[float]
 
 
 def _content(path: PathLike) -> bytes:
+    check_regular(path)
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -179,7 +181,7 @@ def _content(path: PathLike) -> bytes:
 
 
 def _check_rotation(rotation: Array, path: PathLike) -> None:
-    with np.errstate(over="ignore", invalid="ignore"):
-        orthogonal = np.abs(rotation @ rotation.T - np.eye(3)).max() < _SLACK
-    if not orthogonal or np.linalg.det(rotation) < 0:
-        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}")
+    try:
+        checked_rotations(rotation)
+    except DataError as error:
+        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}") from error

@@ -13,13 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.conventions import from_convention
-from deepgllim.data.manifest import BOX_COLUMNS, Manifest
+from deepgllim.data.manifest import BOX_COLUMNS, LARGEST_ANGLE, Manifest
 from deepgllim.data.survey import (
     COPY,
     Broken,
     BrokenFileError,
     Row,
     Survey,
+    check_regular,
     check_size,
     manifest_of,
     names_in,
@@ -207,7 +208,10 @@ def _angles(path: Path) -> list[float]:
     pose = _matrix(path, "Pose_Para").ravel()
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
         raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {COPY}")
-    return list(from_convention(np.degrees(pose[:3]), "300w-lp"))
+    angles = np.degrees(pose[:3])
+    if np.abs(angles).max() > LARGEST_ANGLE:
+        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]}, beyond ±2π: it is in radians; {COPY}")
+    return list(from_convention(angles, "300w-lp"))
 
 
 def _landmarks(path: Path, field: str) -> Array:
@@ -226,6 +230,7 @@ def _landmarks(path: Path, field: str) -> Array:
 def _matrix(path: Path, field: str) -> Array:
     from scipy.io import loadmat
 
+    check_regular(path)
     if not path.is_file():
         raise BrokenFileError(path, f"the file is missing; {COPY}")
     try:

@@ -4,19 +4,23 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.errors import DataError
-from deepgllim.rotations import ANGLES
-from deepgllim.storage import write_atomically
+from deepgllim.rotations import ANGLES, MIRROR_SIGNS
+from deepgllim.storage import irregular, write_atomically
 
 Array = npt.NDArray[np.float64]
 
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 TEXT_COLUMNS = ("path", "subject", "sequence", "source")
+
+LARGEST_ANGLE = 360.0
+"""Of the columns pitch, yaw, roll, tilt, pan, tip, degrees: what is beyond it is in another unit, or none."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,8 @@ def read_manifest(path: str | os.PathLike[str], targets: Sequence[str] | None = 
 
     Raises:
         DataError: a file that is missing or unreadable, an empty table, an absent column, a label that is not a finite
-            number, a half-filled or empty box. One line with file, row, column, value and remedy; the first row after
-            the header is row 1.
+            number, an angle beyond ±360, a half-filled or empty box. One line with file, row, column, value and
+            remedy; the first row after the header is row 1.
 
     Example:
         >>> import tempfile
@@ -121,6 +125,9 @@ def read_manifest(path: str | os.PathLike[str], targets: Sequence[str] | None = 
         (('pitch', 'yaw'), 'a.jpg', ['01'])
     """
     path = Path(path)
+    cause = irregular(path)
+    if cause is not None:
+        raise DataError(f"{path}: {cause}")
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the path of a CSV or Parquet table")
     reader = FORMATS.get(path.suffix.lower())
@@ -165,12 +172,17 @@ def make_manifest(
     texts = {name: _texts(frame[name]) for name in TEXT_COLUMNS if name in frame}
     texts["path"] = _resolve(texts["path"], None if folder is None else Path(folder).resolve(), origin)
     labels = {name: _finite(_numbers(frame[name], origin), name, origin) for name in chosen}
+    _check_angles(frame, origin)
     return Manifest(frame.assign(**texts, **labels, **_boxes(frame, origin)), chosen)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """All columns as text, then numbers where every filled cell is one: subject "01" stays "01"."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True}
+    frame: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
+    header = pd.read_csv(path, header=None, nrows=1, **options).iloc[0].dropna()  # pandas renames what is there twice
+    if not header.is_unique:
+        raise ValueError(f"column {header[header.duplicated()].iloc[0]!r} is named twice")
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("the rows hold more values than the header has columns")
     numeric = {str(name): _as_numbers(frame[name]) for name in frame if name not in (*TEXT_COLUMNS, *BOX_COLUMNS)}
@@ -179,7 +191,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _as_numbers(column: "pd.Series[str]") -> Array | None:
     try:
-        return np.array([np.nan if text == "" else float(text) for text in column])
+        return np.array([np.nan if text == "" else _number(text) for text in column])
     except ValueError:
         return None
 
@@ -227,11 +239,18 @@ def _numbers(column: "pd.Series[str]", origin: str) -> Array:
         if pd.isna(value) or value == "":
             continue
         try:
-            values[row] = float(value)
+            values[row] = _number(value)
         except (TypeError, ValueError):
             where = f"{origin}: row {row + 1}, column {column.name!r}"
             raise DataError(f"{where}: {value!r} is not a number; correct it or leave the row out") from None
     return values
+
+
+def _number(value: Any) -> float:
+    """As `float`, which also reads underscores, as in Python's own 1_000: here they are slips."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
 
 
 def _finite(values: Array, name: str, origin: str) -> Array:
@@ -240,6 +259,17 @@ def _finite(values: Array, name: str, origin: str) -> Array:
         what = f"row {bad[0] + 1}, column {name!r}: the label is {values[bad[0]]} (or blank)"
         raise DataError(f"{origin}: {what}, in {len(bad)} row(s); correct it or leave the rows out")
     return values
+
+
+def _check_angles(frame: pd.DataFrame, origin: str) -> None:
+    """Refuse angles that are none, also in columns that are not targets, since those may be converted to targets."""
+    for name in MIRROR_SIGNS:
+        values = pd.to_numeric(frame[name].astype(str), errors="coerce") if name in frame else np.empty(0)
+        bad = np.flatnonzero(np.abs(np.asarray(values, dtype=np.float64)) > LARGEST_ANGLE)
+        if len(bad):
+            where = f"{origin}: row {bad[0] + 1}, column {name!r}"
+            limit = f"is no angle in degrees, which are within ±{LARGEST_ANGLE:g}, in {len(bad)} row(s)"
+            raise DataError(f"{where}: {frame[name].iloc[bad[0]]} {limit}; correct it, or rename another quantity")
 
 
 def _boxes(frame: pd.DataFrame, origin: str) -> dict[str, Array]:

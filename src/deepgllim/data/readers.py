@@ -14,11 +14,11 @@ import pandas as pd
 from deepgllim.data.biwi import read_biwi, survey_biwi
 from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
-from deepgllim.data.survey import COPY, BrokenFileError, Row, Survey, manifest_of, read_rows
+from deepgllim.data.survey import COPY, BrokenFileError, Row, Survey, check_regular, manifest_of, read_rows
 from deepgllim.errors import DataError, ImageError
 from deepgllim.images import open_image
 from deepgllim.rotations import ANGLES
-from deepgllim.storage import write_atomically
+from deepgllim.storage import irregular, write_atomically
 
 Targets = Sequence[str] | None
 
@@ -121,6 +121,7 @@ def _pointing04_row(picture: Path) -> Row:
 
 def _pointing04_box(sidecar: Path) -> Row:
     """The box of a sidecar: file name, blank, "Face", then centre x, centre y, width, height, a line each."""
+    check_regular(sidecar)
     try:
         lines = sidecar.read_text(encoding="utf-8").split()
         x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
@@ -164,6 +165,9 @@ def read_text(path: str | os.PathLike[str], targets: Targets = None) -> Manifest
             expected and another number given.
     """
     path = Path(path)
+    cause = irregular(path)
+    if cause is not None:
+        raise DataError(f"{path}: {cause}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -12,6 +12,8 @@ import pandas as pd
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest
 from deepgllim.data.readers import READERS, SURVEYS, Targets, decode_pictures, split_source
 from deepgllim.data.survey import Broken, Survey, cause_of
+from deepgllim.errors import ImageError
+from deepgllim.images import checked_face
 from deepgllim.rotations import MIRROR_SIGNS
 
 Array = npt.NDArray[np.float64]
@@ -40,7 +42,7 @@ class DataReport:
     Attributes:
         source: "name:path".
         faces: the rows that can be used; it may have none.
-        broken: every file that cannot be used, and pictures whose box lies outside them, each with the cause.
+        broken: every file that cannot be used, and pictures whose box cannot be used on them, each with the cause.
         left_out: faces in order that the reader leaves out, as the data set's usual protocol does.
         beyond: faces whose box reaches beyond the picture, which repeats its edge there.
         sizes: pictures by (width, height), the most frequent first.
@@ -107,15 +109,15 @@ def check_data(
     faces, (_, broken, left_out, notes) = _read(source, targets)
     if len(faces) == 0:
         return DataReport(source, faces, broken, left_out, 0, {}, notes)
-    sizes, refused = decode_pictures(faces, workers, progress)
-    unreadable = [(path, cause_of(error, path)) for path, error in refused]
+    sizes, undecoded = decode_pictures(faces, workers, progress)
+    unreadable = [(path, cause_of(error, path)) for path, error in undecoded]
     seen = np.array([sizes.get(path, (np.nan, np.nan)) for path in faces.paths])  # (N, 2)
-    outside, beyond = _against_pictures(faces.boxes, seen)
-    rows = np.flatnonzero(outside)
-    broken = [*broken, *unreadable, *((faces.paths[row], _outside(faces.boxes[row], seen[row])) for row in rows)]
-    usable = ~outside & ~np.isnan(seen).any(axis=1)
+    refused = _refused_boxes(faces, sizes)
+    broken = [*broken, *unreadable, *((faces.paths[row], cause) for row, cause in refused.items())]
+    usable = ~np.isin(np.arange(len(faces)), list(refused)) & ~np.isnan(seen).any(axis=1)
     kept = Manifest(faces.frame[usable].reset_index(drop=True), faces.targets)
-    return DataReport(source, kept, broken, left_out, int((beyond & usable).sum()), _frequent(sizes), notes)
+    beyond = int((_beyond(faces.boxes, seen) & usable).sum())
+    return DataReport(source, kept, broken, left_out, beyond, _frequent(sizes), notes)
 
 
 def angle_histogram(faces: Manifest) -> AngleHistogram:
@@ -148,19 +150,23 @@ def _read(source: str, targets: Targets) -> tuple[Manifest, Survey]:
     return make_manifest(found.frame, targets, origin=path), found
 
 
-def _against_pictures(boxes: Array, sizes: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which boxes lie outside their picture, and which of the others reach beyond it; NaN is neither."""
+def _refused_boxes(faces: Manifest, sizes: dict[Path, tuple[int, int]]) -> dict[int, str]:
+    """Why the boxes of some rows cannot be used on their pictures, as training would refuse them."""
+    causes: dict[int, str] = {}
+    for row, (path, box) in enumerate(zip(faces.paths, faces.boxes, strict=True)):
+        if path in sizes and not np.isnan(box).any():
+            try:
+                checked_face(box, sizes[path])
+            except ImageError as error:
+                causes[row] = str(error)
+    return causes
+
+
+def _beyond(boxes: Array, sizes: Array) -> npt.NDArray[np.bool_]:
+    """Which boxes reach beyond their picture; NaN does not."""
     x0, y0, x1, y1 = boxes.T
     width, height = sizes.T
-    outside = (x1 <= 0) | (y1 <= 0) | (x0 >= width) | (y0 >= height)
-    beyond = (x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height)
-    return outside, beyond & ~outside
-
-
-def _outside(box: Array, size: Array) -> str:
-    edges = ", ".join(f"{edge:g}" for edge in box)
-    where = f"the box ({edges}) lies outside the picture of {size[0]:.0f} × {size[1]:.0f} pixels"
-    return f"{where}; boxes are in pixels of the upright picture"
+    return np.asarray((x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height))
 
 
 def _frequent(sizes: dict[Path, tuple[int, int]]) -> dict[tuple[int, int], int]:

@@ -37,7 +37,8 @@ def split_by_subject(
         raise ValueError(f"fraction is {fraction}; the part to hold out lies strictly between 0 and 1")
     if by not in ("subject", "row"):
         raise ValueError(f"by is {by!r}; the choices are 'subject' and 'row'")
-    units = known_subjects(manifest, 2) if by == "subject" else np.arange(len(manifest))
+    rows = 'or split rows instead, with by="row"'
+    units = known_subjects(manifest, 2, rows) if by == "subject" else np.arange(len(manifest))
     names = np.unique(units)
     if len(names) < 2:
         raise DataError("the table has one row; a split needs two or more")
@@ -109,15 +110,27 @@ def subsample(manifest: Manifest, fraction: float, seed: int) -> Manifest:
     return manifest.subset(kept)
 
 
-def known_subjects(manifest: Manifest, needed: int) -> npt.NDArray[np.object_]:
-    """Every row's subject, or DataError: some are unknown, or there are fewer than `needed`."""
+def known_subjects(manifest: Manifest, needed: int, otherwise: str = "") -> npt.NDArray[np.object_]:
+    """Every row's subject.
+
+    Args:
+        manifest: the table.
+        needed: how many different ones.
+        otherwise: what the caller can do without them, the end of a message: "or …".
+
+    Raises:
+        DataError: some are unknown, or there are fewer than needed.
+    """
     subjects = manifest.subjects
     blank = np.flatnonzero(subjects == None)  # noqa: E711 (elementwise)
+    end = f", {otherwise}" if otherwise else ""
     if len(blank):
         lack = "no column 'subject'" if "subject" not in manifest.frame else f"no subject in row {blank[0] + 1}"
-        remedy = 'add who is seen, or call split_by_subject with by="row" where every row is another person'
-        raise DataError(f"the table has {lack}, so faces of one person could fall on both sides; {remedy}")
+        raise DataError(
+            f"the table has {lack}, so faces of one person could fall on both sides; "
+            f"add who is seen, as a column 'subject'{end}"
+        )
     count = len(set(subjects))
     if count < needed:
-        raise DataError(f'the table has {count} subject(s), {needed} are needed; add subjects, or split with by="row"')
+        raise DataError(f"the table has {count} subject(s), {needed} are needed; add faces of other people{end}")
     return subjects

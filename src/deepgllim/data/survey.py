@@ -11,6 +11,7 @@ import pandas as pd
 from deepgllim.data.manifest import Manifest, make_manifest
 from deepgllim.errors import DataError, ImageError
 from deepgllim.images import image_size
+from deepgllim.storage import irregular
 
 Row = dict[str, object]
 Broken = tuple[Path, str]
@@ -43,6 +44,17 @@ class BrokenFileError(DataError):
     def __init__(self, path: str | os.PathLike[str], cause: str) -> None:
         super().__init__(f"{os.fspath(path)}: {cause}")
         self.path, self.cause = Path(path), cause
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse pipes, devices, sockets and folders, which would not end, or are no files.
+
+    Raises:
+        BrokenFileError: it is one of them.
+    """
+    cause = irregular(path)
+    if cause is not None:
+        raise BrokenFileError(path, cause)
 
 
 def names_in(folder: Path, pattern: str) -> list[str]:

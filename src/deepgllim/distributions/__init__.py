@@ -7,6 +7,7 @@ from deepgllim.distributions.predictive import (
     gaussian_entropy,
 )
 from deepgllim.distributions.student import MultivariateStudentT
+from deepgllim.forking import limit_pools_in_children
 
 __all__ = [
     "MultivariateGaussianMixture",
@@ -15,3 +16,7 @@ __all__ = [
     "MultivariateStudentT",
     "gaussian_entropy",
 ]
+
+limit_pools_in_children()
+
+limit_pools_in_children()

@@ -66,7 +66,14 @@ class MultivariateMixture(MixtureSameFamily, ABC):
     @property
     def mean(self) -> Tensor:
         """E[y] = Σ_k w_k E[y | k], (N, L)."""
-        return torch.einsum("...k,...kl->...l", self.weights, self.means)
+        likeliest = self._likeliest
+        return likeliest + torch.einsum("...k,...kl->...l", self.weights, self.means - likeliest.unsqueeze(-2))
+
+    @property
+    def _likeliest(self) -> Tensor:
+        """The mean of the component with the most weight, (N, L): an origin that takes no digits."""
+        index = self.weights.argmax(-1)[..., None, None].expand(*self.means.shape[:-2], 1, self.means.shape[-1])
+        return self.means.gather(-2, index).squeeze(-2)
 
     @property
     def variance(self) -> Tensor:
@@ -153,7 +160,7 @@ class MultivariateMixture(MixtureSameFamily, ABC):
         1 % of a standard deviation are one. A mode's probability is Σ w_k of the components that climb to it.
 
         Args:
-            tolerance: the longest last step of a climb, in the targets' units.
+            tolerance: the longest last step of a climb, as a share of the least standard deviation of a component.
         """
         summits = self._climb(tolerance)  # (K starts, N, L)
         heights = self.log_prob(summits)  # (K starts, N)
@@ -161,9 +168,12 @@ class MultivariateMixture(MixtureSameFamily, ABC):
 
     def _climb(self, tolerance: float) -> Tensor:
         nudge = 1e-3 * self._marginal_scales  # off any saddle that a mean may lie on
+        origin = self._likeliest  # (N, L)
         point = (self.means + nudge).transpose(0, 1).contiguous()  # (K starts, N, L)
+        unit = self._marginal_scales.amin(-2)  # (N, L), of what is measured; and what float64 tells apart
+        least = torch.maximum(tolerance * unit, 4.0 * torch.finfo(unit.dtype).eps * self.means.abs().amax(-2))
         precision = torch.linalg.inv(self.scales)  # (N, K, L, L)
-        pull = torch.einsum("nklm,nkm->nkl", precision, self.means)
+        pull = torch.einsum("nklm,nkm->nkl", precision, self.means - origin.unsqueeze(-2))
         moving = torch.arange(point.shape[1], device=point.device)  # the mixtures with a climb under way
         part: MultivariateMixture = self
         for _ in range(MOST_STEPS):
@@ -171,7 +181,8 @@ class MultivariateMixture(MixtureSameFamily, ABC):
             new = torch.linalg.solve(
                 torch.einsum("snk,nklm->snlm", a, precision[moving]), torch.einsum("snk,nkl->snl", a, pull[moving])
             )
-            still = (new - point[:, moving]).abs().amax((0, 2)) > tolerance
+            new = new + origin[moving]
+            still = ((new - point[:, moving]).abs() > least[moving]).any(2).any(0)
             point[:, moving] = new
             if not bool(still.any()):
                 break

@@ -12,6 +12,7 @@ from torch import Tensor
 from deepgllim.distributions import MultivariateGaussianMixture, MultivariateStudentMixture
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim import (
+    Centred,
     Forward,
     Parameters,
     Predictive,
@@ -42,6 +43,7 @@ class MixturePredictions:
     parameters_: Parameters
     target_names_: list[str] | None
     missing: str
+    _centred: Centred
     _forward: Forward
     _flat: bool
     _n_targets: int
@@ -147,7 +149,9 @@ class MixturePredictions:
         if y is None:
             return self.log_density(X)
         distribution = self.predict_distribution(X)
-        answer: Float = distribution.log_prob(self._targets(y, len(distribution.mean))).numpy()
+        log_density = distribution.log_prob(self._targets(y, len(distribution.means)))
+        _require_near("targets", log_density)
+        answer: Float = log_density.numpy()
         return answer
 
     def responsibilities(self, X: ArrayLike, y: ArrayLike | None = None) -> Float:
@@ -157,6 +161,7 @@ class MixturePredictions:
         if y is not None:
             targets = self._targets(y, len(log_joint))
             log_joint = log_joint + distribution.component_distribution.log_prob(targets[:, None])
+            _require_near("targets", log_joint.amax(1))
         answer: Float = torch.softmax(log_joint, dim=1).numpy()
         return answer
 
@@ -182,7 +187,8 @@ class MixturePredictions:
         """E[x | y], (n, D): what features a target gives; with standard deviations (n, D) or covariances (n, D, D)."""
         check_is_fitted(self)
         _one_of(return_std, return_cov)
-        answer = predict_features(self._targets(y), self.parameters_, covariance=return_cov)
+        answer = predict_features(self._targets(y), self._centred, covariance=return_cov)
+        _require_near("targets", answer.mean.sum(1) + answer.variance.sum(1).nan_to_num(posinf=0.0))
         mean: Float = answer.mean.numpy()
         if return_cov:
             assert answer.covariance is not None
@@ -193,7 +199,7 @@ class MixturePredictions:
         """(X, y) drawn from the joint model p(x, y)."""
         check_is_fitted(self)
         require_integer("n_samples", n_samples, 1)
-        x, y = sample(self.parameters_, n_samples, _generator(random_state))
+        x, y = sample(self._centred, n_samples, _generator(random_state))
         return x.numpy(), self._shaped(y)
 
     def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: int | None = None) -> Float:
@@ -214,17 +220,19 @@ class MixturePredictions:
         ways: dict[str, Callable[[Tensor], Predictive]] = {
             "error": lambda block: predict(block, self._forward),
             "integrate": self._integrate,
-            "impute": lambda block: predict(impute(block, self.parameters_), self._forward),
+            "impute": lambda block: predict(impute(block, self._centred), self._forward),
         }
         solve = ways[self.missing]
         rows = max(1, BLOCK_ELEMENTS // x.shape[1])
         blocks = (x[start : start + rows] for start in range(0, len(x), rows))
         parts = [solve(torch.from_numpy(np.require(block, np.float64, ["C", "W"]))) for block in blocks]
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        answer = parts[0] if len(parts) == 1 else _joined(parts)
+        _require_near("features", answer.log_density + answer.means.sum((1, 2)))
+        return answer
 
     def _integrate(self, block: Tensor) -> Predictive:
         complete = not bool(block.isnan().any())
-        return predict(block, self._forward) if complete else predict_incomplete(block, self.parameters_)
+        return predict(block, self._forward) if complete else predict_incomplete(block, self._centred)
 
     def _features(self, X: ArrayLike) -> NDArray[np.floating]:
         check_is_fitted(self)
@@ -264,6 +272,20 @@ def check_missing(missing: str) -> None:
 def _one_of(return_std: bool, return_cov: bool) -> None:
     if return_std and return_cov:
         raise ConfigurationError("both return_std and return_cov are asked for: the covariance holds the variances")
+
+
+def _require_near(name: str, value: Tensor) -> None:
+    """Refuse rows so far from the data that squared distances overflow, and with them every answer.
+
+    Raises:
+        DataError: naming the first such row.
+    """
+    if not bool(value.isfinite().all()):
+        row = int((~value.isfinite()).nonzero()[0])
+        raise DataError(
+            f"{name} row {row} is so far from the training data that its squared distance overflows: "
+            "drop or mend the sample"
+        )
 
 
 def _joined(parts: list[Predictive]) -> Predictive:

@@ -12,10 +12,10 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from deepgllim.errors import ConfigurationError, DataError, NumericalError, SingularCovarianceWarning
-from deepgllim.estimator.files import not_a_mixture, read_mixture, write_mixture
+from deepgllim.errors import ConfigurationError, DataError, SingularCovarianceWarning
+from deepgllim.estimator.files import MISFITS, not_a_mixture, read_mixture, write_mixture
 from deepgllim.estimator.predictions import MixturePredictions, check_missing
-from deepgllim.gllim import Fit, Form, Iteration, Options, Parameters, Rows, fit_rows, invert, stream
+from deepgllim.gllim import Centred, Fit, Form, Iteration, Options, Parameters, Rows, fit_rows, invert, stream
 from deepgllim.gllim.checks import require_integer
 from deepgllim.gllim.em import rows_at_once
 
@@ -52,7 +52,8 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         missing: NaN in X at prediction: an "error", "integrate" them out (exact), or "impute" their conditional mean.
         dtype: "float64", or "float32": products of half the size, good to about 1e-5.
         device: where the sums of EM are made: None for the CPU, "cuda".
-        warm_start: go on from the last parameters instead of starting anew.
+        warm_start: go on from the last parameters instead of starting anew; after a change of n_components, noise or
+            n_latents, which they cannot serve, a fit starts anew all the same.
         random_state: of the initialisation: an int, a generator or None.
 
     Attributes:
@@ -61,7 +62,8 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         n_iter_: iterations of EM.
         log_likelihoods_: Σ_n log p(x_n, y_n) after each.
         converged_: whether the gain fell under `tol`.
-        at_floor_: whether a variance sits on `variance_floor`, which is a `SingularCovarianceWarning`.
+        at_floor_: whether a variance sits on `variance_floor`, or a target is constant, which is a
+            `SingularCovarianceWarning`.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
         target_names_: columns of y, when it was a table.
 
@@ -140,7 +142,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        start: Parameters | None = None,
+        start: Parameters | Centred | None = None,
         responsibilities: ArrayLike | None = None,
         callback: Callable[[Iteration], object] | None = None,
     ) -> Self:
@@ -156,10 +158,8 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         """
         self._check_options()
         features, targets, weights = self._checked(X, y, sample_weight)
-        if start is None and self.warm_start and hasattr(self, "parameters_"):
-            start = self.parameters_
         r = None if responsibilities is None else np.asarray(responsibilities, np.float64)
-        return self._keep(self._run(self._rows(features, targets, weights), start, r, callback))
+        return self._run(self._rows(features, targets, weights), start, r, callback)
 
     def fit_rows(self, rows: Rows, *, callback: Callable[[Iteration], object] | None = None) -> Self:
         """EM on rows of any source: batches passed over once an iteration, or a part of the data in each process.
@@ -174,8 +174,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         self._forget("feature_names_in_")
         self.n_features_in_ = len(rows.scaling.feature_mean)
         self._n_targets, self._flat, self.target_names_ = len(rows.scaling.target_mean), False, None
-        start = self.parameters_ if self.warm_start and hasattr(self, "parameters_") else None
-        return self._keep(self._run(rows, start, None, callback))
+        return self._run(rows, None, None, callback)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Stepwise EM: one step on a batch of a stream. The first batch starts the components and should hold many."""
@@ -184,12 +183,13 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         features, targets, weights = self._checked(X, y, sample_weight, reset=first)
         if first:
             rows = self._rows(features, targets, weights)
-            start = getattr(self, "parameters_", None)
-            self.stream_ = stream.begin(rows, self.n_components, self._form(), self._options(), start)
+            self.stream_ = stream.begin(rows, self.n_components, self._form(), self._options(), self._last())
+            self._warn_of_constant_targets(rows)
         else:
+            self._require_same_mixture()
             rows = self._rows(features, targets, weights, scaling=self.stream_.scaling)
             self.stream_ = stream.advance(self.stream_, rows, self._options())
-        self._set_parameters(self.stream_.fitted)
+        self._set_parameters(self.stream_.fitted, self.stream_.centred)
         self._forget("log_likelihoods_", "trace_", "converged_", "at_floor_")
         self.n_iter_ = self.stream_.n_batches
         return self
@@ -231,7 +231,26 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             self.dof,
         )
 
-    def _options(self, callback: Callable[[Iteration], object] | None = None) -> Options:
+    @property
+    def _mixture(self) -> tuple[int, str, int]:
+        """What the parameters of an earlier fit must agree in to be gone on from."""
+        return self.n_components, self.noise, self.n_latents
+
+    def _last(self) -> Centred | None:
+        """The last parameters; None where there are none, or another mixture is asked for since."""
+        return self._centred if hasattr(self, "parameters_") and self._asked == self._mixture else None
+
+    def _require_same_mixture(self) -> None:
+        names = ("n_components", "noise", "n_latents")
+        for name, before, now in zip(names, self._asked, self._mixture, strict=True):
+            if before != now:
+                raise ConfigurationError(
+                    f"{name} is {now!r}, the batches before were fitted with {before!r}: set it back, or call fit"
+                )
+
+    def _options(
+        self, callback: Callable[[Iteration], object] | None = None, first_log_likelihood: float | None = None
+    ) -> Options:
         return Options(
             init=self.init,
             n_starts=self.n_init,
@@ -242,9 +261,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             prior_variance=self.prior_variance,
             minimum_count=self.min_count,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            first_log_likelihood=self.log_likelihoods_[0]
-            if self.warm_start and hasattr(self, "log_likelihoods_")
-            else None,
+            first_log_likelihood=first_log_likelihood,
             callback=callback,
         )
 
@@ -262,25 +279,44 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
     def _run(
         self,
         rows: Rows,
-        start: Parameters | None,
+        start: Parameters | Centred | None,
         r: Float | None,
         callback: Callable[[Iteration], object] | None,
-    ) -> Fit:
+    ) -> Self:
+        since = None
+        if start is None and r is None and self.warm_start:
+            start = self._last()
+            since = self.log_likelihoods_[0] if start is not None and hasattr(self, "log_likelihoods_") else None
         K = None if start is not None or r is not None else self.n_components
-        return fit_rows(rows, K, self._form(), self._options(callback), responsibilities=r, start=start)
+        options = self._options(callback, since)
+        fitted = fit_rows(rows, K, self._form(), options, responsibilities=r, start=start)
+        self._warn_of_constant_targets(rows)
+        return self._keep(fitted, bool(rows.constant_targets))
 
-    def _keep(self, fitted: Fit) -> Self:
-        self._set_parameters(fitted.parameters.to(torch.device("cpu")))
+    def _warn_of_constant_targets(self, rows: Rows) -> None:
+        if rows.constant_targets:
+            names = ", ".join(self._names()[index] for index in rows.constant_targets)
+            warnings.warn(
+                f"{names} has the same value in all {rows.n_total} samples, which tell nothing of its spread: its "
+                "standard deviations come from variance_floor or the prior alone; give samples that differ",
+                SingularCovarianceWarning,
+                stacklevel=4,
+            )
+
+    def _keep(self, fitted: Fit, constant: bool) -> Self:
+        assert fitted.centred is not None
+        cpu = torch.device("cpu")
+        self._set_parameters(fitted.parameters.to(cpu), fitted.centred.to(cpu))
         self.log_likelihoods_, self.trace_ = fitted.log_likelihoods, fitted.trace
         self.converged_, self.n_iter_ = fitted.converged, len(fitted.log_likelihoods)
-        self.at_floor_ = fitted.at_floor
+        self.at_floor_ = fitted.at_floor or constant
         if fitted.at_floor:
             warnings.warn(
                 "a noise covariance is singular but for variance_floor, and intervals will be far too narrow: too few "
                 "samples for the form, features that repeat others, or that the targets explain without error; "
                 "use a simpler or tied noise, fewer components, or prior_count",
                 SingularCovarianceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         self._forget("stream_")
         return self
@@ -290,9 +326,9 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         for name in names:
             self.__dict__.pop(name, None)
 
-    def _set_parameters(self, parameters: Parameters) -> None:
-        self.parameters_, self.n_components_ = parameters, parameters.n_components
-        self._forward = invert(parameters)
+    def _set_parameters(self, parameters: Parameters, about: Centred) -> None:
+        self.parameters_, self.n_components_, self._asked = parameters, parameters.n_components, self._mixture
+        self._centred, self._forward = about, invert(about)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -318,7 +354,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             "target_names": self.target_names_,
             "feature_names": None if names is None else list(names),
         }
-        write_mixture(path, self.parameters_, header)
+        write_mixture(path, self.parameters_, self._centred, header)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -336,15 +372,15 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             >>> bool((again.predict([[1.0, 0.4]]) == model.predict([[1.0, 0.4]])).all())
             True
         """
-        parameters, header = read_mixture(path)
+        parameters, about, header = read_mixture(path)
         try:
             model = cls(**header["options"])
             model._flat, model.target_names_ = bool(header["flat"]), header["target_names"]
-            model._set_parameters(parameters)
+            model._set_parameters(parameters, about)
             feature_names, model.n_iter_ = header["feature_names"], int(header["n_iter"])
             if header["converged"] is not None:
                 model.converged_, model.log_likelihoods_ = bool(header["converged"]), list(header["log_likelihoods"])
-        except (TypeError, KeyError, ValueError, RuntimeError, IndexError, NumericalError) as error:
+        except MISFITS as error:
             raise not_a_mixture(path, error) from None
         model._n_targets, model.n_features_in_ = parameters.n_targets, parameters.n_features
         if feature_names is not None:

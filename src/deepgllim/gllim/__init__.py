@@ -1,5 +1,6 @@
 """The Gaussian mixture of linear inverse regressions: EM from sums, closed-form inversion. Nothing about images."""
 
+from deepgllim.forking import limit_pools_in_children
 from deepgllim.gllim.conditional import Densities, DensityModel
 from deepgllim.gllim.em import Fit, fit, fit_rows
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
@@ -9,7 +10,7 @@ from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
@@ -18,6 +19,7 @@ from deepgllim.gllim.statistics import Statistics, collect, expect
 
 __all__ = [
     "BatchRows",
+    "Centred",
     "Densities",
     "DensityModel",
     "FeaturePredictive",
@@ -34,6 +36,7 @@ __all__ = [
     "Selection",
     "Statistics",
     "TargetMixture",
+    "centre",
     "collect",
     "expect",
     "fit",
@@ -52,3 +55,5 @@ __all__ = [
     "select",
     "target_responsibilities",
 ]
+
+limit_pools_in_children()

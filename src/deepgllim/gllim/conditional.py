@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from deepgllim.gllim.covariances import cholesky
-from deepgllim.gllim.likelihood import Model, join, multiply, prepare
-from deepgllim.gllim.parameters import Parameters, model_scaling
+from deepgllim.gllim.likelihood import Model, join, multiply, prepare, target_responsibilities
+from deepgllim.gllim.parameters import Centred, Parameters, centre, model_scaling
 from deepgllim.gllim.prediction import Forward, invert, predict
 
 
@@ -31,21 +31,19 @@ class DensityModel(NamedTuple):
     """The parameters in the shape that the densities need, computed once for many batches.
 
     Attributes:
-        parameters: θ.
-        origin: E[x], (D,), subtracted from the features so that the expanded quadratic keeps its digits.
+        about: θ about the origins that are subtracted from features and targets, so that neither loses digits.
         joint: for log p(x, y, k).
-        forward: the inverted mixture, for log p(x).
+        forward: the inverted mixture of x and y − ȳ, for log p(x).
         factors: Cholesky factors of the covariances of p(y | x, k) with the target noise, (K, L, L); None without it.
     """
 
-    parameters: Parameters
-    origin: Tensor
+    about: Centred
     joint: Model
     forward: Forward
     factors: Tensor | None = None
 
     @classmethod
-    def of(cls, parameters: Parameters, target_noise: float = 0.0) -> "DensityModel":
+    def of(cls, parameters: Parameters | Centred, target_noise: float = 0.0) -> "DensityModel":
         """Prepare parameters.
 
         Args:
@@ -65,16 +63,27 @@ class DensityModel(NamedTuple):
             >>> DensityModel.of(p).densities(torch.zeros(1, 2), torch.zeros(1, 1))
             Densities(log_joint=tensor([[-2.7568]]), log_marginal=tensor([-2.3872]))
         """
-        origin = parameters.feature_mean
-        forward, factors = invert(parameters), None
+        about = centre(parameters)
+        forward = invert(about._replace(target_origin=torch.zeros_like(about.target_origin)))
+        factors = None
         if target_noise > 0:
-            error = target_noise * model_scaling(parameters).target_scale.square()
+            error = target_noise * model_scaling(about).target_scale.square()
             factors = cholesky(forward.covariances + torch.diag(error), "the predictive covariance")
-        return cls(parameters, origin, prepare(parameters._replace(b=parameters.b - origin)), forward, factors)
+        return cls(about, prepare(about.parameters), forward, factors)
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.about.n_components
+
+    def target_responsibilities(self, targets: Tensor) -> Tensor:
+        """p(z = k | y_n), (N, K), of targets (N, L) alone."""
+        return target_responsibilities(targets - self.about.target_origin, self.about.parameters)
 
     def log_joint(self, features: Tensor, targets: Tensor) -> Tensor:
         """log p(x, y, z = k), (N, K), differentiable in the features (N, D)."""
-        return join(multiply(features - self.origin, self.joint.expansion), targets, self.joint).log_joint
+        products = multiply(features - self.about.feature_origin, self.joint.expansion)
+        return join(products, targets - self.about.target_origin, self.joint).log_joint
 
     def densities(self, features: Tensor, targets: Tensor) -> Densities:
         """Both log-densities of features (N, D) and targets (N, L), differentiable in the features.
@@ -86,5 +95,5 @@ class DensityModel(NamedTuple):
         if self.factors is None:
             return Densities(self.log_joint(features, targets), log_marginal)
         components = MultivariateNormal(predictive.means, scale_tril=self.factors, validate_args=False)
-        log_conditional = components.log_prob(targets[:, None])  # type: ignore[no-untyped-call]
+        log_conditional = components.log_prob((targets - self.about.target_origin)[:, None])  # type: ignore[no-untyped-call]
         return Densities(log_marginal[:, None] + predictive.log_weights + log_conditional, log_marginal)

@@ -5,15 +5,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, EmptyComponentWarning, NumericalError
+from deepgllim.gllim.arrays import Array, as_array, as_columns, to_tensor
 from deepgllim.gllim.covariances import floor_eigenvalues, noise_structure
 from deepgllim.gllim.initialisation import (
     INITIALISATIONS,
     check_components,
     check_responsibilities,
     check_start,
+    check_weights,
     count_components,
     first_dof,
     given,
@@ -22,8 +25,8 @@ from deepgllim.gllim.latents import add_latents
 from deepgllim.gllim.maximisation import Regularisation, at_floor, m_step, regularise, relative_floor
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options, check_form, check_options
-from deepgllim.gllim.parameters import Form, Parameters, Scaling
-from deepgllim.gllim.rows import BLOCK_ELEMENTS, Array, Block, Rows, to_tensor
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling
+from deepgllim.gllim.rows import BLOCK_ELEMENTS, Block, Rows
 from deepgllim.gllim.statistics import Assign, Statistics, collect, expect
 
 ZERO = 1e-13  # a variance under this share of the data's is what rounding leaves of zero
@@ -40,6 +43,8 @@ class Fit(NamedTuple):
         form: which mixture was fitted.
         trace: the iterations in full, as the monitor saw them.
         at_floor: whether a variance of Σ sits on the floor: too few samples, or features that repeat each other.
+        centred: the parameters about the data's mean, without the rounding that a far-away mean costs `parameters`;
+            `invert`, `sample` and the other questions take either.
     """
 
     parameters: Parameters
@@ -48,6 +53,7 @@ class Fit(NamedTuple):
     form: Form = Form()
     trace: tuple[Iteration, ...] = ()
     at_floor: bool = False
+    centred: Centred | None = None
 
 
 def occupied(counts: Tensor, minimum_count: float) -> Tensor:
@@ -99,7 +105,7 @@ def fit_rows(
     options: Options = Options(),  # noqa: B008 - an immutable tuple
     *,
     responsibilities: Array | None = None,
-    start: Parameters | None = None,
+    start: Parameters | Centred | None = None,
 ) -> Fit:
     """`fit` for rows of any source: arrays, batches, a part of the data for each process.
 
@@ -127,12 +133,13 @@ def fit_rows(
 
 
 def _run(
-    rows: Rows, K: int, form: Form, options: Options, responsibilities: Array | None, start: Parameters | None
+    rows: Rows, K: int, form: Form, options: Options, responsibilities: Array | None, start: Parameters | Centred | None
 ) -> Fit:
     """EM from one start: the loop."""
     scaling = rows.scaling
     limits = limits_of(scaling, options)
     least = len(scaling.target_scale) + form.n_latents + 2 if options.minimum_count is None else options.minimum_count
+    check_weights(rows, K, least)
     shift = float(rows.total) * float(scaling.target_scale.log().sum())
     monitor = Monitor(
         options.tolerance,
@@ -166,7 +173,8 @@ def _run(
         monitor.stopped_early(options.max_iterations)
     values = [iteration.log_likelihood for iteration in monitor.trace]
     floored = at_floor(parameters, scaling, options.variance_floor)
-    return Fit(scaling.restore(parameters), values, monitor.converged, form, tuple(monitor.trace), floored)
+    about = scaling.centred(parameters)
+    return Fit(about.absolute, values, monitor.converged, form, tuple(monitor.trace), floored, about)
 
 
 def limits_of(scaling: Scaling, options: Options) -> Regularisation:
@@ -213,8 +221,8 @@ def _require_regular(parameters: Parameters, scaling: Scaling) -> None:
 
 
 def fit(
-    features: Array,
-    targets: Array,
+    features: ArrayLike | Tensor,
+    targets: ArrayLike | Tensor,
     n_components: int | None = None,
     *,
     noise: str = "diagonal",
@@ -224,9 +232,9 @@ def fit(
     equal_weights: bool = False,
     n_latents: int = 0,
     dof: float | str | None = None,
-    sample_weight: Array | None = None,
+    sample_weight: ArrayLike | Tensor | None = None,
     responsibilities: Array | None = None,
-    start: Parameters | None = None,
+    start: Parameters | Centred | None = None,
     init: str = "targets",
     n_starts: int = 1,
     max_iterations: int = 100,
@@ -245,8 +253,8 @@ def fit(
     """Fit p(x, y) = Σ_k π_k N(y; c_k, Γ_k) N(x; A_k y + b_k, Σ_k) by EM.
 
     Args:
-        features: x, (N, D), tensor, array or memory map; never copied whole.
-        targets: y, (N, L), any unit.
+        features: x, (N, D), tensor, array, table, list or memory map; arrays are never copied whole.
+        targets: y, (N, L), or (N,) for one target, any unit.
         n_components: K; 1 when None and nothing else tells it.
         noise: structure of Σ: "isotropic", "diagonal" or "full".
         tied: one Σ for all components.
@@ -307,6 +315,7 @@ def fit(
     check_form(form)
     check_options(options)
     K = count_components(n_components, responsibilities, start)
+    features, targets = as_array(features), as_columns(targets)
     check_components(K, len(features))
     block_rows = block_rows or rows_at_once(form, K, features.shape[-1])
     rows = Rows(features, targets, sample_weight, block_rows=block_rows, dtype=dtype, device=device)

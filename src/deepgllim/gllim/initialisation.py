@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.gllim.arrays import Array, as_columns, to_tensor
 from deepgllim.gllim.checks import require_integer
 from deepgllim.gllim.likelihood import normalise, target_log_density, target_responsibilities
 from deepgllim.gllim.moments import CONSTANT, gather_rows
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, TargetMixture
-from deepgllim.gllim.rows import Array, Block, Rows, to_tensor
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.rows import Block, Rows
 from deepgllim.gllim.statistics import Assign
 
 JOINT_ELEMENTS = 2**22  # of features that the k-means on features and targets sees, 32 MiB
@@ -32,7 +34,24 @@ def check_components(n_components: int, n_samples: int) -> None:
         )
 
 
-def count_components(n_components: int | None, r: Array | None, start: Parameters | None) -> int:
+def check_weights(rows: Rows, n_components: int, least: float) -> None:
+    """Refuse sample weights that leave every component nearly empty though samples are many enough.
+
+    Raises:
+        DataError: if the weights' sum is under what the components need, and the number of samples is not.
+    """
+    needed, total = n_components * least, float(rows.total)
+    if n_components == 1 or total >= needed:
+        return
+    weights = rows.known_targets()[1]
+    if int((weights > 0).sum()) >= needed:
+        raise DataError(
+            f"the sample weights sum to {total:.3g}, under the {needed:g} samples that {n_components} components need: "
+            "a weight of 2 counts as two samples; divide the weights by their mean, or use fewer components"
+        )
+
+
+def count_components(n_components: int | None, r: Array | None, start: Parameters | Centred | None) -> int:
     """K, from what is given; 1 when nothing tells it.
 
     Raises:
@@ -66,12 +85,13 @@ def check_responsibilities(r: Tensor, n_samples: int) -> Tensor:
     return r
 
 
-def check_start(start: Parameters, form: Form, scaling: Scaling) -> Parameters:
+def check_start(given: Parameters | Centred, form: Form, scaling: Scaling) -> Parameters:
     """The start in the units that EM runs in.
 
     Raises:
         ConfigurationError, DataError: if it has another form or size than what is fitted.
     """
+    start = given.parameters if isinstance(given, Centred) else given
     if start.noise != form.noise:
         raise ConfigurationError(f"start has {start.noise} noise but noise is {form.noise!r}: give both the same")
     if start.n_latents != form.n_latents:
@@ -89,7 +109,11 @@ def check_start(start: Parameters, form: Form, scaling: Scaling) -> Parameters:
         start = start._replace(Sigma=torch.tensordot(start.pi, start.Sigma, 1)[None])
     if not form.tied and start.tied:
         start = start._replace(Sigma=start.Sigma.repeat_interleave(start.n_components, 0))
-    return scaling.reduce(start._replace(dof=first_dof(form, start)))
+    start = start._replace(dof=first_dof(form, start))
+    if isinstance(given, Centred):
+        origins = given.to(scaling.feature_mean.device, torch.float64)
+        return scaling.reduce(origins._replace(parameters=start))
+    return scaling.reduce(start)
 
 
 def first_dof(form: Form, parameters: Parameters) -> Tensor | None:
@@ -151,7 +175,7 @@ INITIALISATIONS: dict[str, Callable[[Rows, int, int], Assign]] = {
 """How the first responsibilities are found, by name: `init`."""
 
 
-def initial_responsibilities(targets: Tensor, n_components: int, seed: int = 0) -> Tensor:
+def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> Tensor:
     """p(z = k | y_n) of a Gaussian mixture fitted to the targets from a k-means start, (N, K).
 
     Args:
@@ -170,12 +194,15 @@ def initial_responsibilities(targets: Tensor, n_components: int, seed: int = 0) 
         >>> r.shape, bool((r[0] - r[-1]).abs().min() > 0.99)
         (torch.Size([10, 2]), True)
     """
-    if n_components == 1 and len(targets) > 0:
-        return torch.ones(len(targets), 1, dtype=torch.float64)
-    return target_responsibilities(targets.detach().cpu().double(), fit_target_mixture(targets, n_components, seed))
+    values = to_tensor(as_columns(targets)).cpu().double()
+    if n_components == 1 and len(values) > 0:
+        return torch.ones(len(values), 1, dtype=torch.float64)
+    check_components(n_components, len(values))
+    standard, _, _ = _standardised(values)
+    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, seed))
 
 
-def fit_target_mixture(targets: Tensor, n_components: int, seed: int = 0) -> TargetMixture:
+def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> TargetMixture:
     """A Gaussian mixture of the targets, from a k-means start: π, c, Γ in their units.
 
     Its `target_responsibilities` are defined for any target, so that mirrored pictures get theirs too.
@@ -187,12 +214,24 @@ def fit_target_mixture(targets: Tensor, n_components: int, seed: int = 0) -> Tar
         >>> fit_target_mixture(y, 2).pi
         tensor([0.5000, 0.5000], dtype=torch.float64)
     """
-    check_components(n_components, len(targets))
-    values = to_tensor(targets).cpu().double()
-    mean, spread = values.mean(0), values.std(0, correction=0)
-    scale = torch.where(spread > CONSTANT * mean.abs(), spread, torch.ones_like(spread))
-    mixture = _fit_standardised((values - mean) / scale, torch.ones(len(values)).double(), n_components, seed)
+    values = to_tensor(as_columns(targets)).cpu().double()
+    check_components(n_components, len(values))
+    standard, mean, scale = _standardised(values)
+    mixture = _fit_standardised(standard, _ones(values), n_components, seed)
     return TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
+
+
+def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(y − mean) / scale, mean and scale; the first row is taken off first, so that a mean far away takes no digits."""
+    moved = values - values[:1]
+    spread, mean = torch.std_mean(moved, dim=0, correction=0)
+    constant = spread <= CONSTANT * (values[0] + mean).abs()
+    scale = torch.where(constant, torch.ones_like(spread), spread)
+    return (moved - mean) / scale, values[0] + mean, scale
+
+
+def _ones(values: Tensor) -> Tensor:
+    return torch.ones_like(values[:, 0])
 
 
 def _k_means(points: Tensor, weights: Tensor, n_components: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -208,9 +247,8 @@ def _k_means(points: Tensor, weights: Tensor, n_components: int, seed: int) -> t
         )
     k_means = KMeans(n_components, n_init=1, random_state=seed)
     labels = torch.full((len(points),), 0, dtype=torch.int64)
-    labels[seen] = torch.from_numpy(
-        k_means.fit(points[seen].numpy(), sample_weight=weights[seen].numpy()).labels_
-    ).long()
+    k_means.fit(points[seen].numpy(), sample_weight=weights[seen].numpy())
+    labels[seen] = torch.from_numpy(k_means.labels_).long()
     return labels, torch.from_numpy(k_means.cluster_centers_)
 
 

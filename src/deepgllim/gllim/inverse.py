@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deepgllim.gllim.densities import family
 from deepgllim.gllim.likelihood import expand_targets, normalise
-from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.parameters import Centred, Parameters, centre, with_intercept
 
 BLOCK_ELEMENTS = 2**22  # of (n, K, D) at once, 32 MiB
 
@@ -26,7 +26,7 @@ class FeaturePredictive(NamedTuple):
     covariance: Tensor | None
 
 
-def predict_features(targets: Tensor, parameters: Parameters, covariance: bool = False) -> FeaturePredictive:
+def predict_features(targets: Tensor, parameters: Parameters | Centred, covariance: bool = False) -> FeaturePredictive:
     """E[x | y] and Var[x | y], within plus between components, latents integrated out.
 
     x | y, k ~ N(A_k y + b_k, Σ_k + A_w A_wᵀ); with Student noise it has ν + L degrees of freedom and the covariance
@@ -45,12 +45,13 @@ def predict_features(targets: Tensor, parameters: Parameters, covariance: bool =
         >>> predict_features(torch.tensor([[3.0]]), p)[:2]
         (tensor([[3., 3.]]), tensor([[2., 2.]]))
     """
-    targets = targets.to(parameters.A.dtype)
-    K, D = parameters.b.shape
+    about = centre(parameters)
+    targets = targets.to(about.target_origin.dtype) - about.target_origin
+    K, D = about.parameters.b.shape
     rows = max(1, BLOCK_ELEMENTS // (K * D * (D if covariance else 1)))
-    parts = [_block(y, parameters, covariance) for y in torch.split(targets, rows)]
+    parts = [_block(y, about.parameters, covariance) for y in torch.split(targets, rows)]
     mean, variance, whole = (torch.cat([part[i] for part in parts]) for i in range(3))
-    return FeaturePredictive(mean, variance, whole if covariance else None)
+    return FeaturePredictive(mean + about.feature_origin, variance, whole if covariance else None)
 
 
 def _block(y: Tensor, p: Parameters, covariance: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ With t = [y; 1], B_k = [A_k b_k] and W_k = Σ_k⁻¹,
 so that the features enter through x∘x·w_k and x·(W_k B_k) alone; the rest is K × P × P, P = L + Lw + 1.
 Latents: with e = x − B_k t over the observed columns, h = A_wᵀ W e and V = (I + A_wᵀ W A_w)⁻¹, their posterior is
 N(V h, V), and the marginal distance eᵀ (Σ + A_w A_wᵀ)⁻¹ e = eᵀ W e − hᵀ V h (Woodbury, Lw × Lw).
-Features should be centred near 0, where the expansion loses no digits: EM and prediction both see to it.
+Features and targets should be centred near 0, where the expansion loses no digits: EM and prediction both see to it.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from deepgllim.gllim.covariances import Noise, cholesky, noise_structure
 from deepgllim.gllim.densities import family
-from deepgllim.gllim.parameters import Parameters, TargetMixture, with_intercept
+from deepgllim.gllim.parameters import Centred, Parameters, TargetMixture, centre, with_intercept
 
 
 class Expansion(NamedTuple):
@@ -200,7 +200,7 @@ def join(products: Products, targets: Tensor, model: Model) -> Joint:
     return Joint(log_density + model.parameters.pi.log(), distance, t)
 
 
-def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters) -> Tensor:
+def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters | Centred) -> Tensor:
     """log π_k + log p(x, y | k), (N, K), latents integrated out; its log-sum-exp over k is log p(x, y).
 
     Args:
@@ -220,16 +220,19 @@ def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters)
         >>> joint_log_density(torch.zeros(1, 2), torch.zeros(1, 1), p)
         tensor([[-2.7568]])
     """
-    origin = parameters.feature_mean
-    model = prepare(parameters._replace(b=parameters.b - origin))
-    return join(multiply(features - origin, model.expansion), targets, model).log_joint
+    about = centre(parameters)
+    model = prepare(about.parameters)
+    products = multiply(features - about.feature_origin, model.expansion)
+    return join(products, targets - about.target_origin, model).log_joint
 
 
 def target_log_density(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
     """log p(y | k), (N, K)."""
-    expanded = expand_targets(parameters)
+    origin = parameters.pi @ parameters.c
+    expanded = expand_targets(parameters._replace(c=parameters.c - origin))
+    distance = expanded.distance(targets - origin)
     dof = parameters.dof if isinstance(parameters, Parameters) else None
-    return family(dof).log_density(expanded.distance(targets), expanded.log_determinant, targets.shape[1], dof)
+    return family(dof).log_density(distance, expanded.log_determinant, targets.shape[1], dof)
 
 
 def normalise(log_joint: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,7 +243,7 @@ def normalise(log_joint: Tensor) -> tuple[Tensor, Tensor]:
     return torch.softmax(log_joint, dim=1), torch.logsumexp(log_joint, dim=1)
 
 
-def responsibilities(features: Tensor, targets: Tensor, parameters: Parameters) -> Tensor:
+def responsibilities(features: Tensor, targets: Tensor, parameters: Parameters | Centred) -> Tensor:
     """r_nk = p(z = k | x_n, y_n), (N, K): the E-step (paper eq. 5)."""
     return normalise(joint_log_density(features, targets, parameters))[0]
 

@@ -8,11 +8,11 @@ with the same pattern of missing features share the marginal model of the others
 import torch
 from torch import Tensor
 
-from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.parameters import Centred, Parameters, centre, with_intercept
 from deepgllim.gllim.prediction import Forward, Predictive, condition, invert, predict, predict_given
 
 
-def predict_incomplete(features: Tensor, parameters: Parameters) -> Predictive:
+def predict_incomplete(features: Tensor, parameters: Parameters | Centred) -> Predictive:
     """p(y | x_present) and log p(x_present), exact: `predict` of the model of the features that are there.
 
     Args:
@@ -27,20 +27,21 @@ def predict_incomplete(features: Tensor, parameters: Parameters) -> Predictive:
         >>> predict_incomplete(torch.tensor([[1.0, torch.nan]]), p).mean
         tensor([[0.3333]])
     """
-    features = features.to(parameters.A.dtype)
+    about = centre(parameters)
+    features = features.to(about.feature_origin.dtype)
     if len(features) == 0:
-        return predict(features, invert(parameters))
-    if parameters.noise == "full":
+        return predict(features, invert(about))
+    if about.parameters.noise == "full":
         masks, rows = _patterns(features)
         parts = [
-            predict(features[i][:, present], invert(marginal(parameters, present)))
+            predict(features[i][:, present], invert(_marginal(about, present)))
             for present, i in zip(masks, rows, strict=True)
         ]
         return _join(parts, rows)
-    return _independent(features, parameters, invert(parameters))
+    return _independent(features, about.parameters, invert(about))
 
 
-def impute(features: Tensor, parameters: Parameters) -> Tensor:
+def impute(features: Tensor, parameters: Parameters | Centred) -> Tensor:
     """The features with E[x_missing | x_present] in the gaps, (N, D).
 
     Predictions from filled-in features are too sure of themselves; `predict_incomplete` is exact.
@@ -53,17 +54,29 @@ def impute(features: Tensor, parameters: Parameters) -> Tensor:
         >>> impute(torch.tensor([[1.0, torch.nan]]), p)
         tensor([[1.0000, 0.3333]])
     """
-    features = features.to(parameters.A.dtype)
-    whole = parameters.observe_latents()
+    about = centre(parameters)
+    origin = about.feature_origin
+    features = features.to(origin.dtype)
+    centred, whole = features - origin, about.parameters.observe_latents()
     if whole.noise != "full":
-        answer = _independent(features, whole, invert(whole))
+        answer = _independent(centred, whole, invert(_at_zero(whole)))
         weighted = answer.log_weights.exp()[:, :, None] * with_intercept(answer.means)  # (N, K, P)
         mean = weighted.flatten(1) @ whole.coefficients.mT.flatten(0, 1)
-        return torch.where(features.isnan(), mean, features)
+        return torch.where(features.isnan(), mean + origin, features)
     result = features.clone()
     for present, i in zip(*_patterns(features), strict=True):
-        result[i[:, None], (~present).nonzero()[:, 0]] = _conditional_mean(features[i][:, present], whole, present)
+        gaps, mean = (~present).nonzero()[:, 0], _conditional_mean(centred[i][:, present], whole, present)
+        result[i[:, None], gaps] = mean + origin[gaps]
     return result
+
+
+def _at_zero(parameters: Parameters) -> Centred:
+    """The parameters of differences from a mean as those of a mixture about 0."""
+    return Centred(parameters, torch.zeros_like(parameters.b[0]), torch.zeros_like(parameters.c[0]))
+
+
+def _marginal(about: Centred, present: Tensor) -> Centred:
+    return Centred(marginal(about.parameters, present), about.feature_origin[present], about.target_origin)
 
 
 def marginal(parameters: Parameters, present: Tensor) -> Parameters:
@@ -76,7 +89,7 @@ def marginal(parameters: Parameters, present: Tensor) -> Parameters:
 def _conditional_mean(x: Tensor, p: Parameters, present: Tensor) -> Tensor:
     """E[x_missing | x_present], (N, missing), for a full Σ: affine in y given k, plus what correlated noise tells."""
     seen, unseen = marginal(p, present), marginal(p, ~present)
-    y = predict(x, invert(seen))  # the latents are among the targets of p
+    y = predict(x, invert(_at_zero(seen)))  # the latents are among the targets of p
     mean = torch.einsum("kdl,nkl->nkd", unseen.A, y.means) + unseen.b
     gain = torch.linalg.solve(seen.Sigma, p.Sigma[:, present][:, :, ~present]).mT  # Σ_mo Σ_oo⁻¹
     residual = x[:, None] - torch.einsum("kdl,nkl->nkd", seen.A, y.means) - seen.b
@@ -84,15 +97,16 @@ def _conditional_mean(x: Tensor, p: Parameters, present: Tensor) -> Tensor:
 
 
 def _independent(features: Tensor, parameters: Parameters, forward: Forward) -> Predictive:
+    """The answer by a mask, of parameters about the forward regression's origin."""
     present = ~features.isnan()
     mask = present.to(features.dtype)
     centred = torch.where(present, features - forward.origin, torch.zeros_like(features))
     whole = parameters.observe_latents()
     K, D = whole.n_components, whole.n_features
-    B = whole._replace(b=whole.b - forward.origin).coefficients
+    B = whole.coefficients
     precision = forward.expansion.precision
     W = (precision if whole.noise == "diagonal" else precision[:, None]).expand(K, D)
-    outer = torch.einsum("kd,kdp,kdq->dkpq", W, B, B)
+    outer = torch.einsum("kdp,kdq->dkpq", W[:, :, None] * B, B)
     G = (mask @ outer.flatten(1)).view(-1, K, *outer.shape[2:])  # (N, K, P, P)
     log_determinant = -(mask @ W.log().T)
     count = mask.sum(1, keepdim=True)

@@ -12,7 +12,9 @@ from deepgllim.errors import DataError
 from deepgllim.gllim.parameters import Scaling
 
 Result = TypeVar("Result")
-CONSTANT = 1e-13  # a standard deviation under this share of the mean is rounding
+CONSTANT = 2.0**-49  # a standard deviation under this share of the mean, eight units in the last place, is rounding
+LEAST_DEVIATION = {torch.float64: 1e-146, torch.float32: 1e-15}  # whose square, and its floor, have all their digits
+MOST_DEVIATION = {torch.float64: torch.inf, torch.float32: 1e15}
 
 
 class Moments(NamedTuple):
@@ -30,10 +32,16 @@ class Moments(NamedTuple):
     mean: Tensor
     square: Tensor
 
+    @property
+    def variance(self) -> Tensor:
+        """Of each column, (D + L,); 0 where it is rounding alone."""
+        variance = self.square / self.total
+        rounding = CONSTANT * self.mean.abs()
+        return torch.where(variance.sqrt() > rounding, variance, torch.zeros_like(variance))
+
     def scaling(self, n_features: int) -> Scaling:
         """The centre of the features, and the standard units of the targets."""
-        variance = self.square / self.total
-        variance = torch.where(variance > (CONSTANT * self.mean).square(), variance, torch.zeros_like(variance))
+        variance = self.variance
         scale = variance[n_features:].sqrt()
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         return Scaling(self.mean[:n_features], variance[:n_features], self.mean[n_features:], scale)
@@ -55,16 +63,64 @@ def merge(parts: Iterable[Moments]) -> Moments:
 
 def moments_of(x: Tensor, y: Tensor, w: Tensor | None) -> Moments:
     """The moments of one block: features, targets, weights."""
-    if w is None:
-        both = [torch.var_mean(values, dim=0, correction=0) for values in (x, y)]
-        variance, mean = (torch.cat(pair) for pair in zip(*both, strict=True))
-        total = torch.full((), float(len(x)), dtype=torch.float64, device=x.device)
-        return Moments(len(x), total, mean, variance * total)
+    w = torch.ones_like(y[:, 0]) if w is None else w
     total = w.sum()
     share = torch.nan_to_num(w / total)
-    means = [share @ x, share @ y]
-    squares = [w @ (x - means[0]).square_(), w @ (y - means[1]).square_()]
+    means, squares = [], []
+    for values in (x, y):
+        moved = values - values[:1]  # a mean far from zero takes no digits, and a constant column varies by exactly 0
+        mean = share @ moved
+        means.append(mean + values[0])
+        squares.append(w @ moved.sub_(mean).square_())
     return Moments(len(x), total, torch.cat(means), torch.cat(squares))
+
+
+class Varied:
+    """Which columns are not constant, of those whose squares are too small to tell; blocks are added one by one."""
+
+    def __init__(self) -> None:
+        self.columns: Tensor | None = None  # (D + L,), boolean
+        self._first: Tensor | None = None  # the first row
+
+    def add(self, x: Tensor, y: Tensor, w: Tensor | None, block: Moments) -> None:
+        """Add a block, of which only the columns in question are looked at."""
+        counted = slice(None) if w is None else w > 0
+        if w is not None and not bool((w > 0).any()):
+            return
+        if self.columns is None or self._first is None:
+            self._first = torch.cat([x[counted][0].double(), y[counted][0]])
+            self.columns = torch.zeros_like(self._first, dtype=torch.bool)
+        small = block.square <= LEAST_DEVIATION[torch.float64] ** 2 * block.total
+        if bool(small.any()):
+            D = x.shape[1]
+            seen = torch.cat([x[:, small[:D]].double(), y[:, small[D:]]], 1)[counted]
+            self.columns[small] |= (seen != self._first[small]).any(0)
+
+
+def require_range(moments: Moments, varied: Varied, n_features: int, dtype: torch.dtype) -> None:
+    """Refuse columns whose squares leave the range of the numbers that EM sums them in.
+
+    Raises:
+        DataError: naming the column, and how much it varies.
+    """
+    if not bool(torch.isfinite(moments.square).all()):
+        column = int((~torch.isfinite(moments.square)).nonzero()[0])
+        raise DataError(
+            f"the values of column {column} of [features, targets] are so large that their squares overflow: "
+            "give them in a larger unit"
+        )
+    deviation = moments.variance.sqrt()
+    least, most = torch.full_like(deviation, LEAST_DEVIATION[torch.float64]), torch.full_like(deviation, torch.inf)
+    least[:n_features], most[:n_features] = LEAST_DEVIATION[dtype], MOST_DEVIATION[dtype]
+    varies = deviation > 0 if varied.columns is None else varied.columns | (deviation > 0)
+    outside = varies & ((deviation < least) | (deviation > most))
+    if bool(outside.any()):
+        column = int(outside.nonzero()[0])
+        name, unit = str(dtype).removeprefix("torch."), "smaller" if deviation[column] < least[column] else "larger"
+        raise DataError(
+            f"the values of column {column} of [features, targets] have a standard deviation of "
+            f"{float(deviation[column]):.3g}, whose square leaves the range of {name}: give them in a {unit} unit"
+        )
 
 
 def gather(moments: Moments, group: ProcessGroup | None) -> list[Moments]:

@@ -161,6 +161,61 @@ class Parameters(NamedTuple):
         return self._replace(c=torch.cat([self.c, self.c.new_zeros(K, Lw)], 1), Gamma=Gamma)
 
 
+class Centred(NamedTuple):
+    """The mixture of x − x̄ and y − ȳ for an origin (x̄, ȳ) near the data.
+
+    Where an origin is far from 0, c and b of the absolute values lose the digits that it takes; these do not.
+
+    Attributes:
+        parameters: of the differences.
+        feature_origin: x̄, (D,).
+        target_origin: ȳ, (L,).
+
+    Example:
+        >>> import torch
+        >>> p = Parameters(
+        ...     torch.ones(1), torch.full((1, 1), 9.0), torch.ones(1, 1, 1),
+        ...     torch.ones(1, 2, 1), torch.zeros(1, 2), torch.ones(1),
+        ... )
+        >>> about = centre(p)
+        >>> about.feature_origin, about.target_origin, about.parameters.c, about.absolute.c
+        (tensor([9., 9.]), tensor([9.]), tensor([[0.]]), tensor([[9.]]))
+    """
+
+    parameters: Parameters
+    feature_origin: Tensor
+    target_origin: Tensor
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return self.parameters.n_components
+
+    def about(self, feature_origin: Tensor, target_origin: Tensor) -> "Centred":
+        """The same mixture about another origin: c + ȳ − ȳ', b + x̄ − x̄' + A (ȳ' − ȳ)."""
+        p, moved = self.parameters, target_origin - self.target_origin
+        slopes = p.A[:, :, : p.n_targets]
+        b = p.b + (self.feature_origin - feature_origin) + slopes @ moved
+        return Centred(p._replace(c=p.c - moved, b=b), feature_origin, target_origin)
+
+    def to(self, *args: torch.device | torch.dtype) -> "Centred":
+        """The same mixture on another device or in another dtype."""
+        return Centred(self.parameters.to(*args), self.feature_origin.to(*args), self.target_origin.to(*args))  # type: ignore[call-overload]
+
+    @property
+    def absolute(self) -> Parameters:
+        """The parameters of x and y themselves."""
+        return self.about(torch.zeros_like(self.feature_origin), torch.zeros_like(self.target_origin)).parameters
+
+
+def centre(parameters: Parameters | Centred) -> Centred:
+    """The mixture about E[x] and E[y]; one that is centred already stays as it is."""
+    if isinstance(parameters, Centred):
+        return parameters
+    absolute = Centred(parameters, torch.zeros_like(parameters.b[0]), torch.zeros_like(parameters.c[0]))
+    return absolute.about(parameters.feature_mean, parameters.pi @ parameters.c)
+
+
 class TargetMixture(NamedTuple):
     """y ~ Σ_k π_k N(c_k, Γ_k): the part of the parameters that the targets alone tell.
 
@@ -206,29 +261,26 @@ class Scaling(NamedTuple):
         """(y − mean) / scale."""
         return (targets - self.target_mean) / self.target_scale
 
+    def centred(self, parameters: Parameters) -> Centred:
+        """The mixture of x and y about the means, given the parameters for x' and y'."""
+        scale = self.target_scale
+        A = parameters.A.clone()
+        A[:, :, : len(scale)] /= scale
+        Gamma = parameters.Gamma * scale * scale[:, None]
+        own = parameters._replace(c=parameters.c * scale, Gamma=Gamma, A=A)
+        return Centred(own, self.feature_mean, self.target_mean)
+
     def restore(self, parameters: Parameters) -> Parameters:
         """The parameters for x and y, given those for x' and y'."""
-        L = len(self.target_scale)
-        A = parameters.A.clone()
-        A[:, :, :L] /= self.target_scale
-        return parameters._replace(
-            c=parameters.c * self.target_scale + self.target_mean,
-            Gamma=parameters.Gamma * self.target_scale * self.target_scale[:, None],
-            A=A,
-            b=parameters.b + self.feature_mean - A[:, :, :L] @ self.target_mean,
-        )
+        return self.centred(parameters).absolute
 
-    def reduce(self, parameters: Parameters) -> Parameters:
-        """The parameters for x' and y', given those for x and y: the inverse of `restore`."""
-        L = len(self.target_scale)
-        A = parameters.A.clone()
-        A[:, :, :L] *= self.target_scale
-        return parameters._replace(
-            c=(parameters.c - self.target_mean) / self.target_scale,
-            Gamma=parameters.Gamma / self.target_scale / self.target_scale[:, None],
-            A=A,
-            b=parameters.b - self.feature_mean + parameters.A[:, :, :L] @ self.target_mean,
-        )
+    def reduce(self, parameters: Parameters | Centred) -> Parameters:
+        """The parameters for x' and y', given those for x and y: the inverse of `restore`, and of `centred`."""
+        p = centre(parameters).about(self.feature_mean, self.target_mean).parameters
+        scale = self.target_scale
+        A = p.A.clone()
+        A[:, :, : len(scale)] *= scale
+        return p._replace(c=p.c / scale, Gamma=p.Gamma / scale / scale[:, None], A=A)
 
 
 def with_intercept(targets: Tensor) -> Tensor:
@@ -236,14 +288,16 @@ def with_intercept(targets: Tensor) -> Tensor:
     return torch.cat([targets, torch.ones_like(targets[..., :1])], dim=-1)
 
 
-def model_scaling(parameters: Parameters) -> Scaling:
+def model_scaling(parameters: Parameters | Centred) -> Scaling:
     """The means and variances of features and targets under the model itself."""
-    pi, A, c = parameters.pi, parameters.A, parameters.c
+    about = centre(parameters)
+    p = about.parameters
+    pi, A, c = p.pi, p.A, p.c
     target_mean = pi @ c
-    target_variance = pi @ (parameters.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
-    means = torch.einsum("kdl,kl->kd", A, c) + parameters.b
+    target_variance = pi @ (p.Gamma.diagonal(dim1=1, dim2=2) + (c - target_mean).square())
+    means = torch.einsum("kdl,kl->kd", A, c) + p.b
     feature_mean = pi @ means
-    explained = torch.einsum("kdl,klm,kdm->kd", A, parameters.Gamma, A)
-    feature_variance = pi @ (parameters.noise_variances + explained + (means - feature_mean).square())
+    explained = torch.einsum("kdl,klm,kdm->kd", A, p.Gamma, A)
+    feature_variance = pi @ (p.noise_variances + explained + (means - feature_mean).square())
     scale = torch.where(target_variance > 0, target_variance.sqrt(), torch.ones_like(target_variance))
-    return Scaling(feature_mean, feature_variance, target_mean, scale)
+    return Scaling(about.feature_origin + feature_mean, feature_variance, about.target_origin + target_mean, scale)

@@ -14,7 +14,7 @@ from torch import Tensor
 from deepgllim.gllim.covariances import cholesky
 from deepgllim.gllim.densities import family
 from deepgllim.gllim.likelihood import Expansion, expand, multiply
-from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.parameters import Centred, Parameters, centre, with_intercept
 
 
 class Posterior(NamedTuple):
@@ -37,11 +37,12 @@ class Forward(NamedTuple):
     """The inverse regression turned round: all that prediction needs of the parameters.
 
     Attributes:
-        origin: E[x], (D,), taken off the features first so that the expanded quadratic loses no digits.
-        expansion: of the parameters about that origin, latents among the targets.
+        origin: x̄, (D,), taken off the features first so that the expanded quadratic loses no digits.
+        target_origin: ȳ, (L,), added to the means at last.
+        expansion: of the parameters about these origins, latents among the targets.
         prior_precision: Γ_k⁻¹, (K, L + Lw, L + Lw).
         prior_log_determinant: log |Γ_k|, (K,).
-        t: [c_k; 0; 1], (K, P).
+        t: [c_k − ȳ; 0; 1], (K, P).
         log_pi: (K,).
         dof: ν, (K,), or None.
         n_targets: L; what follows are latents.
@@ -49,6 +50,7 @@ class Forward(NamedTuple):
     """
 
     origin: Tensor
+    target_origin: Tensor
     expansion: Expansion
     prior_precision: Tensor
     prior_log_determinant: Tensor
@@ -85,31 +87,36 @@ class Predictive(NamedTuple):
     @property
     def mean(self) -> Tensor:
         """E[y | x], (N, L) (paper eq. 4)."""
-        return torch.einsum("nk,nkl->nl", self.log_weights.exp(), self.means)
+        weights = self.log_weights.exp()
+        likeliest = self.means[torch.arange(len(weights)), weights.argmax(1)]
+        return likeliest + torch.einsum("nk,nkl->nl", weights, self.means - likeliest[:, None])
 
 
-def invert(parameters: Parameters) -> Forward:
+def invert(parameters: Parameters | Centred) -> Forward:
     """The forward regression of an inverse one, to be used for any number of features.
+
+    It is solved about the mean of the features and targets, so that neither loses digits far from zero.
 
     Raises:
         NumericalError: if a covariance is singular.
     """
-    origin = parameters.feature_mean
-    whole = parameters.observe_latents()
-    expansion = expand(whole._replace(b=whole.b - origin))
+    about = centre(parameters)
+    whole = about.parameters.observe_latents()
+    expansion = expand(whole)
     factor = cholesky(whole.Gamma, "the target covariance")
     precision, log_determinant = torch.cholesky_inverse(factor), 2.0 * _log_diagonal(factor)
     n_features = torch.full_like(expansion.log_determinant[:1], whole.n_features)[None]
     posterior = condition(expansion.G[None], precision, log_determinant, expansion.log_determinant[None], n_features)
     return Forward(
-        origin,
+        about.feature_origin,
+        about.target_origin,
         expansion,
         precision,
         log_determinant,
         with_intercept(whole.c),
         whole.pi.log(),
         whole.dof,
-        parameters.n_targets,
+        about.parameters.n_targets,
         posterior,
     )
 
@@ -165,7 +172,7 @@ def predict_given(centred: Tensor, forward: Forward, posterior: Posterior) -> Pr
         covariances = covariances[0]
     return Predictive(
         torch.log_softmax(log_joint, dim=1),
-        t[:, :L] + deviation[..., :L],
+        forward.target_origin + (t[:, :L] + deviation[..., :L]),
         covariances,
         torch.logsumexp(log_joint, dim=1),
         None if dof is None else (dof + D).expand_as(quadratic),

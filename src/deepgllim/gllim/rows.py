@@ -3,19 +3,27 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.distributed
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.gllim.arrays import Array, as_array, as_columns, require_finite, require_table, to_tensor
 from deepgllim.gllim.checks import require_integer
-from deepgllim.gllim.moments import Moments, gather, gather_rows, merge, moments_of, together
+from deepgllim.gllim.moments import (
+    Moments,
+    Varied,
+    gather,
+    gather_rows,
+    merge,
+    moments_of,
+    require_range,
+    together,
+)
 from deepgllim.gllim.parameters import Form, Scaling
 
-Array = Tensor | NDArray[np.generic]
 Batch = tuple[Array, Array] | tuple[Array, Array, Array]
 BLOCK_ELEMENTS = 2**18  # of float64 features at once, 2 MiB: what stays in cache, and keeps two threads busy
 KEPT_TARGETS = 2**18  # rows of targets at most that a first mixture is fitted to
@@ -39,8 +47,8 @@ class Rows:
     """Features and targets in blocks of rows, centred and scaled: the only copies that EM makes.
 
     Args:
-        features: x, (N, D), a tensor, an array or a memory map of any real dtype.
-        targets: y, (N, L).
+        features: x, (N, D), a tensor, an array, a table, a list or a memory map of any real dtype.
+        targets: y, (N, L), or (N,) for one target.
         weights: of the samples, (N,), ≥ 0; a weight of 2 is the sample twice, 0 is without it. All 1 when None.
         scaling: how to centre and scale; measured in one pass when None.
         block_rows: rows at once; 512, or as many as make 2 MiB, by default.
@@ -59,9 +67,9 @@ class Rows:
 
     def __init__(
         self,
-        features: Array,
-        targets: Array,
-        weights: Array | None = None,
+        features: ArrayLike | Tensor,
+        targets: ArrayLike | Tensor,
+        weights: ArrayLike | Tensor | None = None,
         *,
         scaling: Scaling | None = None,
         block_rows: int | None = None,
@@ -69,7 +77,7 @@ class Rows:
         device: torch.device | str | None = None,
         group: ProcessGroup | None = None,
     ) -> None:
-        self.arrays = features, targets, weights
+        self.arrays = as_array(features), as_columns(targets), None if weights is None else as_array(weights)
         self._open(scaling, block_rows, dtype, device, group)
 
     def _open(
@@ -93,7 +101,9 @@ class Rows:
         self.n_total = sum(lengths)
         self.first_row = sum(lengths[: 0 if group is None else torch.distributed.get_rank(group)])
         self.total = self.sum(moments.total)
-        self.scaling = scaling or merge(gather(moments, group)).scaling(n_features)
+        whole = merge(gather(moments, group))
+        self.scaling = scaling or whole.scaling(n_features)
+        self.constant_targets = (whole.variance[n_features:] == 0).nonzero().flatten().tolist()
         if not float(self.total) > 0:
             raise DataError("all sample weights are 0: give at least one sample a positive weight")
 
@@ -101,7 +111,7 @@ class Rows:
         """The first pass: what the rows are, and their number of features."""
         n_features = self._check()
         self.block_rows = block_rows or max(512, BLOCK_ELEMENTS // n_features)
-        return measure(self), n_features
+        return measure(self, n_features), n_features
 
     def _check(self) -> int:
         require_table(*self.arrays)
@@ -208,7 +218,7 @@ class BatchRows(Rows):
         self._open(scaling, block_rows, dtype, device, group)
 
     def _check(self) -> int:
-        first = next(iter(self._open_source()), None)
+        first = next(map(_as_batch, self._open_source()), None)
         if first is None:
             raise DataError("the batches are empty: give at least one batch of (features, targets)")
         require_table(*first)
@@ -220,7 +230,7 @@ class BatchRows(Rows):
 
     def batches(self) -> Iterator[Batch]:
         """Every batch, checked, in pieces of at most `block_rows` rows."""
-        for batch in self._open_source():
+        for batch in map(_as_batch, self._open_source()):
             require_table(*batch)
             found = batch[0].shape[1], batch[1].shape[1]
             if found != (self.n_features, self.n_targets):
@@ -230,6 +240,11 @@ class BatchRows(Rows):
                 )
             for start in range(0, len(batch[0]), self.block_rows):
                 yield tuple(values[start : start + self.block_rows] for values in batch)  # type: ignore[misc]
+
+
+def _as_batch(batch: Batch) -> Batch:
+    features, targets, *weights = batch
+    return as_array(features), as_columns(targets), *(as_array(w) for w in weights)  # type: ignore[return-value]
 
 
 class Kept:
@@ -253,28 +268,29 @@ class Kept:
             self._every, self._count = 2 * self._every, len(self.targets[0])
 
 
-def measure(rows: Rows) -> Moments:
-    """The moments of all rows in one pass, refusing what is not finite; the targets are kept on the way."""
+def measure(rows: Rows, n_features: int) -> Moments:
+    """The moments of all rows in one pass, refusing what cannot be used; the targets are kept on the way."""
+    varied = Varied()
 
     def parts() -> Iterator[Moments]:
         n = 0
         for x, y, w in rows.raw():
             for name, block in (("features", x), ("targets", y)) + (() if w is None else (("weights", w[:, None]),)):
-                _require_finite(name, block, n)
+                require_finite(name, block, n)
             if w is not None and bool((w < 0).any()):
                 row = int((w < 0).nonzero()[0])
                 raise DataError(f"the weight of row {n + row} is {float(w[row]):g}: sample weights must be ≥ 0")
             rows.kept.add(y, torch.ones_like(y[:, 0]) if w is None else w)
             n += len(x)
-            yield moments_of(x.double(), y, w)
+            moments = moments_of(x.double(), y, w)
+            varied.add(x, y, w, moments)
+            yield moments
 
     moments = merge(parts())
-    if not bool(torch.isfinite(moments.square).all()):
-        column = int((~torch.isfinite(moments.square)).nonzero()[0])
-        raise DataError(
-            f"the values of column {column} of [features, targets] are so large that their squares overflow: "
-            "give them in a larger unit"
-        )
+    if not bool(torch.isfinite(moments.total)):
+        raise DataError("the sum of the sample weights overflows: divide them by their mean")
+    if float(moments.total) > 0:
+        require_range(moments, varied, n_features, rows.dtype)
     return moments
 
 
@@ -283,50 +299,3 @@ def _device(name: torch.device | str | None) -> torch.device:
         return torch.device(name or "cpu")
     except RuntimeError:
         raise ConfigurationError(f"unknown device {name!r}: use 'cpu', 'cuda' or another of torch") from None
-
-
-def to_tensor(values: Array, device: torch.device | None = None) -> Tensor:
-    """A real tensor without gradients on the device; no copy where none is needed (a read-only array needs one).
-
-    Raises:
-        DataError: if the values are not real numbers.
-    """
-    if not isinstance(values, Tensor):
-        if values.dtype.kind not in "fiub":
-            raise DataError(f"values of dtype {values.dtype}: give real numbers")
-        if values.dtype.kind in "iu" or values.dtype.itemsize not in (4, 8):  # torch lacks some of these
-            values = values.astype(np.float64)
-        values = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
-        values = torch.from_numpy(values.copy() if min(values.strides, default=0) < 0 else values)
-    values = values.detach().to(device)
-    if values.is_complex():
-        raise DataError(f"values of dtype {values.dtype}: give real numbers")
-    return values if values.is_floating_point() and values.itemsize >= 4 else values.double()
-
-
-def require_table(features: Array, targets: Array, weights: Array | None = None) -> None:
-    """Refuse features, targets and weights whose shapes do not belong together.
-
-    Raises:
-        DataError: naming the shapes.
-    """
-    shapes_fit = features.ndim == targets.ndim == 2 and len(features) == len(targets)
-    if not shapes_fit or 0 in (features.shape[1], targets.shape[1]):
-        raise DataError(
-            f"features {tuple(features.shape)} and targets {tuple(targets.shape)} do not fit: "
-            "give (N, D) and (N, L) with the same N, D ≥ 1 and L ≥ 1"
-        )
-    if len(features) == 0:
-        raise DataError("there are 0 samples: give at least one row of features and targets")
-    if weights is not None and tuple(weights.shape) != (len(features),):
-        raise DataError(f"sample weights {tuple(weights.shape)} do not fit {len(features)} samples: give (N,)")
-
-
-def _require_finite(name: str, block: Tensor, first_row: int) -> None:
-    if bool(torch.isfinite(block.sum())) or bool(torch.isfinite(block).all()):
-        return
-    row, column = (~torch.isfinite(block)).nonzero()[0].tolist()
-    raise DataError(
-        f"{name} row {first_row + row}, column {column} is {float(block[row, column])}: "
-        "every value must be finite; drop or mend the sample"
-    )

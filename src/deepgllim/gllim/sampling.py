@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 
 from deepgllim.gllim.covariances import cholesky
-from deepgllim.gllim.parameters import Parameters
+from deepgllim.gllim.parameters import Centred, Parameters, centre
 
 
-def sample(parameters: Parameters, n_samples: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+def sample(
+    parameters: Parameters | Centred, n_samples: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
     """Features (N, D) and targets (N, L) drawn from the model: z, then u for Student noise, y and w, then x.
 
     Example:
@@ -19,7 +21,9 @@ def sample(parameters: Parameters, n_samples: int, generator: torch.Generator | 
         >>> x.shape, y.shape
         (torch.Size([7, 2]), torch.Size([7, 1]))
     """
-    pi, c, Gamma, A, b, Sigma, dof = parameters
+    about = centre(parameters)
+    p = about.parameters
+    pi, c, Gamma, A, b, Sigma, dof = p
     z = torch.multinomial(pi, n_samples, replacement=True, generator=generator)
 
     def white(width: int) -> Tensor:
@@ -28,9 +32,10 @@ def sample(parameters: Parameters, n_samples: int, generator: torch.Generator | 
     spread = torch.ones_like(white(1)) if dof is None else _inverse_root_gamma(dof[z], generator)  # u^-½, (N, 1)
     factor = cholesky(Gamma, "the target covariance")
     y = c[z] + spread * torch.einsum("nlm,nm->nl", factor[z], white(c.shape[1]))
-    response = torch.cat([y, spread * white(parameters.n_latents)], 1)
+    response = torch.cat([y, spread * white(p.n_latents)], 1)
     x = torch.einsum("ndl,nl->nd", A[z], response) + b[z]
-    return x + spread * _noise(Sigma, z, parameters.tied, white(b.shape[1])), y
+    x = x + spread * _noise(Sigma, z, p.tied, white(b.shape[1]))
+    return x + about.feature_origin, y + about.target_origin
 
 
 def _inverse_root_gamma(dof: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 
 from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.gllim.arrays import as_array, as_columns, require_table, to_tensor
 from deepgllim.gllim.em import Fit, fit_rows, rows_at_once
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Form, Parameters
+from deepgllim.gllim.parameters import Centred, Form, Parameters
 from deepgllim.gllim.prediction import invert, predict
-from deepgllim.gllim.rows import Array, Rows, require_table, to_tensor
+from deepgllim.gllim.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +85,8 @@ class Selection(NamedTuple):
 
 
 def select(
-    features: Array,
-    targets: Array,
+    features: ArrayLike | torch.Tensor,
+    targets: ArrayLike | torch.Tensor,
     *,
     n_components: Sequence[int] = (1, 2, 3, 5, 8),
     n_latents: Sequence[int] = (0,),
@@ -99,8 +101,8 @@ def select(
     """Fit every combination and choose the best.
 
     Args:
-        features: x, (N, D).
-        targets: y, (N, L).
+        features: x, (N, D): a tensor, an array, a table or a list.
+        targets: y, (N, L), or (N,) for one target.
         n_components, n_latents, noise, tied, target_covariance, dof: what to combine; as for `fit`.
         criterion: "bic", "aic", "icl", "held_out" or "held_out_conditional".
         held_out: share of the samples, drawn at random, that no candidate is fitted to; 0.2 where the criterion
@@ -122,6 +124,7 @@ def select(
         raise ConfigurationError(f"unknown criterion {criterion!r}: use one of {', '.join(CRITERIA)}")
     if not 0.0 <= held_out < 1.0:
         raise ConfigurationError(f"held_out is {held_out}: use a share of the samples, from 0 to below 1")
+    features, targets = as_array(features), as_columns(targets)
     require_table(features, targets)
     share = held_out or (0.2 if criterion.startswith("held_out") else 0.0)
     train, test = _split(len(features), share, options.seed)
@@ -152,17 +155,15 @@ def _candidate(data: list[torch.Tensor], K: int, form: Form, options: Options) -
     result = fit_rows(rows, K, form, options)
     seconds = time.perf_counter() - start
     size = form.n_parameters(result.parameters.n_components, x.shape[1], y.shape[1])
-    value = result.log_likelihoods[-1]
+    value, fitted = result.log_likelihoods[-1], result.centred or result.parameters
     bic = size * math.log(len(x)) - 2 * value
-    joint, conditional = (
-        (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, result.parameters)
-    )
-    icl = bic + 2 * assignment_entropy(rows, result.parameters)
+    joint, conditional = (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, fitted)
+    icl = bic + 2 * assignment_entropy(rows, fitted)
     aic = 2 * size - 2 * value
     return Candidate(K, form, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
 
 
-def assignment_entropy(rows: Rows, parameters: Parameters) -> float:
+def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:
     """−Σ_nk r_nk log r_nk, in nats: how undecided the assignment to components is."""
     model = prepare(rows.scaling.reduce(parameters))
     total = 0.0
@@ -172,7 +173,9 @@ def assignment_entropy(rows: Rows, parameters: Parameters) -> float:
     return total
 
 
-def held_out_density(features: torch.Tensor, targets: torch.Tensor, parameters: Parameters) -> tuple[float, float]:
+def held_out_density(
+    features: torch.Tensor, targets: torch.Tensor, parameters: Parameters | Centred
+) -> tuple[float, float]:
     """Mean log p(x, y) and mean log p(y | x) of samples that were not fitted to, in nats a sample."""
     rows = Rows(features, targets)
     model = prepare(rows.scaling.reduce(parameters))

@@ -11,7 +11,7 @@ from deepgllim.gllim.em import fit_rows, limits_of, occupied
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, model_scaling
+from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, centre, model_scaling
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Statistics, collect, expect
 
@@ -41,10 +41,17 @@ class Stream(NamedTuple):
     @property
     def fitted(self) -> Parameters:
         """The parameters in the data's units."""
-        return self.scaling.restore(self.parameters)
+        return self.centred.absolute
+
+    @property
+    def centred(self) -> Centred:
+        """The parameters in the data's units, about the first batch's mean."""
+        return self.scaling.centred(self.parameters)
 
 
-def begin(rows: Rows, n_components: int, form: Form, options: Options, start: Parameters | None = None) -> Stream:
+def begin(
+    rows: Rows, n_components: int, form: Form, options: Options, start: Parameters | Centred | None = None
+) -> Stream:
     """EM on the first batch, which must hold enough samples for every component; or a start from elsewhere.
 
     Raises:
@@ -52,8 +59,8 @@ def begin(rows: Rows, n_components: int, form: Form, options: Options, start: Pa
     """
     check_form(form)
     if start is None:
-        fitted = fit_rows(rows, n_components, form, options).parameters
-        parameters = rows.scaling.reduce(fitted)
+        fitted = fit_rows(rows, n_components, form, options)
+        parameters = rows.scaling.reduce(fitted.centred or fitted.parameters)
     else:
         rows.adapt(form)
         parameters = check_start(start, form, rows.scaling)
@@ -101,7 +108,7 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
     return Stream(parameters, statistics, stream.scaling, stream.form, n_batches, n_seen)
 
 
-def begin_from(parameters: Parameters, form: Form, n_samples: float) -> Stream:
+def begin_from(parameters: Parameters | Centred, form: Form, n_samples: float) -> Stream:
     """A stream that stands at given parameters, as if it had seen their own moments; no data are needed.
 
     Args:
@@ -109,8 +116,9 @@ def begin_from(parameters: Parameters, form: Form, n_samples: float) -> Stream:
         form: which mixture they are.
         n_samples: number of samples that the running averages stand for.
     """
-    scaling = model_scaling(parameters)
-    reduced = scaling.reduce(parameters.to(torch.float64))
+    about = centre(parameters.to(torch.float64))
+    scaling = model_scaling(about)
+    reduced = scaling.reduce(about)
     return Stream(reduced, expected_statistics(reduced), scaling, form, 1, float(n_samples))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
+from deepgllim.images import open_image
 from deepgllim.nn.config import AugmentationConfig
 from deepgllim.rotations import (
     ANGLES,
@@ -211,4 +212,4 @@ def _colour(
 def _jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "jpeg", quality=quality)
-    return np.asarray(Image.open(buffer))
+    return np.asarray(open_image(buffer.getvalue()))

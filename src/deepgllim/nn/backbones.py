@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import weights as files
-from deepgllim.nn.efficientnet import lite0_file_key, lite0_imagenet, lite0_stages
+from deepgllim.nn.efficientnet import LITE0_SHA256, lite0_file_key, lite0_imagenet, lite0_stages
 from deepgllim.nn.vgg import HEADS as VGG16_HEADS
 from deepgllim.nn.vgg import vgg16_file_key, vgg16_stages
 from deepgllim.nn.weights import PREPROCESSINGS, Preprocessing
@@ -169,6 +169,7 @@ class BackboneSpec(NamedTuple):
         file_key: our name of a tensor, as in stages.state_dict() → its name in a weights file.
         preprocessing: for a weights file that names none; None where a file must.
         imagenet: finds the packaged ImageNet weights, if there are any.
+        imagenet_digest: their SHA-256, if they are no safetensors file but a PyTorch state dict.
         channels_last: whether that memory format is faster.
     """
 
@@ -177,12 +178,13 @@ class BackboneSpec(NamedTuple):
     file_key: Callable[[str], str] = str
     preprocessing: str | None = None
     imagenet: Callable[[], Path] | None = None
+    imagenet_digest: str | None = None
     channels_last: bool = True
 
 
 BACKBONES: dict[str, BackboneSpec] = {
     "efficientnet_lite0": BackboneSpec(
-        lite0_stages, {"average": (1280, None)}, lite0_file_key, "efficientnet_lite", lite0_imagenet
+        lite0_stages, {"average": (1280, None)}, lite0_file_key, "efficientnet_lite", lite0_imagenet, LITE0_SHA256
     ),
     "vgg16": BackboneSpec(vgg16_stages, VGG16_HEADS, vgg16_file_key),
 }
@@ -200,8 +202,8 @@ def build_backbone(
 
     Args:
         name: of BACKBONES.
-        weights: "imagenet", the packaged ones; a file, safetensors or a PyTorch state dict (half precision becomes
-            float32); None, random (He): to train with normalisation="batch", or to be overwritten.
+        weights: "imagenet", the packaged ones; a safetensors file (half precision becomes float32); None, random (He):
+            to train with normalisation="batch", or to be overwritten.
         head: of vgg16 "fc7" (D = 4096), "average" (512) or "spatial" (4608); by default what the weights hold, "fc7"
             or "average", and "fc7" if random.
         preprocessing: of the weights, where their file does not name it: of PREPROCESSINGS, or the numbers. A file
@@ -230,8 +232,9 @@ def build_backbone(
         stages = spec.stages(head).apply(files.initialise)
         used = files.find_preprocessing(preprocessing or spec.preprocessing or "torchvision")
     else:
-        path = spec.imagenet() if spec.imagenet and weights == "imagenet" else Path(weights)
-        state, named = files.read_weights(path)
+        packaged = spec.imagenet if weights == "imagenet" else None
+        path = packaged() if packaged else Path(weights)
+        state, named = files.read_weights(path, spec.imagenet_digest if packaged else None)
         used = files.agree(path, named, preprocessing, spec.preprocessing)
         head = head or next(key for key, (_, marker) in spec.heads.items() if marker is None or marker in state)
         with torch.device("meta"):

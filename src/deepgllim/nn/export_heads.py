@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Parameters, invert
+from deepgllim.gllim import Parameters, centre, invert
 from deepgllim.nn.graph import Graph
 from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 
@@ -31,18 +31,20 @@ def _inverse_regression(graph: Graph, head: InverseRegressionHead, features: str
 
     δ_k(x) = ‖F e‖² − ‖e F'F A C‖² with e = x − A c − b, Σ⁻¹ = F'F and Σ* = C C'.
     """
-    p = head.mixture
+    about = centre(head.mixture)
+    p = about.parameters
     K, D, L = p.n_components, p.n_features, p.n_targets
-    forward = invert(p)
+    forward = invert(about)
     covariances = forward.covariances  # (K, L, L)
-    residual = graph("Sub", features, graph.constant(p.feature_mean))  # (N, D)
+    residual = graph("Sub", features, graph.constant(about.feature_origin))  # (N, D)
     weighed = _precision(p) @ p.A if p.Sigma.ndim == 3 else _precision(p)[..., None] * p.A  # Σ⁻¹ A, (K, D, L)
-    centre = torch.einsum("kdl,kl->kd", p.A, p.c) + p.b - p.feature_mean  # (K, D)
+    offset = torch.einsum("kdl,kl->kd", p.A, p.c) + p.b  # (K, D)
     gain = weighed @ covariances  # (K, D, L)
-    means = _linear(graph, residual, gain, p.c - torch.einsum("kd,kdl->kl", centre, gain))
-    noise = _distance(graph, p, residual, centre)  # (N, K)
+    shift = about.target_origin + (p.c - torch.einsum("kd,kdl->kl", offset, gain))
+    means = _linear(graph, residual, gain, shift)
+    noise = _distance(graph, p, residual, offset)  # (N, K)
     factor = weighed @ torch.linalg.cholesky(covariances)  # (K, D, L)
-    explained = _linear(graph, residual, factor, -torch.einsum("kd,kdl->kl", centre, factor))
+    explained = _linear(graph, residual, factor, -torch.einsum("kd,kdl->kl", offset, factor))
     explained = graph.total(graph.reshape(graph("Mul", explained, explained), -1, K, L), 2)
     distance = graph("Sub", noise, explained)
     constant = p.pi.log() - 0.5 * (forward.posterior.log_determinant[0] + D * math.log(2 * math.pi))

@@ -1,9 +1,11 @@
 """Features of all training inputs: the entry into the network, the projection's start, exact statistics, the cache."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deepgllim.nn.config import ScheduleConfig
@@ -97,12 +99,13 @@ def cache_activations(
 ) -> ArrayInputs:
     """The output of the frozen stages for all inputs, in a memory-mapped file, or in memory when there is none."""
     model.eval()
-    values: Any = None
-    position = 0
-    for x, _ in batches(inputs, batch_size):
-        block = model.backbone.begin(x, depth).numpy()
-        if values is None:
-            values = allocate((len(inputs), *block.shape[1:]), block.dtype, cache)
-        values[position : position + len(block)] = block
-        position += len(block)
-    return ArrayInputs(values, inputs.targets)
+    blocks = (model.backbone.begin(x, depth).numpy() for x, _ in batches(inputs, batch_size))
+    first = next(blocks)
+
+    def fill(values: NDArray[Any]) -> None:
+        position = 0
+        for block in chain([first], blocks):
+            values[position : position + len(block)] = block
+            position += len(block)
+
+    return ArrayInputs(allocate((len(inputs), *first.shape[1:]), first.dtype, cache, fill), inputs.targets)

@@ -1,6 +1,6 @@
 """What the training reads: network inputs with targets, by index and epoch, the same whatever the order or worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,13 @@ from deepgllim.errors import DataError, ImageError
 from deepgllim.images import crop_face, open_image
 from deepgllim.nn.augmentation import PoseRule, augment, context_size, plain
 from deepgllim.nn.config import AugmentationConfig, DataConfig
+from deepgllim.storage import reserve, write_atomically
 
 Item = tuple[Tensor, Tensor]
 Address = tuple[int, int | None]
+
+LEAST_TOLD = 1e-3
+"""Share of the targets' standard deviation that rounding to float32 may take."""
 
 
 class Inputs(Protocol):
@@ -37,6 +41,33 @@ class Inputs(Protocol):
         ...
 
 
+def single(targets: Tensor) -> Tensor:
+    """Targets (N, L) in float32, as networks answer them.
+
+    Raises:
+        DataError: targets so far from zero that float32 tells less than a thousandth of their standard deviation.
+
+    Example:
+        >>> single(torch.tensor([[0.0], [1.0]]).double() + 1e7)
+        Traceback (most recent call last):
+        ...
+        deepgllim.errors.DataError: target 0 varies by 0.5 about 1e+07, which float32 rounds: subtract a constant first
+    """
+    values = targets.float()
+    if targets.dtype != torch.float64 or not len(targets):
+        return values
+    deviation, mean = torch.std_mean(targets, dim=0, correction=0)
+    varies = deviation > 8 * torch.finfo(torch.float64).eps * mean.abs()  # else it is constant
+    lost = varies & ((values.double() - targets).abs().amax(0) > LEAST_TOLD * deviation)
+    if bool(lost.any()):
+        column = int(lost.nonzero()[0])
+        raise DataError(
+            f"target {column} varies by {float(deviation[column]):.3g} about {float(mean[column]):.3g}, "
+            "which float32 rounds: subtract a constant first"
+        )
+    return values
+
+
 class ArrayInputs(Dataset[Item]):
     """Inputs held as one array or memory map, without augmentation.
 
@@ -51,7 +82,7 @@ class ArrayInputs(Dataset[Item]):
     def __init__(self, values: Tensor | NDArray[np.generic], targets: Tensor) -> None:
         if len(values) != len(targets):
             raise DataError(f"{len(values)} inputs but {len(targets)} targets: give one target row for every input")
-        self.values, self.targets = values, targets.float()
+        self.values, self.targets = values, single(targets)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -83,7 +114,7 @@ class FaceInputs(Dataset[Item]):
         config: AugmentationConfig,
         seed: int = 0,
     ) -> None:
-        self.contexts, self.targets, self.image_size = contexts, targets.float(), image_size
+        self.contexts, self.targets, self.image_size = contexts, single(targets), image_size
         self.config, self.seed, self.augmented = config, seed, config.changes_pictures
         self.rule = PoseRule(target_names, config)
 
@@ -116,23 +147,46 @@ def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> Arra
         15
     """
     n, first = len(inputs), inputs[0, None][0].numpy()
-    values, targets = (
-        allocate(((1 + copies) * n, *first.shape), first.dtype, cache),
-        inputs.targets.repeat(1 + copies, 1),
-    )
-    for row in range(len(values)):
-        copy, index = divmod(row, n)
-        picture, targets[row] = inputs[index, None if copy == 0 else copy - 1]
-        values[row] = picture.numpy()
-    return ArrayInputs(values, targets)
+    targets = inputs.targets.repeat(1 + copies, 1)
+
+    def fill(values: NDArray[Any]) -> None:
+        for row in range(len(values)):
+            copy, index = divmod(row, n)
+            picture, targets[row] = inputs[index, None if copy == 0 else copy - 1]
+            values[row] = picture.numpy()
+
+    return ArrayInputs(allocate(((1 + copies) * n, *first.shape), first.dtype, cache, fill), targets)
 
 
-def allocate(shape: tuple[int, ...], dtype: np.dtype[Any], cache: Path | None) -> NDArray[Any]:
-    """An array to fill: in a memory-mapped .npy file, or in memory when there is none."""
+def allocate(
+    shape: tuple[int, ...], dtype: np.dtype[Any], cache: Path | None, fill: Callable[[NDArray[Any]], None]
+) -> NDArray[Any]:
+    """An array that `fill` has filled: in memory, or in a memory-mapped .npy file, then read-only.
+
+    The file has another name until it is whole, and its room on the disk before it is filled.
+
+    Raises:
+        DataError: if the file cannot be written, or the disk has no room for it.
+    """
     if cache is None:
-        return np.empty(shape, dtype=dtype)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(cache, mode="w+", dtype=dtype, shape=shape)
+        values: NDArray[Any] = np.empty(shape, dtype)
+        fill(values)
+        return values
+
+    def write(place: Path) -> None:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        cache.unlink(missing_ok=True)  # an old one would take the room of the new one; processes that map it keep it
+        mapped = np.lib.format.open_memmap(place, mode="w+", dtype=dtype, shape=shape)
+        stop = place.stat().st_size
+        try:
+            reserve(place, mapped.offset, stop)
+        except OSError as cause:
+            raise OSError(f"{cause.strerror}: {stop / 1e6:.1f} MB are needed") from cause
+        fill(mapped)
+        mapped.flush()
+
+    write_atomically(cache, write)
+    return np.lib.format.open_memmap(cache, mode="r")
 
 
 def prepare_contexts(
@@ -153,18 +207,21 @@ def prepare_contexts(
 
     Raises:
         ImageError: for a picture that cannot be read or a box outside it.
+        DataError: if the file cannot be written, or the disk has no room for it.
     """
     side = context_size(data.image_size, augmentation)
-    contexts = allocate((len(paths), 3, side, side), np.dtype(np.uint8), cache)
     margin = data.margin * side / data.image_size
-    for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
-        tight = tuple(map(float, box)) if np.isfinite(box).all() else None
-        image = open_image(path)
-        try:
-            contexts[i] = crop_face(image, tight, margin, side)
-        except ImageError as error:
-            raise ImageError(f"{path}: {error}") from None
-    return contexts
+
+    def fill(contexts: NDArray[np.uint8]) -> None:
+        for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
+            tight = tuple(map(float, box)) if np.isfinite(box).all() else None
+            image = open_image(path)
+            try:
+                contexts[i] = crop_face(image, tight, margin, side)
+            except ImageError as error:
+                raise ImageError(f"{path}: {error}") from None
+
+    return allocate((len(paths), 3, side, side), np.dtype(np.uint8), cache, fill)
 
 
 def batches(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepgllim.errors import ConvergenceWarning, DataError, NumericalError
-from deepgllim.gllim import DensityModel, Fit, Form, Options, Parameters, fit, fit_target_mixture
+from deepgllim.gllim import Centred, DensityModel, Fit, Form, Options, Parameters, centre, fit, fit_target_mixture
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
 from deepgllim.nn.config import ObjectiveConfig, Recipe
@@ -152,7 +152,8 @@ class InverseRegression:
         for _ in range(GROWTHS):
             if frozen or result.parameters.n_components >= self.start.pi.shape[0]:
                 break
-            grown = grow(result.parameters, len(self.start.pi))
+            about = result.centred or centre(result.parameters)
+            grown = about._replace(parameters=grow(about.parameters, len(self.start.pi)))
             result = self._fit(features, targets, None, grown, self.config.max_iterations)
         head.mixture = result.parameters
         return {
@@ -161,7 +162,7 @@ class InverseRegression:
             "components": result.parameters.n_components,
         }
 
-    def _fit(self, x: Tensor, y: Tensor, r: Tensor | None, start: Parameters | None, iterations: int) -> Fit:
+    def _fit(self, x: Tensor, y: Tensor, r: Tensor | None, start: Parameters | Centred | None, iterations: int) -> Fit:
         config = self.config
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on
@@ -206,7 +207,7 @@ class InverseRegression:
             self._pending = 0
             self._stream = maximise(self._stream, self._options(head))
             head.mixture = self._stream.fitted
-            self._adopt(head.mixture)
+            self._adopt(self._stream.centred)
 
     def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
         """EM from the best round's θ on all people; what is singular, or has lost components, leaves θ as it was."""
@@ -230,12 +231,14 @@ class InverseRegression:
             minimum_count=float(L + 2 + (D if own_full else 0)),
         )
 
-    def _adopt(self, mixture: Parameters) -> None:
-        self._mixture = DensityModel.of(mixture)
+    def _adopt(self, mixture: Parameters | Centred) -> None:
+        about = centre(mixture)
+        self._mixture = DensityModel.of(about)
         name = self.config.network_noise
         noise = self._target_noise
         plain = name == "mixture" and noise == 0
-        self._step = self._mixture if plain else DensityModel.of(STEP_NOISE[name](mixture), noise)
+        step = about._replace(parameters=STEP_NOISE[name](about.parameters))
+        self._step = self._mixture if plain else DensityModel.of(step, noise)
 
     @property
     def _exact(self) -> bool:
@@ -251,10 +254,10 @@ class InverseRegression:
     def _assign(self, features: Tensor, targets: Tensor) -> Tensor:
         """Responsibilities of the network step, (N, K)."""
         assert self._mixture is not None
-        if self._mixture.parameters.n_components == 1:
+        if self._mixture.n_components == 1:
             return torch.ones_like(targets[:, :1])
         if self._from_targets:
-            r = target_responsibilities(targets, self._mixture.parameters)
+            r = self._mixture.target_responsibilities(targets)
         else:
             r = torch.softmax(self._mixture.log_joint(features, targets), dim=1)
         if self.config.assignment == "sampled":

@@ -1,18 +1,38 @@
 """The deep model: backbone, projection, normalisation, head; and its file, safetensors with a JSON header."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from torch import Tensor, nn
 
 from deepgllim.distributions import MultivariateGaussianMixture
-from deepgllim.errors import ModelError
+from deepgllim.errors import DeepGLLiMError, ModelError
 from deepgllim.nn.backbones import Backbone, build_backbone
 from deepgllim.nn.head import HEADS, Head
 from deepgllim.storage import read_header, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
+
+TARGET_TENSORS = {
+    "inverse_regression": "head.c",
+    "least_squares": "head.target_mean",
+    "mixture_density": "head.target_mean",
+}
+"""Of each head, the tensor whose last axis counts the targets, L."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class BackboneOptions(BaseModel):
+    """What `build_backbone` is called with for the backbone of a model's file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    head: str | None = None
+    preprocessing: str | None = None
+    normalisation: Literal["frozen", "batch"] = "frozen"
 
 
 class ModelSpec(BaseModel):
@@ -23,13 +43,20 @@ class ModelSpec(BaseModel):
     format_version: int = FORMAT_VERSION
     backbone: str
     backbone_options: dict[str, Any] = {}
-    projection: int | None
+    projection: Annotated[int, Field(ge=1, strict=True)] | None
     affine_norm: bool = False
     head: Literal["inverse_regression", "least_squares", "mixture_density"]
-    targets: tuple[str, ...]
-    image_size: int | None = None
-    margin: float | None = None
+    targets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    image_size: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
+    margin: Annotated[float, Field(ge=0.1, le=10)] | None = None
     notes: dict[str, Any] = {}
+
+    @field_validator("targets")
+    @classmethod
+    def _each_once(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(targets)) < len(targets) or not all(map(str.isprintable, targets)):
+            raise ValueError("targets are printable names, each once")
+        return targets
 
 
 class DeepRegression(nn.Module):
@@ -93,13 +120,17 @@ def read_spec(path: Path | str, metadata: dict[str, str]) -> ModelSpec:
     """The specification in a model file's header.
 
     Raises:
-        ModelError: if there is none, or it is of a newer version.
+        ModelError: if there is none, it is of a newer version, or an entry is out of its range.
     """
     values = read_header(path, metadata, "deepgllim", FORMAT_VERSION, "train one with `deepgllim train`")
     try:
-        return ModelSpec.model_validate(values)
+        spec = ModelSpec.model_validate(values)
+        BackboneOptions.model_validate(spec.backbone_options)
     except ValidationError as error:
-        raise ModelError(f"{path}: its header is not a model's ({error.errors()[0]['msg']}): train it again") from None
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))[:60]
+        raise ModelError(f"{path}: its header is not a model's ({place}: {first['msg']}): train it again") from None
+    return spec
 
 
 def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegression:
@@ -110,10 +141,13 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
         backbone: needed where the model's own was not one of the named ones.
 
     Raises:
-        ModelError: if the file is missing, cut short, foreign, of a newer version, or does not fit the backbone.
+        ModelError: if the file is missing, cut short, foreign, of a newer version, holds numbers that are not finite,
+            or does not fit its header or the backbone.
     """
     tensors, metadata = read_tensors(path)
     spec = read_spec(path, metadata)
+    _check_numbers(path, tensors)
+    _check_sizes(path, spec, tensors)
     if backbone is None:
         if spec.backbone == "custom":
             raise ModelError(f"{path}: its backbone is a module of your own: pass it as load_model(path, backbone=…)")
@@ -122,7 +156,42 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ModelError(
-            f"{path}: its weights do not fit {spec.backbone}: {str(error).splitlines()[-1].strip()}"
-        ) from None
-    return model.eval()
+        raise _misfit(path, spec, str(error).splitlines()[-1].strip()) from None
+    _check_head(path, model.eval())
+    return model
+
+
+def _check_numbers(path: Path | str, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_complex() or not bool(torch.isfinite(tensor).all()):
+            kind = "complex" if tensor.is_complex() else "not finite"
+            raise ModelError(f"{path}: its tensor {name} is {kind}: copy the file again, or train it again")
+
+
+def _check_sizes(path: Path | str, spec: ModelSpec, tensors: dict[str, Tensor]) -> None:
+    """Compare the header's sizes with those of the tensors, before anything of these sizes is made."""
+    wanted = {TARGET_TENSORS[spec.head]: (-1, len(spec.targets), f"{len(spec.targets)} targets")}
+    if spec.projection is not None:
+        wanted["projection.weight"] = (0, spec.projection, f"a projection to {spec.projection} features")
+    for name, (axis, size, header) in wanted.items():
+        shape = tuple(tensors[name].shape) if name in tensors else ()
+        if not shape or shape[axis] != size:
+            found = f"{name} of shape {shape}" if shape else f"no {name}"
+            raise _misfit(path, spec, f"its header says {header}, and it holds {found}")
+
+
+def _check_head(path: Path | str, model: DeepRegression) -> None:
+    """Let the head answer once: parameters of one shape may not be those of a distribution."""
+    try:
+        with torch.no_grad():
+            answer = model.head(torch.zeros(1, model.n_features))
+            found = torch.cat([answer.mean.flatten(), answer.covariance_matrix.flatten()])
+    except (RuntimeError, ValueError, IndexError, DeepGLLiMError) as error:
+        cause = str(error).splitlines()[0]
+        raise ModelError(f"{path}: its head is that of no distribution ({cause}): train it again") from None
+    if not bool(torch.isfinite(found).all()):
+        raise ModelError(f"{path}: its head gives numbers that are not finite: train it again")
+
+
+def _misfit(path: Path | str, spec: ModelSpec, cause: str) -> ModelError:
+    return ModelError(f"{path}: its weights do not fit {spec.backbone}: {cause}: train it again")

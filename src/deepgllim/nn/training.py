@@ -36,6 +36,7 @@ from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import Inputs, batches, n_batches
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import Objective, make_objective
+from deepgllim.storage import write_atomically
 
 
 class Reporter(Protocol):
@@ -109,6 +110,7 @@ def train(
     objective = make_objective(recipe, training.targets)
     if resume:
         state, optimizer = load_checkpoint(model, recipe, output, training.targets, make_optimizer)
+        write_metrics(output, state.rows)  # a kill may have come between the checkpoint and them
     else:
         start(model, objective, training, schedule)
         state, optimizer = State(), make_optimizer(model, schedule)
@@ -129,8 +131,8 @@ def train(
         state.end_round(model, row, f"validation_{schedule.select_by}")
         reporter.round_done(state.rows[-1])
         if output is not None:
-            write_rows(output / "metrics.csv", state.rows)
-            save_checkpoint(output, model, optimizer, state, recipe, training.targets)
+            save_checkpoint(output, model, optimizer, state, recipe, training.targets)  # first: a resume needs it
+            write_metrics(output, state.rows)
     if state.best_model:
         model.load_state_dict(state.best_model)
     if validation is not None:
@@ -338,6 +340,12 @@ def enter(
         return entry
     cache = None if output is None else output / "cache" / "activations.npy"
     return Entry(cache_activations(model, training, depth, schedule.batch_size, cache), depth)
+
+
+def write_metrics(output: Path | None, rows: list[dict[str, float]]) -> None:
+    """The figures of the rounds done as `metrics.csv` in the run's folder, if there is one, whole or not at all."""
+    if output is not None:
+        write_atomically(output / "metrics.csv", lambda place: write_rows(place, rows))
 
 
 def write_rows(path: Path, rows: list[dict[str, float]]) -> None:

@@ -1,10 +1,12 @@
 """Weights files: their tensors, and the preprocessing of pixels that they were trained with."""
 
 import difflib
+import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -70,17 +72,20 @@ def agree(
     return found
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], Preprocessing | None]:
-    """A file's tensors, floating ones in float32, and the preprocessing it names.
+def read_weights(path: Path, digest: str | None = None) -> tuple[dict[str, Tensor], Preprocessing | None]:
+    """A safetensors file's tensors, floating ones in float32, and the preprocessing it names.
 
-    Safetensors by the suffix ".safetensors", else a PyTorch state dict; nothing in either is executed.
+    Args:
+        path: of the file.
+        digest: SHA-256 of a PyTorch state dict, the only one that is read: that of a package whose code is run anyway.
 
     Raises:
-        ModelError: missing, cut short, foreign, or a preprocessing that is not three means and three deviations.
+        ModelError: missing, cut short, another file, numbers that are not finite, or a preprocessing that is not three
+            means and three deviations. A PyTorch pickle is never opened; the message names the conversion.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: no such weights file: give the path of a safetensors file or PyTorch state dict")
-    state, metadata = _safetensors(path) if path.suffix == ".safetensors" else (_state_dict(path), {})
+        raise ModelError(f"{path}: no such weights file: give the path of a safetensors file")
+    state, metadata = _safetensors(path) if digest is None else (_packaged(path, digest), {})
     sidecar = path.with_name(f"{path.name}.json")
     named = None
     if "preprocessing" in metadata:
@@ -94,7 +99,7 @@ def load_into(stages: nn.Module, state: dict[str, Tensor], file_key: Callable[[s
     """Put the file's tensors in place of those of `stages`, which may be on the meta device; others are ignored.
 
     Raises:
-        ModelError: tensors that are missing or of another shape; the first few are named.
+        ModelError: tensors that are missing, of another shape, or not finite; the first few are named.
     """
     own = stages.state_dict()
     missing = [file_key(key) for key in own if file_key(key) not in state]
@@ -112,6 +117,9 @@ def load_into(stages: nn.Module, state: dict[str, Tensor], file_key: Callable[[s
         raise ModelError(
             f"{label}: {len(wrong)} tensors have another shape ({_few(wrong)}): give a file of this network"
         )
+    broken = [file_key(key) for key in own if not bool(torch.isfinite(state[file_key(key)]).all())]
+    if broken:
+        raise ModelError(f"{label}: {len(broken)} tensors are not finite ({_few(broken)}): fetch the file again")
     stages.load_state_dict({key: state[file_key(key)] for key in own}, assign=True)
 
 
@@ -145,6 +153,12 @@ def unknown(what: str, value: str, known: Iterable[str]) -> str:
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if is_pickle(path):
+        raise ModelError(
+            f"{path}: a PyTorch pickle, which may run code and is not read: convert it where you trust it, "
+            f'python -c "import torch, safetensors.torch as s; s.save_file(torch.load({str(path)!r}, '
+            f'weights_only=True), {str(path.with_suffix(".safetensors"))!r})"'
+        )
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
@@ -152,14 +166,26 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(f"{path}: cut short or not a safetensors file ({error}): fetch it again") from None
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged archive or pickle raises almost anything
-        cause = str(error).partition("\n")[0]
-        raise ModelError(f"{path}: cut short or not a PyTorch state dict ({cause}): fetch it again") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(f"{path}: holds no state dict (names and tensors): save module.state_dict() to it")
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins as one of `torch.save` does: a zip archive, or a pickle of protocol 2 or later.
+
+    A safetensors file begins with the length of its header, eight bytes that may be those of a pickle, and a brace.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and start[8:] != b"{")
+
+
+def _packaged(path: Path, digest: str) -> dict[str, Tensor]:
+    """The state dict of a package's file, read after its SHA-256 was compared."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        raise ModelError(
+            f"{path}: not the weights of the package's version (SHA-256 {found[:12]}…, not {digest[:12]}…): "
+            "install the package again"
+        )
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return state
 
 
@@ -167,8 +193,8 @@ def _parse(source: Path, text: str) -> Preprocessing:
     try:
         values = json.loads(text)
         mean, std = (tuple(map(float, values[key])) for key in ("mean", "std"))
-        valid = len(mean) == len(std) == 3 and min(std) > 0
-    except (ValueError, TypeError, KeyError):
+        valid = len(mean) == len(std) == 3 and all(map(math.isfinite, mean + std)) and min(std) > 0
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         valid = False
     if not valid:
         shown = text if len(text) <= 80 else f"{text[:77]}..."

@@ -60,7 +60,8 @@ class Calibration:
         log_density_threshold: a face of log p(x) below it is unlike those of the training; None: not known.
 
     Raises:
-        ModelError: lengths that differ, levels outside (0, 1) or not ascending, radii that are not positive or fall.
+        ModelError: lengths that differ, levels outside (0, 1) or not ascending, radii that are not positive or fall, a
+            threshold that is not finite.
 
     Example:
         >>> known = Calibration((1.0, 1.0, 1.0), levels=(0.5, 0.9), region=(1.6, 2.9), interval=(0.7, 1.9))
@@ -86,6 +87,9 @@ class Calibration:
                     f"calibration: {name} {radii} is not one positive radius for each of the levels {self.levels}, "
                     "none below the one before; calibrate the model again"
                 )
+        threshold = self.log_density_threshold
+        if threshold is not None and not math.isfinite(threshold):
+            raise ModelError(f"calibration: log_density_threshold {threshold} is not finite; calibrate the model again")
 
     def interval_radius(self, level: float) -> float:
         """Half the width of an angle's interval in standard deviations.
@@ -149,9 +153,9 @@ class Calibration:
         try:
             values = dict(record)
             threshold = values.pop("log_density_threshold", None)
-            lists = {name: tuple(float(number) for number in numbers) for name, numbers in values.items()}
-            return cls(**lists, log_density_threshold=None if threshold is None else float(threshold))
-        except (TypeError, ValueError) as error:
+            lists = {name: _floats(name, numbers) for name, numbers in values.items()}
+            return cls(**lists, log_density_threshold=None if threshold is None else _floats("", [threshold])[0])
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(
                 f"calibration: this version cannot read it ({error}); calibrate the model again"
             ) from error
@@ -162,6 +166,13 @@ class Calibration:
         if wanted >= known[-1]:
             return radius[-1] * wanted / known[-1]
         return float(np.interp(wanted, known, radius))
+
+
+def _floats(name: str, numbers: Any) -> tuple[float, ...]:
+    """Numbers of a JSON list; what merely can be converted, as the digits of a text, is refused."""
+    if not isinstance(numbers, list | tuple) or any(type(number) not in (int, float) for number in numbers):
+        raise TypeError(f"{name} is no list of numbers")
+    return tuple(float(number) for number in numbers)
 
 
 def checked_level(level: float) -> float:

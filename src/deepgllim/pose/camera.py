@@ -66,11 +66,13 @@ class Intrinsics:
         """Of OpenCV's camera matrix K, (3, 3), whose principal point counts from a pixel's centre.
 
         Raises:
-            ConfigurationError: another shape.
+            ConfigurationError: another shape, or a last row that is not 0 0 1, as that of a transposed matrix.
         """
         K = np.asarray(matrix, dtype=np.float64)
         if K.shape != (3, 3):
             raise ConfigurationError(f"a camera matrix has shape (3, 3), not {K.shape}")
+        if not np.array_equal(K[2], [0, 0, 1]) or K[1, 0] != 0:
+            raise ConfigurationError(f"the camera matrix {K.tolist()} is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
         return cls(float(K[0, 0]), float(K[1, 1]), float(K[0, 2]) + 0.5, float(K[1, 2]) + 0.5)
 
     def ray(self, x: float, y: float) -> Array:

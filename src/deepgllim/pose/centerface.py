@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.pose.boxes import Candidates
+from deepgllim.pose.runtime import QUIET, Session
 
 Maps = npt.NDArray[np.floating[Any]]
 
@@ -21,7 +22,7 @@ MULTIPLE = 32
 """Sides of the network's input are multiples of it."""
 
 _CELL = 4  # pixels a side
-_OUTPUTS = ("537", "538", "539", "540")  # names in the file of heat map, scale, offset, landmarks
+_OUTPUTS = ["537", "538", "539", "540"]  # names in the file of heat map, scale, offset, landmarks
 
 
 def weights_file() -> Path:
@@ -39,7 +40,7 @@ def weights_file() -> Path:
     return found
 
 
-def load_network(file: Path, threads: int = 0) -> Any:
+def load_network(file: Path, threads: int = 0) -> Session:
     """The network as an onnxruntime session for pictures of any size whose sides are multiples of 32.
 
     Args:
@@ -51,16 +52,10 @@ def load_network(file: Path, threads: int = 0) -> Any:
         ModelError: another file.
     """
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigurationError("centerface needs onnxruntime: pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # the file lists its weights among its inputs, and onnxruntime warns of each
-    try:
         content = with_free_sizes(file.read_bytes())
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return Session(content, threads, QUIET)  # it lists its weights among its inputs, a warning of each
+    except ConfigurationError:
+        raise
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error
     except Exception as error:  # onnxruntime's exceptions have no common base
@@ -91,7 +86,7 @@ def _dimensions(*sizes: int | None) -> bytes:
     return b"".join(bytes((0x0A, 2, 0x12, 0) if size is None else (0x0A, 2, 0x08, size)) for size in sizes)
 
 
-def run_network(network: Any, pixels: npt.NDArray[np.uint8], threshold: float) -> Candidates:
+def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: float) -> Candidates:
     """Candidates in one picture.
 
     Args:
@@ -102,7 +97,7 @@ def run_network(network: Any, pixels: npt.NDArray[np.uint8], threshold: float) -
     height, width = pixels.shape[:2]
     padding = ((0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))
     batch = np.pad(pixels, padding).transpose(2, 0, 1)[None].astype(np.float32)  # (1, 3, H, W)
-    maps = network.run(_OUTPUTS, {network.get_inputs()[0].name: batch})
+    maps = network.run(_OUTPUTS, {network.inputs[0].name: batch})
     return read_maps(*(each[0] for each in maps), threshold=threshold)
 
 

@@ -1,5 +1,6 @@
 """What PyAV needs around it: a source opened with clear errors, its pictures decoded past damage, turned upright."""
 
+import os
 import re
 import sys
 import time
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError, ImageError
+from deepgllim.storage import irregular, is_address
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -54,6 +56,11 @@ def open_source(source: str) -> Any:
     Raises:
         ImageError: it is missing, or nothing that FFmpeg knows.
     """
+    if is_address(source):
+        raise ImageError(
+            f"{source}: addresses are not opened: record it to a file, say by ffmpeg -i ADDRESS -t 60 walk.mp4, and "
+            "give that"
+        )
     av = import_av(source)
     try:
         if is_camera(source):
@@ -87,14 +94,15 @@ def _check_file(source: str) -> None:
         raise ImageError(f"{source}: a camera is given by its number, as camera:0")
     if not path.exists():
         raise ImageError(f"{source}: the video does not exist; check the path")
-    if path.is_dir():
-        raise ImageError(f"{source}: is a folder; give the file of a video")
+    cause = irregular(path)
+    if cause is not None:
+        raise ImageError(f"{source}: {cause}")
 
 
 def _explanation(source: str, error: Any) -> str:
     if is_camera(source):
         return f"the camera cannot be opened ({error.strerror}); close other programs that use it, or allow its use"
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) and not os.access(source, os.R_OK):  # FFmpeg's own rules raise it too
         return "the video cannot be opened (permission denied); check its permissions"
     return f"no video that can be read ({error.strerror}); it is cut short, damaged or something else: copy it again"
 
@@ -103,13 +111,25 @@ def video_stream(container: "InputContainer", source: str) -> "VideoStream":
     """The first stream of moving pictures; the cover of a song is none.
 
     Raises:
-        ImageError: there is none.
+        ImageError: there is none, or its pictures are too large.
     """
     for stream in container.streams.video:
         if "attached_pic" not in str(stream.disposition):
+            check_pixels(stream.codec_context.width, stream.codec_context.height, source)
             stream.thread_type = "SLICE" if is_camera(source) else "AUTO"  # AUTO holds frames back, one a thread
             return stream
     raise ImageError(f"{source}: holds no moving pictures, only {_kinds(container)}; give the file of a video")
+
+
+def check_pixels(width: int, height: int, source: str) -> None:
+    """Refuse frames of more pixels than pictures may have, `PIL.Image.MAX_IMAGE_PIXELS`.
+
+    Raises:
+        ImageError: they have more.
+    """
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and width * height > most:
+        raise ImageError(f"{source}: frames of {width} x {height} pixels are too large; scale the video down")
 
 
 def _kinds(container: "InputContainer") -> str:

@@ -95,11 +95,11 @@ def _checked(found: Destinations, overwrite: bool) -> Destinations:
             raise DataError(
                 f"{path} is the {source.kind} itself: give another path to --save, the original stays as it is"
             )
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 - of any name, however long
             raise DataError(f"{path} is a folder: give another path to --save")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise DataError(f"{path}: cannot be written: check the folder {path.parent} and its permissions")
-    there = [path for path in found.values() if path.exists()]
+    there = [path for path in found.values() if os.path.exists(path)]  # noqa: PTH110
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise DataError(f"{there[0]}{more} exists already: give another path, or --overwrite to replace it")

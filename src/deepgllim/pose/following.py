@@ -56,17 +56,22 @@ class Follower:
     def __init__(self, filtered: bool = True) -> None:
         self._tracker, self._filtered = Tracker(), filtered
         self._filters: dict[int, RotationFilter] = {}
+        self._size: tuple[int, int] | None = None
 
-    def update(self, time: float, poses: Sequence[Pose]) -> tuple[SeenFace, ...]:
+    def update(self, time: float, poses: Sequence[Pose], size: tuple[int, int] | None = None) -> tuple[SeenFace, ...]:
         """The faces of a frame, in the order of its poses; call it for frames without faces too.
 
         Args:
             time: seconds, later than the last frame's.
             poses: of its faces, each with its box.
+            size: of the frame, pixels; when it changes, boxes are expected where they are on the new one.
 
         Raises:
             DataError: a time that is not later, or a pose without a box.
         """
+        if size is not None and self._size is not None and size != self._size:
+            self._tracker.resize(self._size, size)
+        self._size = size or self._size
         tracks = self._tracker.update(time, [_box(pose) for pose in poses])
         alive = set(self._tracker.ids)
         self._filters = {track: each for track, each in self._filters.items() if track in alive}

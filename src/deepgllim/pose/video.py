@@ -14,11 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deepgllim.errors import ConfigurationError, DamagedVideoWarning, DataError, ImageError
+from deepgllim.pose.containers import missing_bytes
 from deepgllim.pose.decoding import (
     Decoder,
+    check_pixels,
     import_av,
     is_camera,
     open_source,
@@ -28,11 +30,18 @@ from deepgllim.pose.decoding import (
     video_stream,
 )
 from deepgllim.pose.encoding import Encoder, ticks
+from deepgllim.storage import temporary_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-SUFFIXES = frozenset((".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"))
+SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("3g2", "3gp", "asf", "avi", "f4v", "flv", "m2t", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts"),
+        *("mxf", "ogm", "ogv", "qt", "ts", "vob", "webm", "wmv"),
+    )
+)
 """Of files that are taken for videos."""
 
 WRITTEN = frozenset((".m4v", ".mov", ".mp4"))
@@ -40,6 +49,7 @@ WRITTEN = frozenset((".m4v", ".mov", ".mp4"))
 
 _LEAST_STEP = 1e-4  # seconds between frames whose own times do not increase
 _FASTEST = 1000  # frames a second; what is not less is the unit of a file's times
+_FROM_ZERO = ("matroska,webm", "flv")  # formats whose duration counts from 0 s, not from the first picture
 _CUT = 0.1  # seconds, or two frames, by which a video may end before its header says
 
 
@@ -49,7 +59,7 @@ class Frame(NamedTuple):
     Attributes:
         index: from 0 up.
         time: seconds since the first frame, increasing.
-        image: RGB, upright, of square pixels.
+        image: RGB, upright, of square pixels. Its size may change within a video, as when a phone is turned.
     """
 
     index: int  # type: ignore[assignment]  # nobody asks a frame for the place of a value
@@ -106,7 +116,7 @@ class Frames(Iterator[Frame]):
 
     Attributes:
         source: path or camera.
-        size: width and height of the frames, pixels.
+        size: width and height of the first frame, pixels.
         frame_rate: frames a second on average, as the file says; None where it does not.
         n_frames: how many frames the file says it holds, at most `max_frames`; None where it does not, and of cameras.
         problem: what is wrong with the video, once its end is reached; None if nothing is.
@@ -124,8 +134,7 @@ class Frames(Iterator[Frame]):
             if first is None:
                 cause = self._decoder.error or "no frame can be decoded"
                 raise ImageError(f"{source}: {cause}; it is empty, truncated or damaged: copy or record it again")
-            self._coded = square_pixels(first, self._stream)
-            self.size = upright(first, self._coded).size
+            self.size = upright(first, self._square(first)).size
         except BaseException:
             self._container.close()
             raise
@@ -148,9 +157,14 @@ class Frames(Iterator[Frame]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    def _square(self, picture: "VideoFrame") -> tuple[int, int]:
+        size = square_pixels(picture, self._stream)
+        check_pixels(*size, self.source)
+        return size
+
     def _timed(self, pictures: "Iterator[VideoFrame]", duration: float) -> Generator[Frame, None, None]:
         """Frames with times that increase; pictures without one follow at the video's rate."""
-        start, last, end = None, -math.inf, 0.0
+        start, last, end, pause = None, -math.inf, 0.0, 0.0
         step = 1 / self.frame_rate if self.frame_rate else _LEAST_STEP
         for index, picture in enumerate(pictures):
             own = picture.time
@@ -158,25 +172,37 @@ class Frames(Iterator[Frame]):
             time = max(index * step if own is None or start is None else own - start, last + _LEAST_STEP, 0.0)
             if time >= duration:
                 return
-            yield Frame(index, time, upright(picture, self._coded))
-            last, end = time, time + float((picture.duration or 0) * (picture.time_base or 0))
+            yield Frame(index, time, upright(picture, self._square(picture)))
+            pause = max(pause, time - last) if index else 0.0
+            # durations that a file does not give are guessed: a picture may last as long as any before it
+            last, end = time, time + max(float((picture.duration or 0) * (picture.time_base or 0)), pause)
         if self._decoder.ended:
-            self._judge(end, max(_CUT, 2 * step))
+            self._judge(end, start or 0.0, max(_CUT, 2 * step))
 
-    def _judge(self, end: float, tolerance: float) -> None:
-        """Say what was wrong with a video that came to its end after so many seconds."""
-        told = None if is_camera(self.source) else seconds_told(self._container, self._stream)
-        found = []
-        if self._decoder.error:
-            found.append(self._decoder.error)
-        if told is not None and end < told - tolerance:
-            found.append(f"it ends after {end:.1f} of {told:.1f} s")
+    def _judge(self, end: float, start: float, tolerance: float) -> None:
+        """Say what was wrong with a video that came to its end so many seconds after its first picture, at `start`."""
+        found = [self._decoder.error] if self._decoder.error else []
+        cut = None if is_camera(self.source) else self._cut(end, start, tolerance)
+        if cut is not None:
+            found.append(cut)
         if self._decoder.damaged:
             found.append(f"{self._decoder.damaged} frames are damaged")
         if found:
             self.problem = "; ".join(found)
             remedy = "what can be decoded was read: copy or record it again for the rest"
             warnings.warn(f"{self.source}: {self.problem}; {remedy}", DamagedVideoWarning, stacklevel=4)
+
+    def _cut(self, end: float, start: float, tolerance: float) -> str | None:
+        """What is missing of a file: by its lengths, or by its duration where it has no lengths."""
+        missing = missing_bytes(self.source)
+        if missing == 0:
+            return None
+        told = seconds_told(self._container, self._stream)
+        if self._container.format.name in _FROM_ZERO:
+            end = max(end, start + end)
+        if told is not None and end < told - tolerance:
+            return f"it ends after {end:.1f} of {told:.1f} s"
+        return None if missing is None else f"the last {missing} bytes of its file are missing"
 
 
 class VideoWriter:
@@ -214,7 +240,7 @@ class VideoWriter:
             raise DataError(f"{path}: is the video that is read; give another path, the original stays as it is")
         if not self.path.parent.is_dir():
             raise DataError(f"{path}: there is no folder {self.path.parent}; make it first")
-        self._place = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self._place = temporary_of(self.path)
         self._encoder: Encoder | None = None
         self._last = -1.0
 
@@ -222,19 +248,18 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            image: of the size of the first one.
+            image: one of another size than the first is fitted into it, with black at its sides.
             time: seconds, not negative, 1/60,000 or more after the last one's.
 
         Raises:
-            DataError: another size, a time that does not follow, or a file that cannot be written.
+            DataError: a time that does not follow, or a file that cannot be written.
         """
         if not (math.isfinite(time) and time >= 0 and ticks(time) > ticks(self._last)):
             raise DataError(f"{self.path}: time {time:g} s does not follow {max(self._last, 0):g} s")
         with self._errors():
             self._encoder = self._encoder or Encoder(self._av, self._place, image.size, self.frame_rate)
             if image.size != self._encoder.size:
-                size = self._encoder.size
-                raise DataError(f"{self.path}: a frame of {image.size} pixels among frames of {size}: resize it")
+                image = ImageOps.pad(image, self._encoder.size)
             self._encoder.write(image, time)
         self._last = time
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deepgllim import __version__
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.storage import write_atomically
+from deepgllim.storage import HOLDER, LOCK, locked_folder, unfinished, write_atomically
 from deepgllim.synthetic.biwi import MOST_PEOPLE
 from deepgllim.synthetic.layouts import LAYOUTS
 from deepgllim.synthetic.pictures import DrawsScenes
@@ -61,7 +61,8 @@ def render_set(
 
     Raises:
         ConfigurationError: a number or layout out of range, a configuration other than the one to be resumed.
-        DataError: a folder that cannot be begun or resumed, or a file that cannot be written.
+        DataError: a folder that cannot be begun or resumed, or that another process renders into; a file that cannot
+            be written.
         RenderError: pictures cannot be rendered on this machine.
 
     Example:
@@ -73,28 +74,27 @@ def render_set(
     configuration = _configuration(sampler, images, layout)
     count = _processes(processes)
     kind = LAYOUTS[layout]
-    if resume:
-        earlier = _resumed(output, configuration)
+    _open(output, configuration, resume)
+    with locked_folder(output):
+        earlier = _open(output, configuration, resume)  # another process may have come and gone since
         _remove_unfinished(output)
-        if images > earlier:
+        if 0 < earlier < images:
             kind.extend(output, earlier)
-    else:
-        _begin(output)
-    if not resume or images > earlier:
-        text = json.dumps(configuration, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(output / CONFIGURATION, lambda place: place.write_text(text, encoding="utf-8"))
-    chunks = kind.pending(output, images, count)
-    finished = images - sum(map(len, chunks))
+        if earlier < images:
+            text = json.dumps(configuration, indent=2, ensure_ascii=False) + "\n"
+            write_atomically(output / CONFIGURATION, lambda place: place.write_text(text, encoding="utf-8"))
+        chunks = kind.pending(output, images, count)
+        finished = images - sum(map(len, chunks))
 
-    def done(pictures: int) -> None:
-        nonlocal finished
-        finished += pictures
-        if progress is not None:
-            progress(finished, images)
+        def done(pictures: int) -> None:
+            nonlocal finished
+            finished += pictures
+            if progress is not None:
+                progress(finished, images)
 
-    done(0)
-    work(Job(layout, output, sampler, renderer), chunks, count, done)
-    return kind.finish(output, sampler, images)
+        done(0)
+        work(Job(layout, output, sampler, renderer), chunks, count, done)
+        return kind.finish(output, sampler, images)
 
 
 def _configuration(sampler: SceneSampler, images: int, layout: str) -> dict[str, Any]:
@@ -127,11 +127,20 @@ def _processes(given: int | None) -> int:
     return given
 
 
+def _open(output: Path, configuration: Mapping[str, Any], resume: bool) -> int:
+    """How many pictures the folder's set was to have so far: none, if it is begun now."""
+    if resume:
+        return _resumed(output, configuration)
+    _begin(output)
+    return 0
+
+
 def _begin(output: Path) -> None:
     """Make the folder; one with something in it is kept."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        occupied = any(output.iterdir())
+        left = {LOCK, HOLDER, *(path.name for path in unfinished(output / CONFIGURATION))}  # of a start that was killed
+        occupied = {entry.name for entry in output.iterdir()} - left
     except (FileExistsError, NotADirectoryError):
         raise DataError(f"{output}: is a file, or lies below one: give the path of a new or empty folder") from None
     except OSError as error:

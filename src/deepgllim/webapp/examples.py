@@ -4,6 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from deepgllim.images import open_image
 from deepgllim.synthetic.miniature import unpack_miniature
 
 CHOSEN = (36, 104, 42, 119)
@@ -17,9 +18,8 @@ def example_pictures(folder: Path) -> list[Path]:
     found = []
     for number in CHOSEN:
         canvas = Image.new("RGB", (SIDE, SIDE), GROUND)
-        with Image.open(heads[number % len(heads)]) as head:
-            side = SIDE * 2 // 3
-            canvas.paste(head.resize((side, side), Image.Resampling.LANCZOS), ((SIDE - side) // 2, (SIDE - side) // 2))
+        head, side = open_image(heads[number % len(heads)]), SIDE * 2 // 3
+        canvas.paste(head.resize((side, side), Image.Resampling.LANCZOS), ((SIDE - side) // 2, (SIDE - side) // 2))
         path = folder / f"example_{number}.png"
         canvas.save(path)
         found.append(path)

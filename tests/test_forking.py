@@ -1,0 +1,130 @@
+"""Children made by fork: calls with a pool, objects that are told, and what uses torch and scikit-learn."""
+
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from deepgllim.forking import call_with_pool
+from tests.pose.tiny import tiny_network
+from tests.processes import FORK, run_script
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux forks processes that have threads")
+
+
+def test_a_call_is_made_here_where_nothing_was_forked() -> None:
+    assert call_with_pool(pow, 2, 5) == 32
+    with pytest.raises(ZeroDivisionError):
+        call_with_pool(divmod, 1, 0)
+
+
+def test_the_copied_thread_calls_from_a_new_one_and_others_from_their_own() -> None:
+    code = """
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+    from deepgllim.forking import call_with_pool
+
+    def check():
+        assert call_with_pool(threading.get_ident) != threading.get_ident()
+        with ThreadPoolExecutor(1) as pool:
+            here, there = pool.submit(lambda: (threading.get_ident(), call_with_pool(threading.get_ident))).result()
+        assert here == there
+        try:
+            call_with_pool(divmod, 1, 0)
+        except ZeroDivisionError:
+            return
+        raise AssertionError("the error is lost")
+
+    assert call_with_pool(threading.get_ident) == threading.get_ident()
+    assert fork(check) == 0
+    assert fork(lambda: (check(), os._exit(fork(check)))) == 0  # and a child's child
+    assert call_with_pool(threading.get_ident) == threading.get_ident()
+    """
+    run_script(FORK + dedent(code))
+
+
+def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> None:
+    code = """
+    from deepgllim.forking import watch
+
+    class Told:
+        times = 0
+        def after_fork(self):
+            self.times += 1
+
+    one, gone = Told(), Told()
+    watch(one); watch(gone); del gone
+    assert fork(lambda: os._exit(one.times)) == 1
+    assert fork(lambda: os._exit(fork(lambda: os._exit(one.times)))) == 2
+    assert one.times == 0
+    """
+    run_script(FORK + dedent(code))
+
+
+def test_garbage_is_not_collected_before_the_child_knows_what_to_leave_alone(tmp_path: Path) -> None:
+    """A session in a cycle, which nobody has any more, would be destroyed and wait for the parent's threads."""
+    code = """
+    import gc, sys
+
+    def begin():
+        signal.alarm(60)
+        if gc.isenabled():
+            gc.collect()  # as any allocation by the hooks of threading may
+
+    os.register_at_fork(after_in_child=begin)
+    from deepgllim.pose.runtime import Session
+
+    garbage = [Session(sys.argv[1], 2)]
+    garbage.append(garbage)
+    del garbage
+    assert fork(gc.collect) == 0
+    assert gc.isenabled()
+    assert fork(lambda: os._exit(gc.isenabled())) == 1
+    gc.disable()
+    assert fork(lambda: os._exit(gc.isenabled())) == 0
+    assert not gc.isenabled()
+    """
+    run_script(FORK + dedent(code), tiny_network(tmp_path / "tiny.onnx"))
+
+
+def test_mixtures_are_fitted_and_asked_in_a_child_as_in_the_parent() -> None:
+    """EM on torch's OpenMP pool, k-means on scikit-learn's; each hangs in a child without its threads."""
+    code = """
+    import warnings
+    import numpy as np, torch
+    from deepgllim import GLLiMRegressor
+    warnings.simplefilter("ignore")  # few iterations
+
+    assert torch.get_num_threads() == 2
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=(6000, 2))
+    X = np.concatenate([y, y**2, generator.normal(size=(6000, 20))], axis=1)
+
+    def fitted():
+        return GLLiMRegressor(n_components=3, init="kmeans", max_iter=5, random_state=0).fit(X, y)
+
+    parent = fitted()
+    expected = parent.predict(X)
+
+    def check():
+        np.testing.assert_allclose(parent.predict(X), expected, atol=1e-8)
+        np.testing.assert_allclose(fitted().predict(X), expected, atol=1e-6)
+        assert np.isfinite(parent.predict_distribution(X).mean.numpy()).all()
+
+    assert fork(check) == 0
+    assert torch.get_num_threads() == 2
+    """
+    run_script(FORK + dedent(code))
+
+
+def test_a_child_of_a_parent_without_pools_computes_on_all_threads() -> None:
+    """A daemon that forks before it works must not lose its processors."""
+    code = """
+    import torch
+    from deepgllim import MultivariateGaussianMixture
+    assert fork(lambda: os._exit(torch.get_num_threads())) == 2
+    torch.ones(1000, 1000).exp()
+    assert fork(lambda: os._exit(torch.get_num_threads())) == 1
+    """
+    run_script(FORK + dedent(code))

@@ -1,0 +1,171 @@
+"""Nothing leaves the machine: each command as a process, watched by a proxy that refuses and by the system calls."""
+
+import http.server
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.tiny import TINY
+
+ROOT = Path(__file__).parents[1]
+CLI = ("-c", "from deepgllim.cli import main; main()")
+STRACE = shutil.which("strace")
+ALIVE = 10
+"""Seconds that a process with a loaded model waits; onnxruntime's first request comes after five or six."""
+
+CACHES = (".cache/matplotlib/", ".config/matplotlib/")
+"""What may be written under the home folder: matplotlib's list of the fonts that are installed."""
+
+
+class Seen(NamedTuple):
+    """What a process tried.
+
+    Attributes:
+        requests: that the proxy refused.
+        calls: connections and messages to internet addresses, as strace prints them.
+        home: files under its home folder.
+    """
+
+    requests: list[str]
+    calls: list[str]
+    home: list[str]
+
+
+@contextmanager
+def refusing_proxy(requests: list[str]) -> Iterator[str]:
+    """The address of a proxy on this machine that notes every request and passes none on."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def refuse(self) -> None:
+            requests.append(f"{self.command} {self.path}")
+            self.send_response(403)
+            self.end_headers()
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_CONNECT = refuse  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def watch(folder: Path, *command: object) -> Seen:
+    """Run Python with these arguments, in an environment without anything that would keep a library from talking."""
+    home, log = folder / "home", folder / "calls.txt"
+    home.mkdir(parents=True)
+    requests: list[str] = []
+    with refusing_proxy(requests) as proxy:
+        names = ("http_proxy", "https_proxy", "all_proxy")
+        proxies = {name: proxy for each in names for name in (each, each.upper())}
+        places = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        plain = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
+        tracer = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", log]
+        words = map(str, [*(tracer if STRACE else []), sys.executable, *command])
+        done = subprocess.run([*words], env=plain | proxies, cwd=folder, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    lines = log.read_text(errors="replace").splitlines() if STRACE else []
+    files = [path.relative_to(home).as_posix() for path in sorted(home.rglob("*")) if path.is_file()]
+    return Seen(requests, [line for line in lines if "AF_INET" in line], files)
+
+
+def assert_silent(seen: Seen) -> None:
+    assert seen.requests == []
+    assert seen.calls == []
+    assert [file for file in seen.home if not file.startswith(CACHES)] == []
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
+    return path
+
+
+def test_what_a_process_tries_is_seen(tmp_path: Path) -> None:
+    """The addresses are those that stand for nobody (RFC 2606 and RFC 5737)."""
+    code = """
+import pathlib, socket, urllib.error, urllib.request
+try:
+    urllib.request.urlopen("http://telemetry.invalid/")
+except urllib.error.HTTPError as error:
+    assert error.code == 403
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as direct:
+    try:
+        direct.sendto(b"id", ("192.0.2.1", 9))
+    except OSError:
+        pass  # a machine without a network
+(pathlib.Path.home() / ".cache").mkdir()
+(pathlib.Path.home() / ".cache/id").write_text("id")
+"""
+    seen = watch(tmp_path / "run", "-c", code)
+    assert seen.requests == ["GET http://telemetry.invalid/"]
+    assert seen.home == [".cache/id"]
+    if STRACE is None:
+        pytest.skip("system calls are not looked at: strace is not installed")
+    assert any("192.0.2.1" in call for call in seen.calls)
+
+
+def test_a_process_that_keeps_a_model(tmp_path: Path, picture: Path) -> None:
+    code = f"""
+import time
+from deepgllim import HeadPose
+head_pose = HeadPose()
+head_pose.predict({str(picture)!r})
+time.sleep({ALIVE})
+"""
+    assert_silent(watch(tmp_path / "run", "-c", code))
+
+
+def test_predict(tmp_path: Path, picture: Path) -> None:
+    assert_silent(watch(tmp_path / "run", *CLI, "predict", picture, "--json"))
+
+
+def test_train_and_export(tmp_path: Path, face_folder: Path) -> None:
+    """The export is compared with its model by onnxruntime."""
+    run = tmp_path / "out"
+    seen = watch(tmp_path / "train", *CLI, *_train(face_folder, run))
+    assert_silent(seen)
+    words = ["export", run / "model.safetensors", tmp_path / "m.onnx"]
+    assert_silent(watch(tmp_path / "export", *CLI, *words))
+
+
+def _train(faces: Path, output: Path) -> list[object]:
+    return ["train", "--data", f"folder:{faces}", "--output", output, "--subjects", "01,02,03,04", "--quiet", *TINY]
+
+
+def test_the_demonstration(tmp_path: Path) -> None:
+    seen = watch(tmp_path / "run", *CLI, "demo", "--output", tmp_path / "out", "--quick")
+    assert_silent(seen)
+    assert list((tmp_path / "out").iterdir())
+
+
+# --- versions
+
+
+KNOWN_HOLES = {"torch": (2, 10), "pillow": (12, 1, 1), "pyarrow": (23, 0, 1), "onnx": (1, 21)}
+"""The first versions without holes that are known, in what reads files."""
+
+
+def test_the_versions_that_are_allowed_have_no_known_holes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    parts = [line.partition(">=") for line in itertools.chain(*lists)]
+    floors = {name: version for name, _, version in parts if name in KNOWN_HOLES}
+    assert set(floors) == set(KNOWN_HOLES)
+    for name, least in KNOWN_HOLES.items():
+        assert tuple(map(int, floors[name].split(",")[0].split("."))) >= least, name
