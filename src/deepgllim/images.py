@@ -4,6 +4,7 @@ Boxes are (x0, y0, x1, y1) in pixels, floats, with (0, 0) at the upper left corn
 """
 
 import contextlib
+import io
 import math
 import os
 import threading
@@ -16,23 +17,30 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deepgllim.errors import ImageError
 
+PictureFile = str | os.PathLike[str] | bytes
+"""A path, or the content of a file."""
+
 Box = tuple[float, float, float, float]
 Pixels = npt.NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF", "TGA")
+"""Pillow's names of the formats that are read: none of them runs another program, as EPS does."""
 
 _LARGEST_BOX = 64  # times the picture's longer side; a larger one is a mistake of units, and would only cost memory
 _ORIENTATION = 0x0112  # EXIF; 5 to 8 are turned by 90 degrees
 _WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
 
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture at `path`, upright, RGB, 8 bits a channel, fully decoded.
+def open_image(source: PictureFile, *, max_pixels: int | None = None) -> Image.Image:
+    """The picture of a file, upright, RGB, 8 bits a channel, fully decoded.
 
     EXIF orientation is applied (an unreadable EXIF block is ignored). Grey, palette, CMYK and 16-bit pictures are
     converted; 16 bits are scaled to 8. Transparent pixels are laid over white. Of an animation, the first frame is
     taken. A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` pixels is refused before it is decoded.
 
     Args:
-        path: any file that Pillow reads.
+        source: a path, or the content of a file in memory.
+        max_pixels: refuse a picture of more pixels, before it is decoded.
 
     Returns:
         A Pillow picture of mode RGB. Its pixels are in memory and the file is closed.
@@ -50,18 +58,18 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
         ('RGB', (4, 3), (7, 7, 7))
     """
     try:
-        with _open_checked(path) as image:
+        with _open_checked(source, max_pixels) as image:
             image.load()
             with contextlib.suppress(Exception):  # a damaged EXIF block does not make the pixels wrong
                 ImageOps.exif_transpose(image, in_place=True)
             return to_rgb(image).copy()
     except ImageError as error:
-        raise ImageError(f"{os.fspath(path)}: {error}") from error
+        raise ImageError(f"{_name(source)}: {error}") from error
     except Exception as error:  # decoders of damaged files raise anything from OSError to IndexError
-        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+        raise ImageError(f"{_name(source)}: {_explanation(error)}") from error
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def image_size(source: PictureFile, *, max_pixels: int | None = None) -> tuple[int, int]:
     """Width and height of the upright picture, from the file's header alone.
 
     Raises:
@@ -75,22 +83,34 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         (4, 3)
     """
     try:
-        with _open_checked(path) as image:
+        with _open_checked(source, max_pixels) as image:
             width, height = image.size
             turned = False
             with contextlib.suppress(Exception):  # a damaged EXIF block, as in `open_image`
                 turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
             return (height, width) if turned else (width, height)
+    except ImageError as error:
+        raise ImageError(f"{_name(source)}: {error}") from error
     except Exception as error:
-        raise ImageError(f"{os.fspath(path)}: {_explanation(error)}") from error
+        raise ImageError(f"{_name(source)}: {_explanation(error)}") from error
 
 
-def _open_checked(path: str | os.PathLike[str]) -> Image.Image:
-    """Read the header only; Pillow's warning about the size becomes an error, that about damaged EXIF goes."""
+def _open_checked(source: PictureFile, max_pixels: int | None) -> Image.Image:
+    """Read the header only, and check the size; Pillow's warning about it becomes an error, that about EXIF goes."""
     with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
-        return Image.open(path)
+        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    pixels = image.width * image.height
+    if max_pixels is not None and pixels > max_pixels:
+        image.close()
+        found = f"it has {pixels / 1e6:.4g} megapixels, and up to {max_pixels / 1e6:.4g} are taken"
+        raise ImageError(f"{found}; scale the picture down")
+    return image
+
+
+def _name(source: PictureFile) -> str:
+    return "the picture" if isinstance(source, bytes) else os.fspath(source)
 
 
 def _explanation(error: Exception) -> str:
