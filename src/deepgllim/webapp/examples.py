@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from deepgllim.images import open_image
 from deepgllim.synthetic.miniature import bundled_miniature
 
 CHOSEN = (36, 104, 42, 119)
@@ -29,7 +30,7 @@ def example_pictures(folder: Path) -> list[Path]:
 
 def _on_ground(content: bytes) -> bytes:
     canvas, side, buffer = Image.new("RGB", (SIDE, SIDE), GROUND), SIDE * 2 // 3, io.BytesIO()
-    with Image.open(io.BytesIO(content), formats=("JPEG",)) as head:
-        canvas.paste(head.resize((side, side), Image.Resampling.LANCZOS), ((SIDE - side) // 2, (SIDE - side) // 2))
+    head = open_image(content)
+    canvas.paste(head.resize((side, side), Image.Resampling.LANCZOS), ((SIDE - side) // 2, (SIDE - side) // 2))
     canvas.save(buffer, "png")
     return buffer.getvalue()
