@@ -236,6 +236,14 @@ def test_any_type_and_shape_comes_back(tmp_path: Path, dtype: torch.dtype, shape
     assert torch.equal(found, value)
 
 
+def test_single_numbers_of_larger_tensors_are_written(tmp_path: Path) -> None:
+    large = torch.arange(32.0).double().reshape(4, 8)
+    parts = {"column": large[:, :1][:1], "row": large[1:2, 3:4], "own": large[:, 3], "scalar": large[2, 5]}
+    write_tensors(tmp_path / "m.safetensors", parts, {})
+    found = read_tensors(tmp_path / "m.safetensors")[0]
+    assert all(torch.equal(found[name], value) for name, value in parts.items())
+
+
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     write_tensors(path, {"a": torch.arange(3.0), "b": torch.tensor([1, 2])}, {"key": '{"format_version": 1}'})

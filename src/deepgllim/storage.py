@@ -257,7 +257,10 @@ def checksum(tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> st
     digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
     for name, value in sorted(tensors.items()):
         digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+        flat = value.reshape(-1)
+        if flat.stride(0) != 1:  # that of a single number may be anything
+            flat = flat.clone(memory_format=torch.contiguous_format)
+        digest.update(flat.view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -454,7 +454,7 @@ def test_batches_that_do_not_fit_the_stream_are_refused() -> None:
         model.partial_fit(X[:, :3], y)
     with pytest.raises(DataError, match="1 samples are fewer than 2 components"):
         make().partial_fit(X[:1], y[:1])
-    with pytest.raises(ConfigurationError, match="start has diagonal noise but noise is 'full'"):
+    with pytest.raises(ConfigurationError, match="noise is 'full', the samples before were fitted with 'diagonal'"):
         make().fit(X, y).set_params(noise="full").partial_fit(X, y)
 
 
@@ -725,7 +725,7 @@ def test_a_changed_mixture_starts_anew(change: dict[str, Any]) -> None:
     model = make(warm_start=True).fit(X, y).set_params(**change).fit(X, y)
     same(model, make(**change).fit(X, y), 0.0)
     streamed = make().partial_fit(X, y).set_params(**change)
-    with pytest.raises(ConfigurationError, match=r"the batches before were fitted with .*: set it back, or call fit"):
+    with pytest.raises(ConfigurationError, match=r"the samples before were fitted with .*: set it back, or call fit"):
         streamed.partial_fit(X, y)
 
 

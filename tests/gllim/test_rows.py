@@ -193,7 +193,10 @@ def test_large_finite_values_are_not_taken_for_infinite() -> None:
 
 @pytest.mark.parametrize(
     ("features", "targets"),
-    [((5, 3), (4, 2)), ((5,), (5, 1)), ((5, 3), (5,)), ((0, 3), (0, 2)), ((5, 0), (5, 1)), ((5, 2), (5, 0)), ((), ())],
+    [
+        *(((5, 3), (4, 2)), ((5,), (5, 1)), ((5, 3), (4,)), ((5, 3), (5, 1, 1))),
+        *(((0, 3), (0, 2)), ((5, 0), (5, 1)), ((5, 2), (5, 0)), ((), ())),
+    ],
 )
 def test_shapes_that_do_not_fit_are_refused(features: tuple[int, ...], targets: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"do not fit|0 samples"):

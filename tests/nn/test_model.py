@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +153,11 @@ def test_resize_changes_projection_normalisation_and_the_file(tmp_path: Path) ->
 def test_an_interrupted_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = saved.read_bytes()
 
-    def broken(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half of a file")
+    def broken(tensors: object, metadata: object) -> Iterator[bytes]:
+        yield b"half of a file"
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", broken)
+    monkeypatch.setattr("deepgllim.storage._serialised", broken)
     with pytest.raises(ModelError, match=r"cannot be written.*no space"):
         model(projection=3).save(saved)
     assert saved.read_bytes() == before

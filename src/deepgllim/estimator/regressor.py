@@ -180,13 +180,14 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         """Stepwise EM: one step on a batch of a stream. The first batch starts the components and should hold many."""
         first = not hasattr(self, "stream_")
         self._check_options()
+        if hasattr(self, "parameters_"):
+            self._require_same_mixture()
         features, targets, weights = self._checked(X, y, sample_weight, reset=first)
         if first:
             rows = self._rows(features, targets, weights)
             self.stream_ = stream.begin(rows, self.n_components, self._form(), self._options(), self._last())
             self._warn_of_constant_targets(rows)
         else:
-            self._require_same_mixture()
             rows = self._rows(features, targets, weights, scaling=self.stream_.scaling)
             self.stream_ = stream.advance(self.stream_, rows, self._options())
         self._set_parameters(self.stream_.fitted, self.stream_.centred)
@@ -245,7 +246,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         for name, before, now in zip(names, self._asked, self._mixture, strict=True):
             if before != now:
                 raise ConfigurationError(
-                    f"{name} is {now!r}, the batches before were fitted with {before!r}: set it back, or call fit"
+                    f"{name} is {now!r}, the samples before were fitted with {before!r}: set it back, or call fit"
                 )
 
     def _options(
