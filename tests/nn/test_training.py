@@ -666,9 +666,9 @@ def test_an_offset_of_the_targets_changes_the_training_by_rounding_only() -> Non
     far = ArrayInputs(near.values, near.targets + offset)
     expected, found = (train(model(), recipe(), inputs, inputs) for inputs in (near, far))
     for name in ("train_loss", "validation_mae", "log_likelihood"):
-        values = [[row[name] for row in result.history] for result in (found, expected)]
-        np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-5, err_msg=name)
+        one, other = ([row[name] for row in result.history] for result in (found, expected))
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-5), name
     x = torch.as_tensor(near.values)
     with torch.no_grad():
-        mean, other = (result.model(x).mean for result in (expected, found))
-    torch.testing.assert_close(other - offset, mean, rtol=1e-5, atol=1e-2)
+        mean, moved = (result.model(x).mean for result in (expected, found))
+    torch.testing.assert_close(moved - offset, mean, rtol=1e-5, atol=1e-2)

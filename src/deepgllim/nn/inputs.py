@@ -48,10 +48,10 @@ def single(targets: Tensor) -> Tensor:
         DataError: targets so far from zero that float32 tells less than a thousandth of their standard deviation.
 
     Example:
-        >>> single(torch.tensor([[0.0], [1.0]]).double() + 1e7)
+        >>> single(torch.tensor([[0.0], [0.5]]).double() + 1e7)
         Traceback (most recent call last):
         ...
-        deepgllim.errors.DataError: target 0 varies by 0.5 about 1e+07, which float32 rounds: subtract a constant first
+        deepgllim.errors.DataError: target 0 varies by 0.25 about 1e+07, which float32 rounds: subtract a constant first
     """
     values = targets.float()
     if targets.dtype != torch.float64 or not len(targets):
