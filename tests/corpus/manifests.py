@@ -118,6 +118,7 @@ def with_one(column: str, value: Any) -> pd.DataFrame:
 
 
 LISTS: Any = [[1, 2]] * N
+ONES: Any = [[1.0]] * N
 JUNK = np.random.default_rng(0).bytes(3000)
 
 FORMS: dict[str, Case] = {
@@ -158,7 +159,15 @@ FORMS: dict[str, Case] = {
     "parquet of junk": Case(put(JUNK), refused("not a readable parquet table"), "faces.parquet"),
     "parquet, half": Case(parquet(frame(), 0.5), refused("not a readable parquet table"), "faces.parquet"),
     "parquet with NaN": Case(parquet(with_one("yaw", np.nan)), refused("the label is nan"), "faces.parquet"),
-    "parquet with a list": Case(parquet(frame().assign(yaw=LISTS)), Refused(DataError, "yaw"), "faces.parquet"),
+    "parquet with a list": Case(
+        parquet(frame().assign(yaw=LISTS)), refused("row 1, column 'yaw': a ndarray is not a number"), "faces.parquet"
+    ),
+    "parquet with lists of one": Case(
+        parquet(frame().assign(yaw=ONES)), refused("row 1, column 'yaw': a ndarray is not a number"), "faces.parquet"
+    ),
+    "parquet with lists for paths": Case(
+        parquet(frame().assign(path=LISTS)), Holds(0, 1, "does not exist", None, None), "faces.parquet"
+    ),
     "another suffix": Case(put(text()), refused("unknown suffix '.xlsx'"), "faces.xlsx"),
     "missing": Case(lambda path: None, refused("no such file")),
     "folder": Case(lambda path: path.mkdir(), refused("is a folder; give a file")),
