@@ -73,7 +73,7 @@ def trained(recipe: Recipe, training: Manifest, validation: Manifest, folder: Pa
     resume = (folder / CHECKPOINT).is_file()
     inputs = training_inputs(training, _whole(recipe), folder / "cache")
     result = train(model, recipe, inputs, crops(validation, recipe), output=folder, resume=resume)
-    (folder / CHECKPOINT).unlink()
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     shutil.rmtree(folder / "cache", ignore_errors=True)
     return result.model
 

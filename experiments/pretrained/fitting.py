@@ -85,7 +85,7 @@ def fit(people: Manifest, plan: Plan, folder: Path) -> DeepRegression:
         if plan.first is not None:
             model.backbone.load_state_dict(load_model(plan.first).backbone.state_dict())
         model = train(model, plan.recipe, pictures.inputs, output=folder, resume=(folder / CHECKPOINT).is_file()).model
-        (folder / CHECKPOINT).unlink()
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         shutil.rmtree(folder / "cache", ignore_errors=True)
     widen(model, pictures, plan)
     model.save(folder / WIDE)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import print_json, results
 from deepgllim.cli.options import UsageError
-from deepgllim.pose.sources import printable
 from deepgllim.rotations import ANGLES
 
 if TYPE_CHECKING:
@@ -69,6 +68,8 @@ def by_target(predicted: "FacePrediction") -> Iterator[tuple[str, float, float, 
 def as_json(image: Path, box: "Box", predicted: "FacePrediction") -> dict[str, Any]:
     """What `--json` prints."""
     targets = {name: {"mean": mean, "lower": low, "upper": high} for name, mean, low, high in by_target(predicted)}
+    from deepgllim.pose.sources import printable
+
     return {
         "image": printable(str(image)),
         "box": list(box),

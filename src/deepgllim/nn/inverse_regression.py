@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepgllim.errors import ConvergenceWarning, DataError, NumericalError
+from deepgllim.errors import ConvergenceWarning, DataError, EmptyComponentWarning, NumericalError
 from deepgllim.gllim import Centred, DensityModel, Fit, Form, Options, Parameters, centre, fit, fit_target_mixture
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
@@ -164,6 +164,7 @@ class InverseRegression:
         config = self.config
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on
+            warnings.simplefilter("ignore", EmptyComponentWarning)  # seeded again, or else the round is undone
             return fit(
                 x,
                 y,
