@@ -108,7 +108,7 @@ def run_job(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]
     model = build_model(recipe, people(source, TRAINING_PEOPLE, quick).targets)
     output = work / job.name
     history = train(model, recipe, training, validation, output=output).history
-    (output / "checkpoint.safetensors").unlink()
+    (output / "checkpoint.safetensors").unlink(missing_ok=True)
     (output / "cache" / "activations.npy").unlink(missing_ok=True)
     best = min(history, key=lambda row: row["validation_mae"])
     return {

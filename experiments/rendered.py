@@ -86,6 +86,8 @@ def cost(folder: Path) -> dict[str, Any]:
     """Rounds and seconds of a training, from its `metrics.csv`."""
     import pandas as pd
 
+    if not (folder / "metrics.csv").is_file():  # no round was kept
+        return {"rounds": 0, "seconds": 0.0}
     rows = pd.read_csv(folder / "metrics.csv")
     seconds = [column for column in rows if str(column).startswith("seconds_")]
     return {"rounds": len(rows), "seconds": float(rows[seconds].to_numpy().sum())}

@@ -1,11 +1,13 @@
 """Children made by fork: calls with a pool, objects that are told, and what uses torch and scikit-learn."""
 
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 from deepgllim.forking import call_with_pool
+from tests.pose.tiny import tiny_network
 from tests.processes import FORK, run_script
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux forks processes that have threads")
@@ -60,6 +62,32 @@ def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> No
     run_script(FORK + dedent(code))
 
 
+def test_garbage_is_not_collected_before_the_child_knows_what_to_leave_alone(tmp_path: Path) -> None:
+    """A session in a cycle, which nobody has any more, would be destroyed and wait for the parent's threads."""
+    code = """
+    import gc, sys
+
+    def begin():
+        signal.alarm(60)
+        if gc.isenabled():
+            gc.collect()  # as any allocation by the hooks of threading may
+
+    os.register_at_fork(after_in_child=begin)
+    from deepgllim.pose.runtime import Session
+
+    garbage = [Session(sys.argv[1], 2)]
+    garbage.append(garbage)
+    del garbage
+    assert fork(gc.collect) == 0
+    assert gc.isenabled()
+    assert fork(lambda: os._exit(gc.isenabled())) == 1
+    gc.disable()
+    assert fork(lambda: os._exit(gc.isenabled())) == 0
+    assert not gc.isenabled()
+    """
+    run_script(FORK + dedent(code), tiny_network(tmp_path / "tiny.onnx"))
+
+
 def test_mixtures_are_fitted_and_asked_in_a_child_as_in_the_parent() -> None:
     """EM on torch's OpenMP pool, k-means on scikit-learn's; each hangs in a child without its threads."""
     code = """
@@ -99,4 +127,4 @@ def test_a_child_of_a_parent_without_pools_computes_on_all_threads() -> None:
     torch.ones(1000, 1000).exp()
     assert fork(lambda: os._exit(torch.get_num_threads())) == 1
     """
-    run_script(FORK + dedent(code))
+    run_script(FORK + dedent(code), variables={"OPENBLAS_NUM_THREADS": "1"})  # numpy's own pool begins with its import

@@ -21,6 +21,7 @@ from deepgllim.storage import (
     locked_folder,
     read_header,
     read_tensors,
+    remove_unfinished,
     reserve,
     unfinished,
     write_atomically,
@@ -90,6 +91,8 @@ write_atomically(Path(sys.argv[1]), die)
     found = unfinished(tmp_path / name)
     assert {*found, other} == set(tmp_path.iterdir())
     assert [path.read_text() for path in found] == ["half"]
+    remove_unfinished([tmp_path / "none", tmp_path / name])
+    assert list(tmp_path.iterdir()) == [other]
 
 
 # folders

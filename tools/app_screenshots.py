@@ -5,13 +5,12 @@ python tools/app_screenshots.py --model headpose.onnx
 
 import argparse
 import shutil
-import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 from deepgllim.pose.predictor import HeadPose
-from deepgllim.webapp.examples import example_pictures
+from deepgllim.webapp.examples import example_images
 from deepgllim.webapp.page import serve
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -19,26 +18,21 @@ SIZES = {"app_desktop": (1280, 900), "app_phone": (390, 844)}
 
 
 def main() -> None:
-    """Serve, upload, wait, photograph."""
+    """Serve, choose an example, wait, photograph."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--output", type=Path, default=IMAGES)
     given = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with tempfile.TemporaryDirectory() as folder:
-        examples = example_pictures(Path(folder))
-        with serve(HeadPose(given.model), examples=examples) as server, sync_playwright() as driver:
-            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            for name, (width, height) in SIZES.items():
-                tab = browser.new_page(viewport={"width": width, "height": height})
-                tab.goto(server.url)
-                tab.wait_for_selector("#given input[type=file]", state="attached")
-                tab.set_input_files("#given input[type=file]", str(examples[1]))
-                tab.wait_for_selector("#words section, #words [role=alert]", timeout=60_000)
-                tab.wait_for_timeout(1500)
-                path = given.output / f"{name}.png"
-                tab.screenshot(path=str(path), full_page=True)
-            browser.close()
+    with serve(HeadPose(given.model), examples=example_images()) as server, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for name, (width, height) in SIZES.items():
+            tab = browser.new_page(viewport={"width": width, "height": height})
+            tab.goto(server.url)
+            tab.click("#examples button:nth-of-type(2)")
+            tab.wait_for_selector("#words .card, #words [role=alert]", timeout=60_000)
+            tab.screenshot(path=str(given.output / f"{name}.png"), full_page=True)
+        browser.close()
 
 
 if __name__ == "__main__":

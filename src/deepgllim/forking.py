@@ -6,6 +6,7 @@ of its own. Objects whose destructor joins threads must not be destroyed in the 
 """
 
 import ctypes
+import gc
 import os
 import sys
 import threading
@@ -34,6 +35,8 @@ class _Thread(threading.local):
 class _Process:
     limits = False  # whether `limit_pools_in_children` was called
     had_pools = False  # at the last fork
+    forks = 0  # that are being made
+    collects = True  # its garbage, but while it forks
 
 
 _thread = _Thread()
@@ -74,13 +77,27 @@ def limit_pools_in_children() -> None:
 
 
 def _before_fork() -> None:
+    """Collect no garbage until the child has told what is watched: a session among it would be destroyed there."""
+    if not _process.forks:
+        _process.collects = gc.isenabled()
+    _process.forks += 1
+    gc.disable()
     _process.had_pools = _process.limits and _native_threads() > 0
+
+
+def _go_on_in_parent() -> None:
+    _process.forks -= 1
+    if _process.collects and not _process.forks:
+        gc.enable()
 
 
 def _begin_child() -> None:
     _thread.copied = True
     for thing in list(_watched):
         thing.after_fork()
+    _process.forks = 0
+    if _process.collects:
+        gc.enable()
     if _process.had_pools:
         _limit_pools()
 
@@ -102,4 +119,4 @@ def _limit_pools() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_child=_begin_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_go_on_in_parent, after_in_child=_begin_child)

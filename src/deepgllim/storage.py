@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,17 @@ def unfinished(path: str | os.PathLike[str]) -> list[Path]:
     """The temporary files of `write_atomically` beside `path`: of killed processes, unless one is writing now."""
     path = Path(path)
     return sorted(path.parent.glob(f".{glob.escape(_shortened(path.name))}.[0-9]*.tmp"))
+
+
+def remove_unfinished(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Remove what killed processes left of files; the caller knows that nobody is writing any of them now."""
+    folders: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        folders.setdefault(path.parent, set()).add(_shortened(path.name))
+    for folder, names in folders.items():  # each is listed once, however many files it gets
+        for entry in folder.glob(".*.[0-9]*.tmp"):
+            if entry.name[1:].rsplit(".", 2)[0] in names:
+                entry.unlink(missing_ok=True)
 
 
 def _shortened(name: str) -> str:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
+from deepgllim.nn import depthwise as module
 from deepgllim.nn.depthwise import MOST_PRODUCTS, DepthwiseConv2d, depthwise_sum, same_padding
 from deepgllim.nn.efficientnet import SameConv2d
 
@@ -54,7 +55,7 @@ def test_the_sum_serves_small_maps_in_training_only(monkeypatch: pytest.MonkeyPa
         calls.append(tuple(input.shape))
         return depthwise_sum(input, weight, stride)
 
-    monkeypatch.setattr("deepgllim.nn.depthwise.depthwise_sum", record)
+    monkeypatch.setattr(module, "depthwise_sum", record)
     layer = DepthwiseConv2d(2, 3)
     assert 3**4 <= MOST_PRODUCTS < 4**4
     layer(torch.zeros(1, 2, 4, 4))

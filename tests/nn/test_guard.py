@@ -13,7 +13,7 @@ from torch import Tensor
 from deepgllim.errors import DataError, EmptyComponentWarning, NumericalError, TrainingWarning
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.evaluation import predict_inputs
-from deepgllim.nn.guard import MAX_FAILURES, find_fault, least_error
+from deepgllim.nn.guard import MAX_FAILURES, constant_error, find_fault, least_error
 from deepgllim.nn.head import Head
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.inverse_regression import InverseRegression
@@ -72,6 +72,18 @@ def failing(monkeypatch: pytest.MonkeyPatch, *calls: int, error: Exception | Non
 )
 def test_a_fault_is_named_with_its_value(row: dict[str, float], expected: str | None) -> None:
     assert find_fault(row, 3, 5.0) == expected
+
+
+def test_an_error_like_that_of_the_mean_is_a_collapse_after_better_rounds() -> None:
+    training, validation = torch.tensor([[0.0, 2.0], [2.0, 4.0]]), torch.tensor([[11.0, -7.0]])
+    constant = constant_error(training, validation)
+    assert constant == 10.0
+    assert find_fault({"validation_mae": 9.9}, None, 7.9, constant) == (
+        "the validation error is 9.9, that of a constant prediction, and the best 7.9"
+    )
+    assert find_fault({"validation_mae": 9.9}, None, 8.1, constant) is None
+    assert find_fault({"validation_mae": 9.4}, None, 7.9, constant) is None
+    assert find_fault({"validation_mae": 9.9}, None, math.inf, constant) is None
 
 
 def test_the_least_error_is_infinite_before_the_first_validation() -> None:

@@ -384,6 +384,32 @@ def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
     assert step.solve(head, x, y, 0)["em_iterations"] == 2
 
 
+# after the last round
+
+
+@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
+def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -> None:
+    x, y, _ = samples()
+    step, head = objective(y[:100], components=2, noise=noise, tied=tied), InverseRegressionHead(D, L)
+    step.solve(head, x[:100], y[:100], -1)
+    expected = fit(x, y, start=head.mixture, noise=noise, tied=tied, variance_floor=1e-4).parameters
+    step.refit(head, x, y)
+    torch.testing.assert_close(head.mixture.A, expected.A)
+    torch.testing.assert_close(head.mixture.Sigma, expected.Sigma)
+
+
+def test_a_refit_that_is_not_asked_for_or_is_singular_leaves_the_mixture() -> None:
+    x, y, _ = samples()
+    head = InverseRegressionHead(D, L)
+    step = objective(y, components=1, noise="full", variance_floor=0.0)
+    step.solve(head, x, y, -1)
+    before = head.mixture.A.clone()
+    objective(y, components=1, noise="full", refit=False).refit(head, x + y[:, :1], y)
+    assert torch.equal(head.mixture.A, before)
+    step.refit(head, y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
+    assert torch.equal(head.mixture.A, before)
+
+
 # targets far from zero
 
 
@@ -431,29 +457,3 @@ def test_em_of_targets_far_from_zero_gives_the_same_regression() -> None:
     torch.testing.assert_close(moved.mixture.A, near.mixture.A, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(moved(x).mean - 1e7, near(x).mean, atol=1e-6, rtol=0)
     torch.testing.assert_close(moved(x).log_prob(far), near(x).log_prob(far - 1e7), atol=1e-5, rtol=1e-5)
-
-
-# after the last round
-
-
-@pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -> None:
-    x, y, _ = samples()
-    step, head = objective(y[:100], components=2, noise=noise, tied=tied), InverseRegressionHead(D, L)
-    step.solve(head, x[:100], y[:100], -1)
-    expected = fit(x, y, start=head.mixture, noise=noise, tied=tied, variance_floor=1e-4).parameters
-    step.refit(head, x, y)
-    torch.testing.assert_close(head.mixture.A, expected.A)
-    torch.testing.assert_close(head.mixture.Sigma, expected.Sigma)
-
-
-def test_a_refit_that_is_not_asked_for_or_is_singular_leaves_the_mixture() -> None:
-    x, y, _ = samples()
-    head = InverseRegressionHead(D, L)
-    step = objective(y, components=1, noise="full", variance_floor=0.0)
-    step.solve(head, x, y, -1)
-    before = head.mixture.A.clone()
-    objective(y, components=1, noise="full", refit=False).refit(head, x + y[:, :1], y)
-    assert torch.equal(head.mixture.A, before)
-    step.refit(head, y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
-    assert torch.equal(head.mixture.A, before)

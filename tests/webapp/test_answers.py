@@ -1,104 +1,140 @@
-"""What the page says: numbers that are the predictor's, one sentence for every failure, and nothing kept."""
+"""What is said of a picture: the numbers of the library for any kind of file, and nothing decoded that is too large."""
 
 import base64
 import io
-import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
-from deepgllim.pose.result import Mode, Pose
-from deepgllim.rotations import rotation_from_angles
-from deepgllim.webapp.answers import answer, card, digest
-from deepgllim.webapp.guide import guide
-
-POSE = Pose(
-    rotation_from_angles(12, -23, 4), 9.0 * np.eye(3), box=(20, 20, 80, 80), log_density=-41.25, in_distribution=True
-)
-
-
-class Knows:
-    """Predicts the same poses for every picture."""
-
-    def __init__(self, *poses: Pose) -> None:
-        self.poses = poses
-
-    def predict(self, image: Image.Image) -> list[Pose]:
-        return list(self.poses)
+from deepgllim.conventions import CONVENTIONS
+from deepgllim.errors import ImageError
+from deepgllim.pose.network import PoseNetwork
+from deepgllim.pose.predictor import HeadPose
+from deepgllim.pose.result import Pose
+from deepgllim.webapp.answers import Wanted, answer, count_pixels, drawn, face
+from tests.pose.tiny import tiny_network
+from tests.webapp.served import HOSTILE, POSE, Knows, picture, png_header, saved
 
 
-@pytest.fixture
-def upload(tmp_path: Path) -> Path:
-    path = tmp_path / "upload.png"
-    Image.new("RGB", (100, 120), (90, 90, 90)).save(path)
-    return path
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> HeadPose:
+    return HeadPose(PoseNetwork(tiny_network(tmp_path_factory.mktemp("model") / "tiny.onnx")), detector=None)
 
 
-def test_a_face(upload: Path) -> None:
-    found = answer(Knows(POSE), str(upload), 10**6)
-    values = dict(re.findall(r'data-angle="(\w+)" data-value="([-0-9.]+)"', found.words))
-    assert {name: round(float(value), 3) for name, value in values.items()} == {"pitch": 12, "yaw": -23, "roll": 4}
-    assert "+12.0°" in found.words
-    assert "to the image&#x27;s right" in found.words or "to the image's right" in found.words
-    assert "log p(x) = -41.2" in found.words
-    data = re.search(r"base64,([^\"]+)", found.picture)
-    assert data is not None
-    drawn = Image.open(io.BytesIO(base64.b64decode(data[1])))
-    assert drawn.size == (100, 120)
-    assert not upload.exists()  # no picture is kept
+def heads() -> Image.Image:
+    """Something with levels, colours and an upright side."""
+    rows, columns = np.mgrid[:48, :64]
+    return Image.fromarray(np.stack([100 + 2 * rows, 4 * columns, 255 - 4 * rows], axis=-1).astype(np.uint8))
 
 
-def test_several_faces_and_modes() -> None:
-    modes = (Mode(POSE.rotation, np.eye(3), 0.6), Mode(rotation_from_angles(0, 40, 0), np.eye(3), 0.4))
-    text = card(Pose(POSE.rotation, np.eye(3), modes=modes), 2, 3)
-    assert "Face 2 of 3" in text
-    assert "60 %" in text
-    assert "40 %" in text
+def transparent() -> Image.Image:
+    pixels = np.asarray(heads().convert("RGBA")).copy()
+    pixels[:, :20, 3] = 0
+    return Image.fromarray(pixels)
 
 
-def test_the_verdict_is_in_words_and_colour() -> None:
-    strange = Pose(np.eye(3), np.eye(3), in_distribution=False, log_density=-900.0)
-    assert "dg-unknown" in card(strange, 1, 1)
-    assert "do not trust it" in card(strange, 1, 1)
-    assert "dg-known" in card(POSE, 1, 1)
-    assert "cannot tell" in card(Pose(np.eye(3), np.eye(3)), 1, 1)
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return saved(heads(), "jpeg", exif=exif)
 
 
-def test_an_angle_that_is_not_predicted() -> None:
-    text = card(Pose(np.eye(3), np.eye(3), unknown=("roll", "tip")), 1, 1)
-    assert "not predicted by this model" in text
-    assert 'data-angle="roll"' not in text
+GREY_16 = Image.fromarray(np.asarray(heads().convert("L")).astype(np.uint16) * 257)
+KINDS: dict[str, bytes] = {
+    "rgb.png": saved(heads()),
+    "grey.jpg": saved(heads().convert("L"), "jpeg"),
+    "grey16.png": saved(GREY_16),
+    "grey16.tif": saved(GREY_16, "tiff"),
+    "rgba.png": saved(transparent()),
+    "la.png": saved(transparent().convert("LA")),
+    "palette.png": saved(heads().convert("P")),
+    "palette_alpha.png": saved(transparent().quantize(16), transparency=3),
+    "cmyk.jpg": saved(heads().convert("CMYK"), "jpeg"),
+    "bilevel.png": saved(heads().convert("1")),
+    "first.gif": saved(heads().convert("P"), "gif", save_all=True, append_images=[Image.new("P", (64, 48))]),
+    "a.webp": saved(transparent(), "webp"),
+    "a.bmp": saved(heads(), "bmp"),
+    "turned.jpg": turned(),
+}
 
 
-def test_no_face_is_a_sentence_beside_the_picture(upload: Path) -> None:
-    found = answer(Knows(), str(upload), 10**6)
-    assert "no face was found" in found.words
-    assert "base64" in found.picture
+@pytest.mark.parametrize("name", KINDS)
+def test_it_is_what_the_library_says_of_the_file(name: str, predictor: HeadPose, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(KINDS[name])
+    (expected,) = predictor.predict(path)
+    said = answer(predictor, path.read_bytes())
+    (found,) = said["faces"]
+    assert {key: found[key] for key in expected.to_json()} == expected.to_json(0.9)
+    assert (said["width"], said["height"]) == ((48, 64) if name == "turned.jpg" else (64, 48))
 
 
-def test_what_cannot_be_used_is_one_sentence_and_is_not_kept(tmp_path: Path, upload: Path) -> None:
-    large = answer(Knows(POSE), str(upload), 11_999)
-    assert large.picture == ""
-    assert "0.012 megapixels: this page takes up to 0.012; scale" in large.words
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    found = answer(Knows(POSE), str(broken), 10**6)
-    assert 'role="alert"' in found.words
-    assert str(tmp_path) not in found.words  # nothing of where it lay
-    assert not broken.exists()
+def test_a_face_can_be_read_back() -> None:
+    record = face(POSE, conventions=True)
+    again = Pose.from_json(record)
+    assert np.array_equal(again.rotation, POSE.rotation)
+    assert record["description"] == POSE.describe(0.9)
+    assert [row["name"] for row in record["conventions"]] == list(CONVENTIONS)
+    assert record["conventions"][1]["angles"] == pytest.approx({"yaw": -23, "pitch": 12, "roll": 4})
+    assert "conventions" not in face(POSE)
 
 
-def test_an_example_is_kept(upload: Path) -> None:
-    answer(Knows(POSE), str(upload), 10**6, frozenset([digest(upload)]))
-    assert upload.exists()
+def test_the_picture_is_drawn_on_inside_the_answer() -> None:
+    said = answer(Knows(POSE), picture(size=(100, 120)), Wanted(drawn=True))
+    head, _, data = said["drawn"].partition(",")
+    assert head == "data:image/jpeg;base64"
+    shown = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert shown.size == (533, 640)
+    assert "drawn" not in answer(Knows(POSE), picture())
 
 
-def test_a_picture_taken_away_clears_the_page() -> None:
-    assert answer(Knows(POSE), None, 10**6) == ("", "")
+@pytest.mark.parametrize("side", [100, 800, 4000])
+def test_axes_lie_on_the_face_at_any_scale(side: int) -> None:
+    frontal = Pose(np.eye(3), np.eye(3), box=(0.2 * side, 0.2 * side, 0.8 * side, 0.8 * side))
+    shown = drawn(Image.new("RGB", (side, side), "white"), [frontal])
+    assert shown.getpixel((shown.width // 2, round(0.7 * shown.height))) == (20, 180, 40)  # the y axis points down
+    assert 640 <= max(shown.size) <= 1200
 
 
-def test_the_guide_explains_every_word_of_the_page() -> None:
-    for word in ("pitch", "yaw", "roll", "interval", "log p(x)", "unlike anything", "profile", "tilt", "pan"):
-        assert word in guide()
+def test_a_narrow_picture_can_be_drawn() -> None:
+    assert drawn(Image.new("RGB", (1, 20_000)), [POSE]).size == (1, 1200)
+
+
+def test_a_picture_without_a_face_has_none() -> None:
+    assert answer(Knows(), picture())["faces"] == []
+
+
+def test_pixels_are_counted_before_any_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = saved(Image.new("1", (9000, 9000)))
+    assert len(content) < 20_000
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
+    with pytest.raises(ImageError, match=r"81 megapixels, and up to 40 are taken; scale"):
+        count_pixels(content, 40_000_000)
+    with pytest.raises(ImageError, match=r"up to 40 megapixels"):
+        count_pixels(png_header(100_000, 100_000), 40_000_000)
+
+
+def test_pixels_up_to_the_limit_are_taken() -> None:
+    assert count_pixels(picture(size=(60, 40)), 2400) == 2400
+    with pytest.raises(ImageError, match=r"0\.0024 megapixels, and up to 0\.002399"):
+        count_pixels(picture(size=(60, 40)), 2399)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_cannot_be_used_is_one_line(name: str) -> None:
+    def both() -> None:
+        count_pixels(HOSTILE[name], 40_000_000)
+        answer(Knows(POSE), HOSTILE[name])
+
+    with pytest.raises(ImageError) as caught:
+        both()
+    assert "\n" not in str(caught.value)
+    assert "/" not in str(caught.value).replace("and/or", "")
+    assert "0x" not in str(caught.value)

@@ -1,9 +1,11 @@
 """The table of faces: one row a face, with its picture, its box, its labels and whom it shows."""
 
 import os
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +65,7 @@ class Manifest:
         """(N,): who is seen, as text; None where it is not known."""
         if "subject" not in self.frame:
             return np.full(len(self), None, dtype=object)
-        known = self.frame["subject"].astype(object)
-        return np.array([None if pd.isna(who) or who == "" else str(who) for who in known], dtype=object)
+        return np.array([None if _blank(who) else str(who) for who in self.frame["subject"]], dtype=object)
 
     def subset(self, rows: npt.ArrayLike) -> "Manifest":
         """The rows given by a boolean mask (N,) or by integer indices, in their order.
@@ -124,8 +125,7 @@ def read_manifest(path: str | os.PathLike[str], targets: Sequence[str] | None = 
         (('pitch', 'yaw'), 'a.jpg', ['01'])
     """
     path = Path(path)
-    cause = irregular(path)
-    if cause is not None:
+    if (cause := irregular(path)) is not None:
         raise DataError(f"{path}: {cause}")
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the path of a CSV or Parquet table")
@@ -168,7 +168,8 @@ def make_manifest(
     chosen = _choose_targets(frame, targets, origin)
     if len(frame) == 0:
         raise DataError(f"{origin}: the table is empty; it needs a row for each face")
-    texts = {name: _texts(frame[name]) for name in TEXT_COLUMNS if name in frame}
+    names = [name for name in TEXT_COLUMNS if name in frame]
+    texts = {name: ["" if _blank(value) else str(value) for value in frame[name]] for name in names}
     texts["path"] = _resolve(texts["path"], None if folder is None else Path(folder).resolve(), origin)
     labels = {name: _finite(_numbers(frame[name], origin), name, origin) for name in chosen}
     _check_angles(frame, origin)
@@ -177,7 +178,11 @@ def make_manifest(
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """All columns as text, then numbers where every filled cell is one: subject "01" stays "01"."""
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    options: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True}
+    frame: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
+    header = pd.read_csv(path, header=None, nrows=1, **options).iloc[0].dropna()  # pandas renames what is there twice
+    if not header.is_unique:
+        raise ValueError(f"column {header[header.duplicated()].iloc[0]!r} is named twice")
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("the rows hold more values than the header has columns")
     numeric = {str(name): _as_numbers(frame[name]) for name in frame if name not in (*TEXT_COLUMNS, *BOX_COLUMNS)}
@@ -186,7 +191,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _as_numbers(column: "pd.Series[str]") -> Array | None:
     try:
-        return np.array([np.nan if text == "" else float(text) for text in column])
+        return np.array([np.nan if text == "" else _number(text) for text in column])
     except ValueError:
         return None
 
@@ -212,8 +217,9 @@ def _choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: 
     return chosen
 
 
-def _texts(column: "pd.Series[str]") -> list[str]:
-    return ["" if pd.isna(value) else str(value) for value in column]
+def _blank(value: Any) -> bool:
+    """Whether a cell is empty; one of a Parquet table may hold a list."""
+    return bool(pd.api.types.is_scalar(value) and (pd.isna(value) or value == ""))
 
 
 def _resolve(paths: list[str], folder: Path | None, origin: str) -> list[str]:
@@ -231,14 +237,22 @@ def _numbers(column: "pd.Series[str]", origin: str) -> Array:
     """The column as float64; blank cells become NaN."""
     values = np.full(len(column), np.nan)
     for row, value in enumerate(column.astype(object)):
-        if pd.isna(value) or value == "":
+        if _blank(value):
             continue
         try:
-            values[row] = float(value)
+            values[row] = _number(value)
         except (TypeError, ValueError):
             where = f"{origin}: row {row + 1}, column {column.name!r}"
-            raise DataError(f"{where}: {value!r} is not a number; correct it or leave the row out") from None
+            shown = reprlib.repr(value) if pd.api.types.is_scalar(value) else f"a {type(value).__name__}"
+            raise DataError(f"{where}: {shown} is not a number; correct it or leave the row out") from None
     return values
+
+
+def _number(value: Any) -> float:
+    """As `float`, which also reads lists of one, and underscores, as in Python's own 1_000: here they are slips."""
+    if not pd.api.types.is_scalar(value) or (isinstance(value, str) and "_" in value):
+        raise ValueError("not a number")
+    return float(value)
 
 
 def _finite(values: Array, name: str, origin: str) -> Array:

@@ -18,6 +18,9 @@ MAX_FAILURES = 3
 MUCH_WORSE = 2.0
 """A validation error of more than so many times the best is a collapse."""
 
+LIKE_CONSTANT, LEARNED = 0.95, 0.8
+"""So is an error of at least this share of that of a constant prediction, once a round was under the other share."""
+
 COMPUTATION_ERRORS = (NumericalError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 """What a round may raise because its features or parameters have degenerated; other errors end the training."""
 
@@ -48,13 +51,16 @@ class Snapshot(NamedTuple):
         torch.set_rng_state(self.random_state)
 
 
-def find_fault(row: dict[str, float], components: int | None, best_error: float) -> str | None:
+def find_fault(
+    row: dict[str, float], components: int | None, best_error: float, constant_error: float = math.inf
+) -> str | None:
     """The reason why a round must be undone, or None.
 
     Args:
         row: the figures of the round.
         components: K before the round; None for a head without components.
         best_error: the least validation error of the rounds before, infinite if there is none.
+        constant_error: the validation error of the training targets' mean.
 
     Example:
         >>> find_fault({"train_loss": 1.0, "validation_mae": 13.0}, None, best_error=5.0)
@@ -68,7 +74,14 @@ def find_fault(row: dict[str, float], components: int | None, best_error: float)
     error = row.get("validation_mae", 0.0)
     if error > MUCH_WORSE * best_error:
         return f"the validation error is {error:.4g}, more than {MUCH_WORSE:g} times the best, {best_error:.4g}"
+    if error > LIKE_CONSTANT * constant_error and best_error < LEARNED * constant_error:
+        return f"the validation error is {error:.4g}, that of a constant prediction, and the best {best_error:.4g}"
     return None
+
+
+def constant_error(training: Tensor, validation: Tensor) -> float:
+    """The mean absolute error of the training targets' mean, (N, L), on validation targets, (M, L)."""
+    return float((validation - training.mean(0)).abs().mean())
 
 
 def least_error(rows: list[dict[str, float]]) -> float:

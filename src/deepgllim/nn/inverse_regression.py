@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deepgllim.errors import ConvergenceWarning, DataError, NumericalError
+from deepgllim.errors import ConvergenceWarning, DataError, EmptyComponentWarning, NumericalError
 from deepgllim.gllim import Centred, DensityModel, Fit, Form, Options, Parameters, centre, fit, fit_target_mixture
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
@@ -139,8 +139,6 @@ class InverseRegression:
         self._stream: Stream | None = None
         self._from_targets = True
         self._pending = 0
-        self.rounds = schedule.rounds
-        self._target_noise = 0.0
 
     def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
         """EM: one M-step with the first r while it is frozen, then to convergence from what the recipe says."""
@@ -166,6 +164,7 @@ class InverseRegression:
         config = self.config
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on
+            warnings.simplefilter("ignore", EmptyComponentWarning)  # seeded again, or else the round is undone
             return fit(
                 x,
                 y,
@@ -183,7 +182,6 @@ class InverseRegression:
         """Take θ for the network epochs; where it follows the batches, begin its running averages there."""
         assert isinstance(head, InverseRegressionHead)
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
-        self._target_noise = self.config.target_noise
         self._adopt(head.mixture)
         self._pending = 0
         self._stream = begin_from(head.mixture, self.form, self.n_window) if self.follows else None
@@ -235,7 +233,7 @@ class InverseRegression:
         about = centre(mixture)
         self._mixture = DensityModel.of(about)
         name = self.config.network_noise
-        noise = self._target_noise
+        noise = self.config.target_noise
         plain = name == "mixture" and noise == 0
         step = about._replace(parameters=STEP_NOISE[name](about.parameters))
         self._step = self._mixture if plain else DensityModel.of(step, noise)

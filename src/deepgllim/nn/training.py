@@ -27,6 +27,7 @@ from deepgllim.nn.guard import (
     COMPUTATION_ERRORS,
     MAX_FAILURES,
     Snapshot,
+    constant_error,
     find_fault,
     least_error,
     warn_of_failure,
@@ -165,7 +166,8 @@ def attempt(
             row |= {f"validation_{name}": value for name, value in evaluate(model, validation).items()}
     except COMPUTATION_ERRORS as error:
         return row, str(error).partition("\n")[0]
-    return row, find_fault(row, components, least_error(state.rows))
+    constant = math.inf if validation is None else constant_error(entry.inputs.targets, validation.targets)
+    return row, find_fault(row, components, least_error(state.rows), constant)
 
 
 def start(model: DeepRegression, objective: Objective, training: Inputs, schedule: ScheduleConfig) -> None:

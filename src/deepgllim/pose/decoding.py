@@ -1,5 +1,6 @@
 """What PyAV needs around it: a source opened with clear errors, its pictures decoded past damage, turned upright."""
 
+import os
 import re
 import sys
 import time
@@ -101,7 +102,7 @@ def _check_file(source: str) -> None:
 def _explanation(source: str, error: Any) -> str:
     if is_camera(source):
         return f"the camera cannot be opened ({error.strerror}); close other programs that use it, or allow its use"
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) and not os.access(source, os.R_OK):  # FFmpeg's own rules raise it too
         return "the video cannot be opened (permission denied); check its permissions"
     return f"no video that can be read ({error.strerror}); it is cut short, damaged or something else: copy it again"
 

@@ -1,152 +1,133 @@
-"""What the page says of a picture, as HTML: the drawn picture, one card a face, or one sentence of what went wrong."""
+"""From the bytes of a picture to what is said of it, as plain data: poses, conventions, and the picture drawn on."""
 
 import base64
-import hashlib
-import html
 import io
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
 
-from deepgllim.errors import DeepGLLiMError
+from deepgllim.conventions import CONVENTIONS
+from deepgllim.errors import ImageError
 from deepgllim.images import image_size, open_image
 from deepgllim.pose.annotate import draw_poses
+from deepgllim.pose.reports import in_convention
 from deepgllim.pose.result import Pose
-from deepgllim.pose.words import likely_modes
-from deepgllim.rotations import ANGLES
+from deepgllim.webapp.limits import millions
 
 LEVEL = 0.9
-WIDEST = 1200
-"""Pixels of the drawn picture's longer side on the page."""
-
-SEEN_AS = {
-    "pitch": ("up", "down"),
-    "yaw": ("to the image's left", "to the image's right"),
-    "roll": ("clockwise", "anticlockwise"),
-}
-"""What a positive and a negative angle look like."""
+SIDES = (640, 1200)
+"""Pixels of the drawn picture's longer side, least and most: captions can be read, and little is sent."""
 
 
 class PredictsPoses(Protocol):
-    """`deepgllim.HeadPose`, or anything alike."""
+    """`deepgllim.HeadPose`, or anything alike that several threads may ask at once."""
 
     def predict(self, image: Image.Image) -> Sequence[Pose]:
         """The poses of the faces."""
         ...
 
 
-class Answer(NamedTuple):
-    """Two pieces of HTML: the picture and the words."""
+class Wanted(NamedTuple):
+    """What an answer holds beside the poses.
 
-    picture: str
-    words: str
+    Attributes:
+        drawn: the picture with axes, as a data URL.
+        conventions: the angles in other people's conventions.
+    """
+
+    drawn: bool = False
+    conventions: bool = False
 
 
-def answer(
-    predictor: PredictsPoses, path: str | None, max_pixels: int, examples: frozenset[bytes] = frozenset()
-) -> Answer:
-    """What the page shows for an uploaded file; the file is deleted, whatever came of it, unless it is an example.
+POSES_ALONE = Wanted()
+
+
+def count_pixels(content: bytes, max_pixels: int) -> int:
+    """Return the number of a picture's pixels, from its header alone.
+
+    Args:
+        content: of the picture's file.
+        max_pixels: that are allowed.
+
+    Raises:
+        ImageError: there are more, or the file is no picture.
+    """
+    try:
+        width, height = image_size(content, max_pixels=max_pixels)
+    except ImageError as error:
+        if isinstance(error.__cause__, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            most = millions(min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels))
+            raise ImageError(
+                f"the picture has too many pixels: up to {most} megapixels are taken; scale it down"
+            ) from error
+        raise
+    return width * height
+
+
+def answer(predictor: PredictsPoses, content: bytes, wanted: Wanted = POSES_ALONE) -> dict[str, Any]:
+    """Decode a picture, predict, and return what is said of it.
 
     Args:
         predictor: of poses.
-        path: of the uploaded file; None if the picture was taken away.
-        max_pixels: larger pictures are refused before they are decoded.
-        examples: digests of the page's own pictures.
+        content: of the picture's file.
+        wanted: beside the poses.
+
+    Raises:
+        ImageError: the file is no picture, or a damaged one.
     """
-    if path is None:
-        return Answer("", "")
-    kept = digest(Path(path)) in examples
-    try:
-        return _of_picture(predictor, path, max_pixels)
-    except DeepGLLiMError as error:
-        return Answer("", sorry(str(error).replace(path, "this file")))
-    finally:
-        if not kept:
-            Path(path).unlink(missing_ok=True)
-
-
-def digest(path: Path) -> bytes:
-    """Of a file's content."""
-    return hashlib.sha256(path.read_bytes()).digest()
-
-
-def _of_picture(predictor: PredictsPoses, path: str, max_pixels: int) -> Answer:
-    width, height = image_size(path)
-    if width * height > max_pixels:
-        found, most = width * height / 1e6, max_pixels / 1e6
-        return Answer("", sorry(f"{found:.4g} megapixels: this page takes up to {most:.4g}; scale the picture down"))
-    picture = open_image(path)
+    picture = open_image(content)
     poses = predictor.predict(picture)
-    if not poses:
-        return Answer(shown(picture, "the picture, without a face"), sorry("no face was found in this picture"))
-    drawn = draw_poses(picture, poses, level=LEVEL)
-    description = "; ".join(pose.describe(LEVEL) for pose in poses)
-    return Answer(shown(drawn, description), "".join(card(pose, i, len(poses)) for i, pose in enumerate(poses, 1)))
+    found: dict[str, Any] = {
+        "width": picture.width,
+        "height": picture.height,
+        "faces": [face(pose, wanted.conventions) for pose in poses],
+    }
+    return found | ({"drawn": data_url(drawn(picture, poses))} if wanted.drawn else {})
 
 
-def shown(picture: Image.Image, description: str) -> str:
-    """The picture inside the page itself, so that no file of it is left."""
-    small = picture.copy()
-    small.thumbnail((WIDEST, WIDEST))
+def face(pose: Pose, conventions: bool = False) -> dict[str, Any]:
+    """What is said of a face: what `Pose.from_json` reads, a sentence, and the conventions where they are wanted.
+
+    Example:
+        >>> import numpy as np
+        >>> face(Pose(np.eye(3), np.eye(3)))["description"]
+        'looking into the camera, pitch 0° ± 2°, yaw 0° ± 2°, roll 0° ± 2° (90 %)'
+    """
+    said = {**pose.to_json(LEVEL), "description": pose.describe(LEVEL)}
+    return said | ({"conventions": [in_convention(pose, name) for name in CONVENTIONS]} if conventions else {})
+
+
+def drawn(picture: Image.Image, poses: Sequence[Pose]) -> Image.Image:
+    """A copy of a picture, its longer side within `SIDES`, with poses drawn on it.
+
+    Example:
+        >>> drawn(Image.new("RGB", (3000, 1500)), []).size, drawn(Image.new("RGB", (100, 120)), []).size
+        ((1200, 600), (533, 640))
+    """
+    longer = max(picture.size)
+    factor = min(max(longer, SIDES[0]), SIDES[1]) / longer
+    size = max(1, round(factor * picture.width)), max(1, round(factor * picture.height))
+    canvas = picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    x, y = size[0] / picture.width, size[1] / picture.height
+    return draw_poses(canvas, [_scaled(pose, x, y) for pose in poses], level=LEVEL)
+
+
+def _scaled(pose: Pose, x: float, y: float) -> Pose:
+    if pose.box is None:
+        return pose
+    x0, y0, x1, y1 = pose.box
+    return replace(pose, box=(x * x0, y * y0, x * x1, y * y1))
+
+
+def data_url(picture: Image.Image) -> str:
+    """A picture inside a text, so that no file of it is needed.
+
+    Example:
+        >>> data_url(Image.new("RGB", (2, 2)))[:30]
+        'data:image/jpeg;base64,/9j/4AA'
+    """
     buffer = io.BytesIO()
-    small.save(buffer, "jpeg", quality=88)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img class="dg-picture" alt="{html.escape(description, quote=True)}" src="data:image/jpeg;base64,{data}">'
-
-
-def card(pose: Pose, number: int, count: int) -> str:
-    """One face: verdict, sentence, angles with their intervals, modes."""
-    title = f"Face {number} of {count}" if count > 1 else "One face"
-    return (
-        f'<section class="dg-card" data-face="{number}"><h3>{title}</h3>{verdict(pose)}'
-        f'<p class="dg-words">{html.escape(pose.describe(LEVEL))}</p>{angles(pose)}{modes(pose)}</section>'
-    )
-
-
-def verdict(pose: Pose) -> str:
-    """Whether the face is like those the model knows, with log p(x)."""
-    density = "" if pose.log_density is None else f" <small>log p(x) = {pose.log_density:.1f}</small>"
-    if pose.in_distribution is None:
-        return f'<p class="dg-verdict">known or not: this model cannot tell{density}</p>'
-    if pose.in_distribution:
-        return f'<p class="dg-verdict dg-known">✓ like the faces this model knows{density}</p>'
-    return f'<p class="dg-verdict dg-unknown">✗ unlike anything this model knows: do not trust it{density}</p>'
-
-
-def angles(pose: Pose) -> str:
-    """A table of pitch, yaw and roll."""
-    lower, upper = pose.interval(LEVEL)
-    rows = []
-    for i, name in enumerate(ANGLES):
-        if name in pose.unknown:
-            rows.append(f"<tr><th>{name}</th><td colspan=3>not predicted by this model</td></tr>")
-            continue
-        value = float(pose.angles[i])
-        seen = "" if abs(value) < 0.5 else SEEN_AS[name][value < 0]
-        rows.append(
-            f'<tr data-angle="{name}" data-value="{value:.6f}"><th>{name}</th><td>{value:+.1f}°</td>'
-            f"<td>{lower[i]:+.1f}° to {upper[i]:+.1f}°</td><td>{seen}</td></tr>"
-        )
-    head = f"<tr><th></th><th>angle</th><th>{100 * LEVEL:.0f} % interval</th><th></th></tr>"
-    return f'<table class="dg-angles"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
-
-
-def modes(pose: Pose) -> str:
-    """The poses that fit, where there are several."""
-    found = likely_modes(pose)
-    if len(found) < 2:
-        return ""
-    entries = "".join(
-        f"<li>{100 * mode.probability:.0f} %: "
-        + ", ".join(f"{name} {value:+.0f}°" for name, value in zip(ANGLES, mode.angles, strict=True))
-        + "</li>"
-        for mode in found
-    )
-    return f"<p>Several poses fit this face:</p><ol>{entries}</ol>"
-
-
-def sorry(sentence: str) -> str:
-    """One sentence of what went wrong."""
-    return f'<p class="dg-sorry" role="alert">{html.escape(sentence)}</p>'
+    picture.save(buffer, "jpeg", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

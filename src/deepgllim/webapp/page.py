@@ -1,34 +1,25 @@
-"""The page and its server, with gradio."""
+"""The page's server: uvicorn in a thread, on a socket that is bound before anything is said of it."""
 
 import os
-import tempfile
+import socket
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.webapp.answers import PredictsPoses, answer, digest
-from deepgllim.webapp.guide import guide
+from deepgllim.webapp.answers import PredictsPoses
+from deepgllim.webapp.limits import Limits
 
-MAX_MEGABYTES = 20
-MAX_PIXELS = 40_000_000
-FONTS = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
+FIRST_PORT, PORTS = 7860, 100
+"""Where a free port is looked for, and how many are tried."""
 
-CSS = """
-.dg-picture { max-width: 100%; border-radius: 8px; display: block; margin: 0 auto; }
-.dg-card { border: 1px solid var(--border-color-primary); border-radius: 8px; }
-.dg-card { padding: 4px 14px 12px; margin-bottom: 12px; }
-.dg-card h3 { margin: 8px 0; }
-.dg-verdict { padding: 6px 10px; border-radius: 6px; border-left: 6px solid #8a8f98; margin: 6px 0; }
-.dg-known { border-left-color: #1a7f37; }
-.dg-unknown { border-left-color: #c62828; font-weight: 600; }
-.dg-words { margin: 8px 0; }
-.dg-angles { border-collapse: collapse; width: 100%; border: 0 !important; }
-.dg-angles th, .dg-angles td { text-align: left; padding: 4px 10px 4px 0 !important; border: 0 !important; }
-.dg-angles tr { border-bottom: 1px solid var(--border-color-primary) !important; }
-.dg-sorry { padding: 10px; border-radius: 6px; border-left: 6px solid #b26a00; }
-"""
+PATIENCE = 5
+"""Seconds that requests in progress get when the server stops."""
+
+CONNECTIONS = 500
+"""Open at once; more are answered 503."""
 
 
 class Server(NamedTuple):
@@ -36,53 +27,11 @@ class Server(NamedTuple):
 
     Attributes:
         url: where.
-        folder: the private folder of uploads, deleted with the server.
+        port: that it listens at.
     """
 
     url: str
-    folder: Path
-
-
-def make_page(predictor: PredictsPoses, examples: Sequence[Path] = (), max_pixels: int = MAX_PIXELS) -> Any:
-    """The page, a `gradio.Blocks`.
-
-    Args:
-        predictor: of poses.
-        examples: pictures to try.
-        max_pixels: larger pictures are refused before they are decoded.
-
-    Raises:
-        ConfigurationError: gradio is not installed.
-    """
-    gr = load_gradio()
-    with gr.Blocks(title="deepgllim: head pose", analytics_enabled=False, delete_cache=(60, 60)) as page:
-        gr.Markdown("# Head pose, and how sure it is\nNothing leaves this machine, and no picture is kept.")
-        with gr.Tab("Picture"), gr.Row():
-            with gr.Column(min_width=320):
-                given = gr.Image(
-                    type="filepath",
-                    sources=["upload", "webcam", "clipboard"],
-                    label="A picture with faces",
-                    height=380,
-                    elem_id="given",
-                    buttons=[],
-                )
-                if examples:
-                    rows = [[str(path)] for path in examples]
-                    gr.Examples(rows, given, label="Or try one of these (rendered, nobody real)")
-            with gr.Column(min_width=320):
-                drawn = gr.HTML(elem_id="drawn")
-                words = gr.HTML(elem_id="words")
-        with gr.Tab("How to read it"):
-            gr.HTML(guide())
-        own = frozenset(map(digest, examples))
-
-        def judge(path: str | None) -> tuple[str, str]:
-            found = answer(predictor, path, max_pixels, own)
-            return found.picture, found.words
-
-        given.change(judge, given, [drawn, words], api_name="judge", show_progress="minimal")
-    return page
+    port: int
 
 
 @contextmanager
@@ -91,73 +40,112 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int | None = None,
-    examples: Sequence[Path] = (),
-    max_megabytes: float = MAX_MEGABYTES,
-    max_pixels: int = MAX_PIXELS,
+    examples: Sequence[bytes] = (),
+    limits: Limits | None = None,
+    allow_hosts: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Serve the page until the block ends; uploads lie in a folder of this process alone, which goes with it.
+    """Serve the page until the block ends.
 
     Args:
-        predictor: of poses.
+        predictor: of poses, for several threads.
         host: address to listen at; 127.0.0.1 is this machine alone.
         port: a free one from 7860 on when None.
-        examples: pictures to try.
-        max_megabytes: larger uploads are refused.
-        max_pixels: larger pictures are refused before they are decoded.
+        examples: PNG files to try.
+        limits: of what is accepted.
+        allow_hosts: names that the page is known by, beside its addresses.
 
     Raises:
-        ConfigurationError: gradio is not installed, or the port is taken.
+        ConfigurationError: fastapi or uvicorn is not installed, or the address cannot be listened at.
     """
-    with tempfile.TemporaryDirectory(prefix="deepgllim-app-") as folder, _environment(folder):
-        gr = load_gradio()
-        page = make_page(predictor, examples, max_pixels)
-        try:
-            _, url, _ = page.launch(
-                server_name=host,
-                server_port=port,
-                prevent_thread_lock=True,
-                share=False,
-                quiet=True,
-                show_error=True,
-                max_file_size=f"{max_megabytes:g}mb",
-                footer_links=[],
-                theme=gr.themes.Default(font=FONTS, font_mono=["monospace"]),
-                css=CSS,
-                allowed_paths=[str(path.parent) for path in examples],
-                ssr_mode=False,
-            )
-        except OSError as error:
-            raise ConfigurationError(f"port {port} at {host}: {error}; give another --port") from error
-        try:
-            yield Server(url, Path(folder))
-        finally:
-            page.close(verbose=False)
+    uvicorn = load_uvicorn()
+    from deepgllim.webapp.application import create_app
+    from deepgllim.webapp.guard import host_rule
+
+    with closing(listen(host, port)) as listening:
+        app = create_app(predictor, limits, examples=examples, known_host=host_rule(host, allow_hosts))
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=PATIENCE,
+        )
+        bound = int(listening.getsockname()[1])
+        with _running(uvicorn.Server(config), listening):
+            yield Server(f"http://{_shown(host)}:{bound}/", bound)
 
 
 @contextmanager
-def _environment(folder: str) -> Iterator[None]:
-    """Where gradio keeps uploads, and that it calls nobody; as it was afterwards."""
-    wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+def _running(server: Any, listening: socket.socket) -> Iterator[None]:
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="deepgllim-app")
+    thread.start()
     try:
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        if not server.started:
+            raise ConfigurationError("the server did not start; its log says why")
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        server.should_exit = True
+        thread.join()
 
 
-def load_gradio() -> Any:
-    """The package gradio.
+def listen(host: str, port: int | None) -> socket.socket:
+    """A socket that listens at an address.
 
     Raises:
-        ConfigurationError: it is not installed.
+        ConfigurationError: the port is taken, or the address is none of this machine's.
+    """
+    if not host:
+        raise ConfigurationError("host is empty: give --host an address, 0.0.0.0 for all of this machine's")
+    ports = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
+    for tried in ports:
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, tried), family=family, backlog=128)
+        except OSError as error:
+            failure = error
+            if isinstance(error, socket.gaierror):
+                break
+    where = f"{host}: no port from {ports[0]} to {ports[-1]}" if port is None else f"port {port} at {host}"
+    remedy = "give --host an address of this machine" if isinstance(failure, socket.gaierror) else "give another --port"
+    raise ConfigurationError(f"{where}: {_reason(failure)}; {remedy}") from failure
+
+
+def _reason(error: OSError) -> str:
+    if error.errno is None or isinstance(error, socket.gaierror):  # whose numbers are not the system's
+        return error.strerror or str(error)
+    return os.strerror(error.errno)  # without the address, which the message has already
+
+
+def _shown(host: str) -> str:
+    """The host of the address that is printed.
+
+    Example:
+        >>> _shown("0.0.0.0"), _shown("::1")
+        ('127.0.0.1', '[::1]')
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+def load_uvicorn() -> Any:
+    """The package uvicorn, and fastapi with it.
+
+    Raises:
+        ConfigurationError: one of them is not installed.
     """
     try:
-        import gradio
+        import fastapi  # noqa: F401
+        import uvicorn
     except ImportError as error:
-        raise ConfigurationError(f"the page needs gradio ({error}): pip install 'deepgllim[app]'") from error
-    return gradio
+        raise ConfigurationError(
+            f"the page needs fastapi and uvicorn ({error}): pip install 'deepgllim[app]'"
+        ) from error
+    return uvicorn
