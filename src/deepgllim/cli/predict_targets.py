@@ -70,7 +70,6 @@ def as_json(image: Path, box: "Box", predicted: "FacePrediction") -> dict[str, A
     from deepgllim.pose.sources import printable
 
     targets = {name: {"mean": mean, "lower": low, "upper": high} for name, mean, low, high in by_target(predicted)}
-    from deepgllim.pose.sources import printable
 
     return {
         "image": printable(str(image)),
