@@ -21,8 +21,10 @@ from deepgllim.storage import (
     locked_folder,
     read_header,
     read_tensors,
+    remove_abandoned,
     remove_unfinished,
     reserve,
+    temporary_of,
     unfinished,
     write_atomically,
     write_tensors,
@@ -93,6 +95,21 @@ write_atomically(Path(sys.argv[1]), die)
     assert [path.read_text() for path in found] == ["half"]
     remove_unfinished([tmp_path / "none", tmp_path / name])
     assert list(tmp_path.iterdir()) == [other]
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / name]).returncode == -signal.SIGKILL
+    write_atomically(tmp_path / name, lambda place: place.write_text("whole"))
+    assert set(tmp_path.iterdir()) == {other, tmp_path / name}
+
+
+def test_the_temporary_file_of_a_running_process_or_another_machine_is_kept(tmp_path: Path) -> None:
+    here, ended = temporary_of(tmp_path / "a.txt"), subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    parent = here.with_name(here.name.replace(str(os.getpid()), str(os.getppid())))
+    elsewhere = here.with_name(f".a.txt.{ended.pid}-00000000.tmp")
+    abandoned = here.with_name(here.name.replace(str(os.getpid()), str(ended.pid)))
+    for path in (parent, elsewhere, abandoned):
+        path.write_text("half")
+    remove_abandoned([tmp_path / "a.txt"])
+    assert set(tmp_path.iterdir()) == {parent, elsewhere}
 
 
 # folders

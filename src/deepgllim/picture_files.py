@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import COMPRESSION, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from deepgllim.errors import ImageError
 from deepgllim.storage import irregular
@@ -100,11 +101,17 @@ def _file(source: PictureFile) -> BinaryIO:
 
 def _worked(file: BinaryIO, work: Callable[[Image.Image], Result], max_pixels: int | None) -> Result:
     """What `work` makes of the picture, if need be without the texts and the profile that Pillow refuses."""
+    image = None
     try:
-        return work(_checked(_opened(file), max_pixels))
+        image = _checked(_opened(file), max_pixels)
+        return work(image)
     except ImageError:
         raise
     except Exception as error:
+        if image is not None and _is_plain_ycbcr(image):
+            raise ImageError(
+                "the file is an uncompressed TIFF in YCbCr colours, which is not read; save it as RGB, or as PNG"
+            ) from error
         plain = without_texts(file)
         if plain is None:
             raise
@@ -137,6 +144,15 @@ def _checked(image: Image.Image, max_pixels: int | None) -> Image.Image:
     if most is not None and pixels > most:  # of the formats that Pillow does not check itself
         raise Image.DecompressionBombError(f"{pixels} pixels exceed the limit of {most} pixels")
     return image
+
+
+def _is_plain_ycbcr(image: Image.Image) -> bool:
+    """Whether a picture is an uncompressed TIFF in YCbCr, most of which Pillow takes for truncated files."""
+    return (
+        isinstance(image, TiffImageFile)
+        and (image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 6)
+        and (image.tag_v2.get(COMPRESSION, 1) == 1)
+    )
 
 
 def _is_heic(file: BinaryIO) -> bool:

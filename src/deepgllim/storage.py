@@ -68,12 +68,23 @@ def irregular(path: str | os.PathLike[str]) -> str | None:
 
 
 def write_atomically(
-    path: str | os.PathLike[str], write: Callable[[Path], object], error: type[DeepGLLiMError] = DataError
+    path: str | os.PathLike[str],
+    write: Callable[[Path], object],
+    error: type[DeepGLLiMError] = DataError,
+    *,
+    tidy: bool = True,
 ) -> None:
     """Call `write` on a temporary file beside `path`, then put it in place: readers see the old file or the new one.
 
     The content is on the disk before the name is, and the name when this returns, so that a power cut leaves no
-    empty file either. What a killed process leaves beside `path` is found by `unfinished`.
+    empty file either.
+
+    Args:
+        path: what is written.
+        write: takes the path of the temporary file and writes it.
+        error: the class of the exception.
+        tidy: first remove the temporary files for `path` of processes of this machine that were killed. This lists
+            the folder: give False where it gets many files, and call `remove_abandoned` once for all of them.
 
     Raises:
         DataError: the file cannot be written; or `error`, where another fits better.
@@ -87,6 +98,8 @@ def write_atomically(
     """
     path = Path(path)
     temporary = temporary_of(path)
+    if tidy:
+        remove_abandoned([path])
     try:
         write(temporary)
         _sync(temporary, os.O_RDWR)
@@ -102,7 +115,25 @@ def write_atomically(
 
 def temporary_of(path: Path) -> Path:
     """Where this process writes what is to become `path`, however long its name is."""
-    return path.with_name(f".{_shortened(path.name)}.{os.getpid()}.tmp")
+    return path.with_name(f".{_shortened(path.name)}.{os.getpid()}-{_machine()}.tmp")
+
+
+def _machine() -> str:
+    """A short digest of the machine's name: process numbers mean nothing on another one."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process exists; yes where the system has no harmless way to ask."""
+    if os.name == "nt":  # os.kill would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 def unfinished(path: str | os.PathLike[str]) -> list[Path]:
@@ -112,14 +143,29 @@ def unfinished(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def remove_unfinished(paths: Iterable[str | os.PathLike[str]]) -> None:
-    """Remove what killed processes left of files; the caller knows that nobody is writing any of them now."""
+    """Remove the temporary files for `paths`; the caller holds a lock that keeps other writers of them out."""
+    for left in _temporaries(paths):
+        left.unlink(missing_ok=True)
+
+
+def remove_abandoned(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Remove the temporary files for `paths` of processes of this machine that have ended; others may be in use."""
+    for left in _temporaries(paths):
+        process, _, machine = left.name.removesuffix(".tmp").rpartition(".")[2].partition("-")
+        if machine == _machine() and process.isdecimal() and not _is_running(int(process)):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def _temporaries(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    """The temporary files for any of `paths`. Each folder is listed once, however many of them it holds."""
     folders: dict[Path, set[str]] = {}
     for path in map(Path, paths):
         folders.setdefault(path.parent, set()).add(_shortened(path.name))
-    for folder, names in folders.items():  # each is listed once, however many files it gets
+    for folder, names in folders.items():
         for entry in folder.glob(".*.[0-9]*.tmp"):
             if entry.name[1:].rsplit(".", 2)[0] in names:
-                entry.unlink(missing_ok=True)
+                yield entry
 
 
 def _shortened(name: str) -> str:

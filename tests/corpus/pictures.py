@@ -147,6 +147,9 @@ HEALTHY: dict[str, Case] = {
     "palette": Case(content(palette), EXACT),
     "palette, all transparent": Case(content(lambda: palette(transparency=bytes(4))), Shows(SIZE, over_white(0))),
     "cmyk": Case(content(lambda: encoded("JPEG", quarters().convert("CMYK"), quality=95)), LOSSY),
+    "tiff of ycbcr, lzw": Case(
+        content(lambda: encoded("TIFF", quarters().convert("YCbCr"), compression="tiff_lzw")), LOSSY, "photo.tif"
+    ),
     "tiff of jpeg": Case(content(lambda: encoded("TIFF", compression="jpeg", quality=95)), LOSSY, "photo.tif"),
     **{f"orientation {o}": Case(content(partial(jpeg_turned, o)), LOSSY) for o in TURNS},
     **{f"orientation {o}": Case(content(partial(jpeg_turned, o)), LOSSY) for o in (0, 9, 255)},
@@ -205,7 +208,14 @@ HOSTILE: dict[str, Case] = {
     "tiff of 2^31 a side": Case(
         content(tiff_entries((256, 4, 1, 2**31 - 1), (257, 4, 1, 2**31 - 1), *GREY_STRIP)), TOO_LARGE
     ),
-    "tiff of ycbcr as it is": Case(content(lambda: encoded("TIFF", quarters().convert("YCbCr"))), DAMAGED),
+    "tiff of ycbcr as it is": Case(
+        content(lambda: encoded("TIFF", quarters().convert("YCbCr"))),
+        Refused(ImageError, "an uncompressed TIFF in YCbCr colours, which is not read; save it as RGB"),
+    ),
+    "tiff of ycbcr, cut": Case(
+        content(lambda: encoded("TIFF", NOISE.convert("YCbCr"), compression="jpeg")[:2000]),
+        Refused(ImageError, "photo.jpg: the "),
+    ),
     "tiff of one entry": Case(content(tiff_entries((256, 4, 1, 10))), Refused(ImageError, "photo.jpg: the ")),
     "floating-point tiff": Case(
         content(lambda: encoded("TIFF", Image.fromarray(np.ones((4, 4), np.float32)))),

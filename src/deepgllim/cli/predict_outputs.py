@@ -129,7 +129,7 @@ def save_picture(picture: "Image.Image", path: Path) -> None:
                 f"{path}: a picture of {size} pixels cannot be saved as {kind} ({error}): save it as .png"
             ) from error
 
-    write_atomically(path, write)
+    write_atomically(path, write, tidy=False)
 
 
 class CameraSink:

@@ -32,7 +32,7 @@ from deepgllim.pose.reports import row_columns
 from deepgllim.pose.scanning import Reading, Seen, scan_pictures, scan_video
 from deepgllim.pose.sources import Source, Sources, find_sources
 from deepgllim.pose.tables import TableWriter, can_resume
-from deepgllim.storage import remove_unfinished
+from deepgllim.storage import remove_abandoned, remove_unfinished
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -123,6 +123,8 @@ def perform(request: Request) -> None:
         writer = None if request.output is None else stack.enter_context(table_writer(plan))
         if writer is not None and request.resume:  # which has the table for itself
             remove_unfinished([writer.path, *plan.places.values()])
+        else:
+            remove_abandoned(plan.places.values())
         heads = open_model(request.model, None if request.whole or plan.boxes else request.detector, request.quiet)
         if not isinstance(heads, HeadPose):
             predict_targets(

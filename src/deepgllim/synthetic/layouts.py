@@ -132,7 +132,7 @@ class Shards:
                         member.size = len(content)
                         tar.addfile(member, io.BytesIO(content))
 
-        write_atomically(path, write)
+        write_atomically(path, write, tidy=False)
         with suppress(OSError):
             unfilled.unlink()
 
@@ -160,7 +160,7 @@ def _write(path: Path, content: bytes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
 
-    write_atomically(path, write)
+    write_atomically(path, write, tidy=False)
 
 
 def _json(record: Record) -> bytes:
