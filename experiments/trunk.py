@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deepgllim.nn.backbones import Backbone
+from deepgllim.nn.backbones.registry import Backbone
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.inputs import ArrayInputs, Inputs, batches
 from deepgllim.nn.model import DeepRegression, ModelSpec

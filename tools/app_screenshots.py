@@ -9,9 +9,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+from deepgllim.apps.web.examples import example_images
+from deepgllim.apps.web.page import serve
 from deepgllim.pose.predictor import HeadPose
-from deepgllim.webapp.examples import example_images
-from deepgllim.webapp.page import serve
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZES = {"app_desktop": (1280, 900), "app_phone": (390, 844)}

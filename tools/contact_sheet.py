@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from deepgllim.drawing import AXIS_COLOURS
-from deepgllim.rotations import AXES
+from deepgllim.geometry.rotations import AXES
+from deepgllim.imaging.drawing import AXIS_COLOURS
 from deepgllim.synthetic import load_head_model
 from deepgllim.synthetic.capture import develop
 from deepgllim.synthetic.posing import head_vertices, label, to_camera

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from deepgllim.conventions import CONVENTIONS
 from deepgllim.errors import DeepGLLiMError
+from deepgllim.geometry.conventions import CONVENTIONS
 from experiments.compare_peers.measure import COLUMNS, Request, measure, merged
 from experiments.compare_peers.presets import PRESETS
 from experiments.protocol import as_markdown, write_rows

@@ -11,9 +11,7 @@ import numpy as np
 from deepgllim import metrics
 from deepgllim.data import Manifest
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.nn.evaluation import Predictions
-from deepgllim.nn.model import DeepRegression
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     ANGLES,
     NECK_ANGLES,
     angles_from_rotation,
@@ -21,6 +19,8 @@ from deepgllim.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
+from deepgllim.nn.evaluation import Predictions
+from deepgllim.nn.model import DeepRegression
 from deepgllim.runs import predict_manifest
 from experiments.compare_peers.presets import Array, Poses
 

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deepgllim.conventions import convention, from_convention, rotation_from_convention
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.rotations import ANGLES, angles_from_rotation, rotation_from_angles
+from deepgllim.geometry.conventions import convention, from_convention, rotation_from_convention
+from deepgllim.geometry.rotations import ANGLES, angles_from_rotation, rotation_from_angles
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
@@ -45,7 +45,7 @@ class Preset(NamedTuple):
         outputs: names of the outputs that are read, in the order of `order`; none: all, as the file has them.
         form: of the outputs, a key of `FORMS`.
         order: which angle each output (or column) is; of no meaning for matrices.
-        convention: a key of `deepgllim.conventions.CONVENTIONS`.
+        convention: a key of `deepgllim.geometry.conventions.CONVENTIONS`.
     """
 
     size: int

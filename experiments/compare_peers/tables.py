@@ -7,7 +7,7 @@ import numpy as np
 
 from deepgllim.data import Manifest, read_manifest
 from deepgllim.errors import DataError
-from deepgllim.rotations import ANGLES
+from deepgllim.geometry.rotations import ANGLES
 from experiments.compare_peers.presets import Array, Poses, angle_poses, matrix_poses
 
 ENTRIES = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
@@ -23,7 +23,7 @@ def read_predictions(file: Path, faces: Manifest, convention: str) -> Poses:
         file: columns path and either pitch, yaw, roll (degrees) or r00, r01, …, r22. Pictures are matched by file name
             where names are unique, else by path (a relative one starts from the table's folder).
         faces: whose pictures are looked up; others in the table are passed over.
-        convention: in which the table is written, a key of `deepgllim.conventions.CONVENTIONS`.
+        convention: in which the table is written, a key of `deepgllim.geometry.conventions.CONVENTIONS`.
 
     Raises:
         DataError: if the table lacks columns or pictures, names one twice, or holds matrices that are no rotations.

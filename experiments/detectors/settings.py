@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from deepgllim.images import Box
-from deepgllim.pose import centerface, libfacedetection
-from deepgllim.pose.boxes import BoxMap, non_maximum_suppression
-from deepgllim.pose.faces import BOX_MAPS, Face, Search
+from deepgllim.imaging.images import Box
+from deepgllim.pose.detection import centerface, libfacedetection
+from deepgllim.pose.detection.boxes import BoxMap, non_maximum_suppression
+from deepgllim.pose.detection.faces import BOX_MAPS, Face, Search
 
 LEAST_SCORE = 0.2
 """Faces of a lower score are not kept; the figures are of higher thresholds."""

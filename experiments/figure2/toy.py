@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deepgllim.gllim import Parameters, responsibilities
-from deepgllim.nn.backbones import wrap_module
+from deepgllim.nn.backbones.registry import wrap_module
 from deepgllim.nn.config import NetworkConfig, ObjectiveConfig, Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.head import InverseRegressionHead
@@ -112,7 +112,7 @@ def draw(before: DeepRegression, after: DeepRegression, training: ArrayInputs, p
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from deepgllim.plots import plot_mapping, plot_responsibilities, plot_target_mixture
+    from deepgllim.evaluation.plots import plot_mapping, plot_responsibilities, plot_target_mixture
 
     figure, panels = pyplot.subplots(2, 2, figsize=(10, 8), layout="constrained")
     y = training.targets.double()

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from deepgllim.apps.demo.run import make_parts, split_people
+from deepgllim.apps.demo.trained import Parts, shuffled, table_row, train_method
 from deepgllim.data import Manifest, load_data, subsample
-from deepgllim.demo.run import make_parts, split_people
-from deepgllim.demo.trained import Parts, shuffled, table_row, train_method
 from deepgllim.errors import EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe, load_recipe
 from deepgllim.nn.inputs import ArrayInputs

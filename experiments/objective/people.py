@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from deepgllim.demo.trained import train_method
+from deepgllim.apps.demo.trained import train_method
 from deepgllim.gllim import Parameters, fit, responsibilities
 from deepgllim.gllim.covariances import shrink
 from deepgllim.nn.evaluation import best_scale, collect_normalised, scaled

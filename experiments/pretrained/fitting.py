@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.data import Manifest, load_data
+from deepgllim.geometry.rotations import NECK_ANGLES
 from deepgllim.gllim import fit as fit_mixture
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
@@ -18,7 +19,6 @@ from deepgllim.nn.inputs import ArrayInputs, fixed_copies
 from deepgllim.nn.model import DeepRegression, load_model
 from deepgllim.nn.objectives import make_objective
 from deepgllim.nn.training import start, train
-from deepgllim.rotations import NECK_ANGLES
 from deepgllim.runs import build_model, copied, face_inputs
 
 HERE = Path(__file__).parent

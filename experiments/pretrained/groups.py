@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
-from deepgllim.images import open_image
-from deepgllim.rotations import geodesic_distance, rotation_from_pan_tilt
+from deepgllim.geometry.rotations import geodesic_distance, rotation_from_pan_tilt
+from deepgllim.imaging.images import open_image
 from experiments.pretrained.judging import Said
 
 Scene = dict[str, Any]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from deepgllim.data import Manifest
+from deepgllim.geometry.rotations import NECK_ANGLES
 from deepgllim.nn.config import load_recipe
-from deepgllim.rotations import NECK_ANGLES
 from experiments.rendered import Heads, faces, trained
 from experiments.synthetic_to_real.__main__ import HERE as SYNTHETIC
 from experiments.synthetic_to_real.__main__ import MAIN, OTHERS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepgllim import __version__
 from deepgllim.data import Manifest
-from deepgllim.nn.export import export_onnx
+from deepgllim.nn.export.onnx_file import export_onnx
 from deepgllim.nn.model import load_model
 from experiments.pretrained import unknown
 from experiments.pretrained.fitting import WIDE, Plan

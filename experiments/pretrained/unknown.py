@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.data import Manifest
-from deepgllim.images import crop, open_image
-from deepgllim.rotations import rotation_from_pan_tilt
+from deepgllim.geometry.rotations import rotation_from_pan_tilt
+from deepgllim.imaging.images import crop, open_image
 from deepgllim.synthetic.backgrounds import paint
 from deepgllim.synthetic.capture import develop
 from deepgllim.synthetic.heads import load_head_model

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from deepgllim.apps.demo.run import demo_recipe, make_parts, split_people
+from deepgllim.apps.demo.trained import Method, Parts, shuffled, table_row, train_method
 from deepgllim.data import load_data, subsample
-from deepgllim.demo.run import demo_recipe, make_parts, split_people
-from deepgllim.demo.trained import Method, Parts, shuffled, table_row, train_method
 from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.inputs import Inputs

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepgllim.rotations import Array, geodesic_distance, vector_from_rotation
+from deepgllim.geometry.rotations import Array, geodesic_distance, vector_from_rotation
 from experiments.smoothing.methods import Shown
 from experiments.smoothing.sequence import Path
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deepgllim.images import Box, crop_face
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     ANGLES,
     NECK_ANGLES,
     Array,
@@ -18,6 +17,7 @@ from deepgllim.rotations import (
     rotation_from_vector,
     vector_from_rotation,
 )
+from deepgllim.imaging.images import Box, crop_face
 from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
 from deepgllim.synthetic.capture import develop
 from deepgllim.synthetic.sets import framed

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from deepgllim.rotations import Array, pan_tilt_from_rotation
+from deepgllim.geometry.rotations import Array, pan_tilt_from_rotation
 from experiments.smoothing.measures import measures
 from experiments.smoothing.methods import CHOSEN, METHODS
 from experiments.smoothing.rendering import Measure, Rendered, measured, render

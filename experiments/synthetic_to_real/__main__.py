@@ -5,8 +5,8 @@ import itertools
 from pathlib import Path
 
 from deepgllim.data import load_data
+from deepgllim.geometry.rotations import NECK_ANGLES
 from deepgllim.nn.config import load_recipe
-from deepgllim.rotations import NECK_ANGLES
 from experiments.protocol import as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, faces, trained
 from experiments.synthetic_to_real.judge import judge

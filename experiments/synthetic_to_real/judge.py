@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
+from deepgllim.geometry.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 from deepgllim.nn.evaluation import predict_inputs
 from deepgllim.nn.model import DeepRegression
-from deepgllim.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
 from deepgllim.runs import face_inputs, picture_size
 
 Array = NDArray[np.float64]

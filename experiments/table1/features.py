@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
 from deepgllim.nn.augmentation import context_size
-from deepgllim.nn.backbones import build_backbone
+from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.inputs import FaceInputs, batches, prepare_contexts
 from deepgllim.runs import face_inputs

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.data import Manifest
-from deepgllim.nn.backbones import build_backbone
+from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.config import Recipe, load_recipe
 from deepgllim.nn.evaluation import Predictions, predict_inputs
 from deepgllim.nn.training import train

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from deepgllim.errors import DataError
-from deepgllim.rotations import ANGLES
+from deepgllim.geometry.rotations import ANGLES
 from experiments.bootstrap import paired_bootstrap
 from experiments.protocol import mean_and_deviation, over_folds
 from experiments.table1.jobs import Job, predictions_file

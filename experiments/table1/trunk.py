@@ -16,7 +16,7 @@ from torch import nn
 
 from deepgllim.data import Manifest
 from deepgllim.errors import DataError
-from deepgllim.nn.backbones import Backbone
+from deepgllim.nn.backbones.registry import Backbone
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.inputs import ArrayInputs, allocate, batches, fixed_copies
 from deepgllim.nn.model import DeepRegression

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from deepgllim.geometry.rotations import ANGLES
 from deepgllim.nn.config import load_recipe
 from deepgllim.nn.evaluation import evaluate
-from deepgllim.rotations import ANGLES
 from experiments.protocol import as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, crops, faces, trained
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepgllim.rotations import ANGLES
+from deepgllim.geometry.rotations import ANGLES
 from experiments.protocol import over_folds, read_table
 
 FIGURES = (*ANGLES, "mean")

@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 
 from deepgllim.data import select_subjects
+from deepgllim.evaluation.plots import plot_curves
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.evaluation import figures
-from deepgllim.plots import plot_curves
 from experiments import protocol
 from experiments.table1.networks import inverse_regression, train_tail, trunk_recipe
 from experiments.table1.options import SEEDS, Options, Parts, folds

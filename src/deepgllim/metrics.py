@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.rotations import ANGLES, geodesic_distance, rotation_from_angles
+from deepgllim.geometry.rotations import ANGLES, geodesic_distance, rotation_from_angles
 
 Array = npt.NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from PIL import Image
 from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
 from deepgllim.data.splits import known_subjects
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.images import Box, crop_face, open_image
-from deepgllim.nn.backbones import build_backbone
+from deepgllim.imaging.images import Box, crop_face, open_image
+from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import Predictions, figures, predict_inputs

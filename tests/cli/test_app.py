@@ -82,7 +82,7 @@ def test_wrong_calls_end_with_2(refused: Call, words: list[str]) -> None:
 
 
 def test_missing_dependency_is_one_line(refused: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("deepgllim.demo")]:
+    for name in [name for name in sys.modules if name.startswith("deepgllim.apps.demo")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     called = refused("demo", "--output", tmp_path / "demo")

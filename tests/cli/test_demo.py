@@ -1,4 +1,4 @@
-"""`deepgllim demo`: what it prints, in words and as JSON; the demonstration itself is tested in tests/test_demo.py."""
+"""`deepgllim demo`: what it prints, in words and as JSON."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepgllim.apps.demo import DemoResult, HeldOut
 from deepgllim.data import make_manifest
-from deepgllim.demo import DemoResult, HeldOut
 from deepgllim.runs import FacePrediction
 
 Call = Callable[..., Any]
@@ -50,7 +50,7 @@ class Stub:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub()
-    monkeypatch.setattr("deepgllim.demo.run_demo", stub)
+    monkeypatch.setattr("deepgllim.apps.demo.run_demo", stub)
     return stub
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from deepgllim.cli import main
+from tests.apps.web.served import HOSTILE, ask, get, picture
+from tests.apps.web.test_answers import KINDS
 from tests.pose.tiny import tiny_network
-from tests.webapp.served import HOSTILE, ask, get, picture
-from tests.webapp.test_answers import KINDS
 
 RUN = "import sys; from deepgllim.cli import main; sys.exit(main())"
 
@@ -37,7 +37,7 @@ def watch(event, args):
 
 from deepgllim.cli import main
 from deepgllim.pose.predictor import HeadPose  # what importing does is not the page's doing
-import deepgllim.pose.network, deepgllim.webapp.application, uvicorn
+import deepgllim.pose.network, deepgllim.apps.web.application, uvicorn
 sys.addaudithook(watch)
 code = main()
 print(json.dumps(seen), file=sys.stderr)

@@ -7,7 +7,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from deepgllim.errors import ImageError
-from deepgllim.images import image_size, open_image
+from deepgllim.imaging.images import image_size, open_image
 from tests.corpus.outcomes import Refused, both_kinds, refuses
 from tests.corpus.pictures import PICTURES, Shows
 

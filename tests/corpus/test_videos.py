@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("av", reason="videos need PyAV")
 
 from deepgllim.errors import DamagedVideoWarning
-from deepgllim.pose.video import Frame, Frames, read_frames
+from deepgllim.pose.video.frames import Frame, Frames, read_frames
 from tests.corpus.drawn import COLOURS
 from tests.corpus.outcomes import Refused, both_kinds, quietly, refuses
 from tests.corpus.videos import VIDEOS, Plays

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deepgllim.rotations import rotation_from_angles
+from deepgllim.geometry.rotations import rotation_from_angles
 
 Array = npt.NDArray[np.float64]
 

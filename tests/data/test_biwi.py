@@ -18,7 +18,7 @@ from deepgllim.data import check_images, load_data, read_biwi, read_depth
 from deepgllim.data.biwi import CENTRE, HEAD_SIZE, PUBLISHED, SAME_PERSON, missing_sequences, survey_biwi
 from deepgllim.data.biwi_files import Calibration, Pose, read_calibration, read_pose
 from deepgllim.errors import DataError, RenderError
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     angles_from_rotation,
     geodesic_distance,
     rotation_from_angles,

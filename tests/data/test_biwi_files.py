@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from deepgllim.data.biwi_files import Pose, read_calibration, read_depth, read_pose
 from deepgllim.errors import DataError
-from deepgllim.rotations import rotation_from_angles
+from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.synthetic.biwi import DEPTH, RGB
 from tests.data.biwi_trees import CALIBRATION, pose_text
 

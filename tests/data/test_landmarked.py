@@ -16,7 +16,7 @@ from deepgllim.data import load_data, read_300w_lp, read_aflw2000, split_by_subj
 from deepgllim.data.landmarked import landmark_box, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import BOX_COLUMNS
 from deepgllim.errors import DataError
-from deepgllim.rotations import project_axes, rotation_from_angles
+from deepgllim.geometry.rotations import project_axes, rotation_from_angles
 from tests.data.trees import (
     EYE_CORNERS,
     NOSE_TIP,

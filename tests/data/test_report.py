@@ -13,7 +13,7 @@ from PIL import Image
 from deepgllim.data import check_data, load_data, make_manifest
 from deepgllim.data.report import BIN_WIDTH, angle_histogram
 from deepgllim.errors import DataError, ImageError
-from deepgllim.images import crop_face
+from deepgllim.imaging.images import crop_face
 from tests.data.biwi_trees import write_frame
 from tests.data.trees import Head, head, write_300w_lp, write_aflw2000, write_cut_picture
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.io import savemat
 
-from deepgllim.rotations import angles_from_rotation, mirror_angles
+from deepgllim.geometry.rotations import angles_from_rotation, mirror_angles
 from deepgllim.synthetic import SceneSampler, label, load_head_model
 
 Array = npt.NDArray[np.float64]

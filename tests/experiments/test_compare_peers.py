@@ -15,7 +15,7 @@ from PIL import Image
 
 from deepgllim.data import Manifest, load_data, read_manifest
 from deepgllim.errors import ConfigurationError, DeepGLLiMError, ModelError
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     rotation_from_angles,
 )
 from experiments.compare_peers.__main__ import main

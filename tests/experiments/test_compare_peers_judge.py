@@ -9,15 +9,15 @@ import torch
 
 from deepgllim.data import Manifest, load_data, read_manifest
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.nn.backbones import wrap_module
-from deepgllim.nn.config import Recipe
-from deepgllim.nn.evaluation import Predictions
-from deepgllim.nn.model import DeepRegression, ModelSpec
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     NECK_ANGLES,
     angles_from_rotation,
     rotation_from_pan_tilt,
 )
+from deepgllim.nn.backbones.registry import wrap_module
+from deepgllim.nn.config import Recipe
+from deepgllim.nn.evaluation import Predictions
+from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.runs import build_model, evaluate_run
 from experiments.compare_peers import judge as judging
 from experiments.compare_peers.judge import judge, our_poses

@@ -13,9 +13,9 @@ from PIL import Image
 
 from deepgllim.data import make_manifest
 from deepgllim.errors import ConfigurationError
-from deepgllim.images import Box
-from deepgllim.pose.boxes import BoxMap, Candidates
-from deepgllim.pose.faces import BOX_MAPS, DETECTORS, Face, make_detector
+from deepgllim.imaging.images import Box
+from deepgllim.pose.detection.boxes import BoxMap, Candidates
+from deepgllim.pose.detection.faces import BOX_MAPS, DETECTORS, Face, make_detector
 from experiments.detectors.fit import fit_map
 from experiments.detectors.measure import Found, false_positives, figures, is_hit
 from experiments.detectors.settings import THRESHOLDS, VIEWS, Mirrored, Setting, settings

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.errors import RenderError
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     Array,
     geodesic_distance,
     pan_tilt_from_rotation,

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from deepgllim.errors import DataError
+from deepgllim.nn.backbones.vgg import vgg16_file_key, vgg16_stages
+from deepgllim.nn.backbones.weights import initialise
 from deepgllim.nn.inputs import ArrayInputs
-from deepgllim.nn.vgg import vgg16_file_key, vgg16_stages
-from deepgllim.nn.weights import initialise
 from deepgllim.runs import build_model
 from experiments import protocol
 from experiments.table1 import jobs, trunk
@@ -132,7 +132,7 @@ def test_rows_and_copies_of_the_trunk_belong_to_their_faces(options: Options) ->
 
 
 def test_an_activation_beyond_half_precision_is_refused(tmp_path: Path) -> None:
-    from deepgllim.nn.backbones import wrap_module
+    from deepgllim.nn.backbones.registry import wrap_module
 
     backbone = wrap_module(nn.Linear(1, 1, bias=False), feature_size=1)
     nn.init.constant_(backbone.stages[0].weight, 1.0)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from deepgllim.rotations import ANGLES
+from deepgllim.geometry.rotations import ANGLES
 from experiments.protocol import write_rows
 from experiments.table3.__main__ import quoted_rows, together
 from experiments.table3.ours import our_rows, over_seeds

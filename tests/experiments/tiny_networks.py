@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from deepgllim.conventions import convention as row_of
-from deepgllim.conventions import rotation_to_convention, to_convention
 from deepgllim.data import Manifest
-from deepgllim.rotations import ANGLES, rotation_from_angles
+from deepgllim.geometry.conventions import convention as row_of
+from deepgllim.geometry.conventions import rotation_to_convention, to_convention
+from deepgllim.geometry.rotations import ANGLES, rotation_from_angles
 from experiments.compare_peers.presets import Preset
 from experiments.compare_peers.tables import ENTRIES
 

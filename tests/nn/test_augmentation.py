@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
+from deepgllim.geometry.rotations import geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.nn.augmentation import Change, PoseRule, augment, context_size, mirror_signs, plain
 from deepgllim.nn.config import AugmentationConfig
-from deepgllim.rotations import geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 
 properties = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 OFF = AugmentationConfig.off()
@@ -182,7 +182,7 @@ def test_both_kinds_of_angles_tell_the_same_changed_pose(
     first: float, second: float, third: float, turn: float, mirrored: bool
 ) -> None:
     """Rz(turn)·R, mirrored or not, is one rotation, whatever angles it is written in and in whatever order."""
-    from deepgllim.rotations import angles_from_rotation, mirror_rotation, pan_tilt_from_rotation
+    from deepgllim.geometry.rotations import angles_from_rotation, mirror_rotation, pan_tilt_from_rotation
 
     R, config = rotation_from_pan_tilt(second, first, third), only(rotation=90, mirror=True)
     expected = rotation_from_angles(0, 0, turn) @ R

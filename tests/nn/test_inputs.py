@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from deepgllim.errors import DataError, ImageError
-from deepgllim.images import crop, open_image, square_box
+from deepgllim.imaging.images import crop, open_image, square_box
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 from deepgllim.nn.inputs import (

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepgllim.nn.backbones import Backbone, Preprocessing
+from deepgllim.nn.backbones.registry import Backbone, Preprocessing
 from deepgllim.nn.config import AugmentationConfig, Recipe
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs
 from deepgllim.nn.model import DeepRegression, ModelSpec

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from deepgllim.images import Box
+from deepgllim.imaging.images import Box
 from deepgllim.synthetic.miniature import bundled_miniature
 
 FOUND = (10, 40, 120, 160, 180, 210, 260, 270)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.errors import ConfigurationError, ImageError
+from deepgllim.geometry.rotations import angles_from_rotation, geodesic_distance, pan_tilt_from_rotation
 from deepgllim.pose.camera import Intrinsics
-from deepgllim.rotations import angles_from_rotation, geodesic_distance, pan_tilt_from_rotation
 
 properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 CAMERA = Intrinsics(fx=400.0, fy=400.0, cx=320.0, cy=240.0)

@@ -12,12 +12,12 @@ from PIL import Image
 
 from deepgllim import HeadPose
 from deepgllim.errors import ImageError, ModelError
-from deepgllim.images import crop_face
+from deepgllim.geometry.rotations import NECK_ANGLES, rotation_from_pan_tilt
+from deepgllim.imaging.images import crop_face
 from deepgllim.pose import predictor
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.predictor import BLOCK, checked_boxes, default_model
-from deepgllim.rotations import NECK_ANGLES, rotation_from_pan_tilt
 
 SIZE = 16
 CALIBRATION = Calibration((2.0,) * 3, (0.9,), (3.0,), (1.8,), log_density_threshold=-100.0)

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.pose.propagation import angle_covariance, rotation_covariance, rotation_jacobian
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     ANGLES,
     NECK_ANGLES,
     Array,
@@ -15,6 +14,7 @@ from deepgllim.rotations import (
     rotation_from_pan_tilt,
     vector_from_rotation,
 )
+from deepgllim.pose.propagation import angle_covariance, rotation_covariance, rotation_jacobian
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 ordinary = st.tuples(st.floats(-80, 80), st.floats(-80, 80), st.floats(-170, 170))

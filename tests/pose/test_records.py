@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.errors import DataError
+from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.result import Mode, Pose
-from deepgllim.rotations import rotation_from_angles
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 turn = st.floats(-180, 180)

@@ -9,10 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.pose.calibration import Calibration
-from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Mode, Pose
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     ANGLES,
     Array,
     angles_from_rotation,
@@ -20,6 +17,9 @@ from deepgllim.rotations import (
     rotation_from_angles,
     rotation_from_vector,
 )
+from deepgllim.pose.calibration import Calibration
+from deepgllim.pose.propagation import rotation_covariance
+from deepgllim.pose.result import Mode, Pose
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 ordinary = st.tuples(st.floats(-80, 80), st.floats(-75, 75), st.floats(-80, 80))

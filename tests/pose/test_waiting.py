@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deepgllim.pose import centerface
+from deepgllim.pose.detection import centerface
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.runtime import load_onnxruntime
 from tests.pose.tiny import tiny_network

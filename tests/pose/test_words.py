@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from deepgllim.geometry.rotations import rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.pose.result import Mode, Pose
 from deepgllim.pose.words import direction
-from deepgllim.rotations import rotation_from_angles, rotation_from_pan_tilt
 
 SURE = np.eye(3)
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import settings
 
-from deepgllim.rotations import mirror_rotation
+from deepgllim.geometry.rotations import mirror_rotation
 from deepgllim.synthetic import Appearance, Background, Camera, HeadModel, Light, Person, Scene, Wear, load_head_model
 from deepgllim.synthetic.posing import to_camera
 from deepgllim.synthetic.scene import Array

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from deepgllim.errors import ConfigurationError, RenderError
-from deepgllim.images import open_image
-from deepgllim.rotations import angles_from_rotation, rotation_from_angles
+from deepgllim.geometry.rotations import angles_from_rotation, rotation_from_angles
+from deepgllim.imaging.images import open_image
 from deepgllim.synthetic.biwi import HEAD_CENTRE, compressed_depth, scenes
 from deepgllim.synthetic.output import render_set
 from deepgllim.synthetic.sets import SceneSampler

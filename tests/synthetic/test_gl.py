@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgllim.errors import RenderError
-from deepgllim.rotations import rotation_from_pan_tilt
+from deepgllim.geometry.rotations import rotation_from_pan_tilt
 from deepgllim.synthetic import Renderer, SceneSampler, load_head_model
 from deepgllim.synthetic.gl import (
     CELLS,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepgllim.data import load_data, read_manifest
 from deepgllim.errors import DataError, RenderError
-from deepgllim.images import open_image
+from deepgllim.imaging.images import open_image
 from deepgllim.storage import write_atomically
 from deepgllim.synthetic import layouts
 from deepgllim.synthetic.output import render_set

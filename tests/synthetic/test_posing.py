@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     angles_from_rotation,
     geodesic_distance,
     mirror_angles,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     ANGLES,
     NECK_ANGLES,
     angles_from_rotation,

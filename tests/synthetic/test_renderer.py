@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.errors import ImageError, RenderError
-from deepgllim.rotations import rotation_from_angles
+from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.synthetic import Background, Camera, Light, Renderer, Scene, SceneSampler, load_head_model
 from deepgllim.synthetic.backgrounds import paint
 from deepgllim.synthetic.posing import head_vertices, label, to_camera

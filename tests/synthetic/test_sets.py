@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.rotations import angles_from_rotation, pan_tilt_from_rotation, rotation_from_pan_tilt
+from deepgllim.geometry.rotations import angles_from_rotation, pan_tilt_from_rotation, rotation_from_pan_tilt
 from deepgllim.synthetic import SETS, Camera, SceneSampler, label, load_head_model
 from deepgllim.synthetic.heads import HeadModel
 from deepgllim.synthetic.posing import head_vertices, to_camera

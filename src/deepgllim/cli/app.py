@@ -17,7 +17,7 @@ from deepgllim.cli.doctor import doctor
 from deepgllim.cli.evaluate import evaluate
 from deepgllim.cli.export import export
 from deepgllim.cli.options import UsageError
-from deepgllim.cli.predict import predict
+from deepgllim.cli.predict.command import predict
 from deepgllim.cli.recipes import recipes
 from deepgllim.cli.render import render
 from deepgllim.cli.streams import OutputError, ReaderGoneError, discard, standard_streams

@@ -7,8 +7,8 @@ from deepgllim.cli.console import complain, print_json, results, table
 from deepgllim.cli.options import Source, Switch, Text, faces_with_any, refuse_existing
 
 if TYPE_CHECKING:
-    from deepgllim.audit.coverage import CoverageReport
-    from deepgllim.audit.faces import Judged
+    from deepgllim.evaluation.coverage import CoverageReport
+    from deepgllim.evaluation.faces import Judged
 
 
 def calibrate(
@@ -42,9 +42,9 @@ def calibrate(
         overwrite: Replace files that are there, the model itself too.
         skip_unreadable: Go on without pictures that cannot be read.
     """
-    from deepgllim.audit.coverage import report_coverage
-    from deepgllim.audit.faces import judge_faces
-    from deepgllim.audit.selection import usable
+    from deepgllim.evaluation.coverage import report_coverage
+    from deepgllim.evaluation.faces import judge_faces
+    from deepgllim.evaluation.selection import usable
     from deepgllim.pose.network import PoseNetwork, write_metadata
 
     refuse_existing(output, overwrite)
@@ -67,7 +67,7 @@ def calibrate(
 
 def as_json(judged: "Judged", report: "CoverageReport") -> dict[str, Any]:
     """What `--json` prints."""
-    from deepgllim.audit.coverage import errors_by_target
+    from deepgllim.evaluation.coverage import errors_by_target
 
     return {
         "faces": len(judged.truth),
@@ -81,7 +81,7 @@ def as_json(judged: "Judged", report: "CoverageReport") -> dict[str, Any]:
 
 def show(judged: "Judged", report: "CoverageReport", output: Path | None) -> None:
     """Errors, factors, coverage, abstention, as tables."""
-    from deepgllim.audit.coverage import errors_by_target
+    from deepgllim.evaluation.coverage import errors_by_target
 
     screen = results()
     people = len(set(judged.subjects.tolist()))
@@ -112,7 +112,7 @@ def save_plot(path: Path, judged: "Judged", report: "CoverageReport") -> None:
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    from deepgllim.audit.drawing import draw_abstention, draw_coverage
+    from deepgllim.evaluation.audit_drawing import draw_abstention, draw_coverage
     from deepgllim.storage import write_atomically
 
     figure = Figure(figsize=(9, 4), layout="constrained")

@@ -43,7 +43,7 @@ def check(
         overwrite: Write into `--output` even if it holds something.
         quiet: Show no progress.
     """
-    from deepgllim.inspection import inspect_data
+    from deepgllim.evaluation.inspection import inspect_data
 
     refuse_existing(output, overwrite)
     with progress_bar() as bar:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import messages, print_json, results, table
 from deepgllim.cli.options import Switch, refuse_existing
-from deepgllim.cli.predict_targets import as_json, by_target, value
+from deepgllim.cli.predict.targets import as_json, by_target, value
 from deepgllim.cli.train import progress
 
 if TYPE_CHECKING:
-    from deepgllim.demo import HeldOut
+    from deepgllim.apps.demo import HeldOut
 
 
 def demo(
@@ -36,7 +36,7 @@ def demo(
         quick: A smoke run of some seconds, whose figures mean nothing.
         json: Print one JSON object and nothing else.
     """
-    from deepgllim.demo import run_demo
+    from deepgllim.apps.demo import run_demo
 
     refuse_existing(output, overwrite)
     with progress(json) as reporter:

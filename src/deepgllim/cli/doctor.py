@@ -37,8 +37,8 @@ def doctor(
         json: Print one JSON object and nothing else.
         skip_unreadable: Go on without pictures that cannot be read.
     """
-    from deepgllim.audit.selection import spread, usable
-    from deepgllim.audit.sensitivity import sensitivity
+    from deepgllim.evaluation.selection import spread, usable
+    from deepgllim.evaluation.sensitivity import sensitivity
     from deepgllim.pose.network import PoseNetwork
     from deepgllim.pose.predictor import default_model
 

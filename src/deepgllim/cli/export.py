@@ -37,7 +37,7 @@ def export(
     import numpy as np
     import torch
 
-    from deepgllim.nn.export import compact, differences, export_onnx, folded
+    from deepgllim.nn.export.onnx_file import compact, differences, export_onnx, folded
     from deepgllim.nn.model import load_model
     from deepgllim.pose.network import PoseNetwork
 

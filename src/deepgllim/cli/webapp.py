@@ -45,10 +45,10 @@ def app(
         max_megabytes: Largest upload.
         max_megapixels: Largest picture; it is refused before it is decoded.
     """
+    from deepgllim.apps.web.examples import example_images
+    from deepgllim.apps.web.limits import Limits
+    from deepgllim.apps.web.page import load_uvicorn, serve
     from deepgllim.pose.predictor import HeadPose
-    from deepgllim.webapp.examples import example_images
-    from deepgllim.webapp.limits import Limits
-    from deepgllim.webapp.page import load_uvicorn, serve
 
     load_uvicorn()
     limits = Limits(max_bytes=round(1e6 * max_megabytes), max_pixels=round(1e6 * max_megapixels))
@@ -70,7 +70,7 @@ def app(
 
 def warn_of_others(host: str) -> None:
     """Say so where other machines can reach the page."""
-    from deepgllim.webapp.guard import is_local
+    from deepgllim.apps.web.guard import is_local
 
     if not is_local(host):
         complain(f"warning: every machine that can reach {host} can use this page")

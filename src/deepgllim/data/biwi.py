@@ -4,7 +4,7 @@
 
 Poses are published in the depth camera's frame. The extrinsic of `rgb.cal` takes a point from there to the colour
 camera's frame, x_rgb = R_ext · x + t_ext, so that the head's rotation in the picture is R_ext · R. The matrix of
-`pose.txt` is R = Rx(−pitch) · Ry(yaw) · Rz(roll) of `deepgllim.rotations` as it stands.
+`pose.txt` is R = Rx(−pitch) · Ry(yaw) · Rz(roll) of `deepgllim.geometry.rotations` as it stands.
 
 G. Fanelli, M. Dantone, J. Gall, A. Fossati, L. Van Gool: Random Forests for Real Time 3D Face Analysis, International
 Journal of Computer Vision 101, 2013. For research and education; the data cannot be passed on.
@@ -25,8 +25,8 @@ from deepgllim.data.biwi_files import Calibration, Pose, read_calibration, read_
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest, read_manifest
 from deepgllim.data.survey import COPY, BrokenFileError, Survey, check_size, manifest_of, names_in, read_rows
 from deepgllim.errors import DataError
-from deepgllim.images import Box
-from deepgllim.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
+from deepgllim.imaging.images import Box
 
 Array = npt.NDArray[np.float64]
 Frame = Literal["rgb", "depth"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deepgllim.data.survey import COPY, BrokenFileError, check_regular
 from deepgllim.errors import DataError
-from deepgllim.rotations import checked_rotations
+from deepgllim.geometry.rotations import checked_rotations
 
 Array = npt.NDArray[np.float64]
 PathLike = str | os.PathLike[str]
@@ -23,7 +23,7 @@ class Pose(NamedTuple):
     """What `pose.txt` tells, in the depth camera's frame.
 
     Attributes:
-        rotation: (3, 3), R of `deepgllim.rotations`.
+        rotation: (3, 3), R of `deepgllim.geometry.rotations`.
         centre: (3,), of the head, mm.
     """
 

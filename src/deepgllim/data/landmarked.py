@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deepgllim.conventions import from_convention
 from deepgllim.data.manifest import BOX_COLUMNS, LARGEST_ANGLE, Manifest
 from deepgllim.data.survey import (
     COPY,
@@ -27,8 +26,9 @@ from deepgllim.data.survey import (
     read_rows,
 )
 from deepgllim.errors import DataError
-from deepgllim.images import Box
-from deepgllim.rotations import ANGLES
+from deepgllim.geometry.conventions import from_convention
+from deepgllim.geometry.rotations import ANGLES
+from deepgllim.imaging.images import Box
 
 Array = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.errors import DataError
-from deepgllim.rotations import ANGLES, MIRROR_SIGNS
+from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS
 from deepgllim.storage import irregular, write_atomically
 
 Array = npt.NDArray[np.float64]

@@ -16,8 +16,8 @@ from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_l
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
 from deepgllim.data.survey import COPY, BrokenFileError, Row, Survey, check_regular, manifest_of, read_rows
 from deepgllim.errors import DataError, ImageError
-from deepgllim.images import open_image
-from deepgllim.rotations import ANGLES
+from deepgllim.geometry.rotations import ANGLES
+from deepgllim.imaging.images import open_image
 from deepgllim.storage import irregular, write_atomically
 
 Targets = Sequence[str] | None

@@ -13,8 +13,8 @@ from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest
 from deepgllim.data.readers import READERS, SURVEYS, Targets, decode_pictures, split_source
 from deepgllim.data.survey import Broken, Survey, cause_of
 from deepgllim.errors import ImageError
-from deepgllim.images import checked_face
-from deepgllim.rotations import MIRROR_SIGNS
+from deepgllim.geometry.rotations import MIRROR_SIGNS
+from deepgllim.imaging.images import checked_face
 
 Array = npt.NDArray[np.float64]
 Progress = Callable[[int, int], object]

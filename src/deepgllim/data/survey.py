@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepgllim.data.manifest import Manifest, make_manifest
 from deepgllim.errors import DataError, ImageError
-from deepgllim.images import image_size
+from deepgllim.imaging.images import image_size
 from deepgllim.storage import irregular
 
 Row = dict[str, object]

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.images import open_image
-from deepgllim.nn.config import AugmentationConfig
-from deepgllim.rotations import (
+from deepgllim.geometry.rotations import (
     ANGLES,
     MIRROR_SIGNS,
     NECK_ANGLES,
@@ -24,6 +22,8 @@ from deepgllim.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
+from deepgllim.imaging.images import open_image
+from deepgllim.nn.config import AugmentationConfig
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 

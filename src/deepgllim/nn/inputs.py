@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deepgllim.errors import DataError, ImageError
-from deepgllim.images import crop_face, open_image
+from deepgllim.imaging.images import crop_face, open_image
 from deepgllim.nn.augmentation import PoseRule, augment, context_size, plain
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 from deepgllim.storage import reserve, write_atomically

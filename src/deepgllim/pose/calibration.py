@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.rotations import Array
+from deepgllim.geometry.rotations import Array
 
 
 def gaussian_interval_radius(level: float) -> float:

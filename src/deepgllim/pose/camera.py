@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.images import checked_box
-from deepgllim.rotations import Array, rotation_from_vector
+from deepgllim.geometry.rotations import Array, rotation_from_vector
+from deepgllim.imaging.images import checked_box
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Intrinsics:
             ImageError: the box is empty or not finite.
 
         Example:
-            >>> from deepgllim.rotations import angles_from_rotation
+            >>> from deepgllim.geometry.rotations import angles_from_rotation
             >>> camera = Intrinsics.from_field_of_view(90, width=640, height=480)
             >>> angles_from_rotation(camera.turn((620, 230, 660, 250))).round(6) + 0.0  # at the right, facing the lens
             array([ 0., 45.,  0.])

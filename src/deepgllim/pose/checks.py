@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import DataError
-from deepgllim.rotations import Array
+from deepgllim.geometry.rotations import Array
 
 _SLACK = 1e-6  # files and networks give single precision
 
@@ -13,7 +13,9 @@ def checked_rotation(rotation: npt.ArrayLike) -> Array:
     """A read-only rotation, (3, 3), or DataError."""
     R = _numbers(rotation)
     if R.shape != (3, 3):
-        raise DataError(f"a rotation has shape (3, 3), not {R.shape}; see deepgllim.rotations.rotation_from_angles")
+        raise DataError(
+            f"a rotation has shape (3, 3), not {R.shape}; see deepgllim.geometry.rotations.rotation_from_angles"
+        )
     if not (np.abs(R @ R.T - np.eye(3)) < _SLACK).all() or np.linalg.det(R) < 0:
         raise DataError(f"the matrix {R.round(4).tolist()} is no rotation: R·Rᵀ = I and det R = 1 are wanted")
     return fixed(R)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.rotations import Array
+from deepgllim.geometry.rotations import Array
 
 MOST_STEPS = 500  # of a climb to a mode
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from deepgllim.errors import ImageError
-from deepgllim.images import open_image, to_rgb
+from deepgllim.imaging.images import open_image, to_rgb
 
 _PROGRAMS = ("EPS", "WMF")  # which Pillow has others execute when their pixels are asked for
 
@@ -37,7 +37,7 @@ def as_picture(image: Picture) -> Image.Image:
     if image.format in _PROGRAMS:
         raise ImageError(
             f"the picture was opened as {image.format}, which is a program and not pixels: open pictures with "
-            "deepgllim.images.open_image, or convert it"
+            "deepgllim.imaging.images.open_image, or convert it"
         )
     try:
         image.load()

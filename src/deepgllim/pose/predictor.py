@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import DataError, ImageError, ModelError
-from deepgllim.images import Box, Pixels, checked_box, crop_face
+from deepgllim.imaging.images import Box, Pixels, checked_box, crop_face
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.mixture import Mixture
@@ -20,7 +20,7 @@ from deepgllim.pose.result import Pose
 from deepgllim.pose.targets import pose_from_targets, predicted_angles
 
 if TYPE_CHECKING:
-    from deepgllim.pose.faces import FaceDetector
+    from deepgllim.pose.detection.faces import FaceDetector
     from deepgllim.pose.network import PoseNetwork
 
 BLOCK = 32
@@ -46,7 +46,7 @@ class HeadPose:
 
     Args:
         model: an ONNX file of `deepgllim export`, or a network already loaded; the one in the package when None.
-        detector: of faces: a name that `deepgllim.pose.faces.make_detector` knows, an object with `detect(picture)`, or
+        detector: of faces: a name that `make_detector` knows, an object with `detect(picture)`, or
             None where boxes are always given or the whole picture is a face.
         threads: of the network; as many as the machine has when None.
 
@@ -246,7 +246,7 @@ def _calibration(network: "PoseNetwork") -> Calibration | None:
 def _detector(detector: "FaceDetector | str | None") -> "FaceDetector | None":
     if not isinstance(detector, str):
         return detector
-    from deepgllim.pose.faces import make_detector
+    from deepgllim.pose.detection.faces import make_detector
 
     return make_detector(detector)
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.rotations import ANGLES, NECK_ANGLES, Array, rotation_from_angles, rotation_from_pan_tilt
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array, rotation_from_angles, rotation_from_pan_tilt
 
 SMALLEST_COSINE = 1e-3
 """Of yaw (or tilt), where its inverse is taken: a standard deviation grows at most a thousandfold near gimbal lock."""

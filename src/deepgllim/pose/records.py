@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.errors import DataError, ModelError
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array
 from deepgllim.pose.calibration import Calibration
-from deepgllim.rotations import ANGLES, NECK_ANGLES, Array
 
 if TYPE_CHECKING:
     from deepgllim.pose.result import Pose

@@ -2,7 +2,8 @@
 
 The camera's frame is x right, y down, z forward; R takes vectors of the head there, and is I for a head that looks into
 the camera. +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head clockwise in the image
-(`deepgllim.rotations`). Uncertainty is that of a small rotation δ in the camera's frame, R = exp([δ]×)·R̄, in degrees.
+(`deepgllim.geometry.rotations`). Uncertainty is that of a small rotation δ in the camera's frame, R = exp([δ]×)·R̄,
+in degrees.
 """
 
 from collections.abc import Mapping
@@ -13,13 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.conventions import rotation_to_convention, to_convention
-from deepgllim.images import Box
-from deepgllim.pose import records, words
-from deepgllim.pose.calibration import gaussian_interval_radius, gaussian_region_radius
-from deepgllim.pose.checks import checked_covariance, checked_rotation, fixed
-from deepgllim.pose.propagation import angle_covariance
-from deepgllim.rotations import (
+from deepgllim.geometry.conventions import rotation_to_convention, to_convention
+from deepgllim.geometry.rotations import (
     ANGLES,
     NECK_ANGLES,
     Array,
@@ -27,6 +23,11 @@ from deepgllim.rotations import (
     pan_tilt_from_rotation,
     vector_from_rotation,
 )
+from deepgllim.imaging.images import Box
+from deepgllim.pose import records, words
+from deepgllim.pose.calibration import gaussian_interval_radius, gaussian_region_radius
+from deepgllim.pose.checks import checked_covariance, checked_rotation, fixed
+from deepgllim.pose.propagation import angle_covariance
 
 GIMBAL_YAW = 80.0
 """|yaw| from which pitch and roll can hardly be told apart: their deviations are then six times the rotation's."""
@@ -100,7 +101,7 @@ class Pose:
         DataError: as `Mode`.
 
     Example:
-        >>> from deepgllim.rotations import rotation_from_angles
+        >>> from deepgllim.geometry.rotations import rotation_from_angles
         >>> pose = Pose(rotation_from_angles(12, 23, -3), 4.0 * np.eye(3))
         >>> print(pose)
         looking up and to the image's left, pitch 12° ± 4°, yaw 23° ± 3°, roll −3° ± 4° (90 %)
@@ -219,7 +220,7 @@ class Pose:
         return squared <= radius(level) ** 2
 
     def angles_in(self, name: str) -> Array:
-        """The angles as another convention writes them, (3,), in its order and unit: `deepgllim.conventions`.
+        """The angles as another convention writes them, (3,), in its order and unit: `deepgllim.geometry.conventions`.
 
         Raises:
             ValueError: an unknown convention, or one that defines a matrix only.
@@ -227,7 +228,7 @@ class Pose:
         return to_convention(self.angles, name)
 
     def rotation_in(self, name: str) -> Array:
-        """The matrix that another convention writes: `deepgllim.conventions`.
+        """The matrix that another convention writes: `deepgllim.geometry.conventions`.
 
         Raises:
             ValueError: an unknown convention, or one that defines angles only.

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from deepgllim.errors import ModelError
-from deepgllim.images import Box
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array, rotation_from_angles, rotation_from_pan_tilt
+from deepgllim.imaging.images import Box
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.mixture import Mixture
 from deepgllim.pose.propagation import rotation_covariance
 from deepgllim.pose.result import Mode, Pose
-from deepgllim.rotations import ANGLES, NECK_ANGLES, Array, rotation_from_angles, rotation_from_pan_tilt
 
 UNIFORM_VARIANCE = 180.0**2 / 3
 """Degrees², of an angle of which nothing is known: uniform over the whole turn."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepgllim.rotations import ANGLES, NECK_ANGLES
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
 
 if TYPE_CHECKING:
     from deepgllim.pose.result import Mode, Pose
@@ -28,7 +28,7 @@ def describe(pose: "Pose", level: float) -> str:
     Example:
         >>> import numpy as np
         >>> from deepgllim.pose.result import Pose
-        >>> from deepgllim.rotations import rotation_from_pan_tilt
+        >>> from deepgllim.geometry.rotations import rotation_from_pan_tilt
         >>> frontal = Pose(np.eye(3), np.eye(3), in_distribution=False)
         >>> describe(frontal, 0.9)
         'looking into the camera, pitch 0° ± 2°, yaw 0° ± 2°, roll 0° ± 2° (90 %);

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from deepgllim.images import open_image
+from deepgllim.imaging.images import open_image
 from deepgllim.synthetic.scene import Background
 
 Pixels = npt.NDArray[np.uint8]

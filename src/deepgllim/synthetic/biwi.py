@@ -7,7 +7,7 @@ extrinsic of `rgb.cal` takes a point from there to the colour camera's: x_rgb = 
 disagree on that direction; this is the usual one of stereo calibration, and the pictures here are rendered by it: a
 reader that takes the inverse sees the head's centre beside the head by 10 to 30 pixels.
 
-The matrix of `pose.txt` is R of `deepgllim.rotations` as it stands. Biwi's readers take from A = Rᵀ
+The matrix of `pose.txt` is R of `deepgllim.geometry.rotations` as it stands. Biwi's readers take from A = Rᵀ
 
     roll = −atan2(A₁₀, A₀₀), yaw = −atan2(−A₂₀, √(A₂₁² + A₂₂²)), pitch = atan2(A₂₁, A₂₂),
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.rotations import rotation_from_angles
+from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.synthetic.capture import develop
 from deepgllim.synthetic.heads import load_head_model
 from deepgllim.synthetic.pictures import Drawn, DrawsScenes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.images import Box
+from deepgllim.imaging.images import Box
 from deepgllim.synthetic.heads import Floats, HeadModel
 from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array, Scene
 

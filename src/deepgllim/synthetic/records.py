@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
 from deepgllim.synthetic.heads import load_head_model
 from deepgllim.synthetic.posing import Labels
 from deepgllim.synthetic.scene import Array, Camera, Scene
@@ -94,7 +94,7 @@ def head_angles(rotation: npt.ArrayLike) -> Array:
         (3,), degrees, pitch and roll in [−180, 180].
 
     Example:
-        >>> from deepgllim.rotations import rotation_from_angles
+        >>> from deepgllim.geometry.rotations import rotation_from_angles
         >>> head_angles(rotation_from_angles(10, -95, 5)).round(6)
         array([ 10., -95.,   5.])
     """

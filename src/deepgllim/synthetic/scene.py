@@ -4,8 +4,8 @@ Camera frame: x to the image's right, y down, z away from the camera; metres. A 
 
     v_cam = R · diag(1, −1, −1) · v + t,    pixel = (f·x/z + c_x, f·y/z + c_y)
 
-with R in the package's convention (`deepgllim.rotations`), and pixels counted from the upper left corner of the
-upper left pixel, as boxes are.
+with R in the package's convention (`deepgllim.geometry.rotations`), and pixels counted from the upper left corner of
+the upper left pixel, as boxes are.
 """
 
 from collections.abc import Mapping

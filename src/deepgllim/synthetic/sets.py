@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.rotations import pan_tilt_from_rotation, rotation_from_angles, rotation_from_pan_tilt
+from deepgllim.geometry.rotations import pan_tilt_from_rotation, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.synthetic.heads import HeadModel, load_head_model
 from deepgllim.synthetic.people import Colour, Person, random_person
 from deepgllim.synthetic.posing import face_points, head_vertices, to_camera

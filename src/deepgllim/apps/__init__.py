@@ -1,0 +1,1 @@
+"""Programs made of the package: the demonstration and the web page."""

@@ -1,6 +1,0 @@
-"""The demonstration: two trainings side by side on the bundled miniature of synthetic heads, and a report of them."""
-
-from deepgllim.demo.run import DemoResult, run_demo
-from deepgllim.demo.trained import HeldOut
-
-__all__ = ["DemoResult", "HeldOut", "run_demo"]

@@ -1,0 +1,157 @@
+"""What an exported model says of the faces of a data set, beside their labels."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from deepgllim.data import Manifest
+from deepgllim.errors import DataError, ImageError
+from deepgllim.geometry.rotations import (
+    ANGLES,
+    NECK_ANGLES,
+    angles_from_rotation,
+    pan_tilt_from_rotation,
+    rotation_from_angles,
+    rotation_from_pan_tilt,
+)
+from deepgllim.imaging.images import Box, crop_face, open_image
+from deepgllim.pose.network import NetworkOutputs, PoseNetwork
+
+Array = npt.NDArray[np.float64]
+Pixels = npt.NDArray[np.uint8]
+
+BATCH = 64
+
+
+class Judged(NamedTuple):
+    """Predictions and truth of N faces, in the model's L targets.
+
+    Attributes:
+        names: of the targets.
+        truth: degrees, (N, L); NaN where there is no label.
+        mean: (N, L).
+        covariance: (N, L, L), as predicted.
+        log_density: log p(x), (N,); NaN where the model does not know it.
+        subjects: who each face is, (N,).
+    """
+
+    names: tuple[str, ...]
+    truth: Array
+    mean: Array
+    covariance: Array
+    log_density: Array
+    subjects: npt.NDArray[np.str_]
+
+    @property
+    def residuals(self) -> Array:
+        """truth − mean, the short way round, (N, L), degrees."""
+        return (self.truth - self.mean + 180.0) % 360.0 - 180.0
+
+    def subset(self, rows: npt.ArrayLike) -> "Judged":
+        """Some faces, by index or mask."""
+        chosen = np.asarray(rows)
+        return Judged(self.names, *(np.asarray(column)[chosen] for column in self[1:]))
+
+
+def judge_faces(network: PoseNetwork, faces: Manifest) -> Judged:
+    """The model's predictions for all faces of a data set.
+
+    Raises:
+        DataError: the data has none of the model's angles, or no subjects.
+        ImageError: a picture that cannot be read.
+    """
+    crops = (crop_face(picture, box, network.spec.margin, network.spec.image_size) for picture, box in pictures(faces))
+    outputs = predicted(network, crops)
+    unknown = np.full(len(faces), np.nan)
+    density = unknown if outputs.log_density is None else outputs.log_density
+    truth = labels(faces, network.spec.targets)
+    if any(subject is None for subject in faces.subjects):
+        raise DataError("the data does not say who each face is: add a column 'subject'; people are held out whole")
+    return Judged(
+        network.spec.targets, truth, outputs.mean, outputs.covariance, density, faces.subjects.astype(np.str_)
+    )
+
+
+def pictures(faces: Manifest) -> Iterator[tuple[Image.Image, Box | None]]:
+    """Each picture with its face's box, None for the whole of it.
+
+    Raises:
+        ImageError: naming the file.
+    """
+    for path, box in zip(faces.paths, faces.boxes, strict=True):
+        whole = not np.isfinite(box).all()
+        try:
+            x0, y0, x1, y1 = (float(edge) for edge in box)
+            yield open_image(path), None if whole else (x0, y0, x1, y1)
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from None
+
+
+def predicted(network: PoseNetwork, crops: Iterable[Pixels]) -> NetworkOutputs:
+    """The network's outputs for crops that come one by one."""
+    found: list[NetworkOutputs] = []
+    batch: list[Pixels] = []
+    for crop in crops:
+        batch.append(crop)
+        if len(batch) == BATCH:
+            found.append(network(np.stack(batch)))
+            batch = []
+    if batch:
+        found.append(network(np.stack(batch)))
+    densities = [part.log_density for part in found if part.log_density is not None]
+    return NetworkOutputs(
+        np.concatenate([part.weights for part in found]),
+        np.concatenate([part.means for part in found]),
+        np.concatenate([part.covariances for part in found]),
+        np.concatenate([part.mean for part in found]),
+        np.concatenate([part.covariance for part in found]),
+        np.concatenate(densities) if densities else None,
+    )
+
+
+def labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
+    """The faces' labels as the model's targets, (N, L), degrees; NaN where there is none.
+
+    Columns of the targets' names are taken as they are. Where there is none of them, three angles of the other kind
+    (pitch, yaw, roll or tilt, pan, tip) are converted.
+
+    Raises:
+        DataError: neither is there.
+    """
+    frame = faces.frame
+    here = [name for name in targets if name in frame.columns]
+    other = NECK_ANGLES if set(targets) <= set(ANGLES) else ANGLES
+    if not here and set(other) <= set(frame.columns):
+        values = _converted(_numbers(frame, other), other)
+        names = ANGLES if other == NECK_ANGLES else NECK_ANGLES
+        return np.stack([values[:, names.index(name)] for name in targets], axis=1)
+    if not here:
+        raise DataError(
+            f"the model predicts {', '.join(targets)}, of which the data has none, nor all of {', '.join(other)}: "
+            f"its columns are {', '.join(map(str, frame.columns))}"
+        )
+    known = dict(zip(here, _numbers(frame, here).T, strict=True))
+    return np.stack([known.get(name, np.full(len(frame), np.nan)) for name in targets], axis=1)
+
+
+def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Array:
+    """Columns as numbers, (N, names), NaN where one is blank."""
+    values = np.full((len(frame), len(names)), np.nan)
+    for i, name in enumerate(names):
+        for row, value in enumerate(frame[name].astype(object)):
+            try:
+                values[row, i] = np.nan if value is None or value == "" else float(value)
+            except (TypeError, ValueError):
+                raise DataError(f"row {row + 1}, column {name!r}: {value!r} is not a number; correct it") from None
+    return values
+
+
+def _converted(values: Array, names: tuple[str, ...]) -> Array:
+    if names == ANGLES:
+        return pan_tilt_from_rotation(rotation_from_angles(*values.T))
+    tilt, pan, tip = values.T
+    return angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))

@@ -1,0 +1,174 @@
+"""A look at a data set: the check of `data.report`, and pictures of what it found.
+
+A contact sheet shows at a glance what tables do not: axes with a wrong sign, boxes beside the faces.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from deepgllim.data import Manifest, write_report
+from deepgllim.data.report import BIN_WIDTH, DataReport, Progress, angle_histogram, check_data
+from deepgllim.geometry.rotations import MIRROR_SIGNS, angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.imaging.drawing import draw_axes
+from deepgllim.imaging.images import crop, open_image, square_box, to_image
+from deepgllim.storage import write_atomically
+
+Array = npt.NDArray[np.float64]
+
+SHEET_FACES = 48
+COLUMNS = 8
+TILE = 176
+"""Side of a face on the contact sheet, pixels."""
+
+MARGIN = 1.5
+"""Side of what a tile shows over the longer side of the box, which is outlined in it."""
+
+_CAPTION = 34  # height of the two lines below a tile, pixels
+_BOX_COLOUR = (255, 200, 0)
+
+
+def inspect_data(
+    source: str,
+    output: Path | None = None,
+    targets: Sequence[str] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> DataReport:
+    """Check a data set, and write what was found.
+
+    Args:
+        source: "name:path", as for `load_data`.
+        output: a folder, made if need be, for `unreadable.csv` (every file that cannot be used, with the cause), and,
+            if any face can be used, `manifest.csv` (those that can), `contact_sheet.png` and `histograms.png`.
+        targets: as for `load_data`.
+        progress: is told how many pictures of how many are decoded.
+
+    Raises:
+        DataError: as `check_data`, or a file cannot be written.
+    """
+    report = check_data(source, targets, progress=progress)
+    if output is None:
+        return report
+    output.mkdir(parents=True, exist_ok=True)
+    write_report(report.broken, output / "unreadable.csv")
+    if len(report.faces):
+        report.faces.save(output / "manifest.csv")
+        sheet = contact_sheet(report.faces)
+        write_atomically(output / "contact_sheet.png", lambda place: sheet.save(place, format="PNG"))
+        write_histograms(report.faces, output / "histograms.png")
+    return report
+
+
+def contact_sheet(faces: Manifest, count: int = SHEET_FACES) -> Image.Image:
+    """Faces in rows of eight with their axes (x red, y green, nose blue), from the least yaw to the greatest.
+
+    Each is cropped with a margin, its box outlined, and named by person and labels. They are spread evenly over the
+    sorted table; among equal labels they are drawn at random, always alike.
+
+    Args:
+        faces: at least one; their pictures can be read.
+        count: how many at most.
+
+    Raises:
+        ImageError: a picture that cannot be read, or whose box lies outside it.
+    """
+    rows = spread_rows(faces, count)
+    angles = head_angles(faces)
+    height = TILE + _CAPTION
+    sheet = Image.new("RGB", (COLUMNS * TILE, -(-len(rows) // COLUMNS) * height), "white")
+    for place, row in enumerate(rows):
+        corner = (place % COLUMNS * TILE, place // COLUMNS * height)
+        sheet.paste(_tile(faces, row, None if angles is None else angles[row]), corner)
+        _write_caption(sheet, (corner[0] + 4, corner[1] + TILE), faces, row)
+    return sheet
+
+
+def spread_rows(faces: Manifest, count: int) -> list[int]:
+    """Rows for the contact sheet, see there.
+
+    Example:
+        >>> from deepgllim.data import make_manifest
+        >>> faces = make_manifest(pd.DataFrame({"path": ["a"] * 5, "yaw": [30, -60, 0, 90, -90]}))
+        >>> spread_rows(faces, 3)
+        [4, 2, 3]
+    """
+    shuffled = np.random.default_rng(0).permutation(len(faces))
+    key = next((name for name in ("yaw", "pan", *faces.targets) if name in faces.frame), None)
+    if key is not None:
+        shuffled = shuffled[np.argsort(faces.frame[key].to_numpy(dtype=np.float64)[shuffled], kind="stable")]
+    chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).round().astype(int)
+    return [int(row) for row in shuffled[chosen]]
+
+
+def head_angles(faces: Manifest) -> Array | None:
+    """Pitch, yaw and roll of the rows' rotations, (N, 3), degrees; None where the table does not tell them.
+
+    Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. Roll or tip is 0
+    where there is none.
+    """
+    frame = faces.frame
+    for first, second, third in (("tilt", "pan", "tip"), ("pitch", "yaw", "roll")):
+        if {first, second} <= set(frame):
+            known = frame.assign(**{third: frame.get(third, 0.0)})[[first, second, third]]
+            values = known.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+            if np.isfinite(values).all():
+                tilt, pan, tip = values.T
+                return values if first == "pitch" else angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))
+    return None
+
+
+def write_histograms(faces: Manifest, path: Path) -> None:
+    """A PNG of the angles' histograms beside each other, or of every target where none is an angle.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    from deepgllim.evaluation import plots
+
+    centres, counts = angle_histogram(faces)
+    names = list(counts) or list(faces.targets)
+    figure = Figure(figsize=(4.4 * max(len(names), 1), 3.2), layout="constrained")
+    for place, name in enumerate(names, start=1):
+        axes = figure.add_subplot(1, len(names), place)
+        axes.spines[["top", "right"]].set_visible(False)
+        if counts:
+            plots.plot_counts(axes, centres, counts[name], f"{name}, degrees, in bins of {BIN_WIDTH:g}")
+        else:
+            plots.plot_histograms(axes, {name: faces.frame[name]}, name)
+    write_atomically(path, lambda place: figure.savefig(place, format="png", dpi=120))
+
+
+def _tile(faces: Manifest, row: int, angles: Array | None) -> Image.Image:
+    """A face with its surroundings, its box, and its axes where they are known."""
+    image = open_image(faces.paths[row])
+    box = faces.boxes[row]
+    tight = (0.0, 0.0, float(image.width), float(image.height)) if np.isnan(box).any() else tuple(box)
+    x0, y0, x1, y1 = square_box(tight, MARGIN)
+    tile = to_image(crop(image, (x0, y0, x1, y1), TILE))
+    scale = TILE / (x1 - x0)
+    inner = [(edge - start) * scale for edge, start in zip(tight, (x0, y0, x0, y0), strict=True)]
+    ImageDraw.Draw(tile).rectangle(tuple(inner), outline=_BOX_COLOUR)
+    if angles is None:
+        return tile
+    middle = square_box(inner, 0.8)
+    pitch, yaw, roll = (float(angle) for angle in angles)
+    return draw_axes(tile, pitch, yaw, roll, middle, width=3)
+
+
+def _write_caption(sheet: Image.Image, corner: tuple[int, int], faces: Manifest, row: int) -> None:
+    """Whose face it is, or its file's name; and the labels."""
+    who = faces.subjects[row] or faces.paths[row].name
+    values = dict(zip(faces.targets, faces.target_values[row], strict=True))
+    labels = "  ".join(f"{name} {value:{'.0f' if name in MIRROR_SIGNS else '.4g'}}" for name, value in values.items())
+    canvas, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    for line, text in enumerate((who, labels)):
+        while len(text) > 1 and font.getlength(text) > TILE - 8:
+            text = text[:-1]
+        canvas.text((corner[0], corner[1] + 2 + 15 * line), text, fill="black", font=font)

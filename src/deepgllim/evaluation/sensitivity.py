@@ -1,0 +1,167 @@
+"""What makes a model fail: the box moved or scaled, and the picture blurred, noisy, dark, compressed, covered.
+
+Two figures for each change of the picture: how far the predicted pose swings from that of the picture as it is, and the
+error against the label. The swing needs no label.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageFilter
+
+from deepgllim.data import Manifest
+from deepgllim.evaluation.faces import Array, Pixels, labels, pictures, predicted
+from deepgllim.geometry.rotations import NECK_ANGLES, geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
+from deepgllim.imaging.images import Box, crop_face, open_image
+from deepgllim.pose.network import PoseNetwork
+
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+MOVES = (0.1, 0.2, 0.3)
+"""Shares of the box's side."""
+
+
+def _blurred(radius: float) -> Change:
+    return lambda picture, _: picture.filter(ImageFilter.GaussianBlur(radius * min(picture.size) / 96))
+
+
+def _noisy(deviation: float) -> Change:
+    def change(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        pixels = np.asarray(picture, dtype=np.float64)
+        return Image.fromarray(np.clip(pixels + deviation * rng.standard_normal(pixels.shape), 0, 255).astype(np.uint8))
+
+    return change
+
+
+def _darker(gain: float) -> Change:
+    return lambda picture, _: picture.point(lambda level: int(level * gain))
+
+
+def _compressed(quality: int) -> Change:
+    def change(picture: Image.Image, _: np.random.Generator) -> Image.Image:
+        buffer = io.BytesIO()
+        picture.save(buffer, "jpeg", quality=quality)
+        return open_image(buffer.getvalue())
+
+    return change
+
+
+def _covered(share: float) -> Change:
+    def change(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+        copy, side = picture.copy(), round(share * min(picture.size))
+        corner = [int(rng.integers(0, extent - side + 1)) for extent in picture.size]
+        copy.paste((128, 128, 128), (corner[0], corner[1], corner[0] + side, corner[1] + side))
+        return copy
+
+    return change
+
+
+CHANGES: dict[str, dict[str, Change]] = {
+    "blur, σ of a 96 px crop": {f"{s:g} px": _blurred(s) for s in (1.0, 2.0, 4.0)},
+    "noise, σ": {f"{s:g} levels": _noisy(s) for s in (10.0, 20.0, 40.0)},
+    "dark": {f"× {g:g}": _darker(g) for g in (0.5, 0.25, 0.1)},
+    "JPEG quality": {f"{q}": _compressed(q) for q in (50, 20, 10)},
+    "covered square, side": {f"{100 * s:g} %": _covered(s) for s in (0.2, 0.35, 0.5)},
+}
+"""Changes of the crop, by kind and strength: in the crop, so that they do not depend on the photograph's size."""
+
+
+def sensitivity(network: PoseNetwork, faces: Manifest, seed: int = 0) -> pd.DataFrame:
+    """A row for the picture as it is, for each move of the box and for each change of the picture.
+
+    Columns: `change`, `strength`, `swing` (mean geodesic distance to the pose of the picture as it is, degrees),
+    `swing_90` (its 90 % quantile), `error` (mean absolute error over the labelled targets, degrees).
+
+    Args:
+        network: an exported model of three angles.
+        faces: with boxes; those without are moved within the whole picture.
+        seed: of the noise and of the directions of moves.
+    """
+    truth = labels(faces, network.spec.targets)
+    plain: Array | None = None
+    rows = []
+    for kind, strength, crops in _variants(network, faces, seed):
+        mean = np.asarray(predicted(network, crops).mean, dtype=np.float64)
+        plain = mean if plain is None else plain
+        swing = geodesic_distance(rotations(mean, network.spec.targets), rotations(plain, network.spec.targets))
+        error = np.abs((truth - mean + 180) % 360 - 180)
+        figures = {"swing": swing.mean(), "swing_90": np.quantile(swing, 0.9), "error": np.nanmean(error)}
+        rows.append({"change": kind, "strength": strength} | {name: float(value) for name, value in figures.items()})
+    return pd.DataFrame(rows)
+
+
+def _variants(network: PoseNetwork, faces: Manifest, seed: int) -> Iterator[tuple[str, str, Iterator[Pixels]]]:
+    size, margin = network.spec.image_size, network.spec.margin
+    yield "none", "", (crop_face(picture, box, margin, size) for picture, box in pictures(faces))
+    for share in MOVES:
+        rng = np.random.default_rng(seed)
+        yield "box moved", f"{100 * share:g} %", _crops(network, faces, partial(moved, share=share, rng=rng))
+    for share in MOVES:
+        for word, factor in (("larger", 1 + share), ("smaller", 1 - share)):
+            yield f"box {word}", f"{100 * share:g} %", _crops(network, faces, partial(scaled, factor=factor))
+    for kind, strengths in CHANGES.items():
+        for name, change in strengths.items():
+            rng = np.random.default_rng(seed)
+            crops = (crop_face(picture, box, margin, size) for picture, box in pictures(faces))
+            yield kind, name, (_changed(crop, change, rng) for crop in crops)
+
+
+def _crops(network: PoseNetwork, faces: Manifest, change: Callable[[Box], Box]) -> Iterator[Pixels]:
+    for picture, box in pictures(faces):
+        whole = (0.0, 0.0, float(picture.width), float(picture.height))
+        changed = kept_inside(change(box or whole), picture.size)
+        yield crop_face(picture, changed, network.spec.margin, network.spec.image_size)
+
+
+def _changed(crop: Pixels, change: Change, rng: np.random.Generator) -> Pixels:
+    return np.asarray(change(Image.fromarray(crop.transpose(1, 2, 0)), rng)).transpose(2, 0, 1)
+
+
+def moved(box: Box, share: float, rng: np.random.Generator) -> Box:
+    """The box moved by a share of its longer side in a random direction.
+
+    Example:
+        >>> [round(v) for v in moved((0, 0, 10, 10), 0.3, np.random.default_rng(0))]
+        [-2, -2, 8, 8]
+    """
+    x0, y0, x1, y1 = box
+    angle, length = rng.uniform(0, 2 * np.pi), share * max(x1 - x0, y1 - y0)
+    dx, dy = float(length * np.cos(angle)), float(length * np.sin(angle))
+    return x0 + dx, y0 + dy, x1 + dx, y1 + dy
+
+
+def kept_inside(box: Box, size: tuple[int, int]) -> Box:
+    """The box shifted until its centre is in the picture.
+
+    Example:
+        >>> kept_inside((-30, 10, -10, 20), (100, 50))
+        (-10.0, 10.0, 10.0, 20.0)
+    """
+    x0, y0, x1, y1 = box
+    centre = np.array([x0 + x1, y0 + y1]) / 2
+    dx, dy = (float(shift) for shift in np.clip(centre, 0, size) - centre)
+    return x0 + dx, y0 + dy, x1 + dx, y1 + dy
+
+
+def scaled(box: Box, factor: float) -> Box:
+    """The box scaled about its centre.
+
+    Example:
+        >>> scaled((0, 0, 10, 20), 1.5)
+        (-2.5, -5.0, 12.5, 25.0)
+    """
+    x0, y0, x1, y1 = box
+    dx, dy = (factor - 1) * (x1 - x0) / 2, (factor - 1) * (y1 - y0) / 2
+    return x0 - dx, y0 - dy, x1 + dx, y1 + dy
+
+
+def rotations(mean: Array, names: tuple[str, ...]) -> Array:
+    """Rotations of predicted angles, (N, 3, 3); an angle that is not predicted counts as 0."""
+    angles = {name: mean[:, i] for i, name in enumerate(names)}
+    if set(names) <= set(NECK_ANGLES):
+        tilt, pan, tip = (angles.get(name, np.zeros(len(mean))) for name in NECK_ANGLES)
+        return rotation_from_pan_tilt(pan, tilt, tip)
+    return rotation_from_angles(*(angles.get(name, np.zeros(len(mean))) for name in ("pitch", "yaw", "roll")))

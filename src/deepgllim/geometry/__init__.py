@@ -1,0 +1,1 @@
+"""Rotations, angles and the conventions of other software; numpy only."""

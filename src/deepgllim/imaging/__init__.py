@@ -1,0 +1,1 @@
+"""Pictures: safe opening, boxes, crops, and drawing on them; numpy and Pillow."""

@@ -1,0 +1,1 @@
+"""Backbones by name: networks, their weights and preprocessing, freezing by stage."""

@@ -1,0 +1,1 @@
+"""Models as ONNX files that predict a distribution from pixels."""

@@ -1,0 +1,1 @@
+"""Many pictures: sources, poses in batches, tables, reports and annotated copies."""

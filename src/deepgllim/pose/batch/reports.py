@@ -1,0 +1,109 @@
+"""What was seen, as rows of a table and as JSON: a row a face, an object a picture or frame."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from deepgllim.geometry.conventions import CONVENTIONS, convention
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
+from deepgllim.pose.batch.scanning import Seen
+from deepgllim.pose.batch.tables import Value
+from deepgllim.pose.result import Pose
+
+_RAW = (*ANGLES, *NECK_ANGLES)
+
+
+def row_columns(*, video: bool = False, smoothed: bool = False, convention: str | None = None) -> list[str]:
+    """The columns of the rows that `rows` makes.
+
+    Args:
+        video: whether there are frames: `frame`, `time` and `track`.
+        smoothed: whether some are filtered or smoothed: `raw_pitch` to `raw_tip`, `raw_modes` and `used`.
+        convention: of `deepgllim.geometry.conventions`, whose angles get columns of their own.
+
+    Example:
+        >>> row_columns(video=True, convention="openface")[:9]
+        ['source', 'frame', 'time', 'track', 'face', 'pitch', 'pitch_low', 'pitch_high', 'yaw']
+    """
+    pose = Pose(np.eye(3), np.eye(3))
+    return [
+        "source",
+        *(("frame", "time", "track") if video else ()),
+        "face",
+        *pose.as_dict(),
+        *(convention_angles(pose, convention) if convention else ()),
+        *(_raw(pose) if smoothed else ()),
+        *(("used",) if smoothed else ()),
+    ]
+
+
+def rows(seen: Seen, level: float = 0.9, convention: str | None = None) -> Iterator[dict[str, Value]]:
+    """A row a face: source, number of the face, angles with their intervals, box; none where no face was found.
+
+    Of a smoothed frame the angles are the smoothed ones, and `raw_pitch`, … those of the frame alone.
+    """
+    for number, (pose, raw, track, used) in enumerate(seen.faces):
+        yield {
+            "source": seen.source.name,
+            "frame": seen.frame,
+            "time": seen.time,
+            "track": track,
+            "face": number,
+            **pose.as_dict(level),
+            **(convention_angles(pose, convention) if convention else {}),
+            **_raw(pose if raw is None else raw),
+            "used": used,
+        }
+
+
+def record(seen: Seen, level: float = 0.9, convention: str | None = None) -> dict[str, Any]:
+    """All that is known of a picture or frame, as JSON holds it: each face is what `Pose.from_json` reads, and more."""
+    frame = {} if seen.frame is None else {"frame": seen.frame, "time": seen.time}
+    return {
+        "source": seen.source.name,
+        **frame,
+        "faces": [
+            {
+                **({} if track is None else {"track": track}),
+                **pose.to_json(level),
+                **({"in_convention": in_convention(pose, convention)} if convention else {}),
+                **({} if raw is None else {"used": used, "raw": raw.to_json(level)}),
+            }
+            for pose, raw, track, used in seen.faces
+        ],
+    }
+
+
+def convention_angles(pose: Pose, name: str) -> dict[str, float]:
+    """A pose's angles in a convention, by column; the rows of its matrix where it defines no angles.
+
+    Example:
+        >>> convention_angles(Pose(np.eye(3), np.eye(3)), "openvino")
+        {'openvino_pitch': 0.0, 'openvino_yaw': 0.0, 'openvino_roll': 0.0}
+    """
+    names = convention(name).names
+    if names is not None:
+        return {f"{name}_{each}": float(angle) + 0.0 for each, angle in zip(names, pose.angles_in(name), strict=True)}
+    matrix = pose.rotation_in(name)
+    return {f"{name}_r{i}{j}": float(entry) for (i, j), entry in np.ndenumerate(matrix)}
+
+
+def in_convention(pose: Pose, name: str) -> dict[str, Any]:
+    """Angles, unit and matrix of a pose in a convention, as far as it defines them.
+
+    Example:
+        >>> in_convention(Pose(np.eye(3), np.eye(3)), "hopenet")
+        {'name': 'hopenet', 'units': 'degrees', 'angles': {'yaw': 0.0, 'pitch': 0.0, 'roll': 0.0}, 'matrix': None}
+    """
+    row = CONVENTIONS[name]
+    angles = None
+    if row.names is not None:
+        angles = dict(zip(row.names, (pose.angles_in(name) + 0.0).tolist(), strict=True))
+    matrix = None if row.to_matrix is None else pose.rotation_in(name).tolist()
+    return {"name": name, "units": row.units, "angles": angles, "matrix": matrix}
+
+
+def _raw(pose: Pose) -> dict[str, Value]:
+    flat = pose.as_dict()
+    return {**{f"raw_{name}": flat[name] for name in _RAW}, "raw_modes": len(pose.modes)}

@@ -1,0 +1,1 @@
+"""Face detectors behind one protocol, and the boxes that a network expects."""

@@ -1,0 +1,1 @@
+"""Poses in videos: frames with their times, tracks, filters and smoothers on SO(3)."""

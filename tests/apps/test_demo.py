@@ -1,0 +1,318 @@
+"""The demonstration in its quick mode, on flat pictures whose colours tell the pose; and the parts of its report."""
+
+import base64
+import io
+import re
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deepgllim.apps import demo
+from deepgllim.apps.demo import drawings, report, run, trained
+from deepgllim.apps.demo.report import Demonstration, write_report
+from deepgllim.data import load_data, select_subjects
+from deepgllim.errors import DataError
+from deepgllim.nn.inputs import ArrayInputs
+from deepgllim.nn.model import load_model
+from deepgllim.runs import evaluate_run, predict_face
+from deepgllim.synthetic.miniature import TEST_PEOPLE, pack_miniature
+from tests.synthetic.miniatures import rendered_set
+
+LEARNING = [f"p{person:04d}" for person in range(5)]
+SECTIONS = (
+    "The two methods",
+    "One answer in full",
+    "Held-out heads",
+    "How the training went",
+    "Error against angle",
+    "Are the intervals honest?",
+    "The most certain faces",
+    "The least certain faces",
+    "Is this a head at all?",
+    "Go on",
+    "Made with",
+)
+
+
+class Ran(NamedTuple):
+    """A finished demonstration."""
+
+    output: Path
+    archive: Path
+    result: demo.DemoResult
+    demonstration: Demonstration
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One quick run. Read only."""
+    place = tmp_path_factory.mktemp("demo")
+    people = [*LEARNING, TEST_PEOPLE[0], TEST_PEOPLE[3]]
+    pack_miniature(rendered_set(place / "set", people, each=10), place / "small.zip")
+    kept: list[Demonstration] = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def kept_and_written(path: Path, known: Demonstration) -> None:
+        kept.append(known)
+        write_report(path, known)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "write_report", kept_and_written)
+        result = demo.run_demo(place / "out", seed=3, quick=True, archive=place / "small.zip")
+    torch.set_num_threads(threads)
+    return Ran(place / "out", place / "small.zip", result, kept[0])
+
+
+class Page(HTMLParser):
+    """What a page shows and refers to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: list[str] = []
+        self.headings: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+        if self.tags and self.tags[-1] == "h2" and data.strip():
+            self.headings.append(data.strip())
+
+
+@pytest.fixture
+def page(ran: Ran) -> Page:
+    return Page(ran.result.report.read_text(encoding="utf-8"))
+
+
+def test_the_table_has_both_methods_and_all_figures(ran: Ran) -> None:
+    first, second = ran.result.rows
+    assert (first["method"], second["method"]) == ("inverse regression", "least squares")
+    columns = ["method", "pitch", "yaw", "roll", "mean", "geodesic", "NLL", "90 % coverage", "AUROC of log p(x)"]
+    assert list(first) == list(second) == columns == ["method", *report.EXPLAINED]
+    for row in (first, second):
+        assert row["mean"] == pytest.approx(np.mean([float(row[name]) for name in ("pitch", "yaw", "roll")]))
+        assert 0 <= float(row["90 % coverage"]) <= 1
+    assert 0 <= float(first["AUROC of log p(x)"]) <= 1
+    assert np.isnan(float(second["AUROC of log p(x)"]))
+
+
+def test_the_methods_differ_in_the_objective_alone() -> None:
+    first, second = (run.demo_recipe(name, seed=5, quick=False) for name in run.METHODS.values())
+    assert first.objective.name == "inverse_regression"
+    assert second.objective.name == "least_squares"
+    assert first.model_copy(update={"objective": second.objective}) == second
+    assert first.schedule.seed == 5
+    assert first.network.frozen_depths[0] > 0, "frozen layers are cached"
+    assert first.schedule.fixed_copies > 0
+
+
+def test_nobody_is_on_two_sides(ran: Ran) -> None:
+    known = ran.demonstration
+    assert set(known.test.subjects) == {TEST_PEOPLE[0], TEST_PEOPLE[3]}
+    assert set(known.learning.subjects) == set(LEARNING)
+    assert len(known.parts.test) == 20
+    assert len(known.parts.training) + len(known.parts.validation) == 50
+    assert len(known.parts.validation) == 10  # one person
+
+
+def test_the_files_are_those_of_the_table(ran: Ran) -> None:
+    """The models judge the people of the data set that was left as the table says."""
+    names = {path.name for path in ran.output.iterdir()}
+    stems = ("inverse_regression", "least_squares")
+    assert names == {"heads", "report.html", *(f"{stem}{end}" for stem in stems for end in (".safetensors", ".csv"))}
+    test = select_subjects(load_data(f"folder:{ran.output / 'heads'}"), [TEST_PEOPLE[0], TEST_PEOPLE[3]])
+    for stem, row in zip(stems, ran.result.rows, strict=True):
+        measured = evaluate_run(ran.output / f"{stem}.safetensors", test)
+        assert measured["mae"] == pytest.approx(float(row["mean"]), rel=1e-4)
+        assert measured["nll"] == pytest.approx(float(row["NLL"]), rel=1e-4)
+
+
+def test_printed_faces_are_held_out_and_predicted_as_the_command_does(ran: Ran) -> None:
+    assert [face.manifest.subjects[0] for face in ran.result.faces] == [TEST_PEOPLE[0], TEST_PEOPLE[3]]
+    model = load_model(ran.output / "inverse_regression.safetensors")
+    for face in ran.result.faces:
+        x0, y0, x1, y1 = map(float, face.manifest.boxes[0])
+        again = predict_face(model, face.manifest.paths[0], (x0, y0, x1, y1))
+        np.testing.assert_allclose(again.mean, face.prediction.mean, rtol=1e-5)
+        assert (face.prediction.lower < face.prediction.upper).all()
+
+
+def test_the_commands_can_be_parsed_and_name_what_is_there(ran: Ran) -> None:
+    from deepgllim.cli.app import make_app
+
+    words = [shlex.split(command) for command in ran.result.commands]
+    assert [command[1] for command in words] == ["predict", "evaluate", "train", "render"]
+    for command in words:
+        make_app().parse_args(command[1:], exit_on_error=False, print_error=False)
+    assert Path(words[0][2]).is_file()
+    assert Path(words[0][words[0].index("--model") + 1]).is_file()
+
+
+def test_the_report_refers_to_nothing_outside(ran: Ran, page: Page) -> None:
+    text = ran.result.report.read_text(encoding="utf-8")
+    assert page.addresses
+    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_every_picture_of_the_report_can_be_drawn(page: Page) -> None:
+    kinds = {"jpeg": 0, "svg+xml": 0}
+    for address in page.addresses:
+        head, _, content = address.partition(";base64,")
+        kind, raw = head.removeprefix("data:image/"), base64.b64decode(content, validate=True)
+        kinds[kind] += 1
+        if kind == "jpeg":
+            with Image.open(io.BytesIO(raw)) as picture:
+                assert max(picture.size) == drawings.SIDE
+        else:
+            assert ElementTree.fromstring(raw).tag.endswith("svg")
+    assert kinds["svg+xml"] == 5
+    extremes = 3 if "least like those it knows" in page.words else 2
+    assert kinds["jpeg"] == 2 * (1 + report.SAMPLES + extremes * report.EXTREMES)
+
+
+def test_the_report_says_what_was_done(ran: Ran, page: Page) -> None:
+    assert tuple(page.headings) == SECTIONS
+    words = " ".join(page.words.split())
+    for row in ran.result.rows:
+        assert f"{row['mean']:.2f}" in words
+        assert f"{100 * float(row['90 % coverage']):.1f} %" in words
+    for command in ran.result.commands:
+        assert " ".join(command.split()) in words
+    facts = report.facts(ran.demonstration)
+    assert facts["seed"] == "3"
+    assert all(value in words for value in facts.values())
+    assert "This was a smoke run" in words
+    for face in page_faces(ran):
+        assert face in words
+
+
+def page_faces(ran: Ran) -> list[str]:
+    """Of the least certain face, its file and angles as the report has them."""
+    main = ran.demonstration.methods[0]
+    index = int(np.argmax(trained.spread(main)))
+    angles = main.predictions.mean[index]
+    return [ran.demonstration.test.paths[index].name, *(report.angle(float(value)) for value in angles)]
+
+
+def test_text_from_the_data_is_escaped(ran: Ran, tmp_path: Path) -> None:
+    known = ran.demonstration
+    frame = known.test.frame.assign(subject="<script>alert(1)</script>")
+    hostile = known._replace(test=type(known.test)(frame, known.test.targets), commands=["deepgllim <b> & 'x'"])
+    write_report(tmp_path / "report.html", hostile)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "deepgllim &lt;b&gt; &amp; " in text
+
+
+def test_the_same_seed_gives_the_same_table_and_keeps_the_heads(ran: Ran) -> None:
+    written = {path: path.stat().st_mtime_ns for path in (ran.output / "heads").rglob("*")}
+    again = demo.run_demo(ran.output, seed=3, quick=True, overwrite=True, archive=ran.archive)
+    for row, before in zip(again.rows, ran.result.rows, strict=True):
+        for name, value in row.items():
+            if isinstance(value, float):
+                assert value == pytest.approx(float(before[name]), rel=1e-3, nan_ok=True)
+    assert {path: path.stat().st_mtime_ns for path in (ran.output / "heads").rglob("*")} == written
+
+
+def test_other_files_in_the_way_are_kept(ran: Ran, tmp_path: Path) -> None:
+    (tmp_path / "heads").mkdir()
+    (tmp_path / "heads" / "mine.txt").write_text("text")
+    with pytest.raises(DataError, match=r"mine\.txt"):
+        demo.run_demo(tmp_path, quick=True, overwrite=True, archive=ran.archive)
+    assert (tmp_path / "heads" / "mine.txt").read_text() == "text"
+
+
+def test_a_set_without_test_people_is_refused(tmp_path: Path) -> None:
+    pack_miniature(rendered_set(tmp_path / "set", LEARNING, each=2), tmp_path / "small.zip")
+    with pytest.raises(DataError, match="5 people to learn from and 0 to test on"):
+        demo.run_demo(tmp_path / "out", quick=True, archive=tmp_path / "small.zip")
+
+
+def test_shuffled_pictures_have_the_same_pixels_elsewhere() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = ArrayInputs(torch.randint(0, 255, (3, 3, 18, 18), generator=generator), torch.zeros(3, 1))
+    mixed = trained.shuffled(inputs)
+    assert len(mixed) == 3
+    for index in range(3):
+        whole, part = inputs[index, None][0][:, :16, :16], mixed[index, None][0]
+        assert part.shape == (3, 16, 16)
+        assert not torch.equal(whole, part)
+        for channel in range(3):
+            assert torch.equal(whole[channel].flatten().sort().values, part[channel].flatten().sort().values)
+    assert torch.equal(trained.shuffled(inputs)[1, None][0], mixed[1, None][0])
+
+
+def test_figures_of_a_method_are_those_of_its_distribution(ran: Ran) -> None:
+    for method in ran.demonstration.methods:
+        known = method.predictions
+        volume = [np.linalg.det(matrix) ** (1 / 6) for matrix in known.covariance]
+        np.testing.assert_allclose(trained.spread(method), volume)
+        inside = (known.lower <= known.targets) & (known.targets <= known.upper)
+        (share,) = trained.coverages(method, np.array([0.9]))
+        assert share == pytest.approx(inside.mean())
+
+
+def test_faces_are_ordered_by_what_depends_on_the_picture(ran: Ran) -> None:
+    """With one component the covariance is the same for all; log p(x) then tells what is like the training pictures."""
+    main = ran.demonstration.methods[0]
+    constant = np.broadcast_to(np.eye(3), main.predictions.covariance.shape)
+    single = main._replace(predictions=main.predictions._replace(covariance=constant))
+    scores, by = trained.unsure(single)
+    assert by == "log p(x)"
+    np.testing.assert_array_equal(scores, -main.predictions.log_density)
+    varied = constant * np.linspace(1, 2, len(constant))[:, None, None]
+    scores, by = trained.unsure(main._replace(predictions=main.predictions._replace(covariance=varied)))
+    assert by == "uncertainty"
+    assert (np.diff(scores) > 0).all()
+
+
+def test_a_single_component_is_said_to_know_no_difference(ran: Ran, tmp_path: Path) -> None:
+    first, second = ran.demonstration.methods
+    constant = np.broadcast_to(np.eye(3), first.predictions.covariance.shape)
+    single = first._replace(predictions=first.predictions._replace(covariance=constant))
+    write_report(tmp_path / "report.html", ran.demonstration._replace(methods=[single, second]))
+    words = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).words.split())
+    assert "the same for every picture, so these are the faces of the highest log p(x)" in words
+    assert "The half of the faces with the smaller predicted uncertainty" not in words
+
+
+def test_drawn_densities_are_those_of_the_distribution(ran: Ran) -> None:
+    distribution = ran.demonstration.methods[0].distribution
+    grid = np.linspace(-400, 400, 8001)
+    density = drawings.marginal_density(distribution, 2, 1, grid)
+    assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-3)
+    one = distribution.select(torch.tensor([2]))
+    below = float(one.marginal_cdf(torch.full((1, 3), 10.0, dtype=torch.float64))[0, 1])
+    assert np.trapezoid(density[grid <= 10], grid[grid <= 10]) == pytest.approx(below, abs=1e-3)
+
+
+ROWS: list[dict[str, float | str]] = [
+    {"method": "a", "mean": 5.0, "NLL": 9.0, "90 % coverage": 0.95, "AUROC of log p(x)": 0.9},
+    {"method": "b", "mean": 4.0, "NLL": 9.5, "90 % coverage": 0.80, "AUROC of log p(x)": float("nan")},
+]
+
+
+def test_the_report_tells_who_leads_whoever_it_is() -> None:
+    assert report.best(ROWS) == {"mean": "b", "NLL": "a", "90 % coverage": "a"}
+    assert report.verdict(ROWS) == (
+        "On these held-out people b has the smaller mean error (4.00° against 5.00°), but a the better likelihood "
+        "(NLL 9.00 against 9.50)."
+    )
+    ahead = [ROWS[0] | {"NLL": 9.9}, ROWS[1]]
+    assert report.verdict(ahead).endswith("and the better likelihood (NLL 9.50 against 9.90).")
