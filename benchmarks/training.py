@@ -1,7 +1,7 @@
 """Seconds per epoch of the objectives in one run, the EM's share apart; prints one JSON object.
 
-Rounds of the methods alternate, so that a machine whose speed drifts slows all alike, and medians are compared. Pictures
-are random: the time does not depend on what they show.
+Rounds of the methods alternate, so that a machine whose speed drifts slows all alike, and medians are compared. The
+pictures are random: the time does not depend on what they show.
 """
 
 import argparse

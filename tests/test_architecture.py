@@ -72,7 +72,7 @@ LAYERS = (
     ("backbones", "inputs"),
     ("model", "inverse_regression", "export_heads"),
     ("objectives",),
-    ("checkpoint", "evaluation", "features", "guard", "export"),
+    ("checkpoint", "evaluation", "features", "guard", "export", "map_density"),
     ("training",),
 )
 
