@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
-from sklearn.metrics import roc_auc_score
 
 from deepgllim import HeadPose
+from deepgllim.audit.faces import pictures
 from deepgllim.data import Manifest, load_data, split_by_subject
 from deepgllim.images import crop_face, open_image
-from deepgllim.nn.map_density import add_map_density, fit_map_density, map_statistics
+from deepgllim.metrics import area_under_roc
+from deepgllim.nn.map_density import fit_map_density, map_statistics, write_with_map_density
 from deepgllim.pose.network import PoseNetwork, write_metadata
 from experiments.pretrained import unknown
 from experiments.protocol import as_markdown, write_rows
@@ -43,8 +45,7 @@ def block_outputs(proto: Any) -> list[str]:
 
 def crops(manifest: Manifest, margin: float, size: int) -> Pixels:
     """The crops of a table's faces."""
-    boxes = zip(manifest.paths, manifest.boxes, strict=True)
-    return np.stack([crop_face(open_image(path), tuple(box), margin, size) for path, box in boxes])
+    return np.stack([crop_face(picture, box, margin, size) for picture, box in pictures(manifest)])
 
 
 def portraits(folder: Path, margin: float, size: int) -> Pixels:
@@ -109,52 +110,44 @@ def other_pictures(photographs: Manifest, size: int, margin: float, rng: Rng) ->
     return found
 
 
-def main() -> None:
-    """Fit, measure before and after, write the model and the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", required=True, help="pointing04:DIR")
-    parser.add_argument("--portraits", type=Path, required=True, help="folder of portraits")
-    parser.add_argument("--heads", required=True, help="folder:DIR of `deepgllim render --set wide`")
-    parser.add_argument("--model", type=Path, required=True, help="exported model without such a density")
-    parser.add_argument("--target", type=Path, required=True, help="file to write")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of density.csv")
-    given = parser.parse_args()
-    proto, before = onnx.load(str(given.model)), PoseNetwork(given.model, threads=1)
-    size, margin, rng = before.spec.image_size, before.spec.margin, np.random.default_rng(0)
-    maps = [block_outputs(proto)[block] for block in BLOCKS]
-    photographs, heads = load_data(given.data), load_data(given.heads)
-    faces = portraits(given.portraits, margin, size)
+def divide_faces(
+    photographs: Manifest, heads: Manifest, folder: Path, size: int, margin: float
+) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
+    """Crops to fit the density to, and crops of other people, by kind."""
+    faces = portraits(folder, margin, size)
     split = round(len(faces) * (1 - LEFT_OUT))
     learning, left_out = {"portraits": faces[:split]}, {"portraits": faces[split:]}
     for name, manifest in (("photographs", photographs), ("rendered heads", heads)):
         parts = split_by_subject(manifest, LEFT_OUT, 0)
         learning[name], left_out[name] = (crops(part, margin, size) for part in parts)
-    density = fit_map_density(map_statistics(proto, maps, np.concatenate(list(learning.values()))), maps)
-    add_map_density(proto, density)
-    given.target.write_bytes(proto.SerializeToString())
-    after = PoseNetwork(given.target, threads=1)
-    scores = {name: score(after, pixels) for name, pixels in left_out.items()}
-    unseen = np.concatenate([scores["portraits"], scores["rendered heads"]])
-    assert before.spec.calibration is not None
-    old, new = before.spec.calibration["log_density_threshold"], float(np.quantile(unseen, QUANTILE))
-    calibration = dict(before.spec.calibration) | {"log_density_threshold": new}
-    write_metadata(given.target, given.target, before.spec._replace(calibration=calibration))
-    known = {name: (score(before, pixels), scores[name]) for name, pixels in left_out.items()}
-    rows = [accepted(name, *pair, old, new) for name, pair in known.items()]
-    for name, pixels in other_pictures(
-        photographs.subset(list(range(0, len(photographs), 9))), size, margin, rng
-    ).items():
-        row = accepted(name, score(before, pixels), score(after, pixels), old, new)
-        for i, when in enumerate(("before", "after")):
-            faces_, others = np.concatenate([pair[i] for pair in known.values()]), score((before, after)[i], pixels)
-            row[f"auroc_{when}"] = roc_auc_score(
-                np.r_[np.ones(len(faces_)), np.zeros(len(others))], np.r_[faces_, others]
-            )
-        rows.append(row)
-    write_rows(rows, given.output / "density.csv")
-    import pandas as pd
+    return learning, left_out
 
-    print(as_markdown(pd.DataFrame(rows).round(3).fillna("").astype(str)))
+
+def write_model(
+    source: PoseNetwork, target: Path, learning: dict[str, Pixels], left_out: dict[str, Pixels]
+) -> PoseNetwork:
+    """Write the model with the density and with its threshold of log p(x), and open it."""
+    proto = onnx.load(str(source.path))
+    maps = [block_outputs(proto)[block] for block in BLOCKS]
+    statistics = map_statistics(proto, maps, np.concatenate(list(learning.values())))
+    write_with_map_density(source.path, target, fit_map_density(statistics, maps))
+    found = PoseNetwork(target, threads=1)
+    unseen = np.concatenate([score(found, left_out[kind]) for kind in ("portraits", "rendered heads")])
+    threshold = {"log_density_threshold": float(np.quantile(unseen, QUANTILE))}
+    calibration = dict(source.spec.calibration or {}) | threshold
+    write_metadata(target, target, source.spec._replace(calibration=calibration))
+    return PoseNetwork(target, threads=1)
+
+
+def measure(network: PoseNetwork, when: str, faces: dict[str, Pixels], others: dict[str, Pixels]) -> pd.DataFrame:
+    """The share of each kind of pictures that counts as known faces, and the area under the ROC curve of the others."""
+    assert network.spec.calibration is not None
+    threshold = network.spec.calibration["log_density_threshold"]
+    scores = {name: score(network, pixels) for name, pixels in (faces | others).items()}
+    known = np.concatenate([scores[name] for name in faces])
+    table = pd.DataFrame({f"accepted_{when}": {name: np.mean(found >= threshold) for name, found in scores.items()}})
+    table[f"auroc_{when}"] = pd.Series({name: area_under_roc(known, scores[name]) for name in others})
+    return table
 
 
 def score(network: PoseNetwork, pixels: Pixels) -> NDArray[np.float64]:
@@ -164,18 +157,29 @@ def score(network: PoseNetwork, pixels: Pixels) -> NDArray[np.float64]:
     return found
 
 
-def accepted(
-    name: str, before: NDArray[np.float64], after: NDArray[np.float64], old: float, new: float
-) -> dict[str, Any]:
-    """The shares of a kind of pictures that count as known faces."""
-    return {
-        "pictures": name,
-        "n": len(before),
-        "accepted_before": float(np.mean(before >= old)),
-        "accepted_after": float(np.mean(after >= new)),
-        "auroc_before": np.nan,
-        "auroc_after": np.nan,
-    }
+def main() -> None:
+    """Fit, write the model, measure it before and after, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--data", required=True, help="pointing04:DIR")
+    parser.add_argument("--portraits", type=Path, required=True, help="folder of portraits")
+    parser.add_argument("--heads", required=True, help="folder:DIR of `deepgllim render --set wide`")
+    parser.add_argument("--model", type=Path, required=True, help="exported model without such a density")
+    parser.add_argument("--target", type=Path, required=True, help="file to write")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder of density.csv")
+    given = parser.parse_args()
+    before = PoseNetwork(given.model, threads=1)
+    size, margin = before.spec.image_size, before.spec.margin
+    photographs = load_data(given.data)
+    learning, left_out = divide_faces(photographs, load_data(given.heads), given.portraits, size, margin)
+    after = write_model(before, given.target, learning, left_out)
+    some = photographs.subset(list(range(0, len(photographs), 9)))
+    others = other_pictures(some, size, margin, np.random.default_rng(0))
+    table = pd.concat([measure(before, "before", left_out, others), measure(after, "after", left_out, others)], axis=1)
+    table["n"] = pd.Series({name: len(pixels) for name, pixels in (left_out | others).items()})
+    table = table[["n", "accepted_before", "accepted_after", "auroc_before", "auroc_after"]]
+    table = table.rename_axis("pictures").reset_index()
+    write_rows(table.to_dict("records"), given.output / "density.csv")  # type: ignore[arg-type]
+    print(as_markdown(table.round(3).fillna("").astype(str)))
 
 
 if __name__ == "__main__":

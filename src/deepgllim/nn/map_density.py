@@ -94,10 +94,10 @@ def fit_map_density(statistics: Array, maps: Sequence[str]) -> MapDensity:
     deviation = np.maximum(statistics.std(0), SMALLEST_DEVIATION)
     covariance, _ = ledoit_wolf((statistics - mean) / deviation, assume_centered=True)
     factor = np.linalg.cholesky(covariance)
-    whitening = np.linalg.inv(factor).T / deviation[:, None]
+    whitening = (np.linalg.inv(factor).T / deviation[:, None]).astype(np.float32)  # as the graph stores it
     log_determinant = 2.0 * float(np.log(np.diag(factor)).sum() + np.log(deviation).sum())
     constant = -0.5 * (len(mean) * np.log(2.0 * np.pi) + log_determinant)
-    return MapDensity(tuple(maps), mean, whitening.astype(np.float32).astype(np.float64), float(constant))
+    return MapDensity(tuple(maps), mean, whitening.astype(np.float64), float(constant))
 
 
 def add_map_density(proto: Any, density: MapDensity) -> None:
@@ -110,8 +110,6 @@ def add_map_density(proto: Any, density: MapDensity) -> None:
     Raises:
         ModelError: the graph reports no log p(x), lacks one of the maps, or has such a density already.
     """
-    from onnx import TensorProto
-
     nodes = list(proto.graph.node)
     made = {output for node in nodes for output in node.output}
     if LOG_DENSITY not in {output.name for output in proto.graph.output}:
@@ -126,7 +124,6 @@ def add_map_density(proto: Any, density: MapDensity) -> None:
     graph = Graph(PREFIX)
     total = graph("Add", last.input[0], _log_prob(graph, density))
     graph.cast(total, "float32", name=LOG_DENSITY)
-    assert graph.nodes[-1].attribute[0].i == TensorProto.FLOAT
     del proto.graph.node[:]
     proto.graph.node.extend([*nodes, *graph.nodes])
     proto.graph.initializer.extend(graph.constants)
