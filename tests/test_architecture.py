@@ -84,7 +84,7 @@ LAYERS = (
     ("backbones.registry", "inputs"),
     ("model", "inverse_regression", "export.heads"),
     ("objectives",),
-    ("checkpoint", "evaluation", "features", "guard", "export.onnx_file"),
+    ("checkpoint", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
     ("training",),
 )
 

@@ -27,7 +27,7 @@ def main() -> None:
     arguments = add_options(protocol.parser(__doc__ or "", HERE)).parse_args()
     options = options_of(arguments)
     methods = rows_to_make(options, arguments.methods)
-    seeds = SEEDS[:1] if options.quick else SEEDS
+    seeds = SEEDS[:1] if options.quick else tuple(arguments.seeds)
     numbers = range(1 if options.quick else len(folds(options)))
     torch.set_num_threads(arguments.jobs)
     prepare(options, {method.features for method in methods.values() if method.features})

@@ -57,6 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("--vgg", help="weights file of VGG-16 in Caffe's preprocessing: adds its rows")
     parser.add_argument("--frozen-size", type=int, default=96, help="pixels of the crops of frozen features")
     parser.add_argument("--vgg-size", type=int, default=96, help="pixels of the crops that VGG-16 is fine-tuned on")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="seeds of the final fits")
     parser.add_argument("--methods", nargs="*", help="rows to make; all of them by default")
     return parser
 

@@ -24,7 +24,7 @@ from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
 from deepgllim.nn.training import Reporter, Trained, train
-from deepgllim.storage import HOLDER, LOCK, locked_folder, unfinished, write_atomically
+from deepgllim.storage import HOLDER, LOCK, locked_folder, remove_unfinished, unfinished, write_atomically
 
 UNREADABLE = "unreadable.csv"
 CACHES = ("training.npy", "validation.npy", "copies.npy", "activations.npy")
@@ -184,9 +184,7 @@ def run_folder(output: Path, resume: bool) -> Iterator[None]:
     output.mkdir(parents=True, exist_ok=True)
     with locked_folder(output):
         check_folder(output, resume)  # another run may have come and gone since
-        for name in RUN_FILES:
-            for path in unfinished(output / name):
-                path.unlink(missing_ok=True)
+        remove_unfinished(output / name for name in RUN_FILES)
         yield
 
 

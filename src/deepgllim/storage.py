@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import json
 import os
@@ -138,8 +137,7 @@ def _is_running(process: int) -> bool:
 
 def unfinished(path: str | os.PathLike[str]) -> list[Path]:
     """The temporary files of `write_atomically` beside `path`: of killed processes, unless one is writing now."""
-    path = Path(path)
-    return sorted(path.parent.glob(f".{glob.escape(_shortened(path.name))}.[0-9]*.tmp"))
+    return sorted(_temporaries([path]))
 
 
 def remove_unfinished(paths: Iterable[str | os.PathLike[str]]) -> None:

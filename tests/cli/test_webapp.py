@@ -20,7 +20,17 @@ from tests.apps.web.served import HOSTILE, ask, get, picture
 from tests.apps.web.test_answers import KINDS
 from tests.pose.tiny import tiny_network
 
-RUN = "import sys; from deepgllim.cli import main; sys.exit(main())"
+RUN = """
+import signal, sys
+
+# tests that run in the background, or under nohup, are started with these ignored, and the command keeps that
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+from deepgllim.cli import main
+sys.exit(main())
+"""
 
 WATCH = """
 import json, os, sys

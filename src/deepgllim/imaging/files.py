@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import COMPRESSION, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from deepgllim.errors import ImageError
 from deepgllim.storage import irregular
@@ -148,6 +147,8 @@ def _checked(image: Image.Image, max_pixels: int | None) -> Image.Image:
 
 def _is_plain_ycbcr(image: Image.Image) -> bool:
     """Whether a picture is an uncompressed TIFF in YCbCr, most of which Pillow takes for truncated files."""
+    from PIL.TiffImagePlugin import COMPRESSION, PHOTOMETRIC_INTERPRETATION, TiffImageFile
+
     return (
         isinstance(image, TiffImageFile)
         and (image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 6)
