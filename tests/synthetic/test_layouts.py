@@ -74,10 +74,10 @@ def test_a_kill_while_the_set_is_completed(
 ) -> None:
     render(10)
 
-    def killed(path: Path, *rest: Any) -> None:
+    def killed(path: Path, *rest: Any, **options: Any) -> None:
         if Path(path).name == stage:
             raise KeyboardInterrupt
-        write(path, *rest)
+        write(path, *rest, **options)
 
     write = write_atomically
     monkeypatch.setattr(layouts, "write_atomically", killed)
