@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deepgllim.synthetic.capture import develop, encode
+from deepgllim.synthetic.capture import apply_capture, encode
 from deepgllim.synthetic.output import render_set
 from deepgllim.synthetic.posing import label
 from deepgllim.synthetic.renderer import Renderer
@@ -50,7 +50,7 @@ def parts(size: int, images: int, warm_up: int) -> dict[str, float]:
             marks.append(time.perf_counter())
             pixels = renderer.draw(scene)
             marks.append(time.perf_counter())
-            picture = develop(pixels, scene.capture)
+            picture = apply_capture(pixels, scene.capture)
             marks.append(time.perf_counter())
             encode(picture, scene.capture.jpeg_quality)
             marks.append(time.perf_counter())

@@ -48,6 +48,7 @@ GLLIM_LAYERS = (
     ("em",),
     ("selection", "stream"),
 )
+STORAGE_LAYERS = (("allocation", "atomic", "locks", "regular"), ("tensors",))
 SYNTHETIC_LAYERS = (
     ("heads", "miniature"),
     ("people",),
@@ -88,7 +89,10 @@ LAYERS = (
     ("training",),
 )
 
-PARTS = (("nn", LAYERS), ("gllim", GLLIM_LAYERS), ("synthetic", SYNTHETIC_LAYERS), ("pose", POSE_LAYERS))
+PARTS = (
+    *(("nn", LAYERS), ("gllim", GLLIM_LAYERS), ("synthetic", SYNTHETIC_LAYERS), ("pose", POSE_LAYERS)),
+    ("storage", STORAGE_LAYERS),
+)
 ROOMS = ("detection", "video", "batch", "backbones", "export")
 """Folders inside a part; their `__init__` only exports names."""
 

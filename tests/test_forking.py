@@ -46,7 +46,7 @@ def test_the_copied_thread_calls_from_a_new_one_and_others_from_their_own() -> N
 
 def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> None:
     code = """
-    from deepgllim.forking import watch
+    from deepgllim.forking import notify_after_fork
 
     class Told:
         times = 0
@@ -54,7 +54,7 @@ def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> No
             self.times += 1
 
     one, gone = Told(), Told()
-    watch(one); watch(gone); del gone
+    notify_after_fork(one); notify_after_fork(gone); del gone
     assert fork(lambda: os._exit(one.times)) == 1
     assert fork(lambda: os._exit(fork(lambda: os._exit(one.times)))) == 2
     assert one.times == 0

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from deepgllim.geometry.rotations import AXES
 from deepgllim.imaging.drawing import AXIS_COLOURS
 from deepgllim.synthetic import load_head_model
-from deepgllim.synthetic.capture import develop
+from deepgllim.synthetic.capture import apply_capture
 from deepgllim.synthetic.posing import head_vertices, label, to_camera
 from deepgllim.synthetic.renderer import Renderer
 from deepgllim.synthetic.scene import Scene
@@ -46,7 +46,7 @@ def sheet(sampler: SceneSampler, columns: int, rows: int, *, with_labels: bool) 
     with Renderer() as renderer:
         for index in range(columns * rows):
             scene = sampler(index)
-            picture = develop(renderer.draw(scene), scene.capture)
+            picture = apply_capture(renderer.draw(scene), scene.capture)
             place = (index % columns * size, index // columns * size)
             whole.paste(labelled(picture, scene) if with_labels else picture, place)
     return whole

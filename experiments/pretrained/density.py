@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from deepgllim import HeadPose
 from deepgllim.data import Manifest, load_data, split_by_subject
-from deepgllim.evaluation.faces import pictures
+from deepgllim.evaluation.faces import open_faces
 from deepgllim.imaging.images import crop_face, open_image
 from deepgllim.metrics import area_under_roc
 from deepgllim.nn.export.map_density import fit_map_density, map_statistics, write_with_map_density
@@ -45,7 +45,7 @@ def block_outputs(proto: Any) -> list[str]:
 
 def crops(manifest: Manifest, margin: float, size: int) -> Pixels:
     """The crops of a table's faces."""
-    return np.stack([crop_face(picture, box, margin, size) for picture, box in pictures(manifest)])
+    return np.stack([crop_face(picture, box, margin, size) for picture, box in open_faces(manifest)])
 
 
 def portraits(folder: Path, margin: float, size: int) -> Pixels:

@@ -11,12 +11,12 @@ from PIL import Image
 from deepgllim.data import Manifest
 from deepgllim.geometry.rotations import rotation_from_pan_tilt
 from deepgllim.imaging.images import crop, open_image
-from deepgllim.synthetic.backgrounds import paint
-from deepgllim.synthetic.capture import develop
+from deepgllim.synthetic.backgrounds import render_background
+from deepgllim.synthetic.capture import apply_capture
 from deepgllim.synthetic.heads import load_head_model
 from deepgllim.synthetic.renderer import Renderer
 from deepgllim.synthetic.scene import Background
-from deepgllim.synthetic.sets import SceneSampler, framed
+from deepgllim.synthetic.sets import SceneSampler, fit_camera
 
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -83,8 +83,8 @@ def backs(n: int, size: int, rng: Rng) -> Pixels:
     with Renderer() as renderer:
         for i in range(n):
             rotation = rotation_from_pan_tilt(rng.uniform(135, 225), rng.uniform(-30, 30), rng.uniform(-20, 20))
-            scene = framed(replace(sampler(i), rotation=rotation), model, margin=rng.uniform(1.2, 1.6))
-            pictures.append(np.asarray(develop(renderer.draw(scene), scene.capture)))
+            scene = fit_camera(replace(sampler(i), rotation=rotation), model, margin=rng.uniform(1.2, 1.6))
+            pictures.append(np.asarray(apply_capture(renderer.draw(scene), scene.capture)))
     return np.stack(pictures).transpose(0, 3, 1, 2)
 
 
@@ -93,8 +93,8 @@ def noise(n: int, size: int, rng: Rng) -> Pixels:
     kinds: tuple[Callable[[int], Pixels], ...] = (
         lambda i: rng.integers(0, 256, (size, size, 3)).astype(np.uint8),
         lambda i: np.repeat(rng.integers(0, 256, (size, size, 1)), 3, axis=2).astype(np.uint8),
-        lambda i: paint(Background("noise", i), size, size),
-        lambda i: paint(Background("shapes", i), size, size),
-        lambda i: paint(Background("gradient", i), size, size),
+        lambda i: render_background(Background("noise", i), size, size),
+        lambda i: render_background(Background("shapes", i), size, size),
+        lambda i: render_background(Background("gradient", i), size, size),
     )
     return np.stack([kinds[i % len(kinds)](i) for i in range(n)]).transpose(0, 3, 1, 2)

@@ -19,8 +19,8 @@ from deepgllim.geometry.rotations import (
 )
 from deepgllim.imaging.images import Box, crop_face
 from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
-from deepgllim.synthetic.capture import develop
-from deepgllim.synthetic.sets import framed
+from deepgllim.synthetic.capture import apply_capture
+from deepgllim.synthetic.sets import fit_camera
 from experiments.smoothing.sequence import Measurements, Path, Rng
 
 SIZE, MARGIN = 192, 1.9
@@ -51,14 +51,14 @@ def render(path: Path, times: Array, seed: int) -> Iterator[Rendered]:
     start = SceneSampler("wide", identities=1, size=SIZE, seed=seed, leave_out=("accessories",))(0)
     model = load_head_model()
     start = replace(start, rotation=np.eye(3), torso=np.eye(3))
-    camera = framed(start, model, MARGIN).camera
+    camera = fit_camera(start, model, MARGIN).camera
     rotations = path.rotation(times)
     with Renderer() as renderer:
         for k, (rotation, turned) in enumerate(zip(rotations, path.velocity(times), strict=True)):
             blur = (_BLUR * float(np.hypot(turned[0], turned[1])), float(np.degrees(np.arctan2(-turned[0], turned[1]))))
             capture = replace(start.capture, seed=start.capture.seed + k, motion=blur)
             scene = replace(start, camera=camera, rotation=rotation, torso=_torso(rotation), capture=capture)
-            yield Rendered(develop(renderer.draw(scene), capture), label(model, scene).box, rotation)
+            yield Rendered(apply_capture(renderer.draw(scene), capture), label(model, scene).box, rotation)
 
 
 def _torso(rotation: Array) -> Array:

@@ -57,7 +57,7 @@ def call_with_pool(function: Callable[Options, Answer], *args: Options.args, **k
         return helper.submit(function, *args, **kwargs).result()
 
 
-def watch(thing: Forkable) -> None:
+def notify_after_fork(thing: Forkable) -> None:
     """Call its `after_fork` in every child that a fork makes, as long as it exists."""
     _watched.add(thing)
 

@@ -14,12 +14,12 @@ from PIL import Image
 from deepgllim.errors import RenderError
 from deepgllim.synthetic import output as written
 from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.pictures import DrawsScenes
+from deepgllim.synthetic.pictures import SceneRenderer
 from deepgllim.synthetic.renderer import Renderer
 from tests.synthetic.fakes import FakeRenderer, contents, unable
 
 Call = Callable[..., Any]
-Use = Callable[[Callable[[], DrawsScenes]], None]
+Use = Callable[[Callable[[], SceneRenderer]], None]
 WORDS = ("--images", 4, "--identities", 2, "--processes", 1)
 
 

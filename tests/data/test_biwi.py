@@ -16,7 +16,7 @@ from PIL import Image
 
 from deepgllim.data import check_images, load_data, read_biwi, read_depth
 from deepgllim.data.biwi import CENTRE, HEAD_SIZE, PUBLISHED, SAME_PERSON, missing_sequences, survey_biwi
-from deepgllim.data.biwi_files import Calibration, Pose, read_calibration, read_pose
+from deepgllim.data.biwi_files import CameraCalibration, RigidPose, read_calibration, read_pose
 from deepgllim.errors import DataError, RenderError
 from deepgllim.geometry.rotations import (
     angles_from_rotation,
@@ -87,7 +87,7 @@ def test_reads_the_truth_in_the_depth_cameras_frame(tree: Path, truth: dict[str,
     assert (geodesic_distance(rotation, rotation_from_angles(*seen.target_values.T)) > 0.3).all()
 
 
-def landmarks(pose: Pose, camera: Calibration, index: int) -> Array:
+def landmarks(pose: RigidPose, camera: CameraCalibration, index: int) -> Array:
     """Where the head's landmarks fall by a pose and a camera of the files, pixels."""
     model = load_head_model()
     colour, _ = scenes(SAMPLER, index)
@@ -106,7 +106,7 @@ def test_the_extrinsic_goes_from_the_depth_camera_to_the_colour_camera(
         expected = np.array(truth[f"{stem}_rgb.png"]["landmarks"])
         np.testing.assert_allclose(landmarks(camera.move(published), camera, index), expected, atol=0.01)
         inverse = camera.rotation.T
-        other = Pose(inverse @ published.rotation, inverse @ (published.centre - camera.translation))
+        other = RigidPose(inverse @ published.rotation, inverse @ (published.centre - camera.translation))
         assert np.linalg.norm(landmarks(other, camera, index) - expected, axis=1).min() > 8
         assert np.linalg.norm(landmarks(published, camera, index) - expected, axis=1).min() > 4  # nor without any
 

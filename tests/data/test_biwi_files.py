@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deepgllim.data.biwi_files import Pose, read_calibration, read_depth, read_pose
+from deepgllim.data.biwi_files import RigidPose, read_calibration, read_depth, read_pose
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.synthetic.biwi import DEPTH, RGB
@@ -33,7 +33,7 @@ def test_poses_come_back(
     tmp_path: Path, turn: tuple[float, float, float], x: float, y: float, z: float, newline: str
 ) -> None:
     file = tmp_path / "frame_00003_pose.txt"
-    written = Pose(rotation_from_angles(*turn), np.array([x, y, z]))
+    written = RigidPose(rotation_from_angles(*turn), np.array([x, y, z]))
     file.write_text(pose_text(*written, digits=17).replace("\n", newline), newline="")
     read = read_pose(file)
     np.testing.assert_array_equal(read.rotation, written.rotation)
@@ -94,7 +94,7 @@ def test_reads_a_calibration(tmp_path: Path) -> None:
     assert read.translation.tolist() == [-24.0198, 5.8896, -13.2308]
     assert read.resolution == (640, 480)
     np.testing.assert_allclose(read.project([[0, 0, 500], [50, -25, 500]]), [[320, 240.5], [371.7679, 214.61605]])
-    moved = read.move(Pose(np.eye(3), np.zeros(3)))
+    moved = read.move(RigidPose(np.eye(3), np.zeros(3)))
     np.testing.assert_array_equal(moved.rotation, read.rotation)
     np.testing.assert_array_equal(moved.centre, read.translation)
 

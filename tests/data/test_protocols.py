@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deepgllim.data import (
     PROTOCOLS,
     Manifest,
-    Parts,
+    Split,
     best_fold,
     by_sequence,
     by_subject,
@@ -55,7 +55,7 @@ def people(table: Manifest | None) -> set[str]:
     return set() if table is None else set(table.subjects)
 
 
-def assert_apart(parts: Parts, table: Manifest) -> None:
+def assert_apart(parts: Split, table: Manifest) -> None:
     """Every face is in one part, every person too."""
     assert rows(*parts) == rows(table)
     assert sum(len(people(part)) for part in parts) == len(people(table))
@@ -87,7 +87,7 @@ def test_the_folds_depend_on_the_seed_alone() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(casts, seeds, st.integers(2, 6), st.sampled_from([video_folds, by_subject]))
-def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol: Callable[..., list[Parts]]) -> None:
+def test_folds_part_any_table(cast: list[str], seed: int, n_folds: int, protocol: Callable[..., list[Split]]) -> None:
     table = videos(cast)
     try:
         folds = protocol(table, seed, n_folds, validation=0.25)

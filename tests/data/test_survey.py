@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepgllim.data.survey import BrokenFileError, Survey, check_size, manifest_of, names_in, read_rows
+from deepgllim.data.survey import BrokenFileError, Survey, check_size, manifest_from_survey, matching_names, read_rows
 from deepgllim.errors import DataError
 
 FRAME = pd.DataFrame({"path": ["a.jpg"], "yaw": [3.0]})
@@ -16,8 +16,8 @@ BROKEN = [(Path("b.mat"), "is empty; copy it again"), (Path("c.mat"), "is empty 
 def test_names_match_as_a_whole_and_in_order(tmp_path: Path) -> None:
     for name in ("b1.jpg", "a2.jpg", "._a2.jpg", "a2.jpg.part", "a.jpg"):
         (tmp_path / name).touch()
-    assert names_in(tmp_path, r"[ab]\d\.jpg") == ["a2.jpg", "b1.jpg"]
-    assert names_in(tmp_path / "absent", ".*") == []
+    assert matching_names(tmp_path, r"[ab]\d\.jpg") == ["a2.jpg", "b1.jpg"]
+    assert matching_names(tmp_path / "absent", ".*") == []
 
 
 def test_another_size_is_refused_without_the_files_name(tmp_path: Path) -> None:
@@ -50,14 +50,14 @@ def test_a_reader_stops_at_broken_files_or_skips_them() -> None:
     found = Survey(FRAME, BROKEN)
     message = r"^b\.mat: is empty; copy it again \(2 broken file\(s\) beside 1 faces in order; .*skip_broken=True\)$"
     with pytest.raises(DataError, match=message):
-        manifest_of(found, Path("set"))
-    assert manifest_of(found, Path("/set"), skip_broken=True).paths == [Path("/set/a.jpg")]
-    assert len(manifest_of(Survey(FRAME, []), Path("set"))) == 1
+        manifest_from_survey(found, Path("set"))
+    assert manifest_from_survey(found, Path("/set"), skip_broken=True).paths == [Path("/set/a.jpg")]
+    assert len(manifest_from_survey(Survey(FRAME, []), Path("set"))) == 1
 
 
 def test_skipping_is_no_remedy_where_nothing_is_left() -> None:
     for skip in (False, True):
         with pytest.raises(DataError, match=r"beside 0 faces in order; .*: mend them or take them out\)$"):
-            manifest_of(Survey(FRAME[:0], BROKEN), Path("set"), skip_broken=skip)
+            manifest_from_survey(Survey(FRAME[:0], BROKEN), Path("set"), skip_broken=skip)
     with pytest.raises(DataError, match="set: none of its 7 faces is of the usual protocol"):
-        manifest_of(Survey(FRAME[:0], [], left_out=7), Path("set"))
+        manifest_from_survey(Survey(FRAME[:0], [], left_out=7), Path("set"))

@@ -5,12 +5,12 @@ import pytest
 
 from deepgllim.data import Manifest
 from deepgllim.errors import DataError
-from deepgllim.evaluation.coverage import abstention, calibration_of, errors_by_target, report_coverage
-from deepgllim.evaluation.faces import Judged, judge_faces
+from deepgllim.evaluation.coverage import abstention_table, errors_by_target, fit_recalibration, report_coverage
+from deepgllim.evaluation.faces import LabelledPredictions, predict_faces
 from deepgllim.pose.network import PoseNetwork
 
 
-def synthetic(people: int, each: int, deviation: float, seed: int = 0) -> Judged:
+def synthetic(people: int, each: int, deviation: float, seed: int = 0) -> LabelledPredictions:
     """Errors of a deviation; every covariance says 1 for easy and 9 for hard faces, which is right up to the factor."""
     rng = np.random.default_rng(seed)
     n = people * each
@@ -19,7 +19,7 @@ def synthetic(people: int, each: int, deviation: float, seed: int = 0) -> Judged
     truth = mean + deviation * size[:, None] * rng.standard_normal((n, 3))
     covariance = (size**2)[:, None, None] * np.eye(3)
     who = np.repeat([f"p{i}" for i in range(people)], each)
-    return Judged(("tilt", "pan", "tip"), truth, mean, covariance, rng.standard_normal(n), who)
+    return LabelledPredictions(("tilt", "pan", "tip"), truth, mean, covariance, rng.standard_normal(n), who)
 
 
 def test_regions_that_are_too_small_become_true() -> None:
@@ -33,21 +33,21 @@ def test_regions_that_are_too_small_become_true() -> None:
 
 
 def test_giving_up_the_unsure_faces_helps() -> None:
-    table = abstention(synthetic(10, 200, deviation=1.0)).set_index(["by", "kept"])["error"]
+    table = abstention_table(synthetic(10, 200, deviation=1.0)).set_index(["by", "kept"])["error"]
     assert table["size of the region", 0.5] < 0.6 * table["size of the region", 1.0]
     assert table["log p(x)", 0.5] == pytest.approx(table["log p(x)", 1.0], rel=0.1)  # it says nothing here
 
 
 def test_of_a_real_network(network: PoseNetwork, faces: Manifest) -> None:
-    judged = judge_faces(network, faces)
-    report = report_coverage(judged)
+    predictions = predict_faces(network, faces)
+    report = report_coverage(predictions)
     assert report.calibration.scales[1] == pytest.approx(0.5, abs=0.1)  # says 20, errs by 10.4
     assert report.coverage.iloc[0]["after_90"] == pytest.approx(0.9, abs=0.07)
-    assert errors_by_target(judged)["pan"] == pytest.approx(8.3, abs=1.5)
-    assert "tip" not in errors_by_target(judged)
-    threshold = calibration_of(judged).log_density_threshold
+    assert errors_by_target(predictions)["pan"] == pytest.approx(8.3, abs=1.5)
+    assert "tip" not in errors_by_target(predictions)
+    threshold = fit_recalibration(predictions).log_density_threshold
     assert threshold is not None
-    assert (judged.log_density >= threshold).mean() == pytest.approx(0.95, abs=0.02)
+    assert (predictions.log_density >= threshold).mean() == pytest.approx(0.95, abs=0.02)
 
 
 def test_two_people_are_too_few() -> None:

@@ -13,9 +13,9 @@ from deepgllim.evaluation.inspection import (
     COLUMNS,
     TILE,
     contact_sheet,
-    head_angles,
+    evenly_spaced_rows,
     inspect_data,
-    spread_rows,
+    pose_angles,
 )
 from deepgllim.geometry.rotations import geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.imaging.drawing import AXIS_COLOURS
@@ -28,19 +28,19 @@ def table(**columns: object) -> Manifest:
 
 def test_rows_are_spread_over_yaw() -> None:
     yaw = np.random.default_rng(1).permutation(np.arange(101))
-    chosen = spread_rows(table(yaw=yaw), 11)
+    chosen = evenly_spaced_rows(table(yaw=yaw), 11)
     assert yaw[chosen].tolist() == list(range(0, 101, 10))
-    assert sorted(spread_rows(table(yaw=yaw), 500)) == list(range(101))
+    assert sorted(evenly_spaced_rows(table(yaw=yaw), 500)) == list(range(101))
 
 
 def test_rows_of_equal_yaw_are_of_several_people() -> None:
     faces = table(yaw=[0.0] * 90, subject=[f"{row // 30}" for row in range(90)])
-    assert set(faces.subjects[spread_rows(faces, 12)]) == {"0", "1", "2"}
-    assert spread_rows(faces, 12) == spread_rows(faces, 12)
+    assert set(faces.subjects[evenly_spaced_rows(faces, 12)]) == {"0", "1", "2"}
+    assert evenly_spaced_rows(faces, 12) == evenly_spaced_rows(faces, 12)
 
 
 def test_neck_angles_are_read_as_such() -> None:
-    angles = head_angles(table(pitch=[30.0], yaw=[75.0], tilt=[30.0], pan=[75.0]))
+    angles = pose_angles(table(pitch=[30.0], yaw=[75.0], tilt=[30.0], pan=[75.0]))
     assert angles is not None
     distance = geodesic_distance(rotation_from_angles(*angles[0]), rotation_from_pan_tilt(75, 30))
     assert distance < 1e-6
@@ -48,8 +48,8 @@ def test_neck_angles_are_read_as_such() -> None:
 
 def test_angles_without_roll_and_without_a_full_column_of_pan() -> None:
     faces = table(pitch=[1.0, 2.0], yaw=[3.0, 4.0], tilt=[1.0, np.nan], pan=[3.0, 4.0])
-    assert np.array_equal(head_angles(faces), [[1, 3, 0], [2, 4, 0]])  # type: ignore[arg-type]
-    assert head_angles(table(pitch=[1.0])) is None
+    assert np.array_equal(pose_angles(faces), [[1, 3, 0], [2, 4, 0]])  # type: ignore[arg-type]
+    assert pose_angles(table(pitch=[1.0])) is None
 
 
 def test_the_sheet_shows_each_face_with_its_nose(tmp_path: Path) -> None:

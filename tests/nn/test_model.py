@@ -157,7 +157,7 @@ def test_an_interrupted_write_leaves_the_old_file(saved: Path, monkeypatch: pyte
         yield b"half of a file"
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("deepgllim.storage._serialised", broken)
+    monkeypatch.setattr("deepgllim.storage.tensors._serialised", broken)
     with pytest.raises(ModelError, match=r"cannot be written.*no space"):
         model(projection=3).save(saved)
     assert saved.read_bytes() == before

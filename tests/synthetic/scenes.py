@@ -11,7 +11,7 @@ from deepgllim.geometry.rotations import mirror_rotation
 from deepgllim.synthetic import Appearance, Background, Camera, HeadModel, Light, Person, Scene, Wear, load_head_model
 from deepgllim.synthetic.posing import to_camera
 from deepgllim.synthetic.scene import Array
-from deepgllim.synthetic.sets import FIXED_CAPTURE, framed
+from deepgllim.synthetic.sets import FIXED_CAPTURE, fit_camera
 
 properties = settings(deadline=None, max_examples=15, derandomize=True, database=None)
 
@@ -72,7 +72,7 @@ def frontal(size: int = 96, margin: float = 1.6, distance: float = 1.0, **change
         background=Background("plain", 3),
         capture=FIXED_CAPTURE,
     )
-    return replace(framed(scene, load_head_model(), margin), **changes)
+    return replace(fit_camera(scene, load_head_model(), margin), **changes)
 
 
 def assert_same(first: object, second: object) -> None:

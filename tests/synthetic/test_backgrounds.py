@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepgllim.errors import ImageError
 from deepgllim.synthetic import Background
-from deepgllim.synthetic.backgrounds import paint
+from deepgllim.synthetic.backgrounds import render_background
 from tests.synthetic.scenes import properties
 
 KINDS = tuple(kind for kind in get_args(get_type_hints(Background)["kind"]) if kind != "picture")
@@ -36,21 +36,21 @@ def picture(tmp_path: Path) -> str:
 @given(seed=seeds)
 def test_any_size_is_painted_the_same_again(kind: str, width: int, height: int, seed: int) -> None:
     background = Background(kind, seed)  # type: ignore[arg-type]
-    pixels = paint(background, width, height)
+    pixels = render_background(background, width, height)
     assert pixels.shape == (height, width, 3)
     assert pixels.dtype == np.uint8
-    np.testing.assert_array_equal(pixels, paint(background, width, height))
+    np.testing.assert_array_equal(pixels, render_background(background, width, height))
 
 
 def test_small_rooms_have_shelves_too() -> None:
     """At 16 pixels books are less than a pixel high: 43 of these seeds were refused by Pillow."""
     for seed in range(400):
-        assert paint(Background("room", seed), 16, 16).shape == (16, 16, 3)
+        assert render_background(Background("room", seed), 16, 16).shape == (16, 16, 3)
 
 
 @cache
 def samples(kind: str) -> Pixels:
-    return np.stack([paint(Background(kind, seed), 24, 24) for seed in range(60)])  # type: ignore[arg-type]
+    return np.stack([render_background(Background(kind, seed), 24, 24) for seed in range(60)])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,14 +72,14 @@ def test_kinds_differ_in_how_much_is_in_them() -> None:
 
 def test_a_gradient_is_smooth() -> None:
     for seed in range(10):
-        pixels = paint(Background("gradient", seed), 96, 96).astype(float)
+        pixels = render_background(Background("gradient", seed), 96, 96).astype(float)
         assert max(np.abs(np.diff(pixels, axis=axis)).max() for axis in (0, 1)) < 12  # of 255 over 96 pixels, cubic
 
 
 def test_a_users_picture_is_used_a_part_of_it_right_way_up(picture: str) -> None:
     shares, mirrored = [], 0
     for seed in range(40):
-        pixels = paint(Background("picture", seed, picture), 37, 53).astype(float)
+        pixels = render_background(Background("picture", seed, picture), 37, 53).astype(float)
         assert pixels.shape == (53, 37, 3)
         assert np.abs(pixels[..., 2] - 90).max() <= 1
         across, down = pixels[:, -1, 0] - pixels[:, 0, 0], pixels[-1, :, 1] - pixels[0, :, 1]
@@ -95,7 +95,7 @@ def test_a_users_picture_is_used_a_part_of_it_right_way_up(picture: str) -> None
 
 def test_a_part_keeps_its_proportions(picture: str) -> None:
     for width, height in ((60, 20), (20, 60)):
-        pixels = paint(Background("picture", 1, picture), width, height).astype(float)
+        pixels = render_background(Background("picture", 1, picture), width, height).astype(float)
         across = abs(pixels[:, -1, 0] - pixels[:, 0, 0]).mean() / (width - 1) * 119 / 250
         down = abs(pixels[-1, :, 1] - pixels[0, :, 1]).mean() / (height - 1) * 79 / 250
         assert across == pytest.approx(down, rel=0.06)  # pixels of the picture a pixel of the part
@@ -105,15 +105,15 @@ def test_a_tiny_picture_is_enlarged(tmp_path: Path) -> None:
     path = tmp_path / "dot.png"
     Image.new("RGB", (1, 1), (10, 20, 30)).save(path)
     for seed in range(5):
-        assert (paint(Background("picture", seed, str(path)), 37, 53) == (10, 20, 30)).all()
+        assert (render_background(Background("picture", seed, str(path)), 37, 53) == (10, 20, 30)).all()
 
 
 def test_unreadable_pictures_are_refused_by_name(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"broken\.jpg: the file is not a picture"):
-        paint(Background("picture", 0, str(broken)), 32, 32)
+        render_background(Background("picture", 0, str(broken)), 32, 32)
     with pytest.raises(ImageError, match=r"gone\.jpg: the picture does not exist; check the path"):
-        paint(Background("picture", 0, str(tmp_path / "gone.jpg")), 32, 32)
+        render_background(Background("picture", 0, str(tmp_path / "gone.jpg")), 32, 32)
     Image.new("RGB", (40, 40), (1, 2, 3)).save(tmp_path / "gone.jpg", quality=100)  # a failure is not remembered
-    assert paint(Background("picture", 0, str(tmp_path / "gone.jpg")), 32, 32).max() < 10
+    assert render_background(Background("picture", 0, str(tmp_path / "gone.jpg")), 32, 32).max() < 10

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.synthetic import Background, Capture
-from deepgllim.synthetic.backgrounds import paint
-from deepgllim.synthetic.capture import LUMA, develop, encode
+from deepgllim.synthetic.backgrounds import render_background
+from deepgllim.synthetic.capture import LUMA, apply_capture, encode
 from deepgllim.synthetic.sets import FIXED_CAPTURE
 from tests.synthetic.scenes import properties
 
@@ -25,7 +25,7 @@ ODD = (53, 37)
 def texture(width: int = 96, height: int = 96) -> Pixels:
     """Every level but black and white, from smooth to rough, in colour."""
     rng = np.random.default_rng(1)
-    smooth = paint(Background("shapes", 5), width, height).astype(float)
+    smooth = render_background(Background("shapes", 5), width, height).astype(float)
     return (smooth * 0.6 + 40 + rng.normal(0, 12, size=smooth.shape)).clip(1, 254).astype(np.uint8)
 
 
@@ -34,7 +34,7 @@ def grey(level: int = 128, side: int = 96) -> Pixels:
 
 
 def developed(pixels: Pixels, **values: Any) -> Floats:
-    return np.asarray(develop(pixels, replace(FIXED_CAPTURE, **values))).astype(float)
+    return np.asarray(apply_capture(pixels, replace(FIXED_CAPTURE, **values))).astype(float)
 
 
 def roughness(pixels: npt.ArrayLike, axis: int) -> float:
@@ -63,7 +63,7 @@ def test_a_neutral_capture_changes_nothing(size: tuple[int, int]) -> None:
 def test_any_capture_is_the_same_again_and_keeps_the_size(size: tuple[int, int], **values: Any) -> None:
     pixels = texture(*size)
     capture = Capture(exposure=1.0, jpeg_quality=90, **values)
-    first, again = develop(pixels, capture), develop(pixels.copy(), capture)
+    first, again = apply_capture(pixels, capture), apply_capture(pixels.copy(), capture)
     assert first.size == size
     assert first.mode == "RGB"
     assert first.tobytes() == again.tobytes()
@@ -177,7 +177,7 @@ def test_patches_hide_a_part_and_leave_the_rest(size: tuple[int, int]) -> None:
 
 
 def test_jpegs_decode_to_the_picture_better_where_the_quality_is_higher() -> None:
-    picture = develop(texture(), FIXED_CAPTURE)
+    picture = apply_capture(texture(), FIXED_CAPTURE)
     errors, sizes = [], []
     for quality in (30, 60, 92):
         content = encode(picture, quality)

@@ -13,10 +13,10 @@ from PIL import Image
 from deepgllim.errors import ImageError, RenderError
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.synthetic import Background, Camera, Light, Renderer, Scene, SceneSampler, load_head_model
-from deepgllim.synthetic.backgrounds import paint
+from deepgllim.synthetic.backgrounds import render_background
 from deepgllim.synthetic.posing import head_vertices, label, to_camera
 from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array
-from deepgllim.synthetic.sets import framed
+from deepgllim.synthetic.sets import fit_camera
 from tests.synthetic.scenes import PLAIN_WEAR, frontal, mean_person, mirrored, pixels_of
 
 NOSE = 30
@@ -82,7 +82,7 @@ def test_what_is_not_head_is_background(renderer: Renderer) -> None:
     scene = frontal(size=64, background=Background("gradient", 8))
     empty = renderer.depth(scene) == 0
     inside = empty[1:-1, 1:-1] & empty[:-2, 1:-1] & empty[2:, 1:-1] & empty[1:-1, :-2] & empty[1:-1, 2:]
-    difference = np.abs(levels(renderer, scene) - paint(scene.background, 64, 64))[1:-1, 1:-1][inside]
+    difference = np.abs(levels(renderer, scene) - render_background(scene.background, 64, 64))[1:-1, 1:-1][inside]
     assert inside.sum() > 400
     assert np.percentile(difference, 95) <= 3
 
@@ -171,7 +171,7 @@ def test_things_worn_are_seen_where_they_are(renderer: Renderer) -> None:
 
 
 DIM = ((0.05, 0.05, 0.05), (0.05, 0.05, 0.05))
-BACKGROUND = paint(Background("plain", 3), 1, 1)[0, 0].astype(float)  # of `frontal`
+BACKGROUND = render_background(Background("plain", 3), 1, 1)[0, 0].astype(float)  # of `frontal`
 LIPS, EYES = range(48, 68), range(36, 48)
 DRESSED: tuple[dict[str, Any], ...] = (
     {"wear": replace(PLAIN_WEAR, glasses="sun", hat="cap", pattern="checks")},
@@ -227,7 +227,7 @@ def test_renderers_of_a_thread_do_not_meet(renderer: Renderer) -> None:
 @pytest.mark.parametrize("size", [(37, 53), (53, 37), (16, 16), (33, 21)])
 def test_any_size_is_drawn_and_its_labels_hold(renderer: Renderer, size: tuple[int, int]) -> None:
     camera = Camera(*size, 1.0, (0.0, 0.0), (0.0, 0.0, 1.0))
-    scene = framed(replace(frontal(), camera=camera), load_head_model(), 1.2)
+    scene = fit_camera(replace(frontal(), camera=camera), load_head_model(), 1.2)
     picture, distance = renderer.draw(scene), renderer.depth(scene)
     assert picture.shape == (size[1], size[0], 3)
     assert picture.dtype == np.uint8
@@ -313,7 +313,7 @@ def test_a_background_is_upright_and_does_not_run_over_its_border(renderer: Rend
     for seed in range(3):
         background = Background("picture", seed, str(tmp_path / "view.png"))
         scene = frontal(size=48, margin=4.0, background=background)
-        difference = np.abs(levels(renderer, scene) - paint(background, 48, 48))
+        difference = np.abs(levels(renderer, scene) - render_background(background, 48, 48))
         assert difference[:10].max() <= 4
 
 

@@ -22,10 +22,10 @@ from deepgllim.synthetic.sets import (
     FIXED_AMBIENT,
     FIXED_CAPTURE,
     FIXED_LIGHT,
-    GAUSSIANS,
+    POSE_LIMITS,
+    S2G_CENTRES,
     S2G_SPREAD,
     SSV_SPREAD,
-    UNIFORM,
     Aspect,
     draw_ambient,
     draw_background,
@@ -37,7 +37,7 @@ from deepgllim.synthetic.sets import (
     draw_occlusions,
     draw_torso,
     draw_wear,
-    framed,
+    fit_camera,
 )
 from tests.synthetic.scenes import assert_same, frontal, head_only, properties
 
@@ -72,8 +72,8 @@ def is_uniform(values: Array, limits: tuple[float, ...]) -> bool:
 
 
 def test_uniform_is_uniform_within_the_papers_ranges() -> None:
-    assert UNIFORM == (60.0, 75.0, 20.0)
-    assert is_uniform(angles("uniform"), UNIFORM)
+    assert POSE_LIMITS == (60.0, 75.0, 20.0)
+    assert is_uniform(angles("uniform"), POSE_LIMITS)
     assert np.abs(np.corrcoef(angles("uniform").T) - np.eye(3)).max() < 0.07  # 3 / √2000
 
 
@@ -83,13 +83,13 @@ def test_wide_is_uniform_in_pan_tilt_and_tip() -> None:
 
 
 def test_s2g_is_two_gaussians_cut_by_the_pool() -> None:
-    assert GAUSSIANS == ((35.0, 60.0, 0.0), (-35.0, -60.0, 0.0))
+    assert S2G_CENTRES == ((35.0, 60.0, 0.0), (-35.0, -60.0, 0.0))
     drawn = angles("s2g")
-    assert (np.abs(drawn) <= UNIFORM).all()
+    assert (np.abs(drawn) <= POSE_LIMITS).all()
     left = drawn[:, 1] > 0
     assert left.mean() == pytest.approx(0.5, abs=0.04)
-    for centre, cluster in zip(GAUSSIANS, (drawn[left], drawn[~left]), strict=True):
-        for column, middle, limit in zip(cluster.T, centre, UNIFORM, strict=True):
+    for centre, cluster in zip(S2G_CENTRES, (drawn[left], drawn[~left]), strict=True):
+        for column, middle, limit in zip(cluster.T, centre, POSE_LIMITS, strict=True):
             low, high = (-limit - middle) / S2G_SPREAD, (limit - middle) / S2G_SPREAD
             expected = stats.truncnorm(low, high, loc=middle, scale=S2G_SPREAD)
             # 1 % of each Gaussian lies on the other's side of yaw 0
@@ -98,15 +98,15 @@ def test_s2g_is_two_gaussians_cut_by_the_pool() -> None:
 
 
 def test_s2g_keeps_16_percent_of_the_pool() -> None:
-    pool = np.random.default_rng(0).uniform(-1, 1, size=(20_000, 3)) * UNIFORM
-    squared = ((pool[:, None] - np.array(GAUSSIANS)) ** 2).sum(axis=-1) / S2G_SPREAD**2
+    pool = np.random.default_rng(0).uniform(-1, 1, size=(20_000, 3)) * POSE_LIMITS
+    squared = ((pool[:, None] - np.array(S2G_CENTRES)) ** 2).sum(axis=-1) / S2G_SPREAD**2
     assert np.exp(-0.5 * squared.min(axis=1)).mean() == pytest.approx(0.16, abs=0.01)
 
 
 def test_ssv_is_the_pool_without_its_middle() -> None:
     drawn = angles("ssv")
-    assert (np.abs(drawn) <= UNIFORM).all()
-    pool = np.random.default_rng(0).uniform(-1, 1, size=(100_000, 3)) * UNIFORM
+    assert (np.abs(drawn) <= POSE_LIMITS).all()
+    pool = np.random.default_rng(0).uniform(-1, 1, size=(100_000, 3)) * POSE_LIMITS
     kept = 1 - np.exp(-0.5 * (pool**2).sum(axis=1) / SSV_SPREAD**2)
     at, weights = np.linalg.norm(pool, axis=1), kept / kept.sum()
     radius = np.linalg.norm(drawn, axis=1)
@@ -118,8 +118,8 @@ def test_ssv_is_the_pool_without_its_middle() -> None:
 
 def test_natural_heads_look_ahead_and_all_of_biwis_range_occurs() -> None:
     drawn = angles("natural")
-    assert (np.abs(drawn) <= UNIFORM).all()
-    for column, limit in zip(drawn.T, UNIFORM, strict=True):
+    assert (np.abs(drawn) <= POSE_LIMITS).all()
+    for column, limit in zip(drawn.T, POSE_LIMITS, strict=True):
         counts, _ = np.histogram(column, bins=5, range=(-limit, limit))
         assert counts.argmax() == 2  # about 0
         assert counts[2] > 2 * max(counts[0], counts[4])
@@ -156,7 +156,7 @@ def test_people_are_before_the_camera(name: str) -> None:
 def test_framing_is_by_the_shorter_side(margin: float, right: float, down: float, size: tuple[int, int]) -> None:
     model, start = load_head_model(), frontal(distance=0.7)
     unframed = replace(start, camera=Camera(*size, 1.0, (0.0, 0.0), (0.0, 0.0, 0.7)))
-    x0, y0, x1, y1 = label(model, framed(unframed, model, margin, (right, down))).box
+    x0, y0, x1, y1 = label(model, fit_camera(unframed, model, margin, (right, down))).box
     side = min(size)
     assert max(x1 - x0, y1 - y0) == pytest.approx(side / margin)
     assert (x0 + x1) / 2 == pytest.approx(size[0] / 2 + side * right, abs=1e-6)

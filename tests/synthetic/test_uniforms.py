@@ -13,7 +13,7 @@ from deepgllim.synthetic import Wear
 from deepgllim.synthetic.gl import _SHADERS
 from deepgllim.synthetic.people import Beard, HairStyle
 from deepgllim.synthetic.scene import Light
-from deepgllim.synthetic.uniforms import linear, scene_uniforms
+from deepgllim.synthetic.uniforms import scene_uniforms, srgb_to_linear
 from tests.synthetic.scenes import PLAIN_WEAR, frontal, mean_person, properties
 
 # what the renderer sets itself: textures' places, matrices, a shell's layer, a prop's colour
@@ -37,8 +37,8 @@ def test_every_uniform_is_told_and_every_value_told_is_used() -> None:
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_light_is_monotone_in_a_stored_level(first: float, second: float) -> None:
     low, high = sorted((first, second))
-    assert 0 <= linear((low, 0, 0))[0] <= linear((high, 0, 0))[0] <= 1
-    assert linear((low, high, first))[1] ** (1 / 2.2) == pytest.approx(high)  # as the shaders store it
+    assert 0 <= srgb_to_linear((low, 0, 0))[0] <= srgb_to_linear((high, 0, 0))[0] <= 1
+    assert srgb_to_linear((low, high, first))[1] ** (1 / 2.2) == pytest.approx(high)  # as the shaders store it
 
 
 def test_lights_are_padded_to_three_dark_ones() -> None:

@@ -172,8 +172,8 @@ def test_no_more_chunks_are_submitted_than_workers_need(monkeypatch: pytest.Monk
         waiting -= 1
 
     monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
-    job = workers.Job("folder", Path(), SAMPLER, FakeRenderer)
-    workers.work(job, [range(n, n + 1) for n in range(1000)], 3, done)
+    job = workers.RenderJob("folder", Path(), SAMPLER, FakeRenderer)
+    workers.render_chunks(job, [range(n, n + 1) for n in range(1000)], 3, done)
     assert waiting == 0
     assert most <= 6
 

@@ -8,7 +8,7 @@ from deepgllim.cli.options import Source, Switch, Text, faces_with_any, refuse_e
 
 if TYPE_CHECKING:
     from deepgllim.evaluation.coverage import CoverageReport
-    from deepgllim.evaluation.faces import Judged
+    from deepgllim.evaluation.faces import LabelledPredictions
 
 
 def calibrate(
@@ -43,17 +43,17 @@ def calibrate(
         skip_unreadable: Go on without pictures that cannot be read.
     """
     from deepgllim.evaluation.coverage import report_coverage
-    from deepgllim.evaluation.faces import judge_faces
-    from deepgllim.evaluation.selection import usable
+    from deepgllim.evaluation.faces import predict_faces
+    from deepgllim.evaluation.selection import readable_faces
     from deepgllim.pose.network import PoseNetwork, write_metadata
 
     refuse_existing(output, overwrite)
     refuse_existing(plot, overwrite)
     network = PoseNetwork(model)
-    chosen, left_out = usable(faces_with_any(data, network.spec.targets, subjects), skip_unreadable)
+    chosen, left_out = readable_faces(faces_with_any(data, network.spec.targets, subjects), skip_unreadable)
     if left_out:
         complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
-    judged = judge_faces(network, chosen)
+    judged = predict_faces(network, chosen)
     report = report_coverage(judged)
     if output is not None:
         write_metadata(model, output, network.spec._replace(calibration=report.calibration.to_json()))
@@ -65,7 +65,7 @@ def calibrate(
         show(judged, report, output)
 
 
-def as_json(judged: "Judged", report: "CoverageReport") -> dict[str, Any]:
+def as_json(judged: "LabelledPredictions", report: "CoverageReport") -> dict[str, Any]:
     """What `--json` prints."""
     from deepgllim.evaluation.coverage import errors_by_target
 
@@ -79,7 +79,7 @@ def as_json(judged: "Judged", report: "CoverageReport") -> dict[str, Any]:
     }
 
 
-def show(judged: "Judged", report: "CoverageReport", output: Path | None) -> None:
+def show(judged: "LabelledPredictions", report: "CoverageReport", output: Path | None) -> None:
     """Errors, factors, coverage, abstention, as tables."""
     from deepgllim.evaluation.coverage import errors_by_target
 
@@ -105,19 +105,19 @@ def show(judged: "Judged", report: "CoverageReport", output: Path | None) -> Non
     screen.print(nothing if output is None else f"written: {output}")
 
 
-def save_plot(path: Path, judged: "Judged", report: "CoverageReport") -> None:
+def save_plot(path: Path, judged: "LabelledPredictions", report: "CoverageReport") -> None:
     """Coverage over levels, and error over the share of faces kept."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    from deepgllim.evaluation.audit_drawing import draw_abstention, draw_coverage
+    from deepgllim.evaluation.reliability_plots import plot_abstention, plot_coverage
     from deepgllim.storage import write_atomically
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    draw_coverage(left, judged, report)
-    draw_abstention(right, report)
+    plot_coverage(left, judged, report)
+    plot_abstention(right, report)
     kind = path.suffix.lstrip(".") or "png"
     write_atomically(path, lambda place: figure.savefig(place, format=kind, dpi=120))

@@ -37,19 +37,21 @@ def doctor(
         json: Print one JSON object and nothing else.
         skip_unreadable: Go on without pictures that cannot be read.
     """
-    from deepgllim.evaluation.selection import spread, usable
-    from deepgllim.evaluation.sensitivity import sensitivity
+    from deepgllim.evaluation.selection import evenly_spaced, readable_faces
+    from deepgllim.evaluation.sensitivity import measure_sensitivity
     from deepgllim.pose.network import PoseNetwork
     from deepgllim.pose.predictor import default_model
 
     network = PoseNetwork(default_model() if model is None else model)
-    chosen, left_out = usable(spread(faces_with_any(data, network.spec.targets, subjects), limit), skip_unreadable)
+    chosen, left_out = readable_faces(
+        evenly_spaced(faces_with_any(data, network.spec.targets, subjects), limit), skip_unreadable
+    )
     if left_out:
         complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
-    found = sensitivity(network, chosen)
+    found = measure_sensitivity(network, chosen)
     if json:
         print_json({"faces": len(chosen), "changes": found.to_dict(orient="records")})
         return
     results().print(f"{len(chosen)} faces; degrees")
-    rows = found[["change", "strength", "swing", "swing_90", "error"]].to_numpy().tolist()
-    results().print(table(["change", "strength", "swing", "swing, 90 %", "error"], rows))
+    rows = found[["change", "strength", "deviation", "deviation_90", "error"]].to_numpy().tolist()
+    results().print(table(["change", "strength", "deviation", "deviation, 90 %", "error"], rows))

@@ -6,7 +6,7 @@ from deepgllim.data.landmarked import landmark_box, read_300w_lp, read_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
 from deepgllim.data.protocols import (
     PROTOCOLS,
-    Parts,
+    Split,
     best_fold,
     by_sequence,
     by_subject,
@@ -23,7 +23,7 @@ __all__ = [
     "READERS",
     "DataReport",
     "Manifest",
-    "Parts",
+    "Split",
     "best_fold",
     "by_sequence",
     "by_subject",

@@ -21,9 +21,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deepgllim.data.biwi_files import Calibration, Pose, read_calibration, read_pose
+from deepgllim.data.biwi_files import CameraCalibration, RigidPose, read_calibration, read_pose
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest, read_manifest
-from deepgllim.data.survey import COPY, BrokenFileError, Survey, check_size, manifest_of, names_in, read_rows
+from deepgllim.data.survey import (
+    COPY_AGAIN,
+    BrokenFileError,
+    Survey,
+    check_size,
+    manifest_from_survey,
+    matching_names,
+    read_rows,
+)
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
 from deepgllim.imaging.images import Box
@@ -78,7 +86,9 @@ def read_biwi(
         DataError: a folder that is not Biwi, a frame that cannot be used, or a table of boxes that cannot be read.
         ValueError: another `frame`.
     """
-    return manifest_of(survey_biwi(folder, frame=frame, boxes=boxes), Path(folder), targets, skip_broken=skip_broken)
+    return manifest_from_survey(
+        survey_biwi(folder, frame=frame, boxes=boxes), Path(folder), targets, skip_broken=skip_broken
+    )
 
 
 def survey_biwi(
@@ -102,7 +112,7 @@ def survey_biwi(
         raise ValueError(f"frame is {frame!r}; the choices are 'rgb' and 'depth'")
     known = None if boxes is None else _Boxes.read(boxes)
     sequences, unusable = read_rows(_sequences(Path(folder).absolute()), _frames)
-    poses, broken = read_rows((each for frames in sequences for each in frames), partial(_posed, boxes=known))
+    poses, broken = read_rows((each for frames in sequences for each in frames), partial(_usable_frame, boxes=known))
     table = _table(poses, frame)
     missing = missing_sequences(table)
     notes = [f"sequences of which no frame can be used: {', '.join(missing)}"] if missing else []
@@ -126,17 +136,17 @@ class _Frame(NamedTuple):
     number: int
     picture: Path | None
     pose: Path | None
-    camera: Calibration
+    camera: CameraCalibration
 
 
-class _Posed(NamedTuple):
+class _UsableFrame(NamedTuple):
     """A frame that can be used."""
 
     picture: Path
     number: int
     box: Box
-    published: Pose  # in the depth camera's frame
-    seen: Pose  # in the colour camera's
+    published: RigidPose  # in the depth camera's frame
+    seen: RigidPose  # in the colour camera's
 
 
 class _Boxes(NamedTuple):
@@ -180,7 +190,7 @@ def _sequences(root: Path) -> list[Path]:
 
 def _numbered(folder: Path, pattern: str) -> dict[int, Path]:
     """The files of a kind by frame number, in order; of two pictures of a frame, the .png."""
-    names = sorted(names_in(folder, pattern), key=lambda name: Path(name).suffix.lower())  # .png comes last
+    names = sorted(matching_names(folder, pattern), key=lambda name: Path(name).suffix.lower())  # .png comes last
     found = {int(name.split("_")[1]): folder / name for name in names}
     return dict(sorted(found.items()))
 
@@ -192,7 +202,7 @@ def _frames(folder: Path) -> list[_Frame]:
     poses = _numbered(folder.parent.parent / "db_annotations" / folder.name, _POSE) | beside  # apart in some copies
     numbers = sorted(pictures.keys() | beside.keys())
     if not pictures:
-        raise BrokenFileError(folder, f"no frame_NNNNN_rgb.png is in it; {COPY}")
+        raise BrokenFileError(folder, f"no frame_NNNNN_rgb.png is in it; {COPY_AGAIN}")
     try:
         camera = read_calibration(folder / "rgb.cal")
     except BrokenFileError as error:
@@ -200,19 +210,19 @@ def _frames(folder: Path) -> list[_Frame]:
     return [_Frame(folder, number, pictures.get(number), poses.get(number), camera) for number in numbers]
 
 
-def _posed(frame: _Frame, boxes: _Boxes | None) -> _Posed:
+def _usable_frame(frame: _Frame, boxes: _Boxes | None) -> _UsableFrame:
     folder, number, picture, pose, camera = frame
     if picture is None or pose is None:
         missing = f"frame_{number:05d}_{'rgb.png' if picture is None else 'pose.txt'}"
-        raise BrokenFileError(picture or pose or folder, f"{missing} is missing beside it; {COPY}")
+        raise BrokenFileError(picture or pose or folder, f"{missing} is missing beside it; {COPY_AGAIN}")
     published = read_pose(pose)
     check_size(picture, camera.resolution, "rgb.cal says")
     seen = camera.move(published)
     box = boxes(picture) if boxes is not None else _head_box(seen, camera, picture)
-    return _Posed(picture, number, box, published, seen)
+    return _UsableFrame(picture, number, box, published, seen)
 
 
-def _head_box(pose: Pose, camera: Calibration, picture: Path) -> Box:
+def _head_box(pose: RigidPose, camera: CameraCalibration, picture: Path) -> Box:
     """The square of `HEAD_SIZE` around the head's centre, or BrokenFileError where that is not in the picture."""
     centre = camera.project(pose.centre) if pose.centre[2] > 0 else np.array([-1.0, -1.0])
     if (centre < 0).any() or (centre > camera.resolution).any():
@@ -224,7 +234,7 @@ def _head_box(pose: Pose, camera: Calibration, picture: Path) -> Box:
     return x0, y0, x1, y1
 
 
-def _table(poses: list[_Posed], frame: Frame) -> pd.DataFrame:
+def _table(poses: list[_UsableFrame], frame: Frame) -> pd.DataFrame:
     """The columns of `read_biwi`, also of no frame at all."""
     names = [pose.picture.parent.name for pose in poses]
     published, seen = _stacked([pose.published for pose in poses]), _stacked([pose.seen for pose in poses])
@@ -241,10 +251,10 @@ def _table(poses: list[_Posed], frame: Frame) -> pd.DataFrame:
     return pd.DataFrame({**texts, **more, **numbers})
 
 
-def _stacked(poses: Sequence[Pose]) -> Pose:
+def _stacked(poses: Sequence[RigidPose]) -> RigidPose:
     """Rotations (N, 3, 3) and centres (N, 3)."""
     rotations, centres = np.array([pose.rotation for pose in poses]), np.array([pose.centre for pose in poses])
-    return Pose(rotations.reshape(-1, 3, 3), centres.reshape(-1, 3))
+    return RigidPose(rotations.reshape(-1, 3, 3), centres.reshape(-1, 3))
 
 
 def _columns(names: Sequence[str], values: Array) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.data.survey import COPY, BrokenFileError, check_regular
+from deepgllim.data.survey import COPY_AGAIN, BrokenFileError, check_regular
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import checked_rotations
 
@@ -19,7 +19,7 @@ _AGAIN = "copy the file again"
 _LARGEST_SIDE = 8192  # of a depth picture; Biwi's are 640 × 480
 
 
-class Pose(NamedTuple):
+class RigidPose(NamedTuple):
     """What `pose.txt` tells, in the depth camera's frame.
 
     Attributes:
@@ -31,7 +31,7 @@ class Pose(NamedTuple):
     centre: Array
 
 
-class Calibration(NamedTuple):
+class CameraCalibration(NamedTuple):
     """A camera as a `.cal` file tells it.
 
     Attributes:
@@ -48,9 +48,9 @@ class Calibration(NamedTuple):
     translation: Array
     resolution: tuple[int, int]
 
-    def move(self, pose: Pose) -> Pose:
+    def move(self, pose: RigidPose) -> RigidPose:
         """The pose in this camera's frame: R_ext · R and R_ext · t + t_ext."""
-        return Pose(self.rotation @ pose.rotation, self.rotation @ pose.centre + self.translation)
+        return RigidPose(self.rotation @ pose.rotation, self.rotation @ pose.centre + self.translation)
 
     def project(self, points: npt.ArrayLike) -> Array:
         """Where points of this camera's frame fall in its picture, by the intrinsics; distortion is not applied.
@@ -65,7 +65,7 @@ class Calibration(NamedTuple):
         return np.asarray(seen[..., :2] / seen[..., 2:])
 
 
-def read_pose(path: PathLike) -> Pose:
+def read_pose(path: PathLike) -> RigidPose:
     """Read a `frame_NNNNN_pose.txt`: three rows of the rotation, an empty line, the head's centre.
 
     Raises:
@@ -81,7 +81,7 @@ def read_pose(path: PathLike) -> Pose:
         array([ 10.,  20., 900.])
     """
     rows = _rows(path, [3, 3, 3, 3], "three rows of a rotation, an empty line and the head's centre")
-    pose = Pose(np.array(rows[:3]), np.array(rows[3]))
+    pose = RigidPose(np.array(rows[:3]), np.array(rows[3]))
     _check_rotation(pose.rotation, path)
     if pose.centre[2] <= 0:
         raise BrokenFileError(
@@ -90,7 +90,7 @@ def read_pose(path: PathLike) -> Pose:
     return pose
 
 
-def read_calibration(path: PathLike) -> Calibration:
+def read_calibration(path: PathLike) -> CameraCalibration:
     """Read an `rgb.cal` or `depth.cal`: intrinsics, distortion, rotation, translation in mm, resolution.
 
     Raises:
@@ -102,7 +102,7 @@ def read_calibration(path: PathLike) -> Calibration:
     _check_rotation(rotation, path)
     if not (K[0, 0] > 0 and K[1, 1] > 0 and np.array_equal(K[2], [0, 0, 1]) and min(width, height) >= 1):
         raise BrokenFileError(path, f"focal lengths or resolution are not positive, or row 3 is not 0 0 1; {_AGAIN}")
-    return Calibration(K, np.array(rows[3]), rotation, np.array(rows[7]), (int(width), int(height)))
+    return CameraCalibration(K, np.array(rows[3]), rotation, np.array(rows[7]), (int(width), int(height)))
 
 
 def read_depth(path: PathLike) -> npt.NDArray[np.int16]:
@@ -175,7 +175,7 @@ def _content(path: PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise BrokenFileError(path, f"the file is missing; {COPY}") from error
+        raise BrokenFileError(path, f"the file is missing; {COPY_AGAIN}") from error
     except OSError as error:
         raise BrokenFileError(path, f"cannot be read ({error.strerror}); check the path and its permissions") from error
 

@@ -14,15 +14,15 @@ import pandas as pd
 
 from deepgllim.data.manifest import BOX_COLUMNS, LARGEST_ANGLE, Manifest
 from deepgllim.data.survey import (
-    COPY,
-    Broken,
+    COPY_AGAIN,
+    BrokenFile,
     BrokenFileError,
     Row,
     Survey,
     check_regular,
     check_size,
-    manifest_of,
-    names_in,
+    manifest_from_survey,
+    matching_names,
     read_rows,
 )
 from deepgllim.errors import DataError
@@ -76,7 +76,7 @@ def read_300w_lp(
             .mat file that cannot be read or lacks its field, landmarks that are missing, a picture of another size.
     """
     survey = survey_300w_lp(folder, flips=flips, limit=limit)
-    return manifest_of(survey, Path(folder), targets, skip_broken=skip_broken)
+    return manifest_from_survey(survey, Path(folder), targets, skip_broken=skip_broken)
 
 
 def read_aflw2000(
@@ -95,7 +95,7 @@ def read_aflw2000(
     Raises:
         DataError: as `read_300w_lp`.
     """
-    return manifest_of(survey_aflw2000(folder, limit=limit), Path(folder), targets, skip_broken=skip_broken)
+    return manifest_from_survey(survey_aflw2000(folder, limit=limit), Path(folder), targets, skip_broken=skip_broken)
 
 
 def survey_300w_lp(folder: str | os.PathLike[str], *, flips: bool = True, limit: float = LIMIT) -> Survey:
@@ -107,11 +107,11 @@ def survey_300w_lp(folder: str | os.PathLike[str], *, flips: bool = True, limit:
     root = Path(folder)
     names = [f"{name}{flip}" for name in SETS_300W_LP for flip in ("", "_Flip") if flips or not flip]
     names = [name for name in names if (root / name).is_dir()]
-    pictures = {name: names_in(root / name, rf"{name.removesuffix('_Flip')}_.+_\d+\.jpg") for name in names}
+    pictures = {name: matching_names(root / name, rf"{name.removesuffix('_Flip')}_.+_\d+\.jpg") for name in names}
     if not any(pictures.values()) or not (root / "landmarks").is_dir():
         expected = "folders AFW, HELEN, IBUG, LFPW of pictures such as AFW_134212_1_0.jpg, and the folder landmarks"
         raise DataError(f"{root}: not a 300W-LP folder; expected {expected}")
-    broken: list[Broken] = []
+    broken: list[BrokenFile] = []
     for name, there in pictures.items():
         broken += _without_picture(root / name, r".+_\d+\.mat", ".mat", there)
         broken += _without_picture(root / "landmarks" / name, r".+_pts\.mat", "_pts.mat", there)
@@ -125,7 +125,7 @@ def survey_aflw2000(folder: str | os.PathLike[str], *, limit: float = LIMIT) -> 
         DataError: the folder is not AFLW2000-3D.
     """
     root = Path(folder)
-    pictures = names_in(root, r"image\d+\.jpg")
+    pictures = matching_names(root, r"image\d+\.jpg")
     if not pictures:
         expected = "pictures such as image00002.jpg, each with image00002.mat beside it"
         raise DataError(f"{root}: not an AFLW2000-3D folder; expected {expected}")
@@ -183,7 +183,7 @@ def _faces_300w_lp(root: Path, name: str, pictures: Sequence[str]) -> Iterator[_
         yield _Face(root / name / file, points, "pts_2d", borrowed, known)
 
 
-def _survey(faces: Iterator[_Face], broken: list[Broken], limit: float) -> Survey:
+def _survey(faces: Iterator[_Face], broken: list[BrokenFile], limit: float) -> Survey:
     rows, unusable = read_rows(faces, _row)
     frame = pd.DataFrame(rows, columns=["path", "subject", "source", *BOX_COLUMNS, *ANGLES])
     kept = (frame[list(ANGLES)].abs() <= limit).all(axis=1)
@@ -198,7 +198,7 @@ def _row(face: _Face) -> Row:
         points = points * (-1, 1) + (SIDE, 0)
     x0, y0, x1, y1 = box = landmark_box(points)
     if x1 <= x0 or y1 <= y0:
-        raise BrokenFileError(face.points, f"the points of {face.field} span no box; {COPY}")
+        raise BrokenFileError(face.points, f"the points of {face.field} span no box; {COPY_AGAIN}")
     edges = zip(BOX_COLUMNS, box, strict=True)
     return {"path": str(face.picture.absolute())} | face.known | dict(edges) | dict(zip(ANGLES, angles, strict=True))
 
@@ -207,10 +207,10 @@ def _angles(path: Path) -> list[float]:
     """Pitch, yaw and roll, degrees; the file has them in radians, with translation and scale behind."""
     pose = _matrix(path, "Pose_Para").ravel()
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
-        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {COPY}")
+        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {COPY_AGAIN}")
     angles = np.degrees(pose[:3])
     if np.abs(angles).max() > LARGEST_ANGLE:
-        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]}, beyond ±2π: it is in radians; {COPY}")
+        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]}, beyond ±2π: it is in radians; {COPY_AGAIN}")
     return list(from_convention(angles, "300w-lp"))
 
 
@@ -219,11 +219,11 @@ def _landmarks(path: Path, field: str) -> Array:
     values = _matrix(path, field)
     values = values if values.shape[0] == _POINTS else values.T
     if values.ndim != 2 or values.shape[0] != _POINTS or values.shape[1] < 2:
-        raise BrokenFileError(path, f"{field} has shape {values.shape}, not that of {_POINTS} points; {COPY}")
+        raise BrokenFileError(path, f"{field} has shape {values.shape}, not that of {_POINTS} points; {COPY_AGAIN}")
     points = values[:, :2]
     absent = int((~np.isfinite(points) | (points == _MISSING)).all(axis=1).sum())
     if absent or not np.isfinite(points).all():
-        raise BrokenFileError(path, f"{absent or 'some'} of the {_POINTS} points of {field} are missing; {COPY}")
+        raise BrokenFileError(path, f"{absent or 'some'} of the {_POINTS} points of {field} are missing; {COPY_AGAIN}")
     return points
 
 
@@ -232,18 +232,22 @@ def _matrix(path: Path, field: str) -> Array:
 
     check_regular(path)
     if not path.is_file():
-        raise BrokenFileError(path, f"the file is missing; {COPY}")
+        raise BrokenFileError(path, f"the file is missing; {COPY_AGAIN}")
     try:
         content = loadmat(path, variable_names=[field])
     except Exception as error:  # damaged files raise anything from ValueError to zlib.error
         cause = " ".join(str(error).split())
-        raise BrokenFileError(path, f"not a readable .mat file ({cause or type(error).__name__}); {COPY}") from error
+        raise BrokenFileError(
+            path, f"not a readable .mat file ({cause or type(error).__name__}); {COPY_AGAIN}"
+        ) from error
     if field not in content or not np.issubdtype(content[field].dtype, np.number):
-        raise BrokenFileError(path, f"holds no numbers {field!r}; {COPY}")
+        raise BrokenFileError(path, f"holds no numbers {field!r}; {COPY_AGAIN}")
     return np.atleast_2d(np.asarray(content[field], dtype=np.float64))
 
 
-def _without_picture(folder: Path, pattern: str, ending: str, pictures: Sequence[str]) -> list[Broken]:
+def _without_picture(folder: Path, pattern: str, ending: str, pictures: Sequence[str]) -> list[BrokenFile]:
     there = set(pictures)
-    expected = ((name, f"{name.removesuffix(ending)}.jpg") for name in names_in(folder, pattern))
-    return [(folder / name, f"its picture {jpg} is missing; {COPY}") for name, jpg in expected if jpg not in there]
+    expected = ((name, f"{name.removesuffix(ending)}.jpg") for name in matching_names(folder, pattern))
+    return [
+        (folder / name, f"its picture {jpg} is missing; {COPY_AGAIN}") for name, jpg in expected if jpg not in there
+    ]

@@ -21,7 +21,7 @@ VALIDATION = 0.2
 """Share of the training subjects that validate."""
 
 
-class Parts(NamedTuple):
+class Split(NamedTuple):
     """One split.
 
     Attributes:
@@ -35,7 +35,7 @@ class Parts(NamedTuple):
     test: Manifest
 
 
-def video_folds(manifest: Manifest, seed: int, n_folds: int = 8, validation: float = VALIDATION) -> list[Parts]:
+def video_folds(manifest: Manifest, seed: int, n_folds: int = 8, validation: float = VALIDATION) -> list[Split]:
     """The paper's protocol: folds of equally many videos, drawn at random; on Biwi 8 folds, 3 videos test, 21 train.
 
     A subject's videos stay together: those who have most videos are placed first, each subject into a fold that has
@@ -77,7 +77,7 @@ def video_folds(manifest: Manifest, seed: int, n_folds: int = 8, validation: flo
     return [_with_validation(train, test, validation, seed) for train, test in pairs]
 
 
-def by_subject(manifest: Manifest, seed: int, n_folds: int = 5, validation: float = VALIDATION) -> list[Parts]:
+def by_subject(manifest: Manifest, seed: int, n_folds: int = 5, validation: float = VALIDATION) -> list[Split]:
     """Cross-validation over subjects, whatever their number of videos: `subject_folds` with validation people.
 
     Args:
@@ -95,7 +95,7 @@ def by_sequence(
     fraction: float = 0.3,
     validation: float = VALIDATION,
     by: Literal["subject", "sequence"] = "subject",
-) -> list[Parts]:
+) -> list[Split]:
     """One split by videos, 70 % to train and 30 % to test; on Biwi 16 and 8, as in the literature.
 
     Args:
@@ -130,9 +130,9 @@ def by_sequence(
     return [_with_validation(manifest.subset(~test), manifest.subset(test), validation, seed)]
 
 
-def cross_dataset(manifest: Manifest, seed: int = 0) -> list[Parts]:
+def cross_dataset(manifest: Manifest, seed: int = 0) -> list[Split]:
     """All faces test a model that was trained on other data; the seed is of no effect."""
-    return [Parts(None, None, manifest)]
+    return [Split(None, None, manifest)]
 
 
 def best_fold(errors: Sequence[float] | npt.NDArray[np.float64]) -> int:
@@ -160,7 +160,7 @@ def median_fold(errors: Sequence[float] | npt.NDArray[np.float64]) -> int:
     return int(order[len(order) // 2])
 
 
-PROTOCOLS: dict[str, Callable[[Manifest, int], list[Parts]]] = {
+PROTOCOLS: dict[str, Callable[[Manifest, int], list[Split]]] = {
     "video-folds": video_folds,
     "by-subject": by_subject,
     "by-sequence": by_sequence,
@@ -176,13 +176,13 @@ def _ranked(errors: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np
     return np.argsort(values, kind="stable")
 
 
-def _with_validation(train: Manifest, test: Manifest, share: float, seed: int) -> Parts:
+def _with_validation(train: Manifest, test: Manifest, share: float, seed: int) -> Split:
     if not 0 <= share < 1:
         raise ValueError(f"validation is {share}; the share of the training subjects lies in [0, 1)")
     if share == 0:
-        return Parts(train, None, test)
+        return Split(train, None, test)
     rest, held_out = split_by_subject(train, share, seed)
-    return Parts(rest, held_out, test)
+    return Split(rest, held_out, test)
 
 
 def _video_names(manifest: Manifest) -> Names:

@@ -14,7 +14,15 @@ import pandas as pd
 from deepgllim.data.biwi import read_biwi, survey_biwi
 from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
-from deepgllim.data.survey import COPY, BrokenFileError, Row, Survey, check_regular, manifest_of, read_rows
+from deepgllim.data.survey import (
+    COPY_AGAIN,
+    BrokenFileError,
+    Row,
+    Survey,
+    check_regular,
+    manifest_from_survey,
+    read_rows,
+)
 from deepgllim.errors import DataError, ImageError
 from deepgllim.geometry.rotations import ANGLES
 from deepgllim.imaging.images import open_image
@@ -82,7 +90,7 @@ def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None, *, 
         DataError: no such folders or pictures, a picture whose name is not of the data set, a picture without its
             `.txt` or the reverse, or a `.txt` without a box.
     """
-    return manifest_of(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
+    return manifest_from_survey(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
 
 
 def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
@@ -99,7 +107,7 @@ def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
         raise DataError(f"{root}: not a Pointing'04 folder; expected {expected}")
     sidecars = (path for place in persons for path in sorted(place.glob("person*.txt")) if not _repeated(path))
     alone = [path for path in sidecars if not path.with_suffix(".jpg").exists()]
-    lost = [(path, f"its picture {path.stem}.jpg is missing; {COPY}") for path in alone]
+    lost = [(path, f"its picture {path.stem}.jpg is missing; {COPY_AGAIN}") for path in alone]
     rows, broken = read_rows(pictures, _pointing04_row)
     return Survey(pd.DataFrame(rows), lost + broken)
 
@@ -126,13 +134,13 @@ def _pointing04_box(sidecar: Path) -> Row:
         lines = sidecar.read_text(encoding="utf-8").split()
         x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
     except OSError as error:
-        cause = f"the face's box cannot be read ({error.strerror}); {COPY}"
+        cause = f"the face's box cannot be read ({error.strerror}); {COPY_AGAIN}"
         raise BrokenFileError(sidecar, cause) from error
     except ValueError as error:
         expected = "the file name, a blank line, Face, centre x, centre y, width, height, a line each"
         raise BrokenFileError(sidecar, f"no box in it ({error}); expected {expected}") from error
     if not (0 < width < math.inf and 0 < height < math.inf):
-        cause = f"the box of {width:g} × {height:g} pixels is empty or infinite; {COPY}"
+        cause = f"the box of {width:g} × {height:g} pixels is empty or infinite; {COPY_AGAIN}"
         raise BrokenFileError(sidecar, cause)
     return {"x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
 

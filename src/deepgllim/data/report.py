@@ -11,7 +11,7 @@ import pandas as pd
 
 from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest
 from deepgllim.data.readers import READERS, SURVEYS, Targets, decode_pictures, split_source
-from deepgllim.data.survey import Broken, Survey, cause_of
+from deepgllim.data.survey import BrokenFile, Survey, cause_without_path
 from deepgllim.errors import ImageError
 from deepgllim.geometry.rotations import MIRROR_SIGNS
 from deepgllim.imaging.images import checked_face
@@ -51,7 +51,7 @@ class DataReport:
 
     source: str
     faces: Manifest
-    broken: list[Broken]
+    broken: list[BrokenFile]
     left_out: int
     beyond: int
     sizes: dict[tuple[int, int], int]
@@ -110,7 +110,7 @@ def check_data(
     if len(faces) == 0:
         return DataReport(source, faces, broken, left_out, 0, {}, notes)
     sizes, undecoded = decode_pictures(faces, workers, progress)
-    unreadable = [(path, cause_of(error, path)) for path, error in undecoded]
+    unreadable = [(path, cause_without_path(error, path)) for path, error in undecoded]
     seen = np.array([sizes.get(path, (np.nan, np.nan)) for path in faces.paths])  # (N, 2)
     refused = _refused_boxes(faces, sizes)
     broken = [*broken, *unreadable, *((faces.paths[row], cause) for row, cause in refused.items())]

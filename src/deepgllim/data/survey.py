@@ -14,11 +14,11 @@ from deepgllim.imaging.images import image_size
 from deepgllim.storage import irregular
 
 Row = dict[str, object]
-Broken = tuple[Path, str]
+BrokenFile = tuple[Path, str]
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 
-COPY = "copy the data set again"
+COPY_AGAIN = "copy the data set again"
 """The remedy for a file that its owners distribute otherwise."""
 
 
@@ -33,7 +33,7 @@ class Survey(NamedTuple):
     """
 
     frame: pd.DataFrame
-    broken: list[Broken]
+    broken: list[BrokenFile]
     left_out: int = 0
     notes: Sequence[str] = ()
 
@@ -57,7 +57,7 @@ def check_regular(path: str | os.PathLike[str]) -> None:
         raise BrokenFileError(path, cause)
 
 
-def names_in(folder: Path, pattern: str) -> list[str]:
+def matching_names(folder: Path, pattern: str) -> list[str]:
     """The names in a folder that match as a whole, sorted; none if there is no such folder.
 
     Others (previews, a file system's own) are not of the data set.
@@ -80,18 +80,18 @@ def check_size(picture: Path, expected: tuple[int, int], reason: str) -> None:
     try:
         width, height = image_size(picture)
     except ImageError as error:
-        raise BrokenFileError(picture, cause_of(error, picture)) from error
+        raise BrokenFileError(picture, cause_without_path(error, picture)) from error
     if (width, height) != expected:
         found = f"the picture has {width} × {height} pixels where {reason} {expected[0]} × {expected[1]}"
-        raise BrokenFileError(picture, f"{found}, so that its labels do not fit; {COPY}")
+        raise BrokenFileError(picture, f"{found}, so that its labels do not fit; {COPY_AGAIN}")
 
 
-def cause_of(error: Exception, path: Path) -> str:
+def cause_without_path(error: Exception, path: Path) -> str:
     """The message without the file's name, which a list of broken files has beside it."""
     return str(error).removeprefix(f"{path}: ")
 
 
-def read_rows(items: Iterable[Item], read: Callable[[Item], Read]) -> tuple[list[Read], list[Broken]]:
+def read_rows(items: Iterable[Item], read: Callable[[Item], Read]) -> tuple[list[Read], list[BrokenFile]]:
     """What `read` makes of the items, rows for example, and the files that it refused with a `BrokenFileError`.
 
     Example:
@@ -103,7 +103,7 @@ def read_rows(items: Iterable[Item], read: Callable[[Item], Read]) -> tuple[list
         ([{'path': 'a.jpg'}], [(PosixPath('b.txt'), 'is a text')])
     """
     rows: list[Read] = []
-    broken: list[Broken] = []
+    broken: list[BrokenFile] = []
     for item in items:
         try:
             rows.append(read(item))
@@ -112,7 +112,7 @@ def read_rows(items: Iterable[Item], read: Callable[[Item], Read]) -> tuple[list
     return rows, broken
 
 
-def manifest_of(
+def manifest_from_survey(
     survey: Survey, folder: Path, targets: Sequence[str] | None = None, *, skip_broken: bool = False
 ) -> Manifest:
     """The table of a survey.
@@ -129,7 +129,7 @@ def manifest_of(
     Example:
         >>> frame = pd.DataFrame({"path": ["a.jpg"], "yaw": [3.0]})
         >>> found = Survey(frame, [(Path("b.mat"), "is empty; copy it again")])
-        >>> manifest_of(found, Path("."), skip_broken=True).target_values.tolist()
+        >>> manifest_from_survey(found, Path("."), skip_broken=True).target_values.tolist()
         [[3.0]]
     """
     broken, rows = survey.broken, len(survey.frame)

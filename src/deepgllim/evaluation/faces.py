@@ -27,7 +27,7 @@ Pixels = npt.NDArray[np.uint8]
 BATCH = 64
 
 
-class Judged(NamedTuple):
+class LabelledPredictions(NamedTuple):
     """Predictions and truth of N faces, in the model's L targets.
 
     Attributes:
@@ -51,32 +51,34 @@ class Judged(NamedTuple):
         """truth − mean, the short way round, (N, L), degrees."""
         return (self.truth - self.mean + 180.0) % 360.0 - 180.0
 
-    def subset(self, rows: npt.ArrayLike) -> "Judged":
+    def subset(self, rows: npt.ArrayLike) -> "LabelledPredictions":
         """Some faces, by index or mask."""
         chosen = np.asarray(rows)
-        return Judged(self.names, *(np.asarray(column)[chosen] for column in self[1:]))
+        return LabelledPredictions(self.names, *(np.asarray(column)[chosen] for column in self[1:]))
 
 
-def judge_faces(network: PoseNetwork, faces: Manifest) -> Judged:
+def predict_faces(network: PoseNetwork, faces: Manifest) -> LabelledPredictions:
     """The model's predictions for all faces of a data set.
 
     Raises:
         DataError: the data has none of the model's angles, or no subjects.
         ImageError: a picture that cannot be read.
     """
-    crops = (crop_face(picture, box, network.spec.margin, network.spec.image_size) for picture, box in pictures(faces))
-    outputs = predicted(network, crops)
+    crops = (
+        crop_face(picture, box, network.spec.margin, network.spec.image_size) for picture, box in open_faces(faces)
+    )
+    outputs = predict_crops(network, crops)
     unknown = np.full(len(faces), np.nan)
     density = unknown if outputs.log_density is None else outputs.log_density
-    truth = labels(faces, network.spec.targets)
+    truth = target_labels(faces, network.spec.targets)
     if any(subject is None for subject in faces.subjects):
         raise DataError("the data does not say who each face is: add a column 'subject'; people are held out whole")
-    return Judged(
+    return LabelledPredictions(
         network.spec.targets, truth, outputs.mean, outputs.covariance, density, faces.subjects.astype(np.str_)
     )
 
 
-def pictures(faces: Manifest) -> Iterator[tuple[Image.Image, Box | None]]:
+def open_faces(faces: Manifest) -> Iterator[tuple[Image.Image, Box | None]]:
     """Each picture with its face's box, None for the whole of it.
 
     Raises:
@@ -91,7 +93,7 @@ def pictures(faces: Manifest) -> Iterator[tuple[Image.Image, Box | None]]:
             raise ImageError(f"{path}: {error}") from None
 
 
-def predicted(network: PoseNetwork, crops: Iterable[Pixels]) -> NetworkOutputs:
+def predict_crops(network: PoseNetwork, crops: Iterable[Pixels]) -> NetworkOutputs:
     """The network's outputs for crops that come one by one."""
     found: list[NetworkOutputs] = []
     batch: list[Pixels] = []
@@ -113,7 +115,7 @@ def predicted(network: PoseNetwork, crops: Iterable[Pixels]) -> NetworkOutputs:
     )
 
 
-def labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
+def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
     """The faces' labels as the model's targets, (N, L), degrees; NaN where there is none.
 
     Columns of the targets' names are taken as they are. Where there is none of them, three angles of the other kind

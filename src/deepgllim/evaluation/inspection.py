@@ -77,8 +77,8 @@ def contact_sheet(faces: Manifest, count: int = SHEET_FACES) -> Image.Image:
     Raises:
         ImageError: a picture that cannot be read, or whose box lies outside it.
     """
-    rows = spread_rows(faces, count)
-    angles = head_angles(faces)
+    rows = evenly_spaced_rows(faces, count)
+    angles = pose_angles(faces)
     height = TILE + _CAPTION
     sheet = Image.new("RGB", (COLUMNS * TILE, -(-len(rows) // COLUMNS) * height), "white")
     for place, row in enumerate(rows):
@@ -88,13 +88,13 @@ def contact_sheet(faces: Manifest, count: int = SHEET_FACES) -> Image.Image:
     return sheet
 
 
-def spread_rows(faces: Manifest, count: int) -> list[int]:
+def evenly_spaced_rows(faces: Manifest, count: int) -> list[int]:
     """Rows for the contact sheet, see there.
 
     Example:
         >>> from deepgllim.data import make_manifest
         >>> faces = make_manifest(pd.DataFrame({"path": ["a"] * 5, "yaw": [30, -60, 0, 90, -90]}))
-        >>> spread_rows(faces, 3)
+        >>> evenly_spaced_rows(faces, 3)
         [4, 2, 3]
     """
     shuffled = np.random.default_rng(0).permutation(len(faces))
@@ -105,7 +105,7 @@ def spread_rows(faces: Manifest, count: int) -> list[int]:
     return [int(row) for row in shuffled[chosen]]
 
 
-def head_angles(faces: Manifest) -> Array | None:
+def pose_angles(faces: Manifest) -> Array | None:
     """Pitch, yaw and roll of the rows' rotations, (N, 3), degrees; None where the table does not tell them.
 
     Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. Roll or tip is 0

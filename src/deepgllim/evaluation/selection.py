@@ -4,7 +4,7 @@ from deepgllim.data import Manifest, check_images, drop_unreadable
 from deepgllim.errors import DataError
 
 
-def usable(faces: Manifest, skip_unreadable: bool) -> tuple[Manifest, int]:
+def readable_faces(faces: Manifest, skip_unreadable: bool) -> tuple[Manifest, int]:
     """The faces whose pictures can be read, and how many were left out.
 
     Raises:
@@ -20,7 +20,7 @@ def usable(faces: Manifest, skip_unreadable: bool) -> tuple[Manifest, int]:
     return (drop_unreadable(faces, broken) if broken else faces), len(broken)
 
 
-def spread(faces: Manifest, limit: int | None) -> Manifest:
+def evenly_spaced(faces: Manifest, limit: int | None) -> Manifest:
     """At most `limit` faces, evenly spaced; all of them when None.
 
     Raises:

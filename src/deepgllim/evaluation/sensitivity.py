@@ -1,7 +1,7 @@
 """What makes a model fail: the box moved or scaled, and the picture blurred, noisy, dark, compressed, covered.
 
 Two figures for each change of the picture: how far the predicted pose swings from that of the picture as it is, and the
-error against the label. The swing needs no label.
+error against the label. The deviation needs no label.
 """
 
 import io
@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image, ImageFilter
 
 from deepgllim.data import Manifest
-from deepgllim.evaluation.faces import Array, Pixels, labels, pictures, predicted
+from deepgllim.evaluation.faces import Array, Pixels, open_faces, predict_crops, target_labels
 from deepgllim.geometry.rotations import NECK_ANGLES, geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.imaging.images import Box, crop_face, open_image
 from deepgllim.pose.network import PoseNetwork
@@ -69,50 +69,55 @@ CHANGES: dict[str, dict[str, Change]] = {
 """Changes of the crop, by kind and strength: in the crop, so that they do not depend on the photograph's size."""
 
 
-def sensitivity(network: PoseNetwork, faces: Manifest, seed: int = 0) -> pd.DataFrame:
+def measure_sensitivity(network: PoseNetwork, faces: Manifest, seed: int = 0) -> pd.DataFrame:
     """A row for the picture as it is, for each move of the box and for each change of the picture.
 
-    Columns: `change`, `strength`, `swing` (mean geodesic distance to the pose of the picture as it is, degrees),
-    `swing_90` (its 90 % quantile), `error` (mean absolute error over the labelled targets, degrees).
+    Columns: `change`, `strength`, `deviation` (mean geodesic distance to the pose of the picture as it is, degrees),
+    `deviation_90` (its 90 % quantile), `error` (mean absolute error over the labelled targets, degrees).
 
     Args:
         network: an exported model of three angles.
         faces: with boxes; those without are moved within the whole picture.
         seed: of the noise and of the directions of moves.
     """
-    truth = labels(faces, network.spec.targets)
+    names = network.spec.targets
+    truth = target_labels(faces, names)
     plain: Array | None = None
     rows = []
     for kind, strength, crops in _variants(network, faces, seed):
-        mean = np.asarray(predicted(network, crops).mean, dtype=np.float64)
+        mean = np.asarray(predict_crops(network, crops).mean, dtype=np.float64)
         plain = mean if plain is None else plain
-        swing = geodesic_distance(rotations(mean, network.spec.targets), rotations(plain, network.spec.targets))
+        deviation = geodesic_distance(predicted_rotations(mean, names), predicted_rotations(plain, names))
         error = np.abs((truth - mean + 180) % 360 - 180)
-        figures = {"swing": swing.mean(), "swing_90": np.quantile(swing, 0.9), "error": np.nanmean(error)}
-        rows.append({"change": kind, "strength": strength} | {name: float(value) for name, value in figures.items()})
+        measures = {
+            "deviation": float(deviation.mean()),
+            "deviation_90": float(np.quantile(deviation, 0.9)),
+            "error": float(np.nanmean(error)),
+        }
+        rows.append({"change": kind, "strength": strength} | measures)
     return pd.DataFrame(rows)
 
 
 def _variants(network: PoseNetwork, faces: Manifest, seed: int) -> Iterator[tuple[str, str, Iterator[Pixels]]]:
     size, margin = network.spec.image_size, network.spec.margin
-    yield "none", "", (crop_face(picture, box, margin, size) for picture, box in pictures(faces))
+    yield "none", "", (crop_face(picture, box, margin, size) for picture, box in open_faces(faces))
     for share in MOVES:
         rng = np.random.default_rng(seed)
-        yield "box moved", f"{100 * share:g} %", _crops(network, faces, partial(moved, share=share, rng=rng))
+        yield "box moved", f"{100 * share:g} %", _crops(network, faces, partial(shift_box, share=share, rng=rng))
     for share in MOVES:
         for word, factor in (("larger", 1 + share), ("smaller", 1 - share)):
-            yield f"box {word}", f"{100 * share:g} %", _crops(network, faces, partial(scaled, factor=factor))
+            yield f"box {word}", f"{100 * share:g} %", _crops(network, faces, partial(scale_box, factor=factor))
     for kind, strengths in CHANGES.items():
         for name, change in strengths.items():
             rng = np.random.default_rng(seed)
-            crops = (crop_face(picture, box, margin, size) for picture, box in pictures(faces))
+            crops = (crop_face(picture, box, margin, size) for picture, box in open_faces(faces))
             yield kind, name, (_changed(crop, change, rng) for crop in crops)
 
 
 def _crops(network: PoseNetwork, faces: Manifest, change: Callable[[Box], Box]) -> Iterator[Pixels]:
-    for picture, box in pictures(faces):
+    for picture, box in open_faces(faces):
         whole = (0.0, 0.0, float(picture.width), float(picture.height))
-        changed = kept_inside(change(box or whole), picture.size)
+        changed = shift_inside(change(box or whole), picture.size)
         yield crop_face(picture, changed, network.spec.margin, network.spec.image_size)
 
 
@@ -120,11 +125,11 @@ def _changed(crop: Pixels, change: Change, rng: np.random.Generator) -> Pixels:
     return np.asarray(change(Image.fromarray(crop.transpose(1, 2, 0)), rng)).transpose(2, 0, 1)
 
 
-def moved(box: Box, share: float, rng: np.random.Generator) -> Box:
+def shift_box(box: Box, share: float, rng: np.random.Generator) -> Box:
     """The box moved by a share of its longer side in a random direction.
 
     Example:
-        >>> [round(v) for v in moved((0, 0, 10, 10), 0.3, np.random.default_rng(0))]
+        >>> [round(v) for v in shift_box((0, 0, 10, 10), 0.3, np.random.default_rng(0))]
         [-2, -2, 8, 8]
     """
     x0, y0, x1, y1 = box
@@ -133,11 +138,11 @@ def moved(box: Box, share: float, rng: np.random.Generator) -> Box:
     return x0 + dx, y0 + dy, x1 + dx, y1 + dy
 
 
-def kept_inside(box: Box, size: tuple[int, int]) -> Box:
+def shift_inside(box: Box, size: tuple[int, int]) -> Box:
     """The box shifted until its centre is in the picture.
 
     Example:
-        >>> kept_inside((-30, 10, -10, 20), (100, 50))
+        >>> shift_inside((-30, 10, -10, 20), (100, 50))
         (-10.0, 10.0, 10.0, 20.0)
     """
     x0, y0, x1, y1 = box
@@ -146,11 +151,11 @@ def kept_inside(box: Box, size: tuple[int, int]) -> Box:
     return x0 + dx, y0 + dy, x1 + dx, y1 + dy
 
 
-def scaled(box: Box, factor: float) -> Box:
+def scale_box(box: Box, factor: float) -> Box:
     """The box scaled about its centre.
 
     Example:
-        >>> scaled((0, 0, 10, 20), 1.5)
+        >>> scale_box((0, 0, 10, 20), 1.5)
         (-2.5, -5.0, 12.5, 25.0)
     """
     x0, y0, x1, y1 = box
@@ -158,7 +163,7 @@ def scaled(box: Box, factor: float) -> Box:
     return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
-def rotations(mean: Array, names: tuple[str, ...]) -> Array:
+def predicted_rotations(mean: Array, names: tuple[str, ...]) -> Array:
     """Rotations of predicted angles, (N, 3, 3); an angle that is not predicted counts as 0."""
     angles = {name: mean[:, i] for i, name in enumerate(names)}
     if set(names) <= set(NECK_ANGLES):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.forking import never_destroy, watch
+from deepgllim.forking import never_destroy, notify_after_fork
 
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
 """The variable that onnxruntime reads when it is first imported."""
@@ -90,7 +90,7 @@ class Session:
         self.inputs = [_declared(entry) for entry in self._session.get_inputs()]
         self.outputs = [_declared(entry) for entry in self._session.get_outputs()]
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        watch(self)
+        notify_after_fork(self)
 
     def run(self, names: list[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
         """The outputs of these names.

@@ -14,14 +14,14 @@ Pixels = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 
 
-def paint(background: Background, width: int, height: int) -> Pixels:
+def render_background(background: Background, width: int, height: int) -> Pixels:
     """The background of a picture, (H, W, 3); the same for the same values.
 
     Raises:
         ImageError: a picture of the user's that cannot be read.
 
     Example:
-        >>> paint(Background("gradient", seed=1), 32, 24).shape
+        >>> render_background(Background("gradient", seed=1), 32, 24).shape
         (24, 32, 3)
     """
     rng = np.random.Generator(np.random.PCG64(background.seed))

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.geometry.rotations import rotation_from_angles
-from deepgllim.synthetic.capture import develop
+from deepgllim.synthetic.capture import apply_capture
 from deepgllim.synthetic.heads import load_head_model
-from deepgllim.synthetic.pictures import Drawn, DrawsScenes
+from deepgllim.synthetic.pictures import RenderedPicture, SceneRenderer
 from deepgllim.synthetic.posing import label, to_camera
 from deepgllim.synthetic.records import MATRIX, METRES, record, rounded
 from deepgllim.synthetic.scene import Array, Camera, Capture, Scene, Triple
@@ -45,7 +45,7 @@ _SHOULDERS = 0.27  # metres from the eyes down to where the model's arms end: th
 
 
 @dataclass(frozen=True)
-class Calibration:
+class KinectCamera:
     """A camera as a `.cal` file tells it.
 
     Attributes:
@@ -78,11 +78,11 @@ class Calibration:
         return "\n".join(_rows(np.array(block, dtype=np.float64)) for block in blocks)
 
 
-DEPTH = Calibration(575.816, (320.0, 240.0), np.eye(3), (0.0, 0.0, 0.0))
-RGB = Calibration(517.679, (320.0, 240.5), rotation_from_angles(-0.6, 0.4, -0.3), (-0.024, 0.006, -0.013))
+DEPTH = KinectCamera(575.816, (320.0, 240.0), np.eye(3), (0.0, 0.0, 0.0))
+RGB = KinectCamera(517.679, (320.0, 240.5), rotation_from_angles(-0.6, 0.4, -0.3), (-0.024, 0.006, -0.013))
 
 
-def frame(sampler: SceneSampler, index: int, renderer: DrawsScenes) -> Drawn:
+def render_frame(sampler: SceneSampler, index: int, renderer: SceneRenderer) -> RenderedPicture:
     """Picture `index` as a frame of Biwi: frame index // identities + 3 of person index mod identities + 1.
 
     The sampler's pose is that in the depth camera's frame, as `pose.txt` has it; the record's is that in the colour
@@ -93,17 +93,17 @@ def frame(sampler: SceneSampler, index: int, renderer: DrawsScenes) -> Drawn:
     known = record(sampler, index, colour, label(load_head_model(), colour))
     name = f"{_folder(index % sampler.identities)}/frame_{index // sampler.identities + FIRST_FRAME:05d}"
     picture = io.BytesIO()
-    develop(renderer.draw(colour), colour.capture).save(picture, "png", compress_level=4)
+    apply_capture(renderer.draw(colour), colour.capture).save(picture, "png", compress_level=4)
     files = {
         f"{name}_rgb.png": picture.getvalue(),
         f"{name}_depth.bin": compressed_depth(renderer.depth(depth)),
         f"{name}_pose.txt": (_rows(depth.rotation) + "\n" + _rows(1000 * centre[None])).encode(),
     }
     seen = {"rotation": rounded(depth.rotation.ravel(), MATRIX), "centre": rounded(centre, METRES)}
-    return Drawn(files, {"path": f"{name}_rgb.png", **known, "depth_frame": seen})
+    return RenderedPicture(files, {"path": f"{name}_rgb.png", **known, "depth_frame": seen})
 
 
-def calibrations(identities: int) -> dict[str, bytes]:
+def calibration_files(identities: int) -> dict[str, bytes]:
     """The two `.cal` files of every person's folder, contents by path."""
     cameras = {"rgb": RGB, "depth": DEPTH}
     return {

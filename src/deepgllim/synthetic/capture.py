@@ -11,12 +11,12 @@ from deepgllim.synthetic.scene import Capture
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def develop(pixels: npt.NDArray[np.uint8], capture: Capture) -> Image.Image:
+def apply_capture(pixels: npt.NDArray[np.uint8], capture: Capture) -> Image.Image:
     """The picture that a camera makes of pixels (H, W, 3), uint8; exposure is the renderer's part.
 
     Example:
         >>> from deepgllim.synthetic.sets import FIXED_CAPTURE
-        >>> develop(np.full((4, 4, 3), 90, dtype=np.uint8), FIXED_CAPTURE).getpixel((0, 0))
+        >>> apply_capture(np.full((4, 4, 3), 90, dtype=np.uint8), FIXED_CAPTURE).getpixel((0, 0))
         (90, 90, 90)
     """
     rng = np.random.Generator(np.random.PCG64(capture.seed))

@@ -19,8 +19,8 @@ from typing import Protocol
 
 from deepgllim.errors import DataError
 from deepgllim.storage import write_atomically
-from deepgllim.synthetic.biwi import calibrations, frame
-from deepgllim.synthetic.pictures import Draw, Drawn, photograph
+from deepgllim.synthetic.biwi import calibration_files, render_frame
+from deepgllim.synthetic.pictures import PictureFunction, RenderedPicture, render_picture
 from deepgllim.synthetic.records import COLUMNS, Record, manifest_row
 from deepgllim.synthetic.sets import SceneSampler
 
@@ -33,13 +33,13 @@ class Layout(Protocol):
     """A way to store a set."""
 
     @property
-    def draw(self) -> Draw:
+    def draw(self) -> PictureFunction:
         """Makes a picture's files and its record."""
 
     def pending(self, output: Path, images: int, processes: int) -> list[range]:
         """What is left to draw of a set of so many pictures, cut into chunks for so many processes."""
 
-    def write(self, output: Path, chunk: range, draw: Callable[[int], Drawn]) -> None:
+    def write(self, output: Path, chunk: range, draw: Callable[[int], RenderedPicture]) -> None:
         """Draw and write a chunk."""
 
     def extend(self, output: Path, images: int) -> None:
@@ -59,7 +59,7 @@ class LooseFiles:
         fixed: files of the set besides, by the number of people.
     """
 
-    draw: Draw
+    draw: PictureFunction
     manifest: bool
     fixed: Callable[[int], dict[str, bytes]]
 
@@ -73,7 +73,7 @@ class LooseFiles:
         length = min(LARGEST_CHUNK, math.ceil(sum(map(len, gaps)) / (4 * processes)) or 1)
         return [gap[start : start + length] for gap in gaps for start in range(0, len(gap), length)]
 
-    def write(self, output: Path, chunk: range, draw: Callable[[int], Drawn]) -> None:
+    def write(self, output: Path, chunk: range, draw: Callable[[int], RenderedPicture]) -> None:
         """Each picture, then the part; what was drawn before an error is kept by a shorter one."""
         records: list[bytes] = []
         try:
@@ -111,14 +111,14 @@ class LooseFiles:
 class Shards:
     """WebDataset: tars of 512 pictures, `000000123.jpg` and `000000123.json` each; the same bytes everywhere."""
 
-    draw: Draw
+    draw: PictureFunction
 
     def pending(self, output: Path, images: int, processes: int) -> list[range]:
         """The shards that are not there."""
         chunks = (range(start, min(start + SHARD, images)) for start in range(0, images, SHARD))
         return [chunk for chunk in chunks if not _shard(output, chunk.start).exists()]
 
-    def write(self, output: Path, chunk: range, draw: Callable[[int], Drawn]) -> None:
+    def write(self, output: Path, chunk: range, draw: Callable[[int], RenderedPicture]) -> None:
         """One tar; what an unfilled one of the same number held is copied."""
         path = _shard(output, chunk.start)
         unfilled = _unfilled(path)
@@ -148,9 +148,9 @@ class Shards:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "folder": LooseFiles(photograph, manifest=True, fixed=lambda identities: {}),
-    "shards": Shards(photograph),
-    "biwi": LooseFiles(frame, manifest=False, fixed=calibrations),
+    "folder": LooseFiles(render_picture, manifest=True, fixed=lambda identities: {}),
+    "shards": Shards(render_picture),
+    "biwi": LooseFiles(render_frame, manifest=False, fixed=calibration_files),
 }
 """Layouts by name."""
 
@@ -225,7 +225,7 @@ def _unfilled(shard: Path) -> Path:
     return shard.with_name(f"{shard.name}.part")
 
 
-def _sample(index: int, drawn: Drawn) -> list[tuple[str, bytes]]:
+def _sample(index: int, drawn: RenderedPicture) -> list[tuple[str, bytes]]:
     """Names and contents of the members of a picture: the key up to the first dot, then the field."""
     path, picture = next(iter(drawn.files.items()))
     record = {name: value for name, value in drawn.record.items() if name != "path"}

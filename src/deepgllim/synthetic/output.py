@@ -11,10 +11,10 @@ from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.storage import HOLDER, LOCK, locked_folder, unfinished, write_atomically
 from deepgllim.synthetic.biwi import MOST_PEOPLE
 from deepgllim.synthetic.layouts import LAYOUTS
-from deepgllim.synthetic.pictures import DrawsScenes
+from deepgllim.synthetic.pictures import SceneRenderer
 from deepgllim.synthetic.renderer import Renderer
 from deepgllim.synthetic.sets import SceneSampler
-from deepgllim.synthetic.workers import Job, work
+from deepgllim.synthetic.workers import RenderJob, render_chunks
 
 CONFIGURATION = "render.json"
 FORMAT = 1
@@ -31,7 +31,7 @@ def render_set(
     processes: int | None = None,
     resume: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    renderer: Callable[[], DrawsScenes] = Renderer,
+    renderer: Callable[[], SceneRenderer] = Renderer,
 ) -> Path:
     """Render pictures 0 to `images` − 1 of a set into a folder. The files depend on the sampler alone, but for their
     number: not on processes, kills, or how often the set was extended.
@@ -93,7 +93,7 @@ def render_set(
                 progress(finished, images)
 
         done(0)
-        work(Job(layout, output, sampler, renderer), chunks, count, done)
+        render_chunks(RenderJob(layout, output, sampler, renderer), chunks, count, done)
         return kind.finish(output, sampler, images)
 
 

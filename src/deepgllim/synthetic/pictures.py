@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.synthetic.capture import develop, encode
+from deepgllim.synthetic.capture import apply_capture, encode
 from deepgllim.synthetic.heads import load_head_model
 from deepgllim.synthetic.posing import label
 from deepgllim.synthetic.records import Record, record
@@ -15,7 +15,7 @@ from deepgllim.synthetic.scene import Scene
 from deepgllim.synthetic.sets import SceneSampler
 
 
-class DrawsScenes(Protocol):
+class SceneRenderer(Protocol):
     """What a renderer does: `deepgllim.synthetic.renderer.Renderer`, or one for tests."""
 
     def draw(self, scene: Scene) -> npt.NDArray[np.uint8]:
@@ -29,7 +29,7 @@ class DrawsScenes(Protocol):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RenderedPicture:
     """A finished picture.
 
     Attributes:
@@ -41,14 +41,14 @@ class Drawn:
     record: Record
 
 
-Draw = Callable[[SceneSampler, int, DrawsScenes], Drawn]
+PictureFunction = Callable[[SceneSampler, int, SceneRenderer], RenderedPicture]
 """Picture n of a set, drawn by a renderer."""
 
 
-def photograph(sampler: SceneSampler, index: int, renderer: DrawsScenes) -> Drawn:
+def render_picture(sampler: SceneSampler, index: int, renderer: SceneRenderer) -> RenderedPicture:
     """Picture `index` as a JPEG, `images/000/000123.jpg`."""
     scene = sampler(index)
-    picture = encode(develop(renderer.draw(scene), scene.capture), scene.capture.jpeg_quality)
+    picture = encode(apply_capture(renderer.draw(scene), scene.capture), scene.capture.jpeg_quality)
     path = f"images/{index // 1000:03d}/{index:06d}.jpg"
     known = record(sampler, index, scene, label(load_head_model(), scene))
-    return Drawn({path: picture}, {"path": path, **known})
+    return RenderedPicture({path: picture}, {"path": path, **known})

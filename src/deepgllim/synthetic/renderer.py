@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from deepgllim.synthetic.backgrounds import paint
+from deepgllim.synthetic.backgrounds import render_background
 from deepgllim.synthetic.gl import (
     CELLS,
     Program,
@@ -23,7 +23,7 @@ from deepgllim.synthetic.mesh import Material, head_mesh
 from deepgllim.synthetic.posing import head_vertices, to_camera
 from deepgllim.synthetic.props import Mesh, cap_brim, glasses
 from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array, Scene
-from deepgllim.synthetic.uniforms import linear, scene_uniforms
+from deepgllim.synthetic.uniforms import scene_uniforms, srgb_to_linear
 
 Floats = npt.NDArray[np.float32]
 Uniforms = dict[str, Any]
@@ -44,7 +44,7 @@ _UNITS: Uniforms = {
 """Where the textures are bound."""
 
 
-class Target(NamedTuple):
+class RenderTarget(NamedTuple):
     """Framebuffers of a size.
 
     Attributes:
@@ -113,7 +113,7 @@ class Renderer:
             {m: self._array(programs[m], self._moving, self._fixed, part) for m, part in indices.items()}
             for programs in (self._head, self._depth)
         )
-        self._targets: dict[tuple[int, int], Target] = {}
+        self._targets: dict[tuple[int, int], RenderTarget] = {}
         self._fixed.write(self._fixed_attributes(self._openness()))
 
     def draw(self, scene: Scene) -> npt.NDArray[np.uint8]:
@@ -136,7 +136,7 @@ class Renderer:
         target = self._target((round(OVERSAMPLING * size[0]), round(OVERSAMPLING * size[1])))
         target.colours.use()
         target.colours.clear(depth=1.0)
-        backdrop = gl.texture(size, 3, paint(scene.background, *size).tobytes(), alignment=1)
+        backdrop = gl.texture(size, 3, render_background(scene.background, *size).tobytes(), alignment=1)
         backdrop.repeat_x = backdrop.repeat_y = False
         backdrop.use(_UNITS["picture"])
         self._backdrop.set(uniforms)
@@ -190,11 +190,11 @@ class Renderer:
         props = []
         if wear.hat == "cap":
             brim = cap_brim(model, v, normals, hat_thickness(scene))
-            props.append(Prop(Material.PROP, brim, {"prop_colour": linear(wear.hat_colour)}))
+            props.append(Prop(Material.PROP, brim, {"prop_colour": srgb_to_linear(wear.hat_colour)}))
         if wear.glasses != "none":
             frames, lenses = glasses(model, v, model.eye_centres(scene.person.identity), wear)
             opacity = 0.88 if wear.glasses == "sun" else 0.05
-            props.append(Prop(Material.PROP, frames, {"prop_colour": linear(wear.glasses_colour)}))
+            props.append(Prop(Material.PROP, frames, {"prop_colour": srgb_to_linear(wear.glasses_colour)}))
             props.append(Prop(Material.LENS, lenses, {"prop_colour": (0.03, 0.03, 0.035), "opacity": opacity}))
         return props
 
@@ -238,7 +238,7 @@ class Renderer:
         columns = [mesh.rest, mesh.uv, mesh.lips[:, None], openness[:, None]]
         return np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.float32).tobytes()
 
-    def _draw_skin(self, target: Target, uniforms: Uniforms) -> None:
+    def _draw_skin(self, target: RenderTarget, uniforms: Uniforms) -> None:
         """First what is visible of it, then its shading, a pixel at a time."""
         import moderngl
 
@@ -254,12 +254,12 @@ class Renderer:
         self._skin_quad.render(moderngl.TRIANGLE_STRIP)
         self.context.enable(moderngl.DEPTH_TEST)
 
-    def _target(self, size: tuple[int, int]) -> Target:
+    def _target(self, size: tuple[int, int]) -> RenderTarget:
         if size not in self._targets:
             gl, depth = self.context, self.context.depth_renderbuffer(size)
             textures = [gl.texture(size, 4, dtype="f4") for _ in range(3)]
             colours, surface = gl.framebuffer([gl.renderbuffer(size, 4)], depth), gl.framebuffer(textures, depth)
-            self._targets[size] = Target(colours, surface, tuple(textures), gl.framebuffer([textures[2]]))
+            self._targets[size] = RenderTarget(colours, surface, tuple(textures), gl.framebuffer([textures[2]]))
         return self._targets[size]
 
     def _read_depth(self, size: tuple[int, int], draw: Any) -> Floats:

@@ -24,13 +24,13 @@ Aspect = Literal["light", "background", "capture", "accessories", "expression", 
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
 """What can be left out of the randomisation, for ablations."""
 
-UNIFORM = (60.0, 75.0, 20.0)
+POSE_LIMITS = (60.0, 75.0, 20.0)
 """Half the ranges of pitch, yaw and roll of the paper's synthetic heads, which are Biwi's, degrees."""
 
-SMALLEST, LARGEST = 16, 4096
+SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 """Sides of a picture, pixels."""
 
-GAUSSIANS = ((35.0, 60.0, 0.0), (-35.0, -60.0, 0.0))
+S2G_CENTRES = ((35.0, 60.0, 0.0), (-35.0, -60.0, 0.0))
 """Centres of the S2G set, degrees."""
 
 S2G_SPREAD, SSV_SPREAD = 20.0, 30.0
@@ -40,7 +40,7 @@ _NECK = (45.0, 60.0, 25.0)  # the most by which a head turns against its torso: 
 
 
 def _uniform(rng: Rng) -> Array:
-    return rotation_from_angles(*(rng.uniform(-limit, limit) for limit in UNIFORM))
+    return rotation_from_angles(*(rng.uniform(-limit, limit) for limit in POSE_LIMITS))
 
 
 def _from_pool(accept: Callable[[Array], float]) -> Callable[[Rng], Array]:
@@ -48,7 +48,7 @@ def _from_pool(accept: Callable[[Array], float]) -> Callable[[Rng], Array]:
 
     def sample(rng: Rng) -> Array:
         while True:
-            angles = rng.uniform(-1, 1, size=3) * UNIFORM
+            angles = rng.uniform(-1, 1, size=3) * POSE_LIMITS
             if rng.uniform() < accept(angles):
                 return rotation_from_angles(*angles)
 
@@ -63,7 +63,7 @@ def _natural(rng: Rng) -> Array:
     """Near Biwi's poses: frontal heads are the most common, all of its range occurs."""
     while True:
         angles = rng.standard_t(8, size=3) * (18.0, 27.0, 7.0) + (-2.0, 0.0, 0.0)
-        if (np.abs(angles) <= UNIFORM).all():
+        if (np.abs(angles) <= POSE_LIMITS).all():
             return rotation_from_angles(*angles)
 
 
@@ -92,7 +92,7 @@ class SetSpec:
 SETS: dict[str, SetSpec] = {
     "uniform": SetSpec(_uniform, (1.4, 1.8), 0.06, "pitch ±60, yaw ±75, roll ±20, uniform, as in the paper"),
     "s2g": SetSpec(
-        _from_pool(lambda a: max(_bell(a, c, S2G_SPREAD) for c in GAUSSIANS)),
+        _from_pool(lambda a: max(_bell(a, c, S2G_SPREAD) for c in S2G_CENTRES)),
         (1.4, 1.8),
         0.06,
         "the paper's S2G: of the uniform pool, two Gaussians at (35, 60, 0) and (−35, −60, 0)",
@@ -144,8 +144,10 @@ class SceneSampler:
             raise ConfigurationError(f"unknown set {self.name!r}: use one of {', '.join(SETS)}")
         if not 1 <= self.identities <= 1_000_000:
             raise ConfigurationError(f"{self.identities} identities: give a number from 1 to 1,000,000")
-        if not SMALLEST <= self.size <= LARGEST:
-            raise ConfigurationError(f"pictures of {self.size} pixels: give a side from {SMALLEST} to {LARGEST}")
+        if not SMALLEST_SIDE <= self.size <= LARGEST_SIDE:
+            raise ConfigurationError(
+                f"pictures of {self.size} pixels: give a side from {SMALLEST_SIDE} to {LARGEST_SIDE}"
+            )
         if self.seed < 0:
             raise ConfigurationError(f"seed {self.seed}: give a number that is not negative")
         unknown = sorted(set(self.leave_out) - set(ASPECTS))
@@ -185,7 +187,7 @@ class SceneSampler:
             capture=replace(FIXED_CAPTURE, seed=drawn.seed) if "capture" in self.leave_out else drawn,
         )
         occlusions = 0 if "accessories" in self.leave_out else draw_occlusions(wear)
-        return framed(
+        return fit_camera(
             with_occlusions(scene, occlusions),
             model,
             margin=camera.uniform(*spec.margin),
@@ -193,7 +195,7 @@ class SceneSampler:
         )
 
 
-def framed(scene: Scene, model: HeadModel, margin: float, offset: tuple[float, float] = (0.0, 0.0)) -> Scene:
+def fit_camera(scene: Scene, model: HeadModel, margin: float, offset: tuple[float, float] = (0.0, 0.0)) -> Scene:
     """The scene with focal length and principal point such that the face fills its picture.
 
     Args:

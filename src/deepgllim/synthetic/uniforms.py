@@ -16,11 +16,11 @@ def scene_uniforms(scene: Scene) -> dict[str, Any]:
     unlit = [none] * (3 - len(lights))
     shaved = {"shaved": 0.75, "bald": 0.0}.get(look.hair_style, 1.0)
     return {
-        "skin": linear(look.skin),
-        "lip_colour": linear(look.lips),
-        "iris": linear(look.iris),
-        "hair": linear(look.hair),
-        "beard_colour": linear(look.beard_colour),
+        "skin": srgb_to_linear(look.skin),
+        "lip_colour": srgb_to_linear(look.lips),
+        "iris": srgb_to_linear(look.iris),
+        "hair": srgb_to_linear(look.hair),
+        "beard_colour": srgb_to_linear(look.beard_colour),
         "tone": look.tone,
         "freckles": look.freckles,
         "blush": look.blush,
@@ -36,11 +36,11 @@ def scene_uniforms(scene: Scene) -> dict[str, Any]:
         "curls": look.curls,
         "line_shift": look.hairline,
         "pattern_seed": float(look.pattern_seed),
-        "cloth": linear(wear.cloth),
-        "cloth_second": linear(wear.cloth_second),
+        "cloth": srgb_to_linear(wear.cloth),
+        "cloth_second": srgb_to_linear(wear.cloth_second),
         "cloth_pattern": _PATTERNS[wear.pattern],
         "neck_shift": wear.neckline,
-        "hat_colour": linear(wear.hat_colour),
+        "hat_colour": srgb_to_linear(wear.hat_colour),
         "light_position": [light.position for light in lights] + unlit,
         "light_colour": [light.colour for light in lights] + unlit,
         "light_count": len(lights),
@@ -50,11 +50,11 @@ def scene_uniforms(scene: Scene) -> dict[str, Any]:
     }
 
 
-def linear(colour: Colour) -> Colour:
+def srgb_to_linear(colour: Colour) -> Colour:
     """A colour as stored in pictures (sRGB) as light.
 
     Example:
-        >>> linear((1.0, 0.0, 1.0))
+        >>> srgb_to_linear((1.0, 0.0, 1.0))
         (1.0, 0.0, 1.0)
     """
     r, g, b = (c**2.2 for c in colour)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deepgllim.errors import RenderError
 from deepgllim.synthetic.layouts import LAYOUTS
-from deepgllim.synthetic.pictures import Drawn, DrawsScenes
+from deepgllim.synthetic.pictures import RenderedPicture, SceneRenderer
 from deepgllim.synthetic.sets import SceneSampler
 
 SINGLE_THREADED = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -24,7 +24,7 @@ SINGLE_THREADED = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """What every worker has to know; it can be pickled.
 
     Attributes:
@@ -37,13 +37,13 @@ class Job:
     layout: str
     output: Path
     sampler: SceneSampler
-    renderer: Callable[[], DrawsScenes]
+    renderer: Callable[[], SceneRenderer]
 
-    def write(self, chunk: range, renderer: DrawsScenes, check: Callable[[], None] = lambda: None) -> int:
+    def write(self, chunk: range, renderer: SceneRenderer, check: Callable[[], None] = lambda: None) -> int:
         """Draw and write a chunk; `check` is called before each picture. The number of its pictures."""
         layout = LAYOUTS[self.layout]
 
-        def draw(index: int) -> Drawn:
+        def draw(index: int) -> RenderedPicture:
             check()
             return layout.draw(self.sampler, index, renderer)
 
@@ -51,7 +51,7 @@ class Job:
         return len(chunk)
 
 
-def work(job: Job, chunks: Sequence[range], processes: int, done: Callable[[int], None]) -> None:
+def render_chunks(job: RenderJob, chunks: Sequence[range], processes: int, done: Callable[[int], None]) -> None:
     """Draw all chunks; `done` is told the number of pictures of each as it is finished.
 
     Args:
@@ -110,9 +110,9 @@ def _one_thread_each() -> Iterator[None]:
 class _Worker:
     """The state of a worker's process."""
 
-    def __init__(self, job: Job, stop: Event) -> None:
+    def __init__(self, job: RenderJob, stop: Event) -> None:
         self.job, self.stop = job, stop
-        self.renderer: DrawsScenes | None = None
+        self.renderer: SceneRenderer | None = None
 
     def write(self, chunk: range) -> int:
         if self.renderer is None:
@@ -127,7 +127,7 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _start(job: Job, stop: Event) -> None:
+def _start(job: RenderJob, stop: Event) -> None:
     """Ctrl-C is the parent's matter; without a parent there is nothing to do."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)

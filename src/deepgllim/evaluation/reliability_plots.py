@@ -3,24 +3,26 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from deepgllim.evaluation.coverage import CoverageReport, levels_reached, turned
-from deepgllim.evaluation.faces import Judged
+from deepgllim.evaluation.coverage import CoverageReport, truth_levels, yaw_groups
+from deepgllim.evaluation.faces import LabelledPredictions
 from deepgllim.evaluation.plots import plot_calibration
 
 GRID = np.linspace(0.02, 0.98, 49)
 
 
-def draw_coverage(axes: Axes, judged: Judged, report: CoverageReport) -> Axes:
+def plot_coverage(axes: Axes, predictions: LabelledPredictions, report: CoverageReport) -> Axes:
     """Share of true poses inside, over the level: before, after, and after for each part by |yaw|."""
-    before = levels_reached(judged, None)
-    curves = {"before": before, "after, people held out": report.reached}
-    curves |= {f"after, {name}": report.reached[mask] for name, mask in turned(judged).items() if mask.any()}
+    before = truth_levels(predictions, None)
+    curves = {"before": before, "after, people held out": report.truth_levels}
+    curves |= {
+        f"after, {name}": report.truth_levels[mask] for name, mask in yaw_groups(predictions).items() if mask.any()
+    }
     drawn = plot_calibration(axes, GRID, {name: [(u <= q).mean() for q in GRID] for name, u in curves.items()})
     drawn.set_title("share of true poses inside the region")
     return drawn
 
 
-def draw_abstention(axes: Axes, report: CoverageReport) -> Axes:
+def plot_abstention(axes: Axes, report: CoverageReport) -> Axes:
     """Mean absolute error over the share of faces kept."""
     for by, rows in report.abstention.groupby("by", sort=False):
         axes.plot(100 * rows["kept"], rows["error"], marker="o", label=f"least sure by {by}")
