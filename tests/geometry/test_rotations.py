@@ -101,23 +101,23 @@ NOSE = np.array([0.0, 0.0, -1.0])
 @properties
 @given(pose)
 def test_a_neck_turns_then_nods_then_leans(angles: tuple[float, float, float]) -> None:
-    pan, tilt, tip = angles
-    product = elementary(1, pan) @ elementary(0, -tilt) @ elementary(2, tip)
-    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), product, atol=1e-14)
+    pan, tilt, neck_roll = angles
+    product = elementary(1, pan) @ elementary(0, -tilt) @ elementary(2, neck_roll)
+    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, neck_roll), product, atol=1e-14)
 
 
 @properties
 @given(turn, st.floats(-90, 90), turn)
-def test_pan_and_tilt_are_azimuth_and_elevation_of_the_nose(pan: float, tilt: float, tip: float) -> None:
-    x, y, z = rotation_from_pan_tilt(pan, tilt, tip) @ NOSE
+def test_pan_and_tilt_are_azimuth_and_elevation_of_the_nose(pan: float, tilt: float, neck_roll: float) -> None:
+    x, y, z = rotation_from_pan_tilt(pan, tilt, neck_roll) @ NOSE
     p, t = np.radians(pan), np.radians(tilt)
     np.testing.assert_allclose([x, y, z], [-np.sin(p) * np.cos(t), -np.sin(t), -np.cos(p) * np.cos(t)], atol=1e-14)
 
 
 @properties
 @given(turn, st.floats(-89, 89), turn)
-def test_pan_and_tilt_come_back_beyond_profile(pan: float, tilt: float, tip: float) -> None:
-    difference = pan_tilt_from_rotation(rotation_from_pan_tilt(pan, tilt, tip)) - np.array([tilt, pan, tip])
+def test_pan_and_tilt_come_back_beyond_profile(pan: float, tilt: float, neck_roll: float) -> None:
+    difference = pan_tilt_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll)) - np.array([tilt, pan, neck_roll])
     np.testing.assert_allclose((difference + 180) % 360 - 180, 0, atol=1e-10)  # cos(89°) divides the rounding
 
 
@@ -125,16 +125,16 @@ def test_pan_and_tilt_come_back_beyond_profile(pan: float, tilt: float, tip: flo
 @given(pose)
 def test_pan_and_tilt_give_the_rotation_back_everywhere(angles: tuple[float, float, float]) -> None:
     R = rotation_from_angles(*angles)
-    tilt, pan, tip = pan_tilt_from_rotation(R)
+    tilt, pan, neck_roll = pan_tilt_from_rotation(R)
     assert -90 <= tilt <= 90
-    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), R, atol=3e-8)  # as above, near the gimbal
+    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, neck_roll), R, atol=3e-8)  # as above, near the gimbal
 
 
 @pytest.mark.parametrize("tilt", [90.0, -90.0])
 @properties
-@given(pan=turn, tip=turn)
-def test_a_nose_straight_up_or_down_has_no_tip(tilt: float, pan: float, tip: float) -> None:
-    R = rotation_from_pan_tilt(pan, tilt, tip)
+@given(pan=turn, neck_roll=turn)
+def test_a_nose_straight_up_or_down_has_no_neck_roll(tilt: float, pan: float, neck_roll: float) -> None:
+    R = rotation_from_pan_tilt(pan, tilt, neck_roll)
     back = pan_tilt_from_rotation(R)
     assert back[2] == 0
     assert back[0] == pytest.approx(tilt)
@@ -153,11 +153,11 @@ def test_off_the_axes_they_are_others() -> None:
 
 @properties
 @given(st.tuples(st.floats(-170, 170), st.floats(-89, 89), st.floats(-170, 170)))
-def test_mirror_negates_pan_and_tip(angles: tuple[float, float, float]) -> None:
-    pan, tilt, tip = angles
+def test_mirror_negates_pan_and_neck_roll(angles: tuple[float, float, float]) -> None:
+    pan, tilt, neck_roll = angles
     signs = [MIRROR_SIGNS[name] for name in NECK_ANGLES]
-    mirrored = pan_tilt_from_rotation(mirror_rotation(rotation_from_pan_tilt(pan, tilt, tip)))
-    np.testing.assert_allclose(mirrored, np.array([tilt, pan, tip]) * signs, atol=1e-10)
+    mirrored = pan_tilt_from_rotation(mirror_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll)))
+    np.testing.assert_allclose(mirrored, np.array([tilt, pan, neck_roll]) * signs, atol=1e-10)
 
 
 @properties

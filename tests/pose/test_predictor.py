@@ -38,7 +38,7 @@ class FakeOutputs(NamedTuple):
 
 
 class FakeNetwork:
-    """Pan is the mean of the red channel, tilt of the green one, tip of the blue one; log p(x) is minus the first."""
+    """Pan, tilt and neck roll are the means of red, green and blue; log p(x) is minus the first."""
 
     def __init__(self, spec: FakeSpec | None = None, density: bool = True) -> None:
         self.spec = spec or FakeSpec()
@@ -49,7 +49,7 @@ class FakeNetwork:
         assert pixels.dtype == np.uint8
         self.seen.append(pixels)
         n = len(pixels)
-        means = pixels.mean(axis=(2, 3), dtype=np.float32)[:, None, [1, 0, 2]]  # tilt, pan, tip
+        means = pixels.mean(axis=(2, 3), dtype=np.float32)[:, None, [1, 0, 2]]  # tilt, pan, neck_roll
         covariances = np.tile(np.diag([4.0, 9.0, 1.0]).astype(np.float32), (n, 1, 1, 1))
         density = -means[:, 0, 1] if self.density else None
         return FakeOutputs(np.ones((n, 1), dtype=np.float32), means, covariances, density)
@@ -75,9 +75,9 @@ def head_pose(network: FakeNetwork | None = None, detector: Any = None) -> HeadP
     return HeadPose(made, detector)
 
 
-def plain(pan: int, tilt: int = 0, tip: int = 0, width: int = 60, height: int = 40) -> Image.Image:
+def plain(pan: int, tilt: int = 0, neck_roll: int = 0, width: int = 60, height: int = 40) -> Image.Image:
     """A picture of one colour, which the fake network reads as a pose."""
-    return Image.new("RGB", (width, height), (pan, tilt, tip))
+    return Image.new("RGB", (width, height), (pan, tilt, neck_roll))
 
 
 def test_without_a_detector_the_picture_is_the_face() -> None:

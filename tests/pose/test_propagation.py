@@ -88,5 +88,7 @@ def test_at_gimbal_lock_covariances_stay_finite_and_definite() -> None:
 
 
 def test_other_angles_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="angles yaw, pitch, roll: use pitch, yaw, roll or tilt, pan, tip"):
+    with pytest.raises(
+        ConfigurationError, match="angles yaw, pitch, roll: use pitch, yaw, roll or tilt, pan, neck_roll"
+    ):
         rotation_jacobian(("yaw", "pitch", "roll"), np.zeros(3))

@@ -36,7 +36,7 @@ def test_angles_are_those_of_the_rotation() -> None:
     assert (pose.pitch, pose.yaw, pose.roll) == pytest.approx((12, 23, -3))
     np.testing.assert_allclose(pose.angles, [12, 23, -3])
     expected = pan_tilt_from_rotation(pose.rotation)
-    assert (pose.tilt, pose.pan, pose.tip) == pytest.approx(tuple(expected))
+    assert (pose.tilt, pose.pan, pose.neck_roll) == pytest.approx(tuple(expected))
     assert not pose.near_gimbal_lock
 
 

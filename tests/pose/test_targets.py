@@ -33,9 +33,9 @@ def test_pitch_yaw_and_roll_are_kept(angles: tuple[float, float, float]) -> None
 @properties
 @given(ordinary)
 def test_angles_of_the_neck_are_kept_beyond_profile(angles: tuple[float, float, float]) -> None:
-    tilt, pan, tip = angles[0], 2 * angles[1], angles[2]
-    pose = pose_from_targets(NECK_ANGLES, one([tilt, pan, tip]))
-    np.testing.assert_allclose(pose.neck_angles, [tilt, pan, tip], atol=1e-10)
+    tilt, pan, neck_roll = angles[0], 2 * angles[1], angles[2]
+    pose = pose_from_targets(NECK_ANGLES, one([tilt, pan, neck_roll]))
+    np.testing.assert_allclose(pose.neck_angles, [tilt, pan, neck_roll], atol=1e-10)
     np.testing.assert_allclose(pose.neck_covariance, COVARIANCE, atol=1e-8)
 
 
@@ -52,25 +52,25 @@ def test_targets_come_in_any_order_and_others_are_left_aside() -> None:
     ("names", "expected"),
     [
         (["yaw", "pitch", "roll"], ANGLES),
-        (["pitch", "yaw", "roll", "tilt", "pan", "tip"], NECK_ANGLES),
+        (["pitch", "yaw", "roll", "tilt", "pan", "neck_roll"], NECK_ANGLES),
         (["tilt", "pan", "yaw", "pitch"], ("tilt", "pan")),
-        (["yaw", "pitch", "tip"], ("pitch", "yaw")),
+        (["yaw", "pitch", "neck_roll"], ("pitch", "yaw")),
     ],
 )
 def test_which_targets_make_the_pose(names: list[str], expected: tuple[str, ...]) -> None:
     assert predicted_angles(names) == expected
 
 
-@pytest.mark.parametrize("names", [["yaw", "roll"], ["pitch", "pan"], ["age"], ["pan", "tip"]])
+@pytest.mark.parametrize("names", [["yaw", "roll"], ["pitch", "pan"], ["age"], ["pan", "neck_roll"]])
 def test_targets_that_determine_no_pose_are_refused(names: list[str]) -> None:
-    with pytest.raises(ModelError, match=rf"the model predicts {', '.join(names)}: .*--targets tilt,pan,tip"):
+    with pytest.raises(ModelError, match=rf"the model predicts {', '.join(names)}: .*--targets tilt,pan,neck_roll"):
         predicted_angles(names)
 
 
 @pytest.mark.parametrize(("names", "first", "second"), [(["pitch", "yaw"], 10, 20), (["tilt", "pan"], 10, 20)])
 def test_the_turn_about_the_nose_may_be_unknown(names: list[str], first: float, second: float) -> None:
     pose = pose_from_targets(names, one([first, second], np.diag([4.0, 9.0])))
-    assert pose.unknown == ("roll", "tip")
+    assert pose.unknown == ("roll", "neck_roll")
     angles, covariance = (
         (pose.angles, pose.covariance) if names[0] == "pitch" else (pose.neck_angles, pose.neck_covariance)
     )
@@ -79,7 +79,7 @@ def test_the_turn_about_the_nose_may_be_unknown(names: list[str], first: float, 
 
 
 def test_an_unknown_roll_does_not_blur_the_direction_of_the_nose() -> None:
-    """Roll and tip turn about the nose: the pitch and yaw of a tilt and a pan stay as sharp as these were."""
+    """Roll and neck roll turn about the nose: the pitch and yaw of a tilt and a pan stay as sharp as these were."""
     pose = pose_from_targets(["tilt", "pan"], one([0.0, 40.0], np.diag([1.0, 1.0])))
     lower, upper = pose.interval(0.9)
     half = 0.5 * (upper - lower)

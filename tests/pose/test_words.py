@@ -49,17 +49,17 @@ def test_no_negative_zero_and_a_true_minus() -> None:
 def test_profile_is_told_in_angles_of_the_neck() -> None:
     pose = Pose(rotation_from_pan_tilt(88, 6, 0), SURE)
     expected = (
-        "in profile to the image's left, looking up, tilt 6° ± 2°, pan 88° ± 2°, tip 0° ± 2° (90 %); "
+        "in profile to the image's left, looking up, tilt 6° ± 2°, pan 88° ± 2°, neck roll 0° ± 2° (90 %); "
         "so near profile pitch and roll cannot be told apart"
     )
     assert str(pose) == expected
 
 
 def test_what_the_model_does_not_predict_is_said() -> None:
-    frontal = str(Pose(rotation_from_angles(0, 20, 30), SURE, unknown=("roll", "tip")))
+    frontal = str(Pose(rotation_from_angles(0, 20, 30), SURE, unknown=("roll", "neck_roll")))
     assert frontal == "looking to the image's left, pitch 0° ± 2°, yaw 20° ± 2°, roll unknown (90 %)"
-    profile = str(Pose(rotation_from_pan_tilt(90, 0), SURE, unknown=("roll", "tip")))
-    assert "tip unknown" in profile
+    profile = str(Pose(rotation_from_pan_tilt(90, 0), SURE, unknown=("roll", "neck_roll")))
+    assert "neck roll unknown" in profile
 
 
 def test_several_modes_are_told_and_unlikely_ones_are_not() -> None:
@@ -70,7 +70,7 @@ def test_several_modes_are_told_and_unlikely_ones_are_not() -> None:
     )
     profile = Mode(rotation_from_pan_tilt(-90, 10, 0), SURE, 0.4)
     mixed = str(Pose(rotation_from_angles(0, 12, 0), 100 * SURE, modes=(modes[0], profile)))
-    assert mixed.endswith("pitch 0°, yaw 30°, roll 0° (67 %) or tilt 10°, pan −90°, tip 0° (40 %)")
+    assert mixed.endswith("pitch 0°, yaw 30°, roll 0° (67 %) or tilt 10°, pan −90°, neck roll 0° (40 %)")
     one = Pose(rotation_from_angles(0, 12, 0), SURE, modes=(modes[0], modes[2]))
     assert "several" not in str(one)
 

@@ -108,17 +108,19 @@ def spread_rows(faces: Manifest, count: int) -> list[int]:
 def head_angles(faces: Manifest) -> Array | None:
     """Pitch, yaw and roll of the rows' rotations, (N, 3), degrees; None where the table does not tell them.
 
-    Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. Roll or tip is 0
-    where there is none.
+    Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. The third angle
+    is 0 where there is none.
     """
     frame = faces.frame
-    for first, second, third in (("tilt", "pan", "tip"), ("pitch", "yaw", "roll")):
+    for first, second, third in (("tilt", "pan", "neck_roll"), ("pitch", "yaw", "roll")):
         if {first, second} <= set(frame):
             known = frame.assign(**{third: frame.get(third, 0.0)})[[first, second, third]]
             values = known.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
             if np.isfinite(values).all():
-                tilt, pan, tip = values.T
-                return values if first == "pitch" else angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))
+                tilt, pan, neck_roll = values.T
+                return (
+                    values if first == "pitch" else angles_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll))
+                )
     return None
 
 

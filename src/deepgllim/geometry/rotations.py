@@ -8,6 +8,8 @@ head, so that the nose points along −z. Angles are in degrees: +pitch looks up
 left, +roll tilts the head clockwise in the image. Every function works over leading axes (batches of any shape).
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,10 +20,13 @@ Array = npt.NDArray[np.float64]
 ANGLES = ("pitch", "yaw", "roll")
 """The names of the three angles, in the order in which every array of angles holds them."""
 
-NECK_ANGLES = ("tilt", "pan", "tip")
-"""Another triple of angles, of `rotation_from_pan_tilt`: what a neck or a tripod turns by."""
+NECK_ANGLES = ("tilt", "pan", "neck_roll")
+"""Names of the neck angles of `rotation_from_pan_tilt`, in their order in arrays."""
 
-MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0, "tilt": 1.0, "pan": -1.0, "tip": -1.0}
+FORMER_NAMES = {"tip": "neck_roll"}
+"""Names of targets in files of earlier versions, each with the present name."""
+
+MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0, "tilt": 1.0, "pan": -1.0, "neck_roll": -1.0}
 """What a horizontal flip of the picture does to each label."""
 
 AXES: Array = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
@@ -31,6 +36,17 @@ ROTATION_SLACK = 1e-3
 """By how much an entry of R·Rᵀ may differ from that of I; files give matrices to four digits or more."""
 
 _GIMBAL = 1e-8  # cos(yaw) below which pitch and roll turn about the same line; balances rounding against truncation
+
+
+def present_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of targets with those of earlier versions replaced, unless the present name is there too.
+
+    Example:
+        >>> present_names(["tilt", "pan", "tip"])
+        ('tilt', 'pan', 'neck_roll')
+    """
+    given = tuple(names)
+    return tuple(name if FORMER_NAMES.get(name, name) in given else FORMER_NAMES[name] for name in given)
 
 
 def rotation_from_angles(pitch: npt.ArrayLike, yaw: npt.ArrayLike, roll: npt.ArrayLike) -> Array:
@@ -90,16 +106,17 @@ def angles_from_rotation(rotation: npt.ArrayLike) -> Array:
     return angles  # (..., 3)
 
 
-def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, tip: npt.ArrayLike = 0.0) -> Array:
-    """R = Ry(pan) · Rx(−tilt) · Rz(tip): a neck that turns, then nods, then leans.
+def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, neck_roll: npt.ArrayLike = 0.0) -> Array:
+    """R = Ry(pan) · Rx(−tilt) · Rz(neck_roll): the angles of a neck.
 
     Pan and tilt are azimuth and elevation of the nose, which points along (−sin pan · cos tilt, −sin tilt,
-    −cos pan · cos tilt), and have no singularity at profile. With tilt or pan 0 they equal yaw and pitch (tip: roll);
-    away from the two axes they do not: pan 75, tilt 30 is yaw 57, pitch 66.
+    −cos pan · cos tilt), and have no singularity at profile. If tilt or pan is 0, the angles equal pitch, yaw and
+    roll; otherwise they differ: pan 75, tilt 30 is yaw 57, pitch 66.
 
     Args:
-        pan: degrees, (...), positive toward the image's left. Likewise `tilt`, positive upwards, and `tip`, positive
-            clockwise in the image; the three broadcast together.
+        pan: azimuth of the nose, degrees, (...), positive toward the image's left.
+        tilt: elevation of the nose, degrees, positive upwards.
+        neck_roll: rotation about the nose, degrees, positive clockwise in the image. The three broadcast together.
 
     Returns:
         Rotations, (..., 3, 3), float64.
@@ -111,27 +128,27 @@ def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, tip: npt.Arr
         >>> (rotation_from_pan_tilt(90, 30) @ [0.0, 0.0, -1.0]).round(3) + 0.0  # to the left, and up
         array([-0.866, -0.5  ,  0.   ])
     """
-    p, t, r = np.broadcast_arrays(*(np.asarray(angle, dtype=np.float64) for angle in (pan, tilt, tip)))
+    p, t, r = np.broadcast_arrays(*(np.asarray(angle, dtype=np.float64) for angle in (pan, tilt, neck_roll)))
     zero = np.zeros_like(p)
     return rotation_from_angles(zero, p, zero) @ rotation_from_angles(t, zero, r)
 
 
 def pan_tilt_from_rotation(rotation: npt.ArrayLike) -> Array:
-    """The tilt, pan and tip with R = Ry(pan) · Rx(−tilt) · Rz(tip).
+    """Return the tilt, pan and neck roll of R = Ry(pan) · Rx(−tilt) · Rz(neck_roll).
 
-    At |tilt| = 90 only a sum of pan and tip is determined: tip is then 0.
+    At |tilt| = 90 only a sum of pan and neck roll is determined: the neck roll is then 0.
 
     Args:
         rotation: (..., 3, 3), orthogonal of determinant 1.
 
     Returns:
-        (..., 3), in the order of `NECK_ANGLES`: tilt in [−90, 90], pan and tip in [−180, 180], degrees.
+        (..., 3), in the order of `NECK_ANGLES`: tilt in [−90, 90], pan and neck roll in [−180, 180], degrees.
 
     Raises:
         ValueError: the last two axes are not 3 × 3.
 
     Example:
-        >>> pan_tilt_from_rotation(rotation_from_pan_tilt(pan=100, tilt=-40, tip=15)).round(6)
+        >>> pan_tilt_from_rotation(rotation_from_pan_tilt(pan=100, tilt=-40, neck_roll=15)).round(6)
         array([-40., 100.,  15.])
     """
     R = as_rotations(rotation)
@@ -140,10 +157,10 @@ def pan_tilt_from_rotation(rotation: npt.ArrayLike) -> Array:
     locked = cos_tilt < _GIMBAL
     turn = np.arctan2(-R[..., 2, 0], R[..., 0, 0])
     pan = np.where(locked, turn, np.arctan2(R[..., 0, 2], R[..., 2, 2]))
-    # Ry(−pan) · R = Rx(−tilt) · Rz(tip), of first row (cos tip, −sin tip, 0): exact for whatever pan was found
+    # Ry(−pan) · R = Rx(−tilt) · Rz(r), whose first row is (cos r, −sin r, 0)
     c, s = np.cos(pan), np.sin(pan)
-    tip = np.arctan2(s * R[..., 2, 1] - c * R[..., 0, 1], c * R[..., 0, 0] - s * R[..., 2, 0])
-    angles: Array = np.degrees(np.stack([tilt, pan, np.where(locked, 0.0, tip)], axis=-1))
+    roll = np.arctan2(s * R[..., 2, 1] - c * R[..., 0, 1], c * R[..., 0, 0] - s * R[..., 2, 0])
+    angles: Array = np.degrees(np.stack([tilt, pan, np.where(locked, 0.0, roll)], axis=-1))
     return angles  # (..., 3)
 
 

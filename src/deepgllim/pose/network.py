@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
+from deepgllim.geometry.rotations import present_names
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
 from deepgllim.pose.runtime import Session
 from deepgllim.storage import read_header, refuse_unreadable, write_atomically
@@ -172,7 +173,7 @@ def _spec(path: Path, metadata: dict[str, str]) -> PoseSpec:
         spec = PoseSpec(**values)
     except TypeError as error:
         raise ModelError(f"{path}: its header is not a model's ({error}); {REMEDY}") from None
-    return spec._replace(targets=tuple(spec.targets), margin=float(spec.margin), notes=dict(spec.notes or {}))
+    return spec._replace(targets=present_names(spec.targets), margin=float(spec.margin), notes=dict(spec.notes or {}))
 
 
 def write_metadata(source: str | os.PathLike[str], target: str | os.PathLike[str], spec: PoseSpec) -> None:

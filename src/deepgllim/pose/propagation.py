@@ -23,11 +23,11 @@ _X, _Y, _Z = np.eye(3)
 def rotation_jacobian(names: tuple[str, ...], angles: Array) -> Array:
     """∂δ/∂angles: the axes, in the camera's frame, that the three angles turn about, as columns.
 
-    For R = Rx(−pitch)·Ry(yaw)·Rz(roll) these are −e_x, Rx(−pitch)·e_y and R·e_z; for R = Ry(pan)·Rx(−tilt)·Rz(tip), in
-    the order tilt, pan, tip, they are −Ry(pan)·e_x, e_y and R·e_z.
+    For R = Rx(−pitch)·Ry(yaw)·Rz(roll) the axes are −e_x, Rx(−pitch)·e_y and R·e_z. For
+    R = Ry(pan)·Rx(−tilt)·Rz(neck_roll), in the order tilt, pan, neck_roll, they are −Ry(pan)·e_x, e_y and R·e_z.
 
     Args:
-        names: ("pitch", "yaw", "roll") or ("tilt", "pan", "tip").
+        names: ("pitch", "yaw", "roll") or ("tilt", "pan", "neck_roll").
         angles: in that order, (3,), degrees.
 
     Returns:
@@ -37,7 +37,7 @@ def rotation_jacobian(names: tuple[str, ...], angles: Array) -> Array:
         ConfigurationError: for other names.
 
     Example:
-        >>> rotation_jacobian(("tilt", "pan", "tip"), np.array([0.0, 90.0, 0.0])).round(6) + 0.0
+        >>> rotation_jacobian(("tilt", "pan", "neck_roll"), np.array([0.0, 90.0, 0.0])).round(6) + 0.0
         array([[0., 0., 1.],
                [0., 1., 0.],
                [1., 0., 0.]])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.errors import DataError, ModelError
-from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array, present_names
 from deepgllim.pose.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 CONVENTION = (
     "R = Rx(-pitch) Ry(yaw) Rz(roll) takes vectors of the head to the camera's frame: x right, y down, z forward; "
     "R = I looks into the camera; +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head "
-    "clockwise in the image; R = Ry(pan) Rx(-tilt) Rz(tip); rotation_covariance is that of d with R = exp(d) rotation"
+    "clockwise in the image; R = Ry(pan) Rx(-tilt) Rz(neck_roll); rotation_covariance is that of d with "
+    "R = exp(d) rotation"
 )
 
 _PLAIN = ("log_density", "in_distribution", "detection_score")
@@ -73,7 +74,7 @@ def from_record(record: Mapping[str, Any]) -> dict[str, Any]:
             ],
             "box": None if box is None else _four(box),
             "calibration": None if calibration is None else Calibration.from_json(calibration),
-            "unknown": tuple(record["unknown"]),
+            "unknown": present_names(record["unknown"]),
             **{name: record[name] for name in _PLAIN},
         }
     except (KeyError, TypeError, ValueError, ModelError) as error:

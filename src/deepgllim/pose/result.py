@@ -76,7 +76,7 @@ class Mode:
 
     @property
     def neck_angles(self) -> Array:
-        """tilt, pan, tip, (3,), degrees."""
+        """tilt, pan, neck_roll, (3,), degrees."""
         return fixed(pan_tilt_from_rotation(self.rotation))
 
 
@@ -133,7 +133,7 @@ class Pose:
 
     @cached_property
     def neck_angles(self) -> Array:
-        """tilt in [−90, 90], pan and tip in [−180, 180], (3,), degrees: without a singularity at profile."""
+        """tilt in [−90, 90], pan and neck roll in [−180, 180], (3,), degrees: without a singularity at profile."""
         return fixed(pan_tilt_from_rotation(self.rotation))
 
     @property
@@ -162,7 +162,7 @@ class Pose:
         return float(self.neck_angles[1])
 
     @property
-    def tip(self) -> float:
+    def neck_roll(self) -> float:
         """Turn about the nose, degrees, positive clockwise in the image."""
         return float(self.neck_angles[2])
 
@@ -173,12 +173,12 @@ class Pose:
 
     @cached_property
     def neck_covariance(self) -> Array:
-        """Of tilt, pan, tip, (3, 3), degrees², to first order; it grows where the nose points straight up or down."""
+        """Covariance of tilt, pan and neck roll, (3, 3), degrees², to first order; it grows towards |tilt| = 90."""
         return fixed(angle_covariance(NECK_ANGLES, self.neck_angles, self.rotation_covariance))
 
     @property
     def near_gimbal_lock(self) -> bool:
-        """Whether |yaw| is above 80: use tilt, pan and tip, or the rotation itself."""
+        """Whether |yaw| is above 80: use tilt, pan and neck roll, or the rotation itself."""
         return abs(self.yaw) > GIMBAL_YAW
 
     def interval(self, level: float = 0.9) -> tuple[Array, Array]:
@@ -198,7 +198,7 @@ class Pose:
         return self._around(self.angles, self.covariance, level)
 
     def neck_interval(self, level: float = 0.9) -> tuple[Array, Array]:
-        """The same of tilt, pan and tip."""
+        """The same of tilt, pan and neck roll."""
         return self._around(self.neck_angles, self.neck_covariance, level)
 
     def in_region(self, rotation: npt.ArrayLike, level: float = 0.9) -> bool:

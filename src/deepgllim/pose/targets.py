@@ -34,8 +34,8 @@ def predicted_angles(names: Sequence[str]) -> tuple[str, ...]:
         if set(wanted) <= set(names):
             return wanted
     raise ModelError(
-        f"the model predicts {', '.join(names)}: a pose needs tilt and pan (and tip), or pitch and yaw (and roll); "
-        "train with --targets tilt,pan,tip"
+        f"the model predicts {', '.join(names)}: a pose needs tilt and pan (and neck_roll), or pitch and yaw (and "
+        "roll); train with --targets tilt,pan,neck_roll"
     )
 
 
@@ -68,7 +68,7 @@ def pose_from_targets(
         >>> print(pose)
         looking up and to the image's left, pitch 13° ± 4°, yaw 22° ± 3°, roll unknown (90 %)
         >>> pose.unknown
-        ('roll', 'tip')
+        ('roll', 'neck_roll')
     """
     wanted = predicted_angles(names)
     rows = [list(names).index(name) for name in wanted]

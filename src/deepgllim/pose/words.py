@@ -35,9 +35,9 @@ def describe(pose: "Pose", level: float) -> str:
         unlike anything the model knows: do not trust it'
         >>> describe(Pose(rotation_from_pan_tilt(-89, 20, 8), np.eye(3)), 0.5)  # of pitch 88
         "in profile to the image's right, looking up, tilted clockwise,
-        tilt 20° ± 1°, pan −89° ± 1°, tip 8° ± 1° (50 %)"
+        tilt 20° ± 1°, pan −89° ± 1°, neck roll 8° ± 1° (50 %)"
     """
-    lean = "" if "tip" in pose.unknown else tipped(pose.tip if _by_neck(pose) else pose.roll)
+    lean = "" if "neck_roll" in pose.unknown else tipped(pose.neck_roll if _by_neck(pose) else pose.roll)
     parts = [direction(pose.tilt, pose.pan), *([lean] if lean else []), _numbers(pose, level)]
     return "; ".join([", ".join(parts), *_warnings(pose)])
 
@@ -62,16 +62,16 @@ def direction(tilt: float, pan: float) -> str:
     return f"facing away from the camera{f', to {side}' if abs(pan) < 165 else ''}{looking}"
 
 
-def tipped(tip: float) -> str:
+def tipped(roll: float) -> str:
     """How the head leans, nothing if it hardly does.
 
     Example:
         >>> tipped(12), tipped(-1)
         ('tilted clockwise', '')
     """
-    if abs(tip) < SMALL:
+    if abs(roll) < SMALL:
         return ""
-    return "tilted clockwise" if tip > 0 else "tilted anticlockwise"
+    return "tilted clockwise" if roll > 0 else "tilted anticlockwise"
 
 
 def degrees(angle: float) -> str:
@@ -84,8 +84,18 @@ def degrees(angle: float) -> str:
     return f"{round(angle)}°".replace("-", "−")
 
 
+def label(name: str) -> str:
+    """Return the name of an angle as sentences have it.
+
+    Example:
+        >>> label("neck_roll")
+        'neck roll'
+    """
+    return name.replace("_", " ")
+
+
 def _by_neck(pose: "Pose | Mode") -> bool:
-    """Whether tilt, pan and tip tell more: at profile a pitch of 90 may mean 20 degrees upwards."""
+    """Whether tilt, pan and neck roll tell more: at profile a pitch of 90 may mean 20 degrees upwards."""
     tilt, pan, _ = np.abs(pose.neck_angles).tolist()
     return bool(pan >= PROFILE[0] and tilt < POLE)
 
@@ -103,7 +113,10 @@ def figures(pose: "Pose", level: float) -> dict[str, str]:
     names, middle = (NECK_ANGLES, pose.neck_angles) if neck else (ANGLES, pose.angles)
     _, upper = pose.neck_interval(level) if neck else pose.interval(level)
     rows = zip(names, middle.tolist(), (upper - middle).tolist(), strict=True)
-    return {n: "unknown" if n in pose.unknown else f"{degrees(a)} ± {degrees(half)}" for n, a, half in rows}
+    return {
+        label(name): "unknown" if name in pose.unknown else f"{degrees(angle)} ± {degrees(half)}"
+        for name, angle, half in rows
+    }
 
 
 def _numbers(pose: "Pose", level: float) -> str:
@@ -129,5 +142,5 @@ def likely_modes(pose: "Pose") -> list["Mode"]:
 
 def _mode(mode: "Mode") -> str:
     names, angles = (NECK_ANGLES, mode.neck_angles) if _by_neck(mode) else (ANGLES, mode.angles)
-    told = (f"{name} {degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
+    told = (f"{label(name)} {degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
     return f"{', '.join(told)} ({100 * mode.probability:.0f} %)"

@@ -52,7 +52,7 @@ def test_faces_that_the_model_does_not_know_are_red(grey: Image.Image) -> None:
 
 def test_captions() -> None:
     modes = tuple(Mode(rotation_from_angles(0, yaw, 0), np.eye(3), 0.5) for yaw in (0, 30))
-    text = caption(pose(12, modes=modes, in_distribution=False, unknown=("roll", "tip")), 0.9, "track 3")
+    text = caption(pose(12, modes=modes, in_distribution=False, unknown=("roll", "neck_roll")), 0.9, "track 3")
     assert text.split("\n") == [
         *("track 3", "pitch 0° ± 2°", "yaw 12° ± 2°", "roll unknown"),
         *("several poses fit", "do not trust it"),

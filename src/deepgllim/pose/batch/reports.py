@@ -19,7 +19,7 @@ def row_columns(*, video: bool = False, smoothed: bool = False, convention: str 
 
     Args:
         video: whether there are frames: `frame`, `time` and `track`.
-        smoothed: whether some are filtered or smoothed: `raw_pitch` to `raw_tip`, `raw_modes` and `used`.
+        smoothed: whether some are filtered or smoothed: `raw_pitch` to `raw_neck_roll`, `raw_modes` and `used`.
         convention: of `deepgllim.geometry.conventions`, whose angles get columns of their own.
 
     Example:
