@@ -231,7 +231,7 @@ def test_without_a_model_of_its_own_the_remedy_is_named(monkeypatch: pytest.Monk
     assert default_model() == there
 
 
-def test_files_and_names_go_to_those_who_know_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_loads_a_network_and_a_name_makes_a_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
 
     def network(path: Path, threads: int | None) -> FakeNetwork:
@@ -242,7 +242,7 @@ def test_files_and_names_go_to_those_who_know_them(monkeypatch: pytest.MonkeyPat
         calls.append(name)
         return FakeDetector([])
 
-    for name, entry in (("network", {"PoseNetwork": network}), ("faces", {"make_detector": detector})):
+    for name, entry in (("network", {"PoseNetwork": network}), ("detection.faces", {"make_detector": detector})):
         module = ModuleType(f"deepgllim.pose.{name}")
         vars(module).update(entry)
         monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.pose.calibration import Calibration
-from deepgllim.pose.result import Mode, Pose
+from deepgllim.pose.result import Pose, PoseMode
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 turn = st.floats(-180, 180)
@@ -21,7 +21,7 @@ CALIBRATION = Calibration((1.0, 1.0, 1.0), (0.5, 0.9), (1.5, 2.6), (0.7, 1.7), -
 
 def posed(*angles: float, **fields: Any) -> Pose:
     covariance = np.array([[9.0, 2.0, 0.0], [2.0, 16.0, -3.0], [0.0, -3.0, 4.0]]) / 7
-    modes = (Mode(rotation_from_angles(1, 2, 3), covariance, 0.7), Mode(np.eye(3), 2 * covariance, 0.3))
+    modes = (PoseMode(rotation_from_angles(1, 2, 3), covariance, 0.7), PoseMode(np.eye(3), 2 * covariance, 0.3))
     return Pose(rotation_from_angles(*angles), covariance, modes=modes, **fields)
 
 

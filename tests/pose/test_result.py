@@ -19,7 +19,7 @@ from deepgllim.geometry.rotations import (
 )
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Mode, Pose
+from deepgllim.pose.result import Pose, PoseMode
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 ordinary = st.tuples(st.floats(-80, 80), st.floats(-75, 75), st.floats(-80, 80))
@@ -73,7 +73,7 @@ def test_a_pose_without_modes_is_its_own() -> None:
         (np.eye(3), np.diag([1.0, 1.0, np.inf]), "not symmetric positive definite"),
     ],
 )
-@pytest.mark.parametrize("made", [Pose, Mode])
+@pytest.mark.parametrize("made", [Pose, PoseMode])
 def test_what_is_no_pose_is_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
     with pytest.raises(DataError, match=message):
         made(rotation, covariance)
@@ -151,9 +151,9 @@ def test_regions_are_of_rotations() -> None:
 @given(ordinary, ordinary)
 def test_another_camera_sees_the_same_head(first: tuple[float, ...], second: tuple[float, ...]) -> None:
     turn = rotation_from_angles(*second)
-    other = Mode(rotation_from_angles(0, 0, 10), 2 * COVARIANCE, 0.25)
+    other = PoseMode(rotation_from_angles(0, 0, 10), 2 * COVARIANCE, 0.25)
     pose = posed(*first, box=(1.0, 2.0, 3.0, 4.0), modes=(other,))
-    seen = pose.turned(turn)
+    seen = pose.rotate(turn)
     np.testing.assert_allclose(seen.rotation, turn @ pose.rotation, atol=1e-14)
     assert seen.box == pose.box
     probe = rotation_from_vector([2.0, -3.0, 1.0]) @ pose.rotation
@@ -161,7 +161,7 @@ def test_another_camera_sees_the_same_head(first: tuple[float, ...], second: tup
         assert seen.in_region(turn @ probe, level) == pose.in_region(probe, level)
     np.testing.assert_allclose(seen.modes[0].rotation_covariance, turn @ (2 * COVARIANCE) @ turn.T, atol=1e-12)
     assert seen.modes[0].probability == 0.25
-    back = seen.turned(turn.T)
+    back = seen.rotate(turn.T)
     np.testing.assert_allclose(back.rotation_covariance, COVARIANCE, atol=1e-12)
 
 

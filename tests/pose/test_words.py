@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepgllim.geometry.rotations import rotation_from_angles, rotation_from_pan_tilt
-from deepgllim.pose.result import Mode, Pose
-from deepgllim.pose.words import direction
+from deepgllim.pose.result import Pose, PoseMode
+from deepgllim.pose.words import describe_direction
 
 SURE = np.eye(3)
 
@@ -30,7 +30,7 @@ SURE = np.eye(3)
     ],
 )
 def test_directions(tilt: float, pan: float, words: str) -> None:
-    assert direction(tilt, pan) == words
+    assert describe_direction(tilt, pan) == words
 
 
 def test_a_whole_sentence() -> None:
@@ -63,12 +63,12 @@ def test_what_the_model_does_not_predict_is_said() -> None:
 
 
 def test_several_modes_are_told_and_unlikely_ones_are_not() -> None:
-    modes = [Mode(rotation_from_angles(0, yaw, 0), SURE, p) for yaw, p in ((30, 0.67), (-30, 0.3), (0, 0.03))]
+    modes = [PoseMode(rotation_from_angles(0, yaw, 0), SURE, p) for yaw, p in ((30, 0.67), (-30, 0.3), (0, 0.03))]
     pose = Pose(rotation_from_angles(0, 12, 0), 100 * SURE, modes=tuple(modes))
     assert str(pose).endswith(
         "; several poses fit: pitch 0°, yaw 30°, roll 0° (67 %) or pitch 0°, yaw −30°, roll 0° (30 %)"
     )
-    profile = Mode(rotation_from_pan_tilt(-90, 10, 0), SURE, 0.4)
+    profile = PoseMode(rotation_from_pan_tilt(-90, 10, 0), SURE, 0.4)
     mixed = str(Pose(rotation_from_angles(0, 12, 0), 100 * SURE, modes=(modes[0], profile)))
     assert mixed.endswith("pitch 0°, yaw 30°, roll 0° (67 %) or tilt 10°, pan −90°, neck roll 0° (40 %)")
     one = Pose(rotation_from_angles(0, 12, 0), SURE, modes=(modes[0], modes[2]))

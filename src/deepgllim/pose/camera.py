@@ -81,7 +81,7 @@ class Intrinsics:
         unit: Array = direction / np.linalg.norm(direction)
         return unit
 
-    def turn(self, box: Sequence[float]) -> Array:
+    def ray_rotation(self, box: Sequence[float]) -> Array:
         """R_ray of a face in `box`, (3, 3): what an apparent rotation is multiplied by, from the left.
 
         Raises:
@@ -90,7 +90,7 @@ class Intrinsics:
         Example:
             >>> from deepgllim.geometry.rotations import angles_from_rotation
             >>> camera = Intrinsics.from_field_of_view(90, width=640, height=480)
-            >>> angles_from_rotation(camera.turn((620, 230, 660, 250))).round(6) + 0.0  # at the right, facing the lens
+            >>> angles_from_rotation(camera.ray_rotation((620, 230, 660, 250))).round(6) + 0.0  # at the right edge
             array([ 0., 45.,  0.])
         """
         x0, y0, x1, y1 = checked_box(box)

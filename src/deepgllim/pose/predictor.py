@@ -157,7 +157,7 @@ class HeadPose:
     def _answer(self, faces: Sequence[_Crop], found: list[list[Pose]], intrinsics: Intrinsics | None) -> None:
         """Add the poses of some faces to those of their pictures."""
         for face, pose in zip(faces, self._poses(faces), strict=True):
-            found[face.picture].append(pose if intrinsics is None else pose.turned(intrinsics.turn(face.box)))
+            found[face.picture].append(pose if intrinsics is None else pose.rotate(intrinsics.ray_rotation(face.box)))
 
     def _poses(self, faces: Sequence[_Crop]) -> list[Pose]:
         if not faces:

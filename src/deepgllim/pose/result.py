@@ -49,7 +49,7 @@ class Radii(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Mode:
+class PoseMode:
     """One of the poses that fit a face: a local maximum of the predicted density.
 
     Attributes:
@@ -98,7 +98,7 @@ class Pose:
     Arrays are read-only.
 
     Raises:
-        DataError: as `Mode`.
+        DataError: as `PoseMode`.
 
     Example:
         >>> from deepgllim.geometry.rotations import rotation_from_angles
@@ -115,13 +115,13 @@ class Pose:
     box: Box | None = None
     log_density: float | None = None
     in_distribution: bool | None = None
-    modes: tuple[Mode, ...] = ()
+    modes: tuple[PoseMode, ...] = ()
     calibration: Radii | None = None
     detection_score: float | None = None
     unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        alone = Mode(self.rotation, self.rotation_covariance)
+        alone = PoseMode(self.rotation, self.rotation_covariance)
         object.__setattr__(self, "rotation", alone.rotation)
         object.__setattr__(self, "rotation_covariance", alone.rotation_covariance)
         object.__setattr__(self, "modes", tuple(self.modes) or (alone,))
@@ -235,17 +235,17 @@ class Pose:
         """
         return rotation_to_convention(self.rotation, name)
 
-    def turned(self, turn: npt.ArrayLike) -> "Pose":
-        """The same head in the frame of another camera: turn·R, with covariance and modes.
+    def rotate(self, rotation: npt.ArrayLike) -> "Pose":
+        """Return the pose in the frame of another camera: T·R, with its covariance and modes.
 
         Args:
-            turn: (3, 3), from this camera's frame to the other's.
+            rotation: T, (3, 3), from the frame of this camera to the frame of the other.
 
         Raises:
-            DataError: `turn` is no rotation.
+            DataError: `rotation` is not a rotation.
         """
-        T = checked_rotation(turn)
-        modes = tuple(Mode(T @ m.rotation, T @ m.rotation_covariance @ T.T, m.probability) for m in self.modes)
+        T = checked_rotation(rotation)
+        modes = tuple(PoseMode(T @ m.rotation, T @ m.rotation_covariance @ T.T, m.probability) for m in self.modes)
         return replace(
             self, rotation=T @ self.rotation, rotation_covariance=T @ self.rotation_covariance @ T.T, modes=modes
         )
@@ -266,7 +266,7 @@ class Pose:
             DataError: the record lacks a part, or holds what is no pose.
         """
         fields = records.from_record(record)
-        return cls(**fields | {"modes": tuple(Mode(**mode) for mode in fields["modes"])})
+        return cls(**fields | {"modes": tuple(PoseMode(**mode) for mode in fields["modes"])})
 
     def as_dict(self, level: float = 0.9) -> dict[str, float | int | bool | str | None]:
         """A flat row for a table: angles, their intervals, log p(x), verdict, box."""

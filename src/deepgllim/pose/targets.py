@@ -10,7 +10,7 @@ from deepgllim.imaging.images import Box
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.mixture import Mixture
 from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Mode, Pose
+from deepgllim.pose.result import Pose, PoseMode
 
 UNIFORM_VARIANCE = 180.0**2 / 3
 """Degrees², of an angle of which nothing is known: uniform over the whole turn."""
@@ -83,7 +83,7 @@ def pose_from_targets(
         box,
         log_density,
         None if calibration is None else calibration.is_known(log_density),
-        tuple(Mode(*_rotation(wanted, mode.point, mode.covariance * factors), mode.probability) for mode in told),
+        tuple(PoseMode(*_rotation(wanted, mode.point, mode.covariance * factors), mode.probability) for mode in told),
         calibration,
         detection_score,
         () if len(wanted) == 3 else (ANGLES[2], NECK_ANGLES[2]),

@@ -7,7 +7,7 @@ import numpy as np
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
 
 if TYPE_CHECKING:
-    from deepgllim.pose.result import Mode, Pose
+    from deepgllim.pose.result import Pose, PoseMode
 
 SMALL = 5.0
 """Degrees below which a turn is not mentioned."""
@@ -18,7 +18,7 @@ PROFILE = (75.0, 105.0)
 POLE = 75.0
 """|tilt| from which the nose points straight up or down."""
 
-LEAST = 0.05
+MIN_MODE_PROBABILITY = 0.05
 """Probability of a mode that is worth a mention."""
 
 
@@ -37,16 +37,16 @@ def describe(pose: "Pose", level: float) -> str:
         "in profile to the image's right, looking up, tilted clockwise,
         tilt 20° ± 1°, pan −89° ± 1°, neck roll 8° ± 1° (50 %)"
     """
-    lean = "" if "neck_roll" in pose.unknown else tipped(pose.neck_roll if _by_neck(pose) else pose.roll)
-    parts = [direction(pose.tilt, pose.pan), *([lean] if lean else []), _numbers(pose, level)]
+    lean = "" if "neck_roll" in pose.unknown else describe_roll(pose.neck_roll if _by_neck(pose) else pose.roll)
+    parts = [describe_direction(pose.tilt, pose.pan), *([lean] if lean else []), _numbers(pose, level)]
     return "; ".join([", ".join(parts), *_warnings(pose)])
 
 
-def direction(tilt: float, pan: float) -> str:
+def describe_direction(tilt: float, pan: float) -> str:
     """Where the nose points.
 
     Example:
-        >>> direction(-20, 3), direction(0, -40), direction(2, 170)
+        >>> describe_direction(-20, 3), describe_direction(0, -40), describe_direction(2, 170)
         ('looking down', "looking to the image's right", 'facing away from the camera')
     """
     upright = "" if abs(tilt) < SMALL else "up" if tilt > 0 else "down"
@@ -62,11 +62,11 @@ def direction(tilt: float, pan: float) -> str:
     return f"facing away from the camera{f', to {side}' if abs(pan) < 165 else ''}{looking}"
 
 
-def tipped(roll: float) -> str:
+def describe_roll(roll: float) -> str:
     """How the head leans, nothing if it hardly does.
 
     Example:
-        >>> tipped(12), tipped(-1)
+        >>> describe_roll(12), describe_roll(-1)
         ('tilted clockwise', '')
     """
     if abs(roll) < SMALL:
@@ -74,11 +74,11 @@ def tipped(roll: float) -> str:
     return "tilted clockwise" if roll > 0 else "tilted anticlockwise"
 
 
-def degrees(angle: float) -> str:
+def format_degrees(angle: float) -> str:
     """A whole number of degrees.
 
     Example:
-        >>> degrees(-3.4), degrees(-0.2)
+        >>> format_degrees(-3.4), format_degrees(-0.2)
         ('−3°', '0°')
     """
     return f"{round(angle)}°".replace("-", "−")
@@ -94,19 +94,19 @@ def label(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _by_neck(pose: "Pose | Mode") -> bool:
+def _by_neck(pose: "Pose | PoseMode") -> bool:
     """Whether tilt, pan and neck roll tell more: at profile a pitch of 90 may mean 20 degrees upwards."""
     tilt, pan, _ = np.abs(pose.neck_angles).tolist()
     return bool(pan >= PROFILE[0] and tilt < POLE)
 
 
-def figures(pose: "Pose", level: float) -> dict[str, str]:
+def format_angles(pose: "Pose", level: float) -> dict[str, str]:
     """The three angles that suit the pose, by name, each with half the width of its interval.
 
     Example:
         >>> import numpy as np
         >>> from deepgllim.pose.result import Pose
-        >>> figures(Pose(np.eye(3), np.eye(3), unknown=("roll",)), 0.9)
+        >>> format_angles(Pose(np.eye(3), np.eye(3), unknown=("roll",)), 0.9)
         {'pitch': '0° ± 2°', 'yaw': '0° ± 2°', 'roll': 'unknown'}
     """
     neck = _by_neck(pose)
@@ -114,13 +114,13 @@ def figures(pose: "Pose", level: float) -> dict[str, str]:
     _, upper = pose.neck_interval(level) if neck else pose.interval(level)
     rows = zip(names, middle.tolist(), (upper - middle).tolist(), strict=True)
     return {
-        label(name): "unknown" if name in pose.unknown else f"{degrees(angle)} ± {degrees(half)}"
+        label(name): "unknown" if name in pose.unknown else f"{format_degrees(angle)} ± {format_degrees(half)}"
         for name, angle, half in rows
     }
 
 
 def _numbers(pose: "Pose", level: float) -> str:
-    return f"{', '.join(f'{name} {text}' for name, text in figures(pose, level).items())} ({100 * level:g} %)"
+    return f"{', '.join(f'{name} {text}' for name, text in format_angles(pose, level).items())} ({100 * level:g} %)"
 
 
 def _warnings(pose: "Pose") -> list[str]:
@@ -135,12 +135,12 @@ def _warnings(pose: "Pose") -> list[str]:
     return found
 
 
-def likely_modes(pose: "Pose") -> list["Mode"]:
+def likely_modes(pose: "Pose") -> list["PoseMode"]:
     """The modes that are worth a mention, the likeliest first."""
-    return [mode for mode in pose.modes if mode.probability >= LEAST]
+    return [mode for mode in pose.modes if mode.probability >= MIN_MODE_PROBABILITY]
 
 
-def _mode(mode: "Mode") -> str:
+def _mode(mode: "PoseMode") -> str:
     names, angles = (NECK_ANGLES, mode.neck_angles) if _by_neck(mode) else (ANGLES, mode.angles)
-    told = (f"{label(name)} {degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
+    told = (f"{label(name)} {format_degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
     return f"{', '.join(told)} ({100 * mode.probability:.0f} %)"

@@ -12,7 +12,7 @@ from PIL import Image
 from deepgllim.errors import DeepGLLiMError
 from deepgllim.imaging.images import Box, open_image
 from deepgllim.pose.batch import scanning
-from deepgllim.pose.batch.scanning import Reading, Seen, batches, scan_pictures, scan_video
+from deepgllim.pose.batch.scanning import ScanOptions, ScanResult, batches, scan_pictures, scan_video
 from deepgllim.pose.batch.sources import Source, find_sources
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.detection.faces import Face
@@ -58,14 +58,14 @@ def photos(tmp_path: Path) -> list[Source]:
     return list(find_sources([str(folder)]).found)
 
 
-def pans(seen: Seen) -> list[int]:
+def pans(seen: ScanResult) -> list[int]:
     return [round(face.pose.pan) for face in seen.faces]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
 def test_pictures_come_in_order_and_broken_ones_are_told(heads: HeadPose, photos: list[Source], batch: int) -> None:
     failed = Failures()
-    found = list(scan_pictures(heads, photos, failed, Reading(batch=batch)))
+    found = list(scan_pictures(heads, photos, failed, ScanOptions(batch=batch)))
     assert [Path(seen.source.path).name for seen in found] == ["a.png", "b.png", "c.png", "d.png"]
     assert [pans(seen) for seen in found] == [[10], [-10], [], [20]]
     assert [name for name, _ in failed] == ["bb.png"]
@@ -77,13 +77,13 @@ def test_pictures_come_before_all_are_read(heads: HeadPose, photos: list[Source]
         while True:
             yield photos[0]
 
-    assert pans(next(scan_pictures(heads, endless(), Failures(), Reading(batch=2)))) == [10]
+    assert pans(next(scan_pictures(heads, endless(), Failures(), ScanOptions(batch=2)))) == [10]
 
 
 def test_one_picture_that_spoils_a_batch_leaves_the_others(heads: HeadPose, photos: list[Source]) -> None:
     Image.new("RGB", (5, 5), "red").save(photos[1].path)
     failed = Failures()
-    found = list(scan_pictures(heads, photos[:2] + photos[4:], failed, Reading(boxes=[(20.0, 5.0, 50.0, 35.0)])))
+    found = list(scan_pictures(heads, photos[:2] + photos[4:], failed, ScanOptions(boxes=[(20.0, 5.0, 50.0, 35.0)])))
     assert [Path(seen.source.path).name for seen in found] == ["a.png", "d.png"]
     assert failed[0][0] == Path(photos[1].path).name
     assert "outside the picture of 5 x 5" in failed[0][1]
@@ -94,7 +94,7 @@ def test_a_camera_turns_each_face_by_its_ray(heads: HeadPose, photos: list[Sourc
         return Intrinsics.from_field_of_view(90, *size)
 
     boxes: Sequence[Box] = [(15.0, 5.0, 45.0, 35.0), (45.0, 5.0, 75.0, 35.0)]
-    (seen,) = scan_pictures(heads, photos[:1], Failures(), Reading(boxes=boxes, camera=camera))
+    (seen,) = scan_pictures(heads, photos[:1], Failures(), ScanOptions(boxes=boxes, camera=camera))
     centre, edge = (face.pose.pan for face in seen.faces)
     assert centre == pytest.approx(10, abs=0.01)
     assert edge == pytest.approx(55, abs=0.01)
@@ -168,7 +168,7 @@ def video(monkeypatch: pytest.MonkeyPatch) -> FakeFrames:
 def test_frames_have_tracks_and_raw_poses(heads: HeadPose, video: FakeFrames, smoothing: Any, batch: int) -> None:
     opened: list[Any] = []
     failed = Failures()
-    reading = Reading(batch=batch, smoothing=smoothing)
+    reading = ScanOptions(batch=batch, smoothing=smoothing)
     found = list(scan_video(heads, WALK, failed, reading, opened=opened.append))
     assert [seen.frame for seen in found] == list(range(5))
     assert [seen.time for seen in found] == [0.0, 0.04, 0.08, 0.12, 0.16]
@@ -189,7 +189,7 @@ def test_a_video_can_be_stopped(heads: HeadPose, video: FakeFrames) -> None:
         counts.append(count)
         return len(counts) == 2
 
-    found = list(scan_video(heads, WALK, Failures(), Reading(batch=2, smoothing="filter"), ended=ended))
+    found = list(scan_video(heads, WALK, Failures(), ScanOptions(batch=2, smoothing="filter"), ended=ended))
     assert (len(found), counts, video.closed) == (4, [2, 2], True)
 
 
@@ -217,7 +217,7 @@ def test_people_are_followed_through_a_change_of_size(heads: HeadPose, monkeypat
     frames._frames = (Frame(n, n / 25, image) for n, image in enumerate(images))
     monkeypatch.setattr(scanning, "read_frames", lambda source, max_frames: frames)
     heads.detector = Half()
-    found = list(scan_video(heads, WALK, Failures(), Reading(smoothing="filter")))
+    found = list(scan_video(heads, WALK, Failures(), ScanOptions(smoothing="filter")))
     assert [seen.faces[0].track for seen in found] == [0] * 5
     assert [round(seen.faces[0].pose.box[0]) for seen in found if seen.faces[0].pose.box] == [10, 10, 5, 5, 40]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.pose.batch.progress import Finished
+from deepgllim.pose.batch.progress import FinishedSource
 from deepgllim.pose.batch.tables import FORMATS, Row, TableWriter, can_resume, csv_lines
 
 COLUMNS = ["source", "frame", "yaw", "in_distribution"]
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_rows(tmp_path: Path, monkeypat
 
     table = TableWriter(tmp_path / "a.parquet", COLUMNS, options={})
     table.write(ROWS)
-    table.finish([Finished("a", 2)])
+    table.finish([FinishedSource("a", 2)])
     with monkeypatch.context() as patch:
         patch.setattr("deepgllim.pose.batch.tables.write_atomically", full)
         with pytest.raises(DataError, match=r"a\.parquet: cannot be written"):
@@ -148,8 +148,8 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_rows(tmp_path: Path, monkeypat
     assert len(read(table.path)) == 2
 
 
-def entry(path: str, faces: int = 1) -> Finished:
-    return Finished(path, faces)
+def entry(path: str, faces: int = 1) -> FinishedSource:
+    return FinishedSource(path, faces)
 
 
 def rows_of(*names: str) -> list[Row]:

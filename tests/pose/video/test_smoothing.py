@@ -16,7 +16,7 @@ from deepgllim.geometry.rotations import (
     rotation_from_vector,
     vector_from_rotation,
 )
-from deepgllim.pose.video.motion import HeadMotion, Mode, State, combine, correct, predict, start
+from deepgllim.pose.video.motion import HeadMotion, MotionModel, MotionState, combine, correct, initial_state, predict
 from deepgllim.pose.video.smoothing import Estimate, RotationFilter, smooth_rotations
 
 properties = settings(deadline=None, max_examples=10, derandomize=True, database=None)
@@ -142,8 +142,8 @@ def test_the_smoother_is_never_less_sure_than_the_filter(seed: int, independent:
 @given(seeds, st.floats(0.01, 0.9), st.sampled_from([0.02, 0.3, 1e5, math.inf]))
 def test_predicting_in_two_steps_is_predicting_in_one(seed: int, share: float, persistence: float) -> None:
     rng = np.random.default_rng(seed)
-    mode = Mode(200, persistence)
-    state = start(rotation_from_angles(*rng.uniform(-80, 80, size=3)), covariance(rng), mode)
+    mode = MotionModel(200, persistence)
+    state = initial_state(rotation_from_angles(*rng.uniform(-80, 80, size=3)), covariance(rng), mode)
     state = state._replace(velocity=rng.normal(size=3) * 10)
     once, _ = predict(state, 0.3, mode)
     twice, _ = predict(predict(state, 0.3 * share, mode)[0], 0.3 * (1 - share), mode)
@@ -158,8 +158,8 @@ def test_predicting_in_two_steps_is_predicting_in_one(seed: int, share: float, p
 
 
 def test_the_velocitys_prior_is_stationary() -> None:
-    mode = Mode(200, 0.4)
-    later, _ = predict(start(np.eye(3), np.eye(3), mode), 0.7, mode)
+    mode = MotionModel(200, 0.4)
+    later, _ = predict(initial_state(np.eye(3), np.eye(3), mode), 0.7, mode)
     np.testing.assert_allclose(later.covariance[3:, 3:], mode.speed**2 * np.eye(3), rtol=1e-12)
 
 
@@ -167,12 +167,14 @@ def test_the_velocitys_prior_is_stationary() -> None:
 @given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 5), st.floats(0, 5))
 def test_modes_switch_as_a_markov_chain(hold: float, move: float, first: float, second: float) -> None:
     motion = HeadMotion(hold=hold, move=move)
-    np.testing.assert_allclose(motion.switching(first) @ motion.switching(second), motion.switching(first + second))
-    np.testing.assert_allclose(motion.switching(first).sum(axis=1), 1)
     np.testing.assert_allclose(
-        (motion.switching(1e-6) - np.eye(2)) / 1e-6, [[-1 / hold, 1 / hold], [1 / move, -1 / move]], rtol=1e-4
+        motion.transition_matrix(first) @ motion.transition_matrix(second), motion.transition_matrix(first + second)
     )
-    assert motion.switching(1e4)[0, 0] == pytest.approx(hold / (hold + move))
+    np.testing.assert_allclose(motion.transition_matrix(first).sum(axis=1), 1)
+    np.testing.assert_allclose(
+        (motion.transition_matrix(1e-6) - np.eye(2)) / 1e-6, [[-1 / hold, 1 / hold], [1 / move, -1 / move]], rtol=1e-4
+    )
+    assert motion.transition_matrix(1e4)[0, 0] == pytest.approx(hold / (hold + move))
 
 
 @properties
@@ -183,7 +185,7 @@ def test_combining_is_the_mean_and_covariance_of_the_mixture(seed: int) -> None:
     base, weights = rotation_from_angles(*rng.uniform(-80, 80, size=3)), np.array([0.3, 0.7])
     offsets = rng.normal(size=(2, 6)) * 1e-3
     spreads: list[Array] = [np.kron(np.eye(2), covariance(rng, 1e-6)).astype(np.float64) for _ in range(2)]
-    states = [State(rotation_from_vector(o[:3]) @ base, o[3:], P) for o, P in zip(offsets, spreads, strict=True)]
+    states = [MotionState(rotation_from_vector(o[:3]) @ base, o[3:], P) for o, P in zip(offsets, spreads, strict=True)]
     mean = weights @ offsets
     outer = [P + np.outer(o - mean, o - mean) for o, P in zip(offsets, spreads, strict=True)]
     inner = weights[0] * outer[0] + weights[1] * outer[1]
@@ -196,8 +198,8 @@ def test_combining_is_the_mean_and_covariance_of_the_mixture(seed: int) -> None:
 
 def simulated(rng: np.random.Generator, motion: HeadMotion, times: Array) -> tuple[Array, Array, Array]:
     """A head that moves as the model has it, and measurements of it: truth, rotations, covariances."""
-    exact, mode = np.zeros((6, 6)), motion.modes[-1]
-    state = State(rotation_from_angles(*rng.uniform(-60, 60, size=3)), rng.normal(size=3) * mode.speed, exact)
+    exact, mode = np.zeros((6, 6)), motion.models[-1]
+    state = MotionState(rotation_from_angles(*rng.uniform(-60, 60, size=3)), rng.normal(size=3) * mode.speed, exact)
     truth, measured, noises = [], [], []
     for step in np.diff(times, prepend=0.0):
         moved, _ = predict(state, step, mode)
@@ -316,8 +318,8 @@ def test_exact_measurements_and_single_precision_do_no_harm() -> None:
 
 
 def test_minutes_leave_a_rotation_a_rotation() -> None:
-    rng, mode = np.random.default_rng(0), Mode(300, 0.3)
-    state = start(np.eye(3), np.eye(3), mode)
+    rng, mode = np.random.default_rng(0), MotionModel(300, 0.3)
+    state = initial_state(np.eye(3), np.eye(3), mode)
     for _ in range(1000):
         after, _ = predict(state, 1 / 30, mode)
         state, _ = correct(after, rotation_from_vector(rng.normal(size=3)) @ after.rotation, np.eye(3))

@@ -10,7 +10,7 @@ from deepgllim.imaging.drawing import AXIS_COLOURS, draw_arrow, write_label
 from deepgllim.imaging.images import Box, to_rgb
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.result import Pose
-from deepgllim.pose.words import figures, likely_modes
+from deepgllim.pose.words import format_angles, likely_modes
 
 SURE, UNSURE = (40, 180, 60), (230, 60, 40)
 """Colours of the boxes: of faces like those of the training, or not known to be otherwise; and of the others."""
@@ -47,7 +47,7 @@ def draw_poses(
     canvas = ImageDraw.Draw(drawn)
     boxes = [pose.box or (0.0, 0.0, float(drawn.width), float(drawn.height)) for pose in poses]
     for pose, box in zip(poses, boxes, strict=True):
-        _draw_axes(canvas, pose if intrinsics is None else pose.turned(intrinsics.turn(box).T), box)
+        _draw_axes(canvas, pose if intrinsics is None else pose.rotate(intrinsics.ray_rotation(box).T), box)
     for n, (pose, box) in enumerate(zip(poses, boxes, strict=True)):  # text last: no neighbour's axes cross it
         _write_caption(canvas, drawn.size, caption(pose, level, names[n] if names else ""), box)
     return drawn
@@ -65,7 +65,7 @@ def caption(pose: Pose, level: float, name: str = "") -> str:
         do not trust it
     """
     lines = [name] if name else []
-    lines += [f"{angle} {text}" for angle, text in figures(pose, level).items()]
+    lines += [f"{angle} {text}" for angle, text in format_angles(pose, level).items()]
     if len(likely_modes(pose)) > 1:
         lines.append("several poses fit")
     if pose.in_distribution is False:

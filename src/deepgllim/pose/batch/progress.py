@@ -13,7 +13,7 @@ from deepgllim.errors import DataError
 FORMAT_VERSION = 1
 
 
-class Finished(NamedTuple):
+class FinishedSource(NamedTuple):
     """A source all of whose rows are in the table.
 
     Attributes:
@@ -54,11 +54,11 @@ class Progress:
         self._file.truncate(0)
         self._write({"format_version": FORMAT_VERSION, "options": options})
 
-    def add(self, finished: Iterable[Finished], end: int) -> None:
+    def add(self, finished: Iterable[FinishedSource], end: int) -> None:
         """Keep that sources are finished, whose rows end at a byte of the table's file."""
         self._write({"end": end, "finished": list(finished)})
 
-    def read(self, options: Mapping[str, Any], table: Path) -> tuple[list[Finished], int]:
+    def read(self, options: Mapping[str, Any], table: Path) -> tuple[list[FinishedSource], int]:
         """The sources that are finished, and where their rows end in the table's file; what follows is forgotten.
 
         Args:
@@ -71,7 +71,7 @@ class Progress:
         self._file.seek(0)
         lines = self._file.read().splitlines(keepends=True)
         self._check(lines, options)
-        found: list[Finished] = []
+        found: list[FinishedSource] = []
         kept, end = len(lines[0]), 0
         with table.open("rb") as rows:
             for line in lines[1:]:
@@ -132,11 +132,11 @@ class _Short(reprlib.Repr):
         self.maxstring = self.maxother = 100
 
 
-def _entry(line: bytes) -> tuple[int, list[Finished]]:
+def _entry(line: bytes) -> tuple[int, list[FinishedSource]]:
     if not line.endswith(b"\n"):
         raise ValueError("a line that is cut")
     entry = json.loads(line)
-    return int(entry["end"]), [Finished(*each) for each in entry["finished"]]
+    return int(entry["end"]), [FinishedSource(*each) for each in entry["finished"]]
 
 
 def _ends_line(file: Any, position: int) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 
 from deepgllim.geometry.conventions import CONVENTIONS, convention
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
-from deepgllim.pose.batch.scanning import Seen
+from deepgllim.pose.batch.scanning import ScanResult
 from deepgllim.pose.batch.tables import Value
 from deepgllim.pose.result import Pose
 
@@ -38,7 +38,7 @@ def row_columns(*, video: bool = False, smoothed: bool = False, convention: str 
     ]
 
 
-def rows(seen: Seen, level: float = 0.9, convention: str | None = None) -> Iterator[dict[str, Value]]:
+def rows(seen: ScanResult, level: float = 0.9, convention: str | None = None) -> Iterator[dict[str, Value]]:
     """A row a face: source, number of the face, angles with their intervals, box; none where no face was found.
 
     Of a smoothed frame the angles are the smoothed ones, and `raw_pitch`, … those of the frame alone.
@@ -57,7 +57,7 @@ def rows(seen: Seen, level: float = 0.9, convention: str | None = None) -> Itera
         }
 
 
-def record(seen: Seen, level: float = 0.9, convention: str | None = None) -> dict[str, Any]:
+def record(seen: ScanResult, level: float = 0.9, convention: str | None = None) -> dict[str, Any]:
     """All that is known of a picture or frame, as JSON holds it: each face is what `Pose.from_json` reads, and more."""
     frame = {} if seen.frame is None else {"frame": seen.frame, "time": seen.time}
     return {

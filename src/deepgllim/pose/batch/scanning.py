@@ -12,7 +12,7 @@ from deepgllim.pose.batch.sources import Source
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.result import Pose
-from deepgllim.pose.video.following import Follower, FrameFaces, SeenFace, Smoothing, smooth_frames
+from deepgllim.pose.video.following import FaceResult, FrameFaces, PoseTracker, Smoothing, smooth_frames
 from deepgllim.pose.video.frames import Frame, Frames, read_frames
 
 T = TypeVar("T")
@@ -23,11 +23,11 @@ MOST_PIXELS = 50_000_000
 Camera = Callable[[tuple[int, int]], Intrinsics]
 """The intrinsics of the camera of a picture, from its width and height."""
 
-Failed = Callable[[Source, DeepGLLiMError], None]
+ErrorHandler = Callable[[Source, DeepGLLiMError], None]
 """What is told of a source that could not be read, or not to its end."""
 
 
-class Reading(NamedTuple):
+class ScanOptions(NamedTuple):
     """How sources are read.
 
     Attributes:
@@ -45,7 +45,7 @@ class Reading(NamedTuple):
     max_frames: int | None = None
 
 
-class Seen(NamedTuple):
+class ScanResult(NamedTuple):
     """A picture or a frame with its faces.
 
     Attributes:
@@ -58,7 +58,7 @@ class Seen(NamedTuple):
 
     source: Source
     image: Image.Image | None
-    faces: tuple[SeenFace, ...]
+    faces: tuple[FaceResult, ...]
     frame: int | None = None
     time: float | None = None
 
@@ -71,11 +71,11 @@ class _Picture(NamedTuple):
 def scan_pictures(
     heads: HeadPose,
     sources: Iterable[Source],
-    failed: Failed,
-    reading: Reading | None = None,
+    failed: ErrorHandler,
+    reading: ScanOptions | None = None,
     *,
     ended: Callable[[int], object] = lambda count: None,
-) -> Iterator[Seen]:
+) -> Iterator[ScanResult]:
     """The pictures that can be read, in their order.
 
     Args:
@@ -85,7 +85,7 @@ def scan_pictures(
         reading: how.
         ended: told after each batch how many pictures it had. A scan that begins there has the same batches.
     """
-    reading = reading or Reading()
+    reading = reading or ScanOptions()
     for group in _opened(sources, failed, reading.batch):
         yield from _predicted(heads, group, failed, reading)
         ended(len(group))
@@ -95,12 +95,12 @@ def scan_pictures(
 def scan_video(
     heads: HeadPose,
     source: Source,
-    failed: Failed,
-    reading: Reading | None = None,
+    failed: ErrorHandler,
+    reading: ScanOptions | None = None,
     *,
     opened: Callable[[Frames], object] = lambda frames: None,
     ended: Callable[[int], bool] = lambda count: False,
-) -> Iterator[Seen]:
+) -> Iterator[ScanResult]:
     """The frames of a video or a camera, with tracks, filtered or smoothed as `reading.smoothing` says.
 
     With the smoother the frames come when all are read, and without their images.
@@ -114,7 +114,7 @@ def scan_video(
     Raises:
         ConfigurationError: PyAV is not installed.
     """
-    reading = reading or Reading()
+    reading = reading or ScanOptions()
     try:
         with read_frames(source.path, max_frames=reading.max_frames) as frames:
             opened(frames)
@@ -151,7 +151,7 @@ def batches(items: Iterable[T], count: int, image: Callable[[T], Image.Image]) -
         yield waiting
 
 
-def _opened(sources: Iterable[Source], failed: Failed, count: int) -> Iterator[list[_Picture]]:
+def _opened(sources: Iterable[Source], failed: ErrorHandler, count: int) -> Iterator[list[_Picture]]:
     """Pictures in batches as those of `batches`, whose size is known before the next picture is decoded."""
     waiting: list[_Picture] = []
     pixels = 0
@@ -177,7 +177,9 @@ def _opened(sources: Iterable[Source], failed: Failed, count: int) -> Iterator[l
         yield waiting
 
 
-def _predicted(heads: HeadPose, group: list[_Picture], failed: Failed, reading: Reading) -> Iterator[Seen]:
+def _predicted(
+    heads: HeadPose, group: list[_Picture], failed: ErrorHandler, reading: ScanOptions
+) -> Iterator[ScanResult]:
     """The faces of a batch; of each picture by itself where one of them spoils the batch."""
     try:
         found = _poses(heads, [image for _, image in group], reading)
@@ -189,10 +191,10 @@ def _predicted(heads: HeadPose, group: list[_Picture], failed: Failed, reading: 
             yield from _predicted(heads, [picture], failed, reading)
         return
     for (source, image), poses in zip(group, found, strict=True):
-        yield Seen(source, image, tuple(SeenFace(pose) for pose in poses))
+        yield ScanResult(source, image, tuple(FaceResult(pose) for pose in poses))
 
 
-def _poses(heads: HeadPose, images: Sequence[Image.Image], reading: Reading) -> list[list[Pose]]:
+def _poses(heads: HeadPose, images: Sequence[Image.Image], reading: ScanOptions) -> list[list[Pose]]:
     """The poses on each picture, against the camera's axes if it is known."""
     boxes = None if reading.boxes is None else [reading.boxes] * len(images)
     found = heads.predict_batch(images, boxes)
@@ -200,35 +202,37 @@ def _poses(heads: HeadPose, images: Sequence[Image.Image], reading: Reading) -> 
         return found
     cameras = [reading.camera(image.size) for image in images]
     pairs = zip(cameras, found, strict=True)
-    return [[pose.turned(camera.turn(pose.box)) if pose.box else pose for pose in poses] for camera, poses in pairs]
+    return [
+        [pose.rotate(camera.ray_rotation(pose.box)) if pose.box else pose for pose in poses] for camera, poses in pairs
+    ]
 
 
 def _followed(
-    heads: HeadPose, source: Source, frames: Frames, reading: Reading, ended: Callable[[int], bool]
-) -> Iterator[Seen]:
+    heads: HeadPose, source: Source, frames: Frames, reading: ScanOptions, ended: Callable[[int], bool]
+) -> Iterator[ScanResult]:
     """The frames with tracks, filtered if that is asked for."""
-    follower = Follower(filtered=reading.smoothing == "filter")
-    for group in batches(undamaged(frames), reading.batch, lambda frame: frame.image):
+    follower = PoseTracker(filtered=reading.smoothing == "filter")
+    for group in batches(decodable_frames(frames), reading.batch, lambda frame: frame.image):
         found = _poses(heads, [frame.image for frame in group], reading)
         for frame, poses in zip(group, found, strict=True):
-            yield Seen(
+            yield ScanResult(
                 source, frame.image, follower.update(frame.time, poses, frame.image.size), frame.index, frame.time
             )
         if ended(len(group)):
             return
 
 
-def _smoothed(following: Iterable[Seen]) -> Iterator[Seen]:
+def _smoothed(following: Iterable[ScanResult]) -> Iterator[ScanResult]:
     """All frames, smoothed, without their images."""
     source, frames = None, []
     for seen in following:
         source = seen.source
         frames.append(FrameFaces(seen.frame or 0, seen.time or 0.0, seen.faces))
     if source is not None:
-        yield from (Seen(source, None, faces, number, time) for number, time, faces in smooth_frames(frames))
+        yield from (ScanResult(source, None, faces, number, time) for number, time, faces in smooth_frames(frames))
 
 
-def undamaged(frames: Frames) -> Iterator[Frame]:
+def decodable_frames(frames: Frames) -> Iterator[Frame]:
     """The frames, without the warning about those that are damaged: `problem` tells it."""
     while True:
         with warnings.catch_warnings():

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.pose.batch.progress import Finished, Progress
+from deepgllim.pose.batch.progress import FinishedSource, Progress
 from deepgllim.storage import write_atomically
 
 Value = float | int | bool | str | None
@@ -100,7 +100,7 @@ class TableWriter:
     ) -> None:
         self._format, self._columns = format_of(path), list(columns)
         self.path, self.part = path, path.with_name(f"{path.name}{self._format.part}")
-        self.rows, self.finished = 0, dict[str, Finished]()
+        self.rows, self.finished = 0, dict[str, FinishedSource]()
         self._progress: Progress | None = None
         self._kept = False  # whether something is worth keeping
         self._refuse(overwrite, resume)
@@ -124,7 +124,7 @@ class TableWriter:
         self.rows += len(rows)
         self._kept = self._kept or bool(rows)
 
-    def finish(self, sources: Sequence[Finished]) -> None:
+    def finish(self, sources: Sequence[FinishedSource]) -> None:
         """Keep that all rows of sources are written, so that another run can go on after them.
 
         Raises:

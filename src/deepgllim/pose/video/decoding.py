@@ -137,7 +137,7 @@ def _kinds(container: "InputContainer") -> str:
     return " and ".join(kinds) or "nothing"
 
 
-def seconds_told(container: "InputContainer", stream: "VideoStream") -> float | None:
+def stated_duration(container: "InputContainer", stream: "VideoStream") -> float | None:
     """How long the pictures last by the file's header; None where it does not say."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
@@ -193,11 +193,11 @@ def upright(picture: "VideoFrame", size: tuple[int, int]) -> Image.Image:
     pixels: Any = picture.to_ndarray(format="rgb24", width=size[0], height=size[1])  # (H, W, 3)
     matrix: Any = picture.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
-        pixels = turned(pixels, np.frombuffer(bytes(matrix), dtype=np.int32))
+        pixels = rotate_pixels(pixels, np.frombuffer(bytes(matrix), dtype=np.int32))
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def turned(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+def rotate_pixels(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     """Pixels moved as a display matrix says, a quarter turn or a mirror image: (x, y) goes to (a·x + c·y, b·x + d·y).
 
     Args:
@@ -205,7 +205,7 @@ def turned(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.
         matrix: a, b, u, c, d, v, …, of which the larger of a and b tells the axes, and the signs the directions.
 
     Example:
-        >>> turned(np.array([[[1], [2], [3]]], dtype=np.uint8), np.array([0, 1, 0, -1, 0]))[..., 0]  # clockwise
+        >>> rotate_pixels(np.array([[[1], [2], [3]]], dtype=np.uint8), np.array([0, 1, 0, -1, 0]))[..., 0]  # clockwise
         array([[1],
                [2],
                [3]], dtype=uint8)

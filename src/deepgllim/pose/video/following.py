@@ -15,7 +15,7 @@ from deepgllim.pose.video.tracking import Tracker
 Smoothing = Literal["off", "filter", "smoother"]
 
 
-class SeenFace(NamedTuple):
+class FaceResult(NamedTuple):
     """A face of a picture or of a frame.
 
     Attributes:
@@ -36,17 +36,17 @@ class FrameFaces(NamedTuple):
 
     number: int
     time: float
-    faces: tuple[SeenFace, ...]
+    faces: tuple[FaceResult, ...]
 
 
-class Follower:
+class PoseTracker:
     """Frames as they come: joined to tracks and, if asked for, filtered, each frame with those before it.
 
     Args:
         filtered: whether.
 
     Example:
-        >>> follower = Follower()
+        >>> follower = PoseTracker()
         >>> for time in (0.0, 0.04):
         ...     faces = follower.update(time, [Pose(np.eye(3), np.eye(3), box=(10, 10, 50, 50))])
         >>> [face.track for face in faces], faces[0].raw is not None
@@ -58,7 +58,7 @@ class Follower:
         self._filters: dict[int, RotationFilter] = {}
         self._size: tuple[int, int] | None = None
 
-    def update(self, time: float, poses: Sequence[Pose], size: tuple[int, int] | None = None) -> tuple[SeenFace, ...]:
+    def update(self, time: float, poses: Sequence[Pose], size: tuple[int, int] | None = None) -> tuple[FaceResult, ...]:
         """The faces of a frame, in the order of its poses; call it for frames without faces too.
 
         Args:
@@ -76,20 +76,20 @@ class Follower:
         alive = set(self._tracker.ids)
         self._filters = {track: each for track, each in self._filters.items() if track in alive}
         if not self._filtered:
-            return tuple(SeenFace(pose, None, track) for pose, track in zip(poses, tracks, strict=True))
+            return tuple(FaceResult(pose, None, track) for pose, track in zip(poses, tracks, strict=True))
         return tuple(self._face(time, pose, track) for pose, track in zip(poses, tracks, strict=True))
 
-    def _face(self, time: float, pose: Pose, track: int) -> SeenFace:
+    def _face(self, time: float, pose: Pose, track: int) -> FaceResult:
         known = self._filters.setdefault(track, RotationFilter())
         now = known.update(time, pose.rotation, pose.rotation_covariance)
-        return SeenFace(smoothed(pose, now.rotation, now.covariance), pose, track, bool(now.used))
+        return FaceResult(smoothed(pose, now.rotation, now.covariance), pose, track, bool(now.used))
 
 
 def smooth_frames(frames: Sequence[FrameFaces]) -> list[FrameFaces]:
     """Frames of tracks that were not filtered, each pose smoothed with the frames before and after it.
 
     Args:
-        frames: of a whole video, as a `Follower` without a filter gave them.
+        frames: of a whole video, as a `PoseTracker` without a filter gave them.
 
     Returns:
         As many frames, with as many faces in the same order; what they were is in `raw`.
@@ -105,7 +105,7 @@ def smooth_frames(frames: Sequence[FrameFaces]) -> list[FrameFaces]:
         known = smooth_rotations(times, [p.rotation for p in raw], [p.rotation_covariance for p in raw])
         for k, (n, m) in enumerate(where):
             pose = smoothed(raw[k], known.rotation[k], known.covariance[k])
-            changed[n][m] = SeenFace(pose, raw[k], changed[n][m].track, bool(np.asarray(known.used)[k]))
+            changed[n][m] = FaceResult(pose, raw[k], changed[n][m].track, bool(np.asarray(known.used)[k]))
     return [frame._replace(faces=tuple(faces)) for frame, faces in zip(frames, changed, strict=True)]
 
 

@@ -24,8 +24,8 @@ from deepgllim.pose.video.decoding import (
     import_av,
     is_camera,
     open_source,
-    seconds_told,
     square_pixels,
+    stated_duration,
     upright,
     video_stream,
 )
@@ -197,7 +197,7 @@ class Frames(Iterator[Frame]):
         missing = missing_bytes(self.source)
         if missing == 0:
             return None
-        told = seconds_told(self._container, self._stream)
+        told = stated_duration(self._container, self._stream)
         if self._container.format.name in _FROM_ZERO:
             end = max(end, start + end)
         if told is not None and end < told - tolerance:

@@ -23,7 +23,7 @@ _STOP = 1e-3  # seconds in which the velocity of a head decays that is held stil
 _FLOOR = 1e-6  # degrees², added to a measurement's covariance, which may claim to be exact
 
 
-class Mode(NamedTuple):
+class MotionModel(NamedTuple):
     """A way to move: a in degrees/s^1.5 and τ in seconds, see the module."""
 
     acceleration: float
@@ -60,7 +60,7 @@ class HeadMotion:
         ConfigurationError: a number out of range.
 
     Example:
-        >>> [round(mode.speed) for mode in HeadMotion(acceleration=200, persistence=0.5).modes]  # held still, moving
+        >>> [round(mode.speed) for mode in HeadMotion(acceleration=200, persistence=0.5).models]  # held still, moving
         [11, 100]
     """
 
@@ -90,12 +90,12 @@ class HeadMotion:
                 raise ConfigurationError(f"{name} {value:g} of a head's motion: give a number from {low:g} to {high:g}")
 
     @property
-    def modes(self) -> tuple[Mode, ...]:
+    def models(self) -> tuple[MotionModel, ...]:
         """Held still (unless it never is) and moving."""
-        moving = Mode(self.acceleration, self.persistence)
-        return (Mode(self.drift / _STOP, _STOP), moving) if self.hold > 0 else (moving,)
+        moving = MotionModel(self.acceleration, self.persistence)
+        return (MotionModel(self.drift / _STOP, _STOP), moving) if self.hold > 0 else (moving,)
 
-    def switching(self, seconds: float) -> Array:
+    def transition_matrix(self, seconds: float) -> Array:
         """Probability of each mode after so many seconds, given the one before: (M, M), rows sum to 1."""
         if self.hold == 0:
             return np.ones((1, 1))
@@ -105,7 +105,7 @@ class HeadMotion:
         return switching
 
 
-class State(NamedTuple):
+class MotionState(NamedTuple):
     """A Gaussian of (δ, ω) about a rotation.
 
     Attributes:
@@ -118,15 +118,15 @@ class State(NamedTuple):
     covariance: Array
 
 
-def start(rotation: Array, noise: Array, mode: Mode) -> State:
+def initial_state(rotation: Array, noise: Array, mode: MotionModel) -> MotionState:
     """Nothing known but one measurement."""
     covariance = np.zeros((6, 6))
     covariance[:3, :3] = noise
     covariance[3:, 3:] = mode.speed**2 * np.eye(3)
-    return State(rotation, np.zeros(3), covariance)
+    return MotionState(rotation, np.zeros(3), covariance)
 
 
-def predict(state: State, seconds: float, mode: Mode) -> tuple[State, Array]:
+def predict(state: MotionState, seconds: float, mode: MotionModel) -> tuple[MotionState, Array]:
     """The state so much later, and the transition matrix (6, 6) of its errors."""
     x = seconds / mode.persistence
     reach = seconds * _decayed(x)  # a velocity turns the head by reach · ω
@@ -139,7 +139,7 @@ def predict(state: State, seconds: float, mode: Mode) -> tuple[State, Array]:
     both = density * reach**2 / 2
     noise = [[density * seconds**3 * _wandered(x), both], [both, density * seconds * _decayed(2 * x)]]
     covariance = transition @ state.covariance @ transition.T + np.kron(noise, np.eye(3))
-    return State(transition[:3, :3] @ state.rotation, math.exp(-x) * state.velocity, covariance), transition
+    return MotionState(transition[:3, :3] @ state.rotation, math.exp(-x) * state.velocity, covariance), transition
 
 
 def _decayed(x: float) -> float:
@@ -154,7 +154,7 @@ def _wandered(x: float) -> float:
     return (x + 2 * math.expm1(-x) - math.expm1(-2 * x) / 2) / x**3
 
 
-def correct(state: State, rotation: Array, noise: Array) -> tuple[State, float]:
+def correct(state: MotionState, rotation: Array, noise: Array) -> tuple[MotionState, float]:
     """The state with a measurement of its time, and the measurement's log-likelihood up to a constant."""
     innovation = vector_from_rotation(rotation @ state.rotation.T)
     P, noise = state.covariance, noise + _FLOOR * np.eye(3)
@@ -168,13 +168,13 @@ def correct(state: State, rotation: Array, noise: Array) -> tuple[State, float]:
     return _moved(state, gain @ innovation, covariance), float(fit)
 
 
-def distance(state: State, rotation: Array, noise: Array) -> float:
+def mahalanobis_distance(state: MotionState, rotation: Array, noise: Array) -> float:
     """The Mahalanobis distance of a measurement from the state."""
     off = vector_from_rotation(rotation @ state.rotation.T)
     return math.sqrt(off @ np.linalg.solve(state.covariance[:3, :3] + noise + _FLOOR * np.eye(3), off))
 
 
-def retrace(state: State, predicted: State, transition: Array, known: State) -> State:
+def rts_step(state: MotionState, predicted: MotionState, transition: Array, known: MotionState) -> MotionState:
     """The state with what is known of the one predicted from it (Rauch, Tung and Striebel, 1965)."""
     inverse = np.linalg.pinv(predicted.covariance, rcond=1e-12, hermitian=True)  # singular for a head that is still
     gain = state.covariance @ transition.T @ inverse  # (6, 6)
@@ -182,7 +182,7 @@ def retrace(state: State, predicted: State, transition: Array, known: State) -> 
     return _moved(state, gain @ _difference(known, predicted.rotation, predicted.velocity), covariance)
 
 
-def combine(states: Sequence[State], weights: Array, near: Array) -> State:
+def combine(states: Sequence[MotionState], weights: Array, near: Array) -> MotionState:
     """Mean and covariance of a mixture, to first order about the rotation `near`."""
     if len(states) == 1:
         return states[0]
@@ -191,15 +191,15 @@ def combine(states: Sequence[State], weights: Array, near: Array) -> State:
     off -= mean
     inner = np.stack([state.covariance for state in states])
     covariance = np.tensordot(weights, inner, axes=1) + (weights * off.T) @ off
-    return _moved(State(near, np.zeros(3), covariance), mean, covariance)
+    return _moved(MotionState(near, np.zeros(3), covariance), mean, covariance)
 
 
-def _difference(state: State, rotation: Array, velocity: Array) -> Array:
+def _difference(state: MotionState, rotation: Array, velocity: Array) -> Array:
     """(δ, ω) of a state's mean against another, (6,)."""
     return np.concatenate([vector_from_rotation(state.rotation @ rotation.T), state.velocity - velocity])
 
 
-def _moved(state: State, change: Array, covariance: Array) -> State:
+def _moved(state: MotionState, change: Array, covariance: Array) -> MotionState:
     """Another mean, by (δ, ω), and another covariance, made symmetric."""
     rotation = rotation_from_vector(change[:3]) @ state.rotation
-    return State(rotation, state.velocity + change[3:], (covariance + covariance.T) / 2)
+    return MotionState(rotation, state.velocity + change[3:], (covariance + covariance.T) / 2)

@@ -17,7 +17,16 @@ import numpy.typing as npt
 
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import Array
-from deepgllim.pose.video.motion import HeadMotion, State, combine, correct, distance, predict, retrace, start
+from deepgllim.pose.video.motion import (
+    HeadMotion,
+    MotionState,
+    combine,
+    correct,
+    initial_state,
+    mahalanobis_distance,
+    predict,
+    rts_step,
+)
 
 _LARGEST_SKEW = 1e-3  # of RᵀR from I: what single precision and rounded files leave
 
@@ -155,7 +164,7 @@ class _Belief(NamedTuple):
 
     time: float
     probabilities: Array
-    states: tuple[State, ...]
+    states: tuple[MotionState, ...]
     shared: Array
 
 
@@ -169,17 +178,17 @@ class _Node(NamedTuple):
 
 def _begin(time: float, rotation: Array, covariance: Array, motion: HeadMotion) -> _Belief:
     """Nothing known but one measurement."""
-    states = tuple(start(rotation, motion.independent * covariance, mode) for mode in motion.modes)
-    return _Belief(time, motion.switching(math.inf)[0], states, (1 - motion.independent) * covariance)
+    states = tuple(initial_state(rotation, motion.independent * covariance, mode) for mode in motion.models)
+    return _Belief(time, motion.transition_matrix(math.inf)[0], states, (1 - motion.independent) * covariance)
 
 
 def _advance(belief: _Belief, time: float, motion: HeadMotion) -> _Belief:
     """The prediction for a later time. Each mode starts from what all that may lead to it know."""
     seconds = time - belief.time
-    joint = belief.probabilities[:, None] * motion.switching(seconds)  # (M before, M after)
+    joint = belief.probabilities[:, None] * motion.transition_matrix(seconds)  # (M before, M after)
     prior = joint.sum(axis=0)
     states = []
-    for j, mode in enumerate(motion.modes):
+    for j, mode in enumerate(motion.models):
         mixed = combine(belief.states, joint[:, j] / prior[j], belief.states[j].rotation)
         states.append(predict(mixed, seconds, mode)[0])
     return belief._replace(time=time, probabilities=prior, states=tuple(states))
@@ -187,7 +196,7 @@ def _advance(belief: _Belief, time: float, motion: HeadMotion) -> _Belief:
 
 def _observe(belief: _Belief, rotation: Array, covariance: Array, motion: HeadMotion) -> _Belief | None:
     """With a measurement of its time; None if that is an outlier, to every mode."""
-    if min(distance(state, rotation, covariance) for state in belief.states) > motion.gate:
+    if min(mahalanobis_distance(state, rotation, covariance) for state in belief.states) > motion.gate:
         return None
     fitted = [correct(state, rotation, motion.independent * covariance) for state in belief.states]
     fits = np.array([fit for _, fit in fitted])
@@ -230,20 +239,20 @@ def _backward(nodes: list[_Node | None], motion: HeadMotion) -> list[_Belief | N
     for k in range(len(nodes) - 2, -1, -1):
         node, following, known = nodes[k], nodes[k + 1], smoothed[k + 1]
         if node is not None and following is not None and known is not None and not following.starts:
-            smoothed[k] = _retrace(node.belief, known, motion)
+            smoothed[k] = _rts_step(node.belief, known, motion)
     return smoothed
 
 
-def _retrace(belief: _Belief, known: _Belief, motion: HeadMotion) -> _Belief:
+def _rts_step(belief: _Belief, known: _Belief, motion: HeadMotion) -> _Belief:
     """Each mode with what all that it may lead to know of the time after."""
     seconds = known.time - belief.time
-    switching = motion.switching(seconds)
+    switching = motion.transition_matrix(seconds)
     ahead = switching * known.probabilities / (belief.probabilities @ switching)  # (M before, M after)
     states = []
     for state, weights in zip(belief.states, ahead / ahead.sum(axis=1, keepdims=True), strict=True):
         traced = [
-            retrace(state, *predict(state, seconds, mode), after)
-            for mode, after in zip(motion.modes, known.states, strict=True)
+            rts_step(state, *predict(state, seconds, mode), after)
+            for mode, after in zip(motion.models, known.states, strict=True)
         ]
         states.append(combine(traced, weights, state.rotation))
     probabilities = belief.probabilities * ahead.sum(axis=1)
