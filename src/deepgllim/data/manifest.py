@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.errors import DataError
-from deepgllim.geometry.rotations import ANGLES, FORMER_NAMES, MIRROR_SIGNS, present_names
+from deepgllim.geometry.names import FORMER_NAMES, present_names
+from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS
 from deepgllim.storage import irregular, write_atomically
 
 Array = npt.NDArray[np.float64]

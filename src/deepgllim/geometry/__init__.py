@@ -1,1 +1,1 @@
-"""Rotations, angles and the conventions of other software; numpy only."""
+"""Head rotations, their angles and the conventions of other software; numpy only."""

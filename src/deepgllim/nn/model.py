@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import DeepGLLiMError, ModelError
-from deepgllim.geometry.rotations import present_names
+from deepgllim.geometry.names import present_names
 from deepgllim.nn.backbones.registry import Backbone, build_backbone
 from deepgllim.nn.head import HEADS, Head
 from deepgllim.storage import read_header, read_tensors, write_tensors

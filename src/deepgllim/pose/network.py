@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.geometry.rotations import present_names
+from deepgllim.geometry.names import present_names
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
 from deepgllim.pose.runtime import Session
 from deepgllim.storage import read_header, refuse_unreadable, write_atomically

@@ -7,13 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.geometry.rotations import (
-    ANGLES,
-    NECK_ANGLES,
-    angles_from_rotation,
-    pan_tilt_from_rotation,
-    present_names,
-)
+from deepgllim.geometry.names import present_names
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
 from deepgllim.synthetic.heads import load_head_model
 from deepgllim.synthetic.posing import Labels
 from deepgllim.synthetic.scene import Array, Camera, Scene
