@@ -235,7 +235,7 @@ def test_works_over_leading_axes() -> None:
 def test_refuses_wrong_shapes_and_names() -> None:
     with pytest.raises(ValueError, match="unknown convention 'dlib'; the known ones are 300w-lp"):
         to_convention(KNOWN, "dlib")
-    with pytest.raises(ValueError, match="three angles on the last axis"):
+    with pytest.raises(ValueError, match="give three on the last axis"):
         from_convention([1.0, 2.0], "openface")
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(2, 3\)"):
         rotation_to_convention(np.zeros((2, 3)), "opencv")
@@ -264,9 +264,9 @@ def test_a_matrix_that_is_no_rotation_is_refused(name: str, fault: str) -> None:
     written = right.copy()
     written[:3, :3] = spoilt(right[:3, :3])
     for matrices in (written, np.stack([right, written])):
-        with pytest.raises(DataError, match=f"the matrix of '{name}'.* is no rotation"):
+        with pytest.raises(DataError, match=f"the matrix of '{name}'.* is not a rotation"):
             rotation_from_convention(matrices, name)
-    with pytest.raises(DataError, match="the rotation is no rotation"):
+    with pytest.raises(DataError, match="the rotation is not a rotation"):
         rotation_to_convention(spoilt(R), name)
 
 

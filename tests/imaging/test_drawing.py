@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from deepgllim.errors import ImageError
+from deepgllim.imaging.conversion import to_array
 from deepgllim.imaging.drawing import AXIS_COLOURS, draw_axes
-from deepgllim.imaging.images import to_array
 
 
 def count(picture: Image.Image, colour: tuple[int, int, int]) -> tuple[float, float]:

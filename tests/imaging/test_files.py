@@ -156,7 +156,7 @@ def test_a_large_picture_is_converted_as_a_small_one(monkeypatch: pytest.MonkeyP
     deep = Image.fromarray(np.random.default_rng(2).integers(0, 65536, (40, 8), dtype=np.uint16))
     contents = [encoded(alpha, "PNG"), encoded(deep, "PNG"), encoded(alpha.quantize(8), "PNG", transparency=3)]
     whole = [np.asarray(open_image(content)) for content in contents]
-    monkeypatch.setattr("deepgllim.imaging.images._STRIP", 7)
+    monkeypatch.setattr("deepgllim.imaging.conversion._STRIP", 7)
     for content, expected in zip(contents, whole, strict=True):
         assert np.array_equal(np.asarray(open_image(content)), expected)
 
@@ -254,7 +254,7 @@ def test_what_is_read_and_fails_is_told_once() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_while_another_thread_opens_a_picture_does_not_hang() -> None:
-    renew: Callable[[], None] = picture_files._renew_lock
+    renew: Callable[[], None] = picture_files._replace_lock
     held = picture_files._warnings_lock
     with held:  # as another thread would hold it at the time of the fork
         renew()

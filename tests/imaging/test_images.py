@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.errors import ImageError
-from deepgllim.imaging.images import Box, Pixels, crop, image_size, open_image, square_box, to_array, to_image
+from deepgllim.imaging.conversion import Pixels, to_array, to_image
+from deepgllim.imaging.images import Box, crop, image_size, open_image, square_box
 
 coordinate = st.floats(-500, 500)
 extent = st.floats(1, 400)
@@ -130,7 +131,7 @@ def test_refuses_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_refuses_floating_point_pixels(tmp_path: Path) -> None:
     Image.new("F", (4, 4), 0.5).save(tmp_path / "a.tiff")
-    with pytest.raises(ImageError, match=r"a\.tiff: the picture holds floating-point pixels"):
+    with pytest.raises(ImageError, match=r"a\.tiff: the picture has floating-point pixels"):
         open_image(tmp_path / "a.tiff")
 
 

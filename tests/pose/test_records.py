@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import rotation_from_angles
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.calibration import Calibration
-from deepgllim.pose.result import Pose, PoseMode
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 turn = st.floats(-180, 180)

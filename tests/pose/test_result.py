@@ -17,9 +17,9 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_vector,
 )
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Pose, PoseMode
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 ordinary = st.tuples(st.floats(-80, 80), st.floats(-75, 75), st.floats(-80, 80))
@@ -64,10 +64,10 @@ def test_a_pose_without_modes_is_its_own() -> None:
     ("rotation", "covariance", "message"),
     [
         (np.eye(2), COVARIANCE, r"a rotation has shape \(3, 3\), not \(2, 2\)"),
-        (np.diag([1.0, 1.0, -1.0]), COVARIANCE, "is no rotation"),
-        (1.01 * np.eye(3), COVARIANCE, "is no rotation"),
-        (np.full((3, 3), np.nan), COVARIANCE, "is no rotation"),
-        (np.eye(3), np.eye(2), r"covariance has shape \(3, 3\), not \(2, 2\)"),
+        (np.diag([1.0, 1.0, -1.0]), COVARIANCE, "is not a rotation"),
+        (1.01 * np.eye(3), COVARIANCE, "is not a rotation"),
+        (np.full((3, 3), np.nan), COVARIANCE, "is not a rotation"),
+        (np.eye(3), np.eye(2), r"covariance of a rotation has shape \(3, 3\), not \(2, 2\)"),
         (np.eye(3), COVARIANCE + np.triu(np.ones((3, 3)), 1), "not symmetric positive definite"),
         (np.eye(3), np.diag([1.0, 1.0, 0.0]), "not symmetric positive definite"),
         (np.eye(3), np.diag([1.0, 1.0, np.inf]), "not symmetric positive definite"),
@@ -143,7 +143,7 @@ def test_levels_are_probabilities(level: float) -> None:
 
 
 def test_regions_are_of_rotations() -> None:
-    with pytest.raises(DataError, match="is no rotation"):
+    with pytest.raises(DataError, match="is not a rotation"):
         posed(0, 0, 0).in_region(np.zeros((3, 3)))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepgllim.geometry.rotations import rotation_from_angles, rotation_from_pan_tilt
-from deepgllim.pose.result import Pose, PoseMode
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.words import describe_direction
 
 SURE = np.eye(3)
@@ -50,7 +50,7 @@ def test_profile_is_told_in_angles_of_the_neck() -> None:
     pose = Pose(rotation_from_pan_tilt(88, 6, 0), SURE)
     expected = (
         "in profile to the image's left, looking up, tilt 6° ± 2°, pan 88° ± 2°, neck roll 0° ± 2° (90 %); "
-        "so near profile pitch and roll cannot be told apart"
+        "so near profile pitch and roll cannot be separated"
     )
     assert str(pose) == expected
 
@@ -78,4 +78,4 @@ def test_several_modes_are_told_and_unlikely_ones_are_not() -> None:
 @pytest.mark.parametrize(("verdict", "said"), [(False, True), (True, False), (None, False)])
 def test_only_a_foreign_face_is_warned_of(verdict: bool | None, said: bool) -> None:
     text = str(Pose(np.eye(3), SURE, in_distribution=verdict))
-    assert text.endswith("; unlike anything the model knows: do not trust it") is said
+    assert text.endswith("; unlike the training data: do not trust it") is said

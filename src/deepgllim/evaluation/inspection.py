@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from deepgllim.data import Manifest, write_report
 from deepgllim.data.report import BIN_WIDTH, DataReport, Progress, angle_histogram, check_data
 from deepgllim.geometry.rotations import MIRROR_SIGNS, angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.imaging.conversion import to_image
 from deepgllim.imaging.drawing import draw_axes
-from deepgllim.imaging.images import crop, open_image, square_box, to_image
+from deepgllim.imaging.images import crop, open_image, square_box
 from deepgllim.storage import write_atomically
 
 Array = npt.NDArray[np.float64]

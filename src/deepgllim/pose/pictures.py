@@ -9,7 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from deepgllim.errors import ImageError
-from deepgllim.imaging.images import open_image, to_rgb
+from deepgllim.imaging.conversion import to_rgb
+from deepgllim.imaging.images import open_image
 
 _PROGRAMS = ("EPS", "WMF")  # which Pillow has others execute when their pixels are asked for
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import DataError, ImageError, ModelError
-from deepgllim.imaging.images import Box, Pixels, checked_box, crop_face
+from deepgllim.imaging.conversion import Pixels
+from deepgllim.imaging.images import Box, checked_box, crop_face
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.mixture import Mixture

@@ -8,9 +8,10 @@ from deepgllim.errors import ModelError
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.imaging.images import Box
 from deepgllim.pose.calibration import Calibration
+from deepgllim.pose.estimate import PoseMode
 from deepgllim.pose.mixture import Mixture
 from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Pose, PoseMode
+from deepgllim.pose.result import Pose
 
 UNIFORM_VARIANCE = 180.0**2 / 3
 """Degrees², of an angle of which nothing is known: uniform over the whole turn."""

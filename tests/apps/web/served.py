@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from deepgllim.geometry.rotations import rotation_from_angles
-from deepgllim.pose.result import Pose, PoseMode
+from deepgllim.pose import Pose, PoseMode
 
 R = rotation_from_angles(12, -23, 4)
 POSE = Pose(R, 9.0 * np.eye(3), box=(20, 20, 80, 80), log_density=-41.25, in_distribution=True)

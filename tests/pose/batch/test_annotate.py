@@ -7,9 +7,9 @@ from PIL import Image
 
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.imaging.drawing import AXIS_COLOURS
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.batch.annotate import SURE, UNSURE, caption, draw_poses, pale
 from deepgllim.pose.camera import Intrinsics
-from deepgllim.pose.result import Pose, PoseMode
 
 BOX = (60.0, 60.0, 140.0, 140.0)
 NOSE = AXIS_COLOURS[2]

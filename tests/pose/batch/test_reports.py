@@ -7,10 +7,10 @@ import pytest
 
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.geometry.rotations import rotation_from_angles
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.batch.reports import convention_angles, in_convention, record, row_columns, rows
 from deepgllim.pose.batch.scanning import ScanResult
 from deepgllim.pose.batch.sources import Source, find_sources
-from deepgllim.pose.result import Pose, PoseMode
 from deepgllim.pose.video.following import FaceResult
 
 PICTURE = find_sources(["photos/a.jpg"]).found[0]

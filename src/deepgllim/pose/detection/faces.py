@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.imaging.images import Box, to_rgb
+from deepgllim.imaging.conversion import to_rgb
+from deepgllim.imaging.images import Box
 from deepgllim.pose.detection import centerface, libfacedetection
 from deepgllim.pose.detection.boxes import BoxMap, Candidates, non_maximum_suppression
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deepgllim.imaging.images import Pixels, to_rgb
+from deepgllim.imaging.conversion import Pixels, to_rgb
 
 TICKS = 60_000
 """A second, of written times: whole for 24, 25, 30, 60 and 29.97 frames a second. MPEG-4 part 2 allows 65,535."""
