@@ -73,10 +73,10 @@ def test_a_mode_has_the_covariance_of_its_components() -> None:
 def test_light_components_may_be_left_out() -> None:
     mixture = Mixture.of([0.99999, 0.00001], [[0.0], [50.0]], np.ones((2, 1, 1)))
     assert len(mixture.modes()) == 2
-    (only,) = mixture.modes(least=1e-4)
+    (only,) = mixture.modes(min_weight=1e-4)
     assert only.probability == 1
     assert only.covariance[0, 0] == pytest.approx(1)
-    assert len(mixture.modes(least=2.0)) == 1  # the heaviest stays
+    assert len(mixture.modes(min_weight=2.0)) == 1  # the heaviest stays
 
 
 def test_a_component_of_weight_zero_is_nowhere() -> None:

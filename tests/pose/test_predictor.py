@@ -145,7 +145,7 @@ def test_batches_keep_faces_with_their_pictures() -> None:
 
 
 def test_boxes_are_wanted_for_every_picture() -> None:
-    with pytest.raises(ImageError, match="boxes are wanted for each picture"):
+    with pytest.raises(ImageError, match="give boxes for each picture"):
         head_pose().predict_batch([plain(1), plain(2)], [None])
 
 
@@ -205,7 +205,7 @@ def test_a_network_without_a_pose_is_refused_at_once() -> None:
     [
         ([[1, 2, 3]], r"boxes have shape \(1, 3\)"),
         (np.zeros((1, 1, 4)), r"boxes have shape \(1, 1, 4\)"),
-        ([["a", 1, 2, 3]], "are no numbers"),
+        ([["a", 1, 2, 3]], "are not numbers"),
         ([[5, 5, 5, 9]], "is empty"),
         ([[0, 0, float("nan"), 9]], "not finite"),
         ([[100, 0, 120, 20]], "lies outside the picture"),

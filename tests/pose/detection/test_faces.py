@@ -19,7 +19,7 @@ from deepgllim.pose.detection.faces import (
     Face,
     FaceDetector,
     Search,
-    look,
+    detect_at_scale,
     make_detector,
 )
 from tests.pose.conftest import Rendered
@@ -170,7 +170,7 @@ PLAIN = BoxMap(side=1, pull=0, down=0)
 
 @pytest.mark.parametrize("size", [(100, 100), (3000, 2000), (501, 7), (64, 4000)])
 def test_boxes_are_in_pixels_of_the_whole_picture(size: tuple[int, int]) -> None:
-    seen = look(finder((0.25, 0.5, 0.75, 1.0)), Image.new("RGB", size), side=64)
+    seen = detect_at_scale(finder((0.25, 0.5, 0.75, 1.0)), Image.new("RGB", size), side=64)
     np.testing.assert_allclose(seen.boxes, [[size[0] / 4, size[1] / 2, 0.75 * size[0], size[1]]])
 
 
