@@ -224,7 +224,7 @@ def test_covariances_with_an_indefinite_angle_are_refused(file: Path) -> None:
     """Every variance is positive, and yet there is no such distribution."""
     wrong = np.array([[[1.0, 5.0, 0.0], [5.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
     head_pose = HeadPose(changed(file, lambda proto: constant(proto, "covariance1", wrong)), detector=None)
-    refused(lambda: head_pose.predict(np.zeros((9, 9, 3), np.uint8)), "no distribution", "train and export it again")
+    refused(lambda: head_pose.predict(np.zeros((9, 9, 3), np.uint8)), "are invalid", "train and export it again")
 
 
 def test_a_graph_that_cannot_be_run_is_refused(file: Path) -> None:

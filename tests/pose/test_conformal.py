@@ -111,5 +111,5 @@ def test_bad_input_is_refused() -> None:
     residuals, covariances, who = drawn(0, 3, 4, (1.0, 1.0, 1.0))
     with pytest.raises(DataError, match=r"residuals \(12, 3\).*expected \(N, L\)"):
         fit_calibration(residuals, covariances[:, 0], who)
-    with pytest.raises(DataError, match="1 people with labels: recalibration needs two or more"):
+    with pytest.raises(DataError, match="1 people with labels: calibration needs two or more"):
         fit_calibration(residuals, covariances, np.zeros(12))

@@ -2,10 +2,11 @@
 
     R = Rx(−pitch) · Ry(yaw) · Rz(roll)
 
-takes a vector from the head's frame to the camera's frame: x right, y down, z forward, away from the camera. If R = I, the
-head looks into the camera and its axes are those of the camera: x to the image's right, y to the chin, z out of the back
-of the head. The nose points along −z. Angles are in degrees: positive pitch looks up, positive yaw turns the face toward
-the image's left, positive roll tilts the head clockwise in the image. All functions take leading axes of any shape.
+takes a vector from the head's frame to the camera's frame: x right, y down, z forward, away from the camera. If R =
+I, the head looks into the camera and its axes are those of the camera: x to the image's right, y to the chin, z out
+of the back of the head. The nose points along −z. Angles are in degrees: positive pitch looks up, positive yaw turns
+the face toward the image's left, positive roll tilts the head clockwise in the image. All functions take leading axes
+of any shape.
 
 `deepgllim.geometry.conventions` converts to and from the conventions of other software.
 """

@@ -58,8 +58,8 @@ def check_graph(
         size: S, the side of the crops in the header.
         targets: names of the L targets in the header.
         inputs: declared inputs of the graph: `pixels`, (N, 3, S, S), uint8.
-        outputs: declared outputs of the graph, those of `deepgllim.nn.export`, float32. `log_density` may be missing, and
-            other outputs are ignored.
+        outputs: declared outputs of the graph, those of `deepgllim.nn.export`, float32. `log_density` may be missing,
+            and other outputs are ignored.
 
     Raises:
         ModelError: a name, type or shape differs.
@@ -124,7 +124,9 @@ def check_outputs(
 
 
 def _broken(path: Path, fault: str) -> ModelError:
-    return ModelError(f"{path}: its output {fault}: the file is damaged or the training failed; train and export it again")
+    return ModelError(
+        f"{path}: its output {fault}: the file is damaged or the training failed; train and export it again"
+    )
 
 
 def _refusal(path: Path, name: str, value: object, fault: str) -> ModelError:

@@ -87,7 +87,9 @@ class Calibration:
         if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
             raise ModelError(f"calibration: scales {self.scales} are not positive numbers; calibrate the model again")
         if not self.levels or not _increases(self.levels) or not 0 < self.levels[0] <= self.levels[-1] < 1:
-            raise ModelError(f"calibration: levels {self.levels} do not increase within (0, 1); calibrate the model again")
+            raise ModelError(
+                f"calibration: levels {self.levels} do not increase within (0, 1); calibrate the model again"
+            )
         for name, radii in (("region", self.region), ("interval", self.interval)):
             falls = any(b < a for a, b in pairwise(radii))
             if len(radii) != len(self.levels) or falls or not all(math.isfinite(r) and r > 0 for r in radii):

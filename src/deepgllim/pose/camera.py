@@ -27,8 +27,8 @@ class Intrinsics:
     Attributes:
         fx: horizontal focal length, pixels, positive.
         fy: vertical focal length, pixels, positive.
-        cx: horizontal coordinate of the principal point, pixels from the left edge of the first pixel; half a pixel more
-            than in OpenCV, which counts from the centre of that pixel.
+        cx: horizontal coordinate of the principal point, pixels from the left edge of the first pixel; half a pixel
+            more than in OpenCV, which counts from the centre of that pixel.
         cy: vertical coordinate of the principal point, pixels from the upper edge of the first pixel.
 
     Raises:

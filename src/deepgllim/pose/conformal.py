@@ -1,10 +1,10 @@
 """Conformal calibration of predicted covariances with predictions for held-out people.
 
-For a target y with the prediction N(m, C) in L coordinates, the smallest level whose region contains y is u = F_L(δ²),
-where δ² = (y − m)ᵀ C⁻¹ (y − m) is the squared Mahalanobis distance and F_L the chi-square distribution function with L
-degrees of freedom. If C is correct, u is uniform. Conformal calibration replaces the level q by the q-quantile of u over
-held-out people; it assumes only that a new person is exchangeable with them. Coordinates without a label do not
-contribute to δ² and to the degrees of freedom.
+For a target y with the prediction N(m, C) in L coordinates, the smallest level whose region contains y is u =
+F_L(δ²), where δ² = (y − m)ᵀ C⁻¹ (y − m) is the squared Mahalanobis distance and F_L the chi-square distribution
+function with L degrees of freedom. If C is correct, u is uniform. Conformal calibration replaces the level q by the
+q-quantile of u over held-out people; it assumes only that a new person is exchangeable with them. Coordinates without
+a label do not contribute to δ² and to the degrees of freedom.
 
 Source: V. Vovk et al., *Algorithmic Learning in a Random World*, 2005; for groups, R. Dunn, L. Wasserman and A. Ramdas,
 "Distribution-free prediction sets for two-layer hierarchical models", JASA 2023 (pooling distribution functions).
@@ -40,9 +40,10 @@ def fit_calibration(
     """Fit the calibration under which regions and intervals have their levels for held-out people.
 
     The standard deviation of each target is multiplied by the factor that makes the mean square of its standardised
-    residuals 1. The radius of each level is then the quantile over all samples, with equal weight for each person. Its
-    coverage of a new person converges to the level as the number of people grows. With `cautious`, the weight of one more
-    person is added at infinity: the coverage is at least the level for any number of people, and higher for few.
+    residuals 1. The radius of each level is then the quantile over all samples, with equal weight for each person.
+    Its coverage of a new person converges to the level as the number of people grows. With `cautious`, the weight of
+    one more person is added at infinity: the coverage is at least the level for any number of people, and higher for
+    few.
 
     Args:
         residuals: y − m, (N, L), degrees, of models that were not trained on the person; NaN where there is no label.

@@ -1,9 +1,9 @@
 """The estimated rotation of one head with its uncertainty, and the angles that follow from it.
 
-The camera's frame is x right, y down, z forward. R takes vectors from the head's frame to the camera's frame; it is I for
-a head that looks into the camera. Positive pitch looks up, positive yaw turns the face toward the image's left, positive
-roll tilts the head clockwise in the image (`deepgllim.geometry.rotations`). The uncertainty is the covariance of a small
-rotation δ in the camera's frame, R = exp([δ]×)·R̄, in degrees.
+The camera's frame is x right, y down, z forward. R takes vectors from the head's frame to the camera's frame; it is I
+for a head that looks into the camera. Positive pitch looks up, positive yaw turns the face toward the image's left,
+positive roll tilts the head clockwise in the image (`deepgllim.geometry.rotations`). The uncertainty is the
+covariance of a small rotation δ in the camera's frame, R = exp([δ]×)·R̄, in degrees.
 """
 
 from dataclasses import dataclass, replace

@@ -57,8 +57,8 @@ class HeadPose:
         detector: the face detector; None if there is none.
 
     Raises:
-        ModelError: the file does not exist, is not a model of this package or does not predict a pose, or its calibration
-            has another number of targets.
+        ModelError: the file does not exist, is not a model of this package or does not predict a pose, or its
+            calibration has another number of targets.
         ConfigurationError: the detector is unknown or not installed.
 
     Example:
@@ -90,8 +90,8 @@ class HeadPose:
 
         Args:
             image: a path, a Pillow image or an array; see `as_picture`.
-            boxes: boxes of the faces without margin, (N, 4), rows x0, y0, x1, y1, pixels of the upright image. With None
-                the detector finds them; without a detector the whole image is the face.
+            boxes: boxes of the faces without margin, (N, 4), rows x0, y0, x1, y1, pixels of the upright image. With
+                None the detector finds them; without a detector the whole image is the face.
             intrinsics: intrinsics of the camera. With them, rotations are relative to the axes of the camera; without
                 them, to the ray through the centre of the box.
 
@@ -180,7 +180,9 @@ class HeadPose:
         if not faces:
             return []
         outputs = self.network(np.stack([face.pixels for face in faces]))
-        density = [None] * len(faces) if outputs.log_density is None else [float(value) for value in outputs.log_density]
+        density = (
+            [None] * len(faces) if outputs.log_density is None else [float(value) for value in outputs.log_density]
+        )
         mixtures = map(Mixture.of, outputs.weights, outputs.means, outputs.covariances)
         return [self._pose(*each) for each in zip(faces, mixtures, density, strict=True)]
 

@@ -1,7 +1,7 @@
 """First-order propagation of covariances between angles and small rotations.
 
-R = exp([δ]×)·R̄ with δ in the camera's frame. A change of an angle rotates the head about one axis of that frame; the axes
-of the three angles are the columns of the Jacobian ∂δ/∂angles.
+R = exp([δ]×)·R̄ with δ in the camera's frame. A change of an angle rotates the head about one axis of that frame; the
+axes of the three angles are the columns of the Jacobian ∂δ/∂angles.
 """
 
 import math

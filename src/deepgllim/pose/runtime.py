@@ -32,8 +32,8 @@ def load_onnxruntime() -> Any:
     """Import onnxruntime with its telemetry disabled.
 
     Since version 1.29 its wheels send events to their vendor and store an identifier in the home folder, unless the
-    variable ORT_DISABLE_TELEMETRY is set before the first import. If the program imported it earlier, events are disabled
-    from now on.
+    variable ORT_DISABLE_TELEMETRY is set before the first import. If the program imported it earlier, events are
+    disabled from now on.
 
     Returns:
         The module onnxruntime.

@@ -54,8 +54,8 @@ def pose_from_targets(
 ) -> Pose:
     """Return the pose of a mixture over angles: its mean, its covariance to first order and its modes.
 
-    If the targets are only tilt and pan, or pitch and yaw, the third angle is `unknown`. It is set to 0, with the variance
-    of a uniform distribution over the full circle.
+    If the targets are only tilt and pan, or pitch and yaw, the third angle is `unknown`. It is set to 0, with the
+    variance of a uniform distribution over the full circle.
 
     Args:
         names: names of the L targets of the mixture, in any order; targets that are not angles are ignored.

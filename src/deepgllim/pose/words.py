@@ -92,8 +92,8 @@ def format_degrees(angle: float) -> str:
 def format_angles(pose: PoseEstimate, level: float) -> dict[str, str]:
     """Return three angles by name, each with the half-width of its interval.
 
-    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and pitch, yaw and roll
-    otherwise.
+    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and pitch, yaw and
+    roll otherwise.
 
     Args:
         pose: the pose.

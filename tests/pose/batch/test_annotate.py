@@ -8,7 +8,7 @@ from PIL import Image
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.imaging.drawing import AXIS_COLOURS
 from deepgllim.pose import Pose, PoseMode
-from deepgllim.pose.batch.annotate import SURE, UNSURE, caption, draw_poses, pale
+from deepgllim.pose.batch.annotate import KNOWN_COLOUR, UNKNOWN_COLOUR, caption, draw_poses, pale
 from deepgllim.pose.camera import Intrinsics
 
 BOX = (60.0, 60.0, 140.0, 140.0)
@@ -48,8 +48,8 @@ def test_further_modes_have_paler_noses(grey: Image.Image) -> None:
 
 
 def test_faces_that_the_model_does_not_know_are_red(grey: Image.Image) -> None:
-    assert draw_poses(grey, [pose(in_distribution=False)]).getpixel((60, 100)) == UNSURE
-    assert draw_poses(grey, [pose(in_distribution=None)]).getpixel((60, 100)) == SURE
+    assert draw_poses(grey, [pose(in_distribution=False)]).getpixel((60, 100)) == UNKNOWN_COLOUR
+    assert draw_poses(grey, [pose(in_distribution=None)]).getpixel((60, 100)) == KNOWN_COLOUR
 
 
 def test_captions() -> None:

@@ -101,7 +101,7 @@ def test_a_camera_turns_each_face_by_its_ray(heads: HeadPose, photos: list[Sourc
 
 
 def test_batches_hold_no_more_pixels_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanning, "MOST_PIXELS", 250)
+    monkeypatch.setattr(scanning, "MAX_BATCH_PIXELS", 250)
     pictures = [Image.new("L", (10, side)) for side in (10, 10, 10, 50, 1)]
     sizes = [[image.height for image in group] for group in batches(pictures, 16, lambda image: image)]
     assert sizes == [[10, 10], [10], [50], [1]]
@@ -111,7 +111,7 @@ def test_pictures_are_let_go_before_others_are_decoded(
     heads: HeadPose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In memory at most: the batch, or the one last yielded and the one that is decoded."""
-    monkeypatch.setattr(scanning, "MOST_PIXELS", 3 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(scanning, "MAX_BATCH_PIXELS", 3 * SIZE[0] * SIZE[1])
     sides = [1, 1, 3, 1, 2, 2, 1, 3, 3, 1]
     for number, side in enumerate(sides):
         Image.new("RGB", (SIZE[0], side * SIZE[1]), (138, 0, 0)).save(tmp_path / f"{number}.png")

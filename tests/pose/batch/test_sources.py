@@ -22,8 +22,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
-def names(*inputs: str, besides: Path | None = None) -> list[str]:
-    return [source.path for source in find_sources(inputs, besides).found]
+def names(*inputs: str, excluded: Path | None = None) -> list[str]:
+    return [source.path for source in find_sources(inputs, excluded).found]
 
 
 def test_a_folder_is_searched_with_all_below_it_in_order(photos: Path) -> None:
@@ -75,10 +75,10 @@ def test_the_folder_of_results_is_no_input(photos: Path) -> None:
     (photos / "drawn").mkdir()
     (photos / "drawn" / "b.jpg").touch()
     assert "photos/drawn/b.jpg" in names("photos")
-    assert "photos/drawn/b.jpg" not in names("photos", besides=photos / "drawn")
-    assert "photos/drawn/b.jpg" not in names("photos/**/*.jpg", besides=photos / "drawn")
-    assert names("photos", besides=photos) == names("photos")
-    assert names("photos/*.jpg", besides=photos) == ["photos/b.jpg"]
+    assert "photos/drawn/b.jpg" not in names("photos", excluded=photos / "drawn")
+    assert "photos/drawn/b.jpg" not in names("photos/**/*.jpg", excluded=photos / "drawn")
+    assert names("photos", excluded=photos) == names("photos")
+    assert names("photos/*.jpg", excluded=photos) == ["photos/b.jpg"]
 
 
 def test_inputs_that_hold_nothing_are_problems(photos: Path) -> None:

@@ -95,7 +95,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
         TableWriter(path, COLUMNS)
     path.unlink()
     part.write_text("rows of a killed run")
-    with pytest.raises(DataError, match=r"a\.csv\.part is left of a run"):
+    with pytest.raises(DataError, match=r"a\.csv\.part is left of an interrupted run"):
         TableWriter(path, COLUMNS)
     assert part.read_text() == "rows of a killed run"
     with TableWriter(path, COLUMNS, overwrite=True):
@@ -220,11 +220,11 @@ def test_what_another_run_left_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     table = stopped(path)
     before = table.part.read_bytes()
-    with pytest.raises(DataError, match=r"a\.csv\.progress: the run was begun with level = 0\.9, not 0\.5"):
+    with pytest.raises(DataError, match=r"a\.csv\.progress: the run was started with level = 0\.9, not 0\.5"):
         TableWriter(path, COLUMNS, options={"level": 0.5}, resume=True)
     for content in (b"", b"null\n", b"[" * 100_000, b"\x00" * 50, b'{"format_version": 99, "options": {}}\n'):
         (tmp_path / "a.csv.progress").write_bytes(content)
-        with pytest.raises(DataError, match=r"not the progress of a run.*--overwrite"):
+        with pytest.raises(DataError, match=r"not the progress file of a run.*--overwrite"):
             TableWriter(path, COLUMNS, options={"level": 0.9}, resume=True)
     assert table.part.read_bytes() == before
 

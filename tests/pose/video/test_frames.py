@@ -215,7 +215,7 @@ def test_what_is_no_video_is_refused_in_a_line(tmp_path: Path) -> None:
         str(tmp_path): "is a folder",
         "camera:97": "camera",
         "camera:front": "given by its number, as camera:0",
-        "http://127.0.0.1/a.mp4": "addresses are not opened: record it to a file, say by ffmpeg -i",
+        "http://127.0.0.1/a.mp4": "addresses are not opened: record it to a file, with ffmpeg -i",
         "rtsp://user@127.0.0.1:554/stream?channel=1": "addresses are not opened",
     }
     for source, cause in causes.items():
@@ -233,14 +233,14 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame.rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(ImageError, match=r"song\.mp4: holds no moving pictures, only audio; give the file of a video"):
+    with pytest.raises(ImageError, match=r"song\.mp4: contains no video stream, only audio; give the file of a video"):
         read_frames(path)
 
 
 def test_nothing_is_replaced_and_nothing_half_written(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", TIMES)
     before = path.read_bytes()
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         VideoWriter(path)
     with pytest.raises(DataError, match=r"a\.mp4: is the video that is read"), read_frames(path) as frames:
         VideoWriter(path, like=frames, overwrite=True)

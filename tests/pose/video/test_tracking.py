@@ -154,4 +154,4 @@ def test_refuses_what_is_no_frame() -> None:
     with pytest.raises(ConfigurationError, match="memory of 0 s"):
         Tracker(memory=0)
     with pytest.raises(ConfigurationError, match="between -1 and 1"):
-        Tracker(least_similarity=-1)
+        Tracker(min_similarity=-1)

@@ -147,7 +147,7 @@ def perform(request: Request) -> None:
 
 def planned(request: Request) -> Plan:
     """The sources and where they go; refused if anything cannot be."""
-    sources = find_sources(request.inputs, besides=request.save)
+    sources = find_sources(request.inputs, excluded=request.save)
     check_boxes(request.box, request.whole, sources)
     check_camera(sources, request.smooth)
     check_resume(request.resume, request.output, sources)

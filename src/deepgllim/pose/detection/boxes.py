@@ -31,8 +31,8 @@ def intersection_over_union(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Arra
 def non_maximum_suppression(boxes: npt.ArrayLike, scores: npt.ArrayLike, overlap: float = 0.3) -> npt.NDArray[np.intp]:
     """Select one box for each face by non-maximum suppression.
 
-    The box with the highest score is kept, the boxes that overlap it by more than `overlap` are dropped, and the procedure
-    is repeated with the rest. Of equal scores the first is the higher.
+    The box with the highest score is kept, the boxes that overlap it by more than `overlap` are dropped, and the
+    procedure is repeated with the rest. Of equal scores the first is the higher.
 
     Args:
         boxes: (N, 4), rows x0, y0, x1, y1.
@@ -72,11 +72,11 @@ class Candidates(NamedTuple):
 class BoxMap(NamedTuple):
     """Conversion of a detector's box and landmarks to the square box that our networks expect.
 
-    For a box with centre c, width w and height h, landmarks with mean m, and s = √(w h), the square has the centre
-    c + pull·(m − c) + (0, down·s) and the side side·s. The geometric mean s represents the size of the head better than
-    w, which is smaller at profile, or h, which is smaller at large tilts. The landmarks shift the box from the centre of
-    the head to the centre of the face, which differ at profile. There is no constant horizontal shift, so that a mirrored
-    image has the mirrored box.
+    For a box with centre c, width w and height h, landmarks with mean m, and s = √(w h), the square has the centre c
+    + pull·(m − c) + (0, down·s) and the side side·s. The geometric mean s represents the size of the head better than
+    w, which is smaller at profile, or h, which is smaller at large tilts. The landmarks shift the box from the centre
+    of the head to the centre of the face, which differ at profile. There is no constant horizontal shift, so that a
+    mirrored image has the mirrored box.
 
     Attributes:
         side: side of the square over s.

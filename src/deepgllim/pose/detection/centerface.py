@@ -63,10 +63,10 @@ def load_network(file: Path, threads: int = 0) -> Session:
 
 
 def with_free_sizes(model: bytes) -> bytes:
-    """Return the content of the ONNX file with free N, H and W in the input (N, 3, H, W), which declares (10, 3, 32, 32).
+    """Free N, H and W of the input (N, 3, H, W), which the file declares as (10, 3, 32, 32).
 
-    All layers are convolutions, so that only the declared shapes fix the size. A dimension is encoded as `0a 02 08 n` (a
-    field of two bytes with the value n) and becomes `0a 02 12 00` (an empty name), which has the same length.
+    All layers are convolutions, so that only the declared shapes fix the size. A dimension is encoded as `0a 02 08 n`
+    (a field of two bytes with the value n) and becomes `0a 02 12 00` (an empty name), which has the same length.
 
     Args:
         model: content of `centerface.onnx`.
@@ -106,9 +106,9 @@ def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: floa
 def read_maps(heat: Maps, scale: Maps, offset: Maps, landmarks: Maps, *, threshold: float) -> Candidates:
     """Return the candidates encoded in the output maps of the network.
 
-    The cell in row i and column j encodes a face with the score heat[i, j] and its centre at
-    (x, y) = 4 (j + offset₁ + ½, i + offset₀ + ½), with width w = 4 exp(scale₁) and height h = 4 exp(scale₀), pixels. Its
-    landmark l is at (x − w/2 + landmarks₂ₗ₊₁ w, y − h/2 + landmarks₂ₗ h).
+    The cell in row i and column j encodes a face with the score heat[i, j] and its centre at (x, y) = 4 (j + offset₁
+    + ½, i + offset₀ + ½), with width w = 4 exp(scale₁) and height h = 4 exp(scale₀), pixels. Its landmark l is at (x
+    − w/2 + landmarks₂ₗ₊₁ w, y − h/2 + landmarks₂ₗ h).
 
     Args:
         heat: scores, (1, H, W), in [0, 1].

