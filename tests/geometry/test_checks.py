@@ -1,4 +1,4 @@
-"""Checks of rotations: the index of the wrong matrix and the kind of its fault."""
+"""Tests of checks of rotations: index of the wrong matrix and kind of its fault."""
 
 import numpy as np
 import pytest

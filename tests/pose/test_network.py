@@ -1,4 +1,4 @@
-"""The network's file at run time: what it refuses, what it keeps, and in how many parts it runs."""
+"""Tests of exported networks: refused files, specification, batches, metadata."""
 
 import json
 from pathlib import Path
@@ -79,7 +79,7 @@ def with_header(file: Path, **changes: object) -> Path:
     return path
 
 
-def test_foreign_and_newer_files(file: Path, tmp_path: Path) -> None:
+def test_files_of_other_programs_and_newer_versions_are_refused(file: Path, tmp_path: Path) -> None:
     proto = onnx.load(file)
     del proto.metadata_props[:]
     onnx.save(proto, tmp_path / "foreign.onnx")

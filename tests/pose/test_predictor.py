@@ -1,4 +1,4 @@
-"""From pictures to poses, with a network and a detector whose answers are known."""
+"""Tests of `HeadPose` with a network and a detector of known outputs."""
 
 import sys
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def head_pose(network: FakeNetwork | None = None, detector: Any = None) -> HeadP
 
 
 def plain(pan: int, tilt: int = 0, neck_roll: int = 0, width: int = 60, height: int = 40) -> Image.Image:
-    """A picture of one colour, which the fake network reads as a pose."""
+    """Return an image of one colour, which the fake network converts to a pose."""
     return Image.new("RGB", (width, height), (pan, tilt, neck_roll))
 
 
@@ -100,7 +100,7 @@ def test_faces_are_cropped_as_in_training() -> None:
     np.testing.assert_allclose([pose.pan for pose in poses], means[:, 0], atol=1e-4)
 
 
-def test_a_detector_tells_boxes_and_scores() -> None:
+def test_boxes_and_scores_of_the_detector_are_kept() -> None:
     detector = FakeDetector([FakeFace((0, 0, 20, 20), 0.9), FakeFace((30, 10, 50, 30), 0.6)])
     poses = head_pose(detector=detector).predict(plain(30))
     assert [(pose.box, pose.detection_score) for pose in poses] == [((0, 0, 20, 20), 0.9), ((30, 10, 50, 30), 0.6)]
@@ -166,7 +166,7 @@ def test_crops_are_predicted_as_they_are() -> None:
 
 
 def test_intrinsics_turn_what_is_off_the_centre() -> None:
-    """A face 200 pixels to the right of the centre at a focal length of 200: the ray is at 45 degrees."""
+    """A face is 200 pixels to the right at a focal length of 200 pixels: the ray is at 45 degrees."""
     camera = Intrinsics(200.0, 200.0, 300.0, 200.0)
     picture = plain(0, width=600, height=400)
     boxes = [(280, 180, 320, 220), (480, 180, 520, 220)]
@@ -188,7 +188,7 @@ def test_the_networks_calibration_is_used() -> None:
     np.testing.assert_allclose(half, 1.8 * 2.0 * np.array([2.0, 3.0, 1.0]), atol=1e-5)
 
 
-def test_a_network_may_not_know_log_density() -> None:
+def test_a_network_without_log_density_gives_none() -> None:
     (pose,) = head_pose(FakeNetwork(FakeSpec(calibration=CALIBRATION.to_json()), density=False)).predict(plain(9))
     assert (pose.log_density, pose.in_distribution) == (None, None)
 

@@ -1,4 +1,4 @@
-"""Poses: what is refused, angles with their uncertainty, regions that hold their share, other cameras."""
+"""Tests of poses: refused values, angles with their uncertainty, regions, other cameras."""
 
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -74,7 +74,7 @@ def test_a_pose_without_modes_is_its_own() -> None:
     ],
 )
 @pytest.mark.parametrize("made", [Pose, PoseMode])
-def test_what_is_no_pose_is_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
+def test_invalid_poses_are_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
     with pytest.raises(DataError, match=message):
         made(rotation, covariance)
 
@@ -87,7 +87,7 @@ def test_the_covariance_of_angles_comes_back(angles: tuple[float, float, float])
 
 
 def test_intervals_by_hand() -> None:
-    """At the frontal head the deviations are those of δ: 3, 4 and 2; 1.645 of them hold 90 %."""
+    """For a frontal head the standard deviations are those of δ: 3, 4 and 2; the 90 % radius is 1.645."""
     lower, upper = posed(0, 0, 0).interval(0.9)
     np.testing.assert_allclose(upper, [4.935, 6.579, 3.290], atol=1e-3)
     np.testing.assert_allclose(lower, -upper)

@@ -1,4 +1,4 @@
-"""Drawn poses: where the noses point, what is written, and that the picture stays as it was."""
+"""Tests of drawn poses: directions of the noses, captions, and that the image is not changed."""
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ def pose(yaw: float = 0.0, **fields: object) -> Pose:
 
 
 def places(image: Image.Image, colour: tuple[int, int, int]) -> npt.NDArray[np.intp]:
-    """Columns of the pixels of a colour."""
+    """Return the columns of the pixels of a colour."""
     return np.nonzero((np.asarray(image) == colour).all(axis=2))[1]
 
 
@@ -47,7 +47,7 @@ def test_further_modes_have_paler_noses(grey: Image.Image) -> None:
     assert places(draw_poses(grey, [pose(60)]), other).size == 0
 
 
-def test_faces_that_the_model_does_not_know_are_red(grey: Image.Image) -> None:
+def test_faces_unlike_the_training_data_are_red(grey: Image.Image) -> None:
     assert draw_poses(grey, [pose(in_distribution=False)]).getpixel((60, 100)) == UNKNOWN_COLOUR
     assert draw_poses(grey, [pose(in_distribution=None)]).getpixel((60, 100)) == KNOWN_COLOUR
 

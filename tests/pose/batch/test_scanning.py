@@ -1,4 +1,4 @@
-"""Pictures and videos to poses: order, batches, failures one by one, frames with their tracks."""
+"""Tests of scanning images and videos: order, batches, errors, frames with their tracks."""
 
 import weakref
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ SIZE = (60, 40)
 
 
 class OneFace:
-    """A face in the middle, none on a black picture; counts its pictures."""
+    """Detects a face in the middle, and none in a black image; counts its images."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -36,13 +36,13 @@ class OneFace:
 
 @pytest.fixture
 def heads(tmp_path: Path) -> HeadPose:
-    """The tiny network: pan is the red level less 128."""
+    """Return a predictor whose pan is the red level less 128."""
     (tmp_path / "model").mkdir()
     return HeadPose(tiny_network(tmp_path / "model" / "tiny.onnx"), OneFace())
 
 
 class Failures(list[tuple[str, str]]):
-    """What failed, and why."""
+    """Collects failed sources with their errors."""
 
     def __call__(self, source: Source, error: DeepGLLiMError) -> None:
         self.append((Path(source.path).name, str(error)))
@@ -63,7 +63,9 @@ def pans(seen: ScanResult) -> list[int]:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
-def test_pictures_come_in_order_and_broken_ones_are_told(heads: HeadPose, photos: list[Source], batch: int) -> None:
+def test_images_keep_their_order_and_broken_ones_are_reported(
+    heads: HeadPose, photos: list[Source], batch: int
+) -> None:
     failed = Failures()
     found = list(scan_pictures(heads, photos, failed, ScanOptions(batch=batch)))
     assert [Path(seen.source.path).name for seen in found] == ["a.png", "b.png", "c.png", "d.png"]
@@ -80,7 +82,7 @@ def test_pictures_come_before_all_are_read(heads: HeadPose, photos: list[Source]
     assert pans(next(scan_pictures(heads, endless(), Failures(), ScanOptions(batch=2)))) == [10]
 
 
-def test_one_picture_that_spoils_a_batch_leaves_the_others(heads: HeadPose, photos: list[Source]) -> None:
+def test_an_error_of_one_image_does_not_affect_the_others(heads: HeadPose, photos: list[Source]) -> None:
     Image.new("RGB", (5, 5), "red").save(photos[1].path)
     failed = Failures()
     found = list(scan_pictures(heads, photos[:2] + photos[4:], failed, ScanOptions(boxes=[(20.0, 5.0, 50.0, 35.0)])))
@@ -89,7 +91,7 @@ def test_one_picture_that_spoils_a_batch_leaves_the_others(heads: HeadPose, phot
     assert "outside the picture of 5 x 5" in failed[0][1]
 
 
-def test_a_camera_turns_each_face_by_its_ray(heads: HeadPose, photos: list[Source]) -> None:
+def test_a_camera_rotates_each_face_by_its_ray(heads: HeadPose, photos: list[Source]) -> None:
     def camera(size: tuple[int, int]) -> Intrinsics:
         return Intrinsics.from_field_of_view(90, *size)
 
@@ -110,7 +112,7 @@ def test_batches_hold_no_more_pixels_than_they_may(monkeypatch: pytest.MonkeyPat
 def test_pictures_are_let_go_before_others_are_decoded(
     heads: HeadPose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In memory at most: the batch, or the one last yielded and the one that is decoded."""
+    """At most the batch is in memory, or the last yielded image and the one that is decoded."""
     monkeypatch.setattr(scanning, "MAX_BATCH_PIXELS", 3 * SIZE[0] * SIZE[1])
     sides = [1, 1, 3, 1, 2, 2, 1, 3, 3, 1]
     for number, side in enumerate(sides):
@@ -133,7 +135,7 @@ def test_pictures_are_let_go_before_others_are_decoded(
 
 
 class FakeFrames:
-    """Frames of given red levels, 25 a second."""
+    """Write frames of given red levels, 25 a second."""
 
     def __init__(self, reds: Sequence[int], problem: str | None = None) -> None:
         self.problem, self.frame_rate, self.size, self.n_frames, self.closed = problem, 25.0, SIZE, len(reds), False
@@ -193,7 +195,7 @@ def test_a_video_can_be_stopped(heads: HeadPose, video: FakeFrames) -> None:
     assert (len(found), counts, video.closed) == (4, [2, 2], True)
 
 
-def test_a_damaged_video_gives_its_frames_and_is_told(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_video_yields_its_frames_and_is_reported(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = FakeFrames(REDS, problem="it ends after 0.2 of 9.0 s")
     monkeypatch.setattr(scanning, "read_frames", lambda source, max_frames: frames)
     failed = Failures()
@@ -222,7 +224,7 @@ def test_people_are_followed_through_a_change_of_size(heads: HeadPose, monkeypat
     assert [round(seen.faces[0].pose.box[0]) for seen in found if seen.faces[0].pose.box] == [10, 10, 5, 5, 40]
 
 
-def test_a_video_that_is_not_there_is_told(heads: HeadPose) -> None:
+def test_a_missing_video_is_reported(heads: HeadPose) -> None:
     pytest.importorskip("av")
     failed = Failures()
     assert list(scan_video(heads, WALK, failed)) == []

@@ -1,4 +1,4 @@
-"""Tables that grow: the three formats hold the same, and nothing is lost or overwritten."""
+"""Tests of incremental tables: equal content in the three formats, nothing lost or overwritten."""
 
 import contextlib
 import csv
@@ -115,7 +115,7 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.csv.part").symlink_to("/dev/full")
     with (
         pytest.raises(DataError, match=r"a\.csv: cannot be written \(No space left on device\).*make room"),
@@ -157,7 +157,7 @@ def rows_of(*names: str) -> list[Row]:
 
 
 def stopped(path: Path, *, options: dict[str, Any] | None = None) -> TableWriter:
-    """What a killed run leaves: a and b are finished, c is not, and the last line is torn."""
+    """Return the table of a killed run: a and b are finished, c is not, and the last line is incomplete."""
     table = TableWriter(path, COLUMNS, options=options or {"level": 0.9})
     table.write(rows_of("a", "b"))
     table.finish([entry("a"), entry("b")])
@@ -216,7 +216,7 @@ def test_nothing_to_go_on_with_is_a_new_run(tmp_path: Path) -> None:
         TableWriter(tmp_path / "a.csv", COLUMNS, options={}, resume=True)
 
 
-def test_what_another_run_left_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_with_other_options_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     table = stopped(path)
     before = table.part.read_bytes()

@@ -1,4 +1,4 @@
-"""Frames to tracks: the same people keep their numbers, filtered and smoothed poses are surer than raw ones."""
+"""Tests of tracks: indices of people, and smaller variances of filtered and smoothed poses."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ TIMES = np.arange(30) / 25
 
 
 def noisy(seed: int = 0) -> list[Pose]:
-    """A head that holds still at yaw 20, measured with a deviation of 4 degrees."""
+    """Return poses of a still head at yaw 20, measured with a standard deviation of 4 degrees."""
     generator = np.random.default_rng(seed)
     return [pose(20 + 4 * generator.standard_normal()) for _ in TIMES]
 
@@ -37,7 +37,7 @@ def test_people_keep_their_numbers_whatever_the_order() -> None:
     assert follower.update(0.08, []) == ()
 
 
-def test_the_size_of_frames_moves_what_is_expected() -> None:
+def test_a_change_of_size_moves_the_predicted_boxes() -> None:
     follower = PoseTracker(filtered=False)
     follower.update(0.0, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
     follower.update(0.04, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
@@ -46,7 +46,7 @@ def test_the_size_of_frames_moves_what_is_expected() -> None:
     assert [face.track for face in follower.update(0.12, smaller)] == [0, 1]
 
 
-def test_the_filter_steadies_and_keeps_what_was_measured() -> None:
+def test_the_filter_smooths_and_keeps_the_raw_pose() -> None:
     raw, follower = noisy(), PoseTracker()
     faces = [follower.update(time, [each])[0] for time, each in zip(TIMES, raw, strict=True)]
     assert [face.raw for face in faces] == raw
@@ -85,6 +85,6 @@ def test_further_modes_are_left_to_the_raw_pose() -> None:
     assert (len(face.pose.modes), len(face.raw.modes)) == (1, 2)
 
 
-def test_a_pose_without_a_box_cannot_be_followed() -> None:
+def test_a_pose_without_a_box_is_refused() -> None:
     with pytest.raises(DataError, match="without a box"):
         PoseTracker().update(0.0, [pose(0, None)])
