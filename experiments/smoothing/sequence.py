@@ -14,7 +14,7 @@ RATE = 30.0
 """Frames a second."""
 
 _GRID = 500.0  # samples a second, between which angles are interpolated
-_REACH = (75.0, 30.0, 15.0)  # pan, tilt, tip: the most by which a turn ends off the camera, degrees
+_REACH = (75.0, 30.0, 15.0)  # pan, tilt, neck roll: the most by which a turn ends off the camera, degrees
 _WAVES = 300  # of a random function
 _SETTLED = 0.4  # seconds after which a hold counts: what lags has arrived
 
@@ -23,7 +23,7 @@ class Path(NamedTuple):
     """A head's movement.
 
     Attributes:
-        angles: pan, tilt, tip at every 1/500 s, (M, 3), degrees.
+        angles: pan, tilt, neck roll at every 1/500 s, (M, 3), degrees.
         held: where the head is held still, since `_SETTLED` s or more, (M,).
         moving: where it turns or nods, (M,).
     """
@@ -40,8 +40,8 @@ class Path(NamedTuple):
     def rotation(self, times: npt.ArrayLike) -> Array:
         """The true rotation at any times, (T, 3, 3); before and after the movement it stays at its ends."""
         at = np.asarray(times, dtype=np.float64) * _GRID
-        pan, tilt, tip = (np.interp(at, np.arange(len(self.angles)), angle) for angle in self.angles.T)
-        return rotation_from_pan_tilt(pan, tilt, tip)
+        pan, tilt, neck_roll = (np.interp(at, np.arange(len(self.angles)), angle) for angle in self.angles.T)
+        return rotation_from_pan_tilt(pan, tilt, neck_roll)
 
     def velocity(self, times: npt.ArrayLike) -> Array:
         """Of the head about the camera's axes, degrees a second, (T, 3), over a frame around each time."""

@@ -28,15 +28,17 @@ def judge(model: DeepRegression, photographs: Manifest, margin: float = 1.4) -> 
     """Mean absolute errors in degrees over all pictures and over the inner ones, by both readings of the labels.
 
     Args:
-        model: of the targets tilt, pan and tip.
+        model: of the targets tilt, pan and neck_roll.
         photographs: Pointing'04.
         margin: of the crop around the annotated box.
     """
     size, _ = picture_size(model)
-    faces = Manifest(photographs.frame.assign(tip=0.0), model.spec.targets)
+    faces = Manifest(photographs.frame.assign(neck_roll=0.0), model.spec.targets)
     inputs = face_inputs(faces, DataConfig(image_size=size, margin=margin), AugmentationConfig.off())
-    tilt, pan, tip = predict_inputs(model, inputs).mean[:, [model.spec.targets.index(name) for name in NECK_ANGLES]].T
-    pitch, yaw = angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))[:, :2].T
+    tilt, pan, neck_roll = (
+        predict_inputs(model, inputs).mean[:, [model.spec.targets.index(name) for name in NECK_ANGLES]].T
+    )
+    pitch, yaw = angles_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll))[:, :2].T
     labels = photographs.frame[["tilt", "pan"]].to_numpy(dtype=np.float64)
     inner = (np.abs(labels) <= INNER).all(axis=1)
     read = {"direction": np.stack([tilt, pan], axis=1), "angles": np.stack([pitch, yaw], axis=1)}

@@ -213,7 +213,7 @@ HOSTILE: dict[str, Case] = {
     "zeros": Case(written(bytes(5000)), NO_VIDEO),
     "junk": Case(written(np.random.default_rng(2).bytes(5000)), NO_VIDEO),
     "no frames": Case(content(no_frames), Refused(ImageError, "video.mkv: "), "mkv"),
-    "sound alone": Case(content(sound), Refused(ImageError, "holds no moving pictures, only audio")),
+    "sound alone": Case(content(sound), Refused(ImageError, "contains no video stream, only audio")),
     "a box of 2^62 bytes": Case(written(ENDLESS_BOX + bytes(1000)), NO_VIDEO),
     "playlist of an address": Case(written(PLAYLIST.format("http://127.0.0.1:9/x.ts").encode()), NO_VIDEO),
     "playlist of a file": Case(written(PLAYLIST.format("file:/etc/hostname").encode()), NO_VIDEO),

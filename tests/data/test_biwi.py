@@ -69,8 +69,8 @@ def test_reads_the_truth_in_the_pictures_frame(tree: Path, truth: dict[str, dict
     assert set(manifest.frame["source"]) == {"biwi"}
     rotation = rotation_from_angles(*manifest.target_values.T)
     assert geodesic_distance(rotation, matrices(truth, manifest.paths)).max() < 1e-4
-    tilt, pan, tip = manifest.frame[["tilt", "pan", "tip"]].to_numpy().T
-    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), rotation, atol=1e-7)  # files round
+    tilt, pan, neck_roll = manifest.frame[["tilt", "pan", "neck_roll"]].to_numpy().T
+    np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, neck_roll), rotation, atol=1e-7)  # files round
     assert check_images(manifest) == []
 
 

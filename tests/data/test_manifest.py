@@ -111,7 +111,7 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
         ("path,yaw\na.jpg,1\nb.jpg,-360.1\n", r"row 2, column 'yaw': -360\.1 is no angle"),
         ("path,yaw\na.jpg,1e300\nb.jpg,1e6\n", r"row 1, column 'yaw': 1e\+300 is no angle .* in 2 row"),
         ("path,yaw,tilt\na.jpg,1,1e9\n", r"row 1, column 'tilt': 1000000000\.0 is no angle"),
-        ("path,yaw,tip\na.jpg,1,inf\n", "row 1, column 'tip': inf is no angle"),
+        ("path,yaw,neck_roll\na.jpg,1,inf\n", "row 1, column 'neck_roll': inf is no angle"),
         ("path,yaw,pan\na.jpg,1,left\nb.jpg,1,720\n", "row 2, column 'pan': 720 is no angle"),
         ("path,yaw\n,1\n", "row 1, column 'path' is empty"),
         ("path,yaw\na.jpg,1,2,3\n", "not a readable csv table"),
@@ -136,6 +136,14 @@ def test_refuses_absent_and_repeated_targets(tmp_path: Path) -> None:
         read_manifest(file, ["yaw", "yaw"])
     with pytest.raises(DataError, match="column 'x0' has a meaning of its own"):
         read_manifest(written(tmp_path, "path,x0,y0,x1,y1\na.jpg,1,2,3,4\n"), ["x0"])
+
+
+def test_the_former_name_of_the_neck_roll_is_read_and_not_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "faces.csv"
+    path.write_text("path,tilt,pan,tip\na.jpg,1,2,3\n")
+    assert read_manifest(path, ["tilt", "pan", "neck_roll"]).target_values.tolist() == [[1, 2, 3]]
+    with pytest.raises(DataError, match=r"the target 'tip' is named 'neck_roll' now; give that name"):
+        read_manifest(path, ["tilt", "pan", "tip"])
 
 
 def test_refuses_files(tmp_path: Path) -> None:
@@ -163,7 +171,9 @@ def test_frames_from_elsewhere_are_checked() -> None:
 
 
 def test_angles_reach_once_around_and_other_quantities_further() -> None:
-    frame = pd.DataFrame({"path": ["a.jpg", "b.jpg"], "yaw": [360, -360.0], "age": [1e9, -1e9], "tip": ["left", ""]})
+    frame = pd.DataFrame(
+        {"path": ["a.jpg", "b.jpg"], "yaw": [360, -360.0], "age": [1e9, -1e9], "neck_roll": ["left", ""]}
+    )
     assert make_manifest(frame, ["yaw", "age"]).target_values.tolist() == [[360, 1e9], [-360, -1e9]]
     with pytest.raises(DataError, match=r"row 2, column 'roll': 1e\+300 is no angle"):
         make_manifest(frame.assign(roll=[0, 1e300]), ["yaw"])

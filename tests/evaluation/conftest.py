@@ -14,7 +14,7 @@ PEOPLE, EACH = 12, 10
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> PoseNetwork:
-    """Says pan = grey level − 128 with a deviation of 20, tilt and tip 0 with 10 and 5."""
+    """Says pan = grey level − 128 with a deviation of 20, tilt and neck roll 0 with 10 and 5."""
     return PoseNetwork(tiny_network(tmp_path_factory.mktemp("model") / "tiny.onnx"), threads=1)
 
 

@@ -19,7 +19,7 @@ def synthetic(people: int, each: int, deviation: float, seed: int = 0) -> Labell
     truth = mean + deviation * size[:, None] * rng.standard_normal((n, 3))
     covariance = (size**2)[:, None, None] * np.eye(3)
     who = np.repeat([f"p{i}" for i in range(people)], each)
-    return LabelledPredictions(("tilt", "pan", "tip"), truth, mean, covariance, rng.standard_normal(n), who)
+    return LabelledPredictions(("tilt", "pan", "neck_roll"), truth, mean, covariance, rng.standard_normal(n), who)
 
 
 def test_regions_that_are_too_small_become_true() -> None:
@@ -44,7 +44,7 @@ def test_of_a_real_network(network: PoseNetwork, faces: Manifest) -> None:
     assert report.calibration.scales[1] == pytest.approx(0.5, abs=0.1)  # says 20, errs by 10.4
     assert report.coverage.iloc[0]["after_90"] == pytest.approx(0.9, abs=0.07)
     assert errors_by_target(predictions)["pan"] == pytest.approx(8.3, abs=1.5)
-    assert "tip" not in errors_by_target(predictions)
+    assert "neck_roll" not in errors_by_target(predictions)
     threshold = fit_recalibration(predictions).log_density_threshold
     assert threshold is not None
     assert (predictions.log_density >= threshold).mean() == pytest.approx(0.95, abs=0.02)

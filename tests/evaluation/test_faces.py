@@ -10,7 +10,7 @@ from deepgllim.evaluation.faces import predict_faces, target_labels
 from deepgllim.geometry.rotations import geodesic_distance, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.pose.network import PoseNetwork
 
-NECK = ("tilt", "pan", "tip")
+NECK = ("tilt", "pan", "neck_roll")
 
 
 def table(**columns: list[float]) -> Manifest:
@@ -23,7 +23,7 @@ def test_every_face_has_its_prediction_in_order(network: PoseNetwork, faces: Man
     errors = judged.residuals
     assert judged.mean.shape == (120, 3)
     assert np.abs(errors[:, 1]).mean() == pytest.approx(8.3, abs=1.5)  # |N(0, √109)|
-    assert np.isnan(judged.truth[:, 2]).all()  # tip has no label
+    assert np.isnan(judged.truth[:, 2]).all()  # the neck roll has no label
     assert set(judged.subjects) == {f"p{i}" for i in range(12)}
     part = judged.subset(judged.subjects == "p3")
     np.testing.assert_array_equal(part.mean, judged.mean[30:40])
@@ -37,9 +37,9 @@ def test_residuals_go_the_short_way_round(network: PoseNetwork, faces: Manifest)
 
 def test_labels_of_the_other_angles_are_converted() -> None:
     found = target_labels(table(pitch=[10.0, -40.0], yaw=[20.0, 50.0], roll=[5.0, -15.0]), NECK)
-    for (tilt, pan, tip), angles in zip(found, [(10, 20, 5), (-40, 50, -15)], strict=True):
-        assert geodesic_distance(rotation_from_pan_tilt(pan, tilt, tip), rotation_from_angles(*angles)) < 1e-6
-    back = target_labels(table(tilt=[10.0], pan=[20.0], tip=[5.0]), ("yaw", "pitch"))
+    for (tilt, pan, neck_roll), angles in zip(found, [(10, 20, 5), (-40, 50, -15)], strict=True):
+        assert geodesic_distance(rotation_from_pan_tilt(pan, tilt, neck_roll), rotation_from_angles(*angles)) < 1e-6
+    back = target_labels(table(tilt=[10.0], pan=[20.0], neck_roll=[5.0]), ("yaw", "pitch"))
     assert back.shape == (1, 2)
 
 
@@ -50,12 +50,14 @@ def test_some_labels_are_better_than_none() -> None:
 
 
 def test_no_labels_are_refused() -> None:
-    with pytest.raises(DataError, match="predicts tilt, pan, tip, of which the data has none, nor all of pitch"):
+    with pytest.raises(DataError, match="predicts tilt, pan, neck_roll, of which the data has none, nor all of pitch"):
         target_labels(table(pitch=[1.0], yaw=[2.0]), NECK)
 
 
 def test_labels_that_are_texts_are_refused_with_their_row() -> None:
-    faces = make_manifest(pd.DataFrame({"path": ["a", "b"], "yaw": [1.0, 2.0], "pan": ["3", "left"], "tip": ["", ""]}))
+    faces = make_manifest(
+        pd.DataFrame({"path": ["a", "b"], "yaw": [1.0, 2.0], "pan": ["3", "left"], "neck_roll": ["", ""]})
+    )
     with pytest.raises(DataError, match="row 2, column 'pan': 'left' is not a number"):
         target_labels(faces, NECK)
     found = target_labels(Manifest(faces.frame.assign(pan=["3", ""]), faces.targets), NECK)

@@ -43,6 +43,6 @@ def test_a_scaled_box_keeps_its_centre(factor: float) -> None:
 
 
 def test_rotations_of_either_kind_of_angles() -> None:
-    neck = predicted_rotations(np.array([[10.0, 0.0, 5.0]]), ("tilt", "pan", "tip"))
+    neck = predicted_rotations(np.array([[10.0, 0.0, 5.0]]), ("tilt", "pan", "neck_roll"))
     same = predicted_rotations(np.array([[0.0, 10.0, 5.0]]), ("yaw", "pitch", "roll"))
     assert geodesic_distance(neck, same) < 1e-6

@@ -173,7 +173,7 @@ def test_ours_have_likelihood_and_coverage(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_ours_of_neck_angles_are_judged_as_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tip has no label: no likelihood, but coverage of tilt and pan."""
+    """The neck roll has no label: no likelihood, but coverage of tilt and pan."""
     faces = directions([30.0], [75.0], tmp_path)
     monkeypatch.setattr(judging, "predict_manifest", said(np.array([[30.0, 70.0, 8.0]]), half=1.0))
     poses, spread = our_poses(deep(NECK_ANGLES), faces)

@@ -113,9 +113,9 @@ def test_an_exponential_average_is_late_by_its_constant() -> None:
 def test_angles_become_rotations_with_the_covariance_of_draws() -> None:
     rng = np.random.default_rng(0)
     mean, root = np.array([[30.0, 60.0, -10.0]]), rng.normal(size=(3, 3)) * 0.3
-    R, C = rendering.rotations_of(mean, (root @ root.T)[None], ("tilt", "pan", "tip"))
-    tilt, pan, tip = (mean + rng.normal(size=(20_000, 3)) @ root.T).T
-    draws = vector_from_rotation(rotation_from_pan_tilt(pan, tilt, tip) @ R[0].T)
+    R, C = rendering.rotations_of(mean, (root @ root.T)[None], ("tilt", "pan", "neck_roll"))
+    tilt, pan, neck_roll = (mean + rng.normal(size=(20_000, 3)) @ root.T).T
+    draws = vector_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll) @ R[0].T)
     np.testing.assert_allclose(np.cov(draws.T), C[0], atol=0.05 * np.abs(C).max())  # 20,000 draws: 1 %, and bends
     with pytest.raises(ValueError, match="the model predicts age"):
         rendering.rotations_of(mean, C, ("age",))

@@ -1,4 +1,4 @@
-"""Other people's conventions: each is derived again here from its own definition, and its signs on known poses."""
+"""Tests of the conventions of other software: each is derived from its definition, with signs on known poses."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ SIXTH = math.pi / 6  # 30 degrees
 
 
 def elementary(axis: int, degrees: float) -> Array:
-    """Rx, Ry or Rz, right-handed."""
+    """Return Rx, Ry or Rz, right-handed."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     i, j = (axis + 1) % 3, (axis + 2) % 3
     R = np.eye(3)
@@ -43,7 +43,7 @@ WITH_MATRIX = [name for name, row in CONVENTIONS.items() if row.to_matrix]
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_a_row_is_whole(name: str) -> None:
+def test_a_convention_is_complete(name: str) -> None:
     row = convention(name)
     assert (row.names is None) == (row.units is None) == (row.to_angles is None) == (row.from_angles is None)
     assert (row.to_matrix is None) == (row.from_matrix is None)
@@ -93,7 +93,7 @@ def test_hopenet_and_whenet_write_yaw_first_and_beyond_profile(name: str) -> Non
 
 
 def test_biwi_readers_find_our_angles_in_its_matrix() -> None:
-    """The formulas of Biwi's usual readers, on A, the transpose of the matrix in the file."""
+    """Uses the formulas of common readers of Biwi, on A, the transpose of the matrix in the file."""
     A = rotation_to_convention(rotation_from_angles(*KNOWN), "biwi").T
     roll = -np.degrees(np.arctan2(A[1, 0], A[0, 0]))
     yaw = -np.degrees(np.arctan2(-A[2, 0], np.hypot(A[2, 1], A[2, 2])))
@@ -143,7 +143,7 @@ def test_openface_is_rx_ry_rz_of_its_angles(angles: tuple[float, float, float]) 
 
 
 def test_opencv_projects_its_head_model_where_our_head_is_seen() -> None:
-    """Nose and the corner of an eye of the six-point model: y up, the nose along +z, the image's left at −x."""
+    """Uses nose and eye corner of the six-point model: y up, the nose along +z, the image's left at −x."""
     nose, corner = np.array([0.0, 0.0, 1.0]), np.array([-225.0, 170.0, -135.0])
     frontal = rotation_to_convention(np.eye(3), "opencv")
     np.testing.assert_array_equal(frontal @ nose, [0, 0, -1])  # towards the camera, which looks along +z
@@ -158,7 +158,7 @@ def test_opencv_projects_its_head_model_where_our_head_is_seen() -> None:
     ids=["up", "down"],
 )
 def test_opencv_pitch_jumps_at_the_frontal_head(angles: tuple[float, float, float], expected: list[float]) -> None:
-    """What users of RQDecomp3x3 wonder about: about ±180, falling towards 90 as the head rises."""
+    """The x of RQDecomp3x3 is about ±180 and decreases towards 90 as the head looks up."""
     np.testing.assert_allclose(to_convention(angles, "opencv"), expected, atol=1e-12)
 
 
@@ -199,7 +199,7 @@ def test_opencv_vector_is_the_axis_and_the_angle_of_its_matrix(angles: tuple[flo
 
 
 def test_mediapipe_looks_along_minus_z_with_y_up() -> None:
-    """Its camera and canonical face: x to the image's right, y up, the nose along +z, towards the camera."""
+    """Its camera and canonical face have x to the image's right, y up, and the nose along +z, towards the camera."""
     np.testing.assert_array_equal(rotation_to_convention(np.eye(3), "mediapipe"), np.eye(4))
     nose = np.array([0.0, 0.0, 1.0, 0.0])
     to_left = rotation_to_convention(rotation_from_angles(*LEFT), "mediapipe") @ nose
@@ -235,7 +235,7 @@ def test_works_over_leading_axes() -> None:
 def test_refuses_wrong_shapes_and_names() -> None:
     with pytest.raises(ValueError, match="unknown convention 'dlib'; the known ones are 300w-lp"):
         to_convention(KNOWN, "dlib")
-    with pytest.raises(ValueError, match="three angles on the last axis"):
+    with pytest.raises(ValueError, match="give three on the last axis"):
         from_convention([1.0, 2.0], "openface")
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 3, 3\), not \(2, 3\)"):
         rotation_to_convention(np.zeros((2, 3)), "opencv")
@@ -258,19 +258,19 @@ FAULTS: dict[str, Callable[[Array], Array]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", MATRICES)
-def test_a_matrix_that_is_no_rotation_is_refused(name: str, fault: str) -> None:
+def test_a_matrix_that_is_not_a_rotation_is_refused(name: str, fault: str) -> None:
     R, spoilt = rotation_from_angles(12, 30, -5), FAULTS[fault]
     right = rotation_to_convention(R, name)
     written = right.copy()
     written[:3, :3] = spoilt(right[:3, :3])
     for matrices in (written, np.stack([right, written])):
-        with pytest.raises(DataError, match=f"the matrix of '{name}'.* is no rotation"):
+        with pytest.raises(DataError, match=f"the matrix of '{name}'.* is not a rotation"):
             rotation_from_convention(matrices, name)
-    with pytest.raises(DataError, match="the rotation is no rotation"):
+    with pytest.raises(DataError, match="the rotation is not a rotation"):
         rotation_to_convention(spoilt(R), name)
 
 
-def test_a_matrix_in_the_order_of_columns_is_refused_by_its_translation() -> None:
+def test_a_transposed_matrix_is_refused_by_its_translation() -> None:
     R = rotation_from_angles(12, 30, -5)
     matrix = rotation_to_convention(R, "mediapipe")
     matrix[:3, 3] = [1.4, -6.8, -39.0]
@@ -284,7 +284,7 @@ def test_a_matrix_in_the_order_of_columns_is_refused_by_its_translation() -> Non
         rotation_from_convention(np.diag([1.0, 1.0, 1.0, 0.0]), "mediapipe")
 
 
-def test_digits_of_files_suffice_and_no_matrix_is_as_good_as_none() -> None:
+def test_matrices_with_four_digits_are_accepted_and_empty_arrays_too() -> None:
     R = rotation_from_angles(12, 30, -5)
     for name in MATRICES:
         written = rotation_to_convention(R, name)

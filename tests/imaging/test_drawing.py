@@ -1,16 +1,16 @@
-"""The drawn axes."""
+"""Tests of the drawn axes."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from deepgllim.errors import ImageError
+from deepgllim.imaging.conversion import to_array
 from deepgllim.imaging.drawing import AXIS_COLOURS, draw_axes
-from deepgllim.imaging.images import to_array
 
 
 def count(picture: Image.Image, colour: tuple[int, int, int]) -> tuple[float, float]:
-    """Centre of the pixels of one colour, from the picture's centre."""
+    """Return the centre of the pixels of one colour, relative to the image centre."""
     rows, columns = np.nonzero((to_array(picture) == np.array(colour)[:, None, None]).all(axis=0))
     return float(columns.mean() - picture.width / 2), float(rows.mean() - picture.height / 2)
 

@@ -1,4 +1,4 @@
-"""Pictures: what open_image converts and refuses, the geometry of boxes and crops."""
+"""Tests of image opening, conversion, boxes and crops."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.errors import ImageError
-from deepgllim.imaging.images import Box, Pixels, crop, image_size, open_image, square_box, to_array, to_image
+from deepgllim.imaging.conversion import Pixels, to_array, to_image
+from deepgllim.imaging.images import Box, crop, image_size, open_image, square_box
 
 coordinate = st.floats(-500, 500)
 extent = st.floats(1, 400)
@@ -114,7 +115,7 @@ def test_refuses_a_truncated_file(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, this is text", b"\xff\xd8\xff\xe0"])
-def test_refuses_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
+def test_refuses_content_that_is_not_an_image(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ImageError, match=r"a\.jpg: "):
         open_image(tmp_path / "a.jpg")
@@ -130,7 +131,7 @@ def test_refuses_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_refuses_floating_point_pixels(tmp_path: Path) -> None:
     Image.new("F", (4, 4), 0.5).save(tmp_path / "a.tiff")
-    with pytest.raises(ImageError, match=r"a\.tiff: the picture holds floating-point pixels"):
+    with pytest.raises(ImageError, match=r"a\.tiff: the picture has floating-point pixels"):
         open_image(tmp_path / "a.tiff")
 
 
@@ -201,7 +202,7 @@ def test_crop_repeats_the_edge() -> None:
 
 
 def direct_crop(picture: Image.Image, box: Box, size: int) -> Pixels:
-    """The same from its definition: repeat the edge far enough on every side, then resample."""
+    """Crop by the definition: repeat the edge on every side, then resample."""
     far = 800  # beyond the largest box drawn
     padded = Image.fromarray(np.pad(np.asarray(picture), ((far, far), (far, far), (0, 0)), mode="edge"))
     moved = (box[0] + far, box[1] + far, box[2] + far, box[3] + far)

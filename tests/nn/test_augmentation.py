@@ -187,8 +187,10 @@ def test_both_kinds_of_angles_tell_the_same_changed_pose(
     R, config = rotation_from_pan_tilt(second, first, third), only(rotation=90, mirror=True)
     expected = rotation_from_angles(0, 0, turn) @ R
     expected = mirror_rotation(expected) if mirrored else expected
-    tilt, pan, tip = PoseRule(("tilt", "pan", "tip"), config)(pan_tilt_from_rotation(R), Change(mirrored, turn))
-    assert geodesic_distance(expected, rotation_from_pan_tilt(pan, tilt, tip)) < 1e-6
+    tilt, pan, neck_roll = PoseRule(("tilt", "pan", "neck_roll"), config)(
+        pan_tilt_from_rotation(R), Change(mirrored, turn)
+    )
+    assert geodesic_distance(expected, rotation_from_pan_tilt(pan, tilt, neck_roll)) < 1e-6
     roll, pitch, yaw = PoseRule(("roll", "pitch", "yaw"), config)(
         angles_from_rotation(R)[[2, 0, 1]], Change(mirrored, turn)
     )
@@ -196,7 +198,9 @@ def test_both_kinds_of_angles_tell_the_same_changed_pose(
 
 
 def test_a_pose_without_roll_cannot_be_turned() -> None:
-    with pytest.raises(ConfigurationError, match=r"rotation needs .*tilt, pan, tip, not pitch, yaw: .*rotation=0"):
+    with pytest.raises(
+        ConfigurationError, match=r"rotation needs .*tilt, pan, neck_roll, not pitch, yaw: .*rotation=0"
+    ):
         PoseRule(("pitch", "yaw"), only(rotation=20))
     PoseRule(("pitch", "yaw"), OFF)
 

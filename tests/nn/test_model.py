@@ -232,6 +232,12 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
     refused(path, "not a deepgllim model", "train one")
 
 
+def test_the_former_name_of_a_target_is_read(saved: Path) -> None:
+    names = list(model().spec.targets)
+    rewrite(saved, targets=["tip", *names[1:]])
+    assert load_model(saved, backbone=perceptron()).spec.targets == ("neck_roll", *names[1:])
+
+
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, "2", None])
 def test_a_newer_format_is_refused(saved: Path, version: object) -> None:
     rewrite(saved, format_version=version, something_new=1)

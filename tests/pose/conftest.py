@@ -1,4 +1,4 @@
-"""Rendered heads of the bundled miniature, which face detectors find: 80 × 80 pixels, with their boxes."""
+"""Fixtures: rendered heads of the bundled miniature set, 80 × 80 pixels, with their boxes."""
 
 import csv
 import io
@@ -14,11 +14,11 @@ from deepgllim.imaging.images import Box
 from deepgllim.synthetic.miniature import bundled_miniature
 
 FOUND = (10, 40, 120, 160, 180, 210, 260, 270)
-"""Pictures that look towards the camera."""
+"""Images of heads that look towards the camera."""
 
 
 class Rendered(NamedTuple):
-    """A picture and the box of the face in it."""
+    """An image and the box of its face."""
 
     image: Image.Image
     box: Box
@@ -26,7 +26,7 @@ class Rendered(NamedTuple):
 
 @pytest.fixture(scope="session")
 def rendered() -> list[Rendered]:
-    """Some of the miniature's pictures."""
+    """Return some images of the miniature set."""
     with zipfile.ZipFile(bundled_miniature()) as archive:
         rows = list(csv.DictReader(io.TextIOWrapper(archive.open("manifest.csv"), "utf-8")))
         chosen = [rows[number] for number in FOUND]
@@ -37,5 +37,5 @@ def rendered() -> list[Rendered]:
 
 @pytest.fixture(scope="session")
 def head(rendered: list[Rendered]) -> npt.NDArray[np.uint8]:
-    """Pixels, (80, 80, 3), RGB."""
+    """Return pixels, (80, 80, 3), RGB."""
     return np.array(rendered[0].image)

@@ -1,4 +1,4 @@
-"""Files whose header, graph and outputs contradict each other: each is refused in one line, opened or run."""
+"""Tests of files whose header, graph and outputs contradict each other: each is refused in one line."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def changed(file: Path, change: Change) -> Path:
-    """The file after a change of its protobuf message."""
+    """Return the file after a change of its protobuf message."""
     proto = onnx.load(file)
     change(proto)
     onnx.save(proto, file)
@@ -32,7 +32,7 @@ def changed(file: Path, change: Change) -> Path:
 
 
 def with_text(file: Path, text: str) -> Path:
-    """The file with another text for a header."""
+    """Return the file with another header."""
     return changed(file, lambda proto: helper.set_model_props(proto, {"deepgllim": text}))
 
 
@@ -132,7 +132,7 @@ def test_a_null_for_the_notes_is_none(file: Path) -> None:
 def test_calibrations_that_are_none_are_refused_and_can_be_made_again(
     calibration: dict[str, object], file: Path
 ) -> None:
-    """The network itself is opened, since the remedy is `deepgllim calibrate`."""
+    """The network can be opened, since the remedy is `deepgllim calibrate`."""
     path = with_entries(file, calibration=calibration)
     assert PoseNetwork(path).spec.calibration is not None
     refused(lambda: HeadPose(path, detector=None), "calibration", "calibrate the model again")
@@ -178,7 +178,7 @@ def test_graphs_that_declare_something_else(change: Change, word: str, file: Pat
     refused(lambda: PoseNetwork(changed(file, change)), "tiny.onnx", word)
 
 
-def test_a_graph_may_not_know_log_density(file: Path) -> None:
+def test_a_graph_without_log_density_is_accepted(file: Path) -> None:
     network = PoseNetwork(changed(file, lambda proto: drop_output(proto, "log_density")))
     assert network(np.zeros((2, 3, 8, 8), np.uint8)).log_density is None
 
@@ -194,7 +194,7 @@ def test_further_outputs_are_left_alone(file: Path) -> None:
 
 
 def constant(proto: Any, name: str, value: Any) -> None:
-    """Another value for one of the graph's constants."""
+    """Replace the value of a constant of the graph."""
     (entry,) = [each for each in proto.graph.initializer if each.name == name]
     entry.CopyFrom(numpy_helper.from_array(np.asarray(value, numpy_helper.to_array(entry).dtype), name))
 
@@ -221,10 +221,10 @@ def test_outputs_of_no_distribution_are_refused(name: str, value: object, word: 
 
 
 def test_covariances_with_an_indefinite_angle_are_refused(file: Path) -> None:
-    """Every variance is positive, and yet there is no such distribution."""
+    """Every variance is positive, but the matrix is indefinite."""
     wrong = np.array([[[1.0, 5.0, 0.0], [5.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
     head_pose = HeadPose(changed(file, lambda proto: constant(proto, "covariance1", wrong)), detector=None)
-    refused(lambda: head_pose.predict(np.zeros((9, 9, 3), np.uint8)), "no distribution", "train and export it again")
+    refused(lambda: head_pose.predict(np.zeros((9, 9, 3), np.uint8)), "are invalid", "train and export it again")
 
 
 def test_a_graph_that_cannot_be_run_is_refused(file: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_graph_that_cannot_be_run_is_refused(file: Path) -> None:
 
 
 def test_shapes_that_depend_on_the_pixels_are_checked_at_every_run(file: Path) -> None:
-    """The graph declares one covariance for each crop, and gives as many as the brightest pixel says."""
+    """The graph declares one covariance for each crop; their number depends on the brightest pixel."""
 
     def change(proto: Any) -> None:
         kept = [each for each in proto.graph.node if each.output[0] != "rows"]

@@ -1,4 +1,4 @@
-"""Off-centre faces: the signs by hand, and a head projected as it is seen."""
+"""Tests of the correction for off-centre faces: signs by hand, and a projected head."""
 
 import math
 
@@ -20,31 +20,31 @@ def around(x: float, y: float) -> tuple[float, float, float, float]:
 
 
 def test_a_face_in_the_middle_is_as_it_seems() -> None:
-    np.testing.assert_array_equal(CAMERA.turn(around(320, 240)), np.eye(3))
+    np.testing.assert_array_equal(CAMERA.ray_rotation(around(320, 240)), np.eye(3))
 
 
-def test_a_head_at_the_images_left_that_faces_the_lens_is_turned_to_the_right() -> None:
-    """400 pixels of 400 to the left: 45 degrees. It seems frontal; its nose points to the lens, so to the right."""
-    turn = CAMERA.turn(around(-80, 240))
+def test_a_head_at_the_left_that_faces_the_lens_has_a_negative_yaw() -> None:
+    """At 400 of 400 pixels to the left the ray is at 45 degrees. The head appears frontal; its nose points right."""
+    turn = CAMERA.ray_rotation(around(-80, 240))
     np.testing.assert_allclose(angles_from_rotation(turn), [0, -45, 0], atol=1e-12)
     assert (turn @ [0.0, 0.0, -1.0])[0] == pytest.approx(math.sqrt(0.5))
 
 
 def test_a_head_at_the_top_that_faces_the_lens_looks_down() -> None:
-    angles = angles_from_rotation(CAMERA.turn(around(320, -160)))
+    angles = angles_from_rotation(CAMERA.ray_rotation(around(320, -160)))
     np.testing.assert_allclose(angles, [-45, 0, 0], atol=1e-12)
 
 
-def test_a_head_straight_along_the_axis_seems_turned_outwards() -> None:
-    """R = I at the image's left: what the network should see is a head turned to the left."""
-    apparent = CAMERA.turn(around(-80, 240)).T
+def test_a_head_parallel_to_the_axis_appears_rotated_outwards() -> None:
+    """R = I at the image's left appears as a head rotated to the left."""
+    apparent = CAMERA.ray_rotation(around(-80, 240)).T
     np.testing.assert_allclose(angles_from_rotation(apparent), [0, 45, 0], atol=1e-12)
 
 
 @properties
 @given(st.floats(-2000, 2600), st.floats(-2000, 2600))
 def test_it_is_the_smallest_turn_from_the_axis_to_the_ray(x: float, y: float) -> None:
-    ray, turn = CAMERA.ray(x, y), CAMERA.turn(around(x, y))
+    ray, turn = CAMERA.ray(x, y), CAMERA.ray_rotation(around(x, y))
     np.testing.assert_allclose(turn @ [0.0, 0.0, 1.0], ray, atol=1e-12)
     assert geodesic_distance(turn, np.eye(3)) == pytest.approx(math.degrees(math.acos(min(1.0, ray[2]))), abs=1e-5)
     # the nose of a head that seems frontal points back along the ray, to the lens
@@ -85,4 +85,4 @@ def test_refuses_what_is_no_camera() -> None:
         with pytest.raises(ConfigurationError, match="field of view"):
             Intrinsics.from_field_of_view(degrees, width, 480)
     with pytest.raises(ImageError, match="empty"):
-        CAMERA.turn((10, 10, 10, 20))
+        CAMERA.ray_rotation((10, 10, 10, 20))

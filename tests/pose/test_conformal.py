@@ -1,4 +1,4 @@
-"""Recalibration: true levels whatever was wrong with the covariances, people counted alike, labels that are missing."""
+"""Tests of conformal calibration: coverage for wrong covariances, weights of people, missing labels."""
 
 import math
 
@@ -22,7 +22,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 def drawn(
     seed: int, people: int, each: int, spread: tuple[float, ...], shift: float = 0.0
 ) -> tuple[Array, Array, Array]:
-    """Residuals of some people, each with a shift of their own, and covariances that know nothing of either."""
+    """Return residuals of people, each with a shift, and covariances without the scales and shifts."""
     rng = np.random.default_rng(seed)
     who = np.repeat(np.arange(people), each)
     own = shift * rng.standard_normal((people, len(spread)))[who]
@@ -42,7 +42,7 @@ def test_other_degrees_of_freedom_are_refused() -> None:
 
 
 def test_regions_hold_their_levels_for_people_not_seen() -> None:
-    """Standard deviations that are wrong by 2, 5 and 0.5, and heavy tails from people's own shifts."""
+    """The standard deviations are wrong by factors of 2, 5 and 0.5; the shifts of people give heavy tails."""
     calibration = fit_calibration(*drawn(0, 200, 20, (2.0, 5.0, 0.5), shift=2.0), levels=LEVELS)
     residuals, covariances, _ = drawn(1, 400, 20, (2.0, 5.0, 0.5), shift=2.0)
     reached = region_levels(residuals, covariances, calibration)
@@ -60,7 +60,7 @@ def test_true_covariances_are_left_as_they_are() -> None:
 
 
 def test_cautious_regions_are_wider_for_few_people_than_for_many() -> None:
-    """Cautious, one more person at infinity: with ten people the 80 % radius is the 88 % quantile."""
+    """With one more person at infinity and ten people, the 80 % radius is the 88 % quantile."""
     wide = fit_calibration(*drawn(3, 10, 2000, (1.0, 1.0, 1.0)), levels=(0.8,), cautious=True)
     narrow = fit_calibration(*drawn(3, 2000, 10, (1.0, 1.0, 1.0)), levels=(0.8,), cautious=True)
     plain = fit_calibration(*drawn(3, 10, 2000, (1.0, 1.0, 1.0)), levels=(0.8,))
@@ -70,7 +70,7 @@ def test_cautious_regions_are_wider_for_few_people_than_for_many() -> None:
 
 
 def test_people_count_alike_however_many_pictures_they_have() -> None:
-    """One person of 10,000 pictures with large errors beside 99 of 10 each is one in a hundred."""
+    """One person with 10,000 images and large errors has a weight of 1 % among 99 people with 10 images each."""
     residuals, covariances, who = drawn(0, 100, 10, (1.0, 1.0, 1.0))
     large = 50.0 * np.random.default_rng(1).standard_normal((10_000, 3))
     residuals, who = np.concatenate([residuals, large]), np.concatenate([who, np.full(10_000, 99)])
@@ -111,5 +111,5 @@ def test_bad_input_is_refused() -> None:
     residuals, covariances, who = drawn(0, 3, 4, (1.0, 1.0, 1.0))
     with pytest.raises(DataError, match=r"residuals \(12, 3\).*expected \(N, L\)"):
         fit_calibration(residuals, covariances[:, 0], who)
-    with pytest.raises(DataError, match="1 people with labels: recalibration needs two or more"):
+    with pytest.raises(DataError, match="1 people with labels: calibration needs two or more"):
         fit_calibration(residuals, covariances, np.zeros(12))

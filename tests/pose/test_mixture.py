@@ -1,4 +1,4 @@
-"""One mixture in numpy: moments by hand, and the same modes and densities as the torch class."""
+"""Tests of the mixture in numpy: moments by hand, modes and densities against the torch class."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_no_place_near_a_mode_is_higher(seed: int) -> None:
 
 
 def test_a_mode_has_the_covariance_of_its_components() -> None:
-    """Two components at 0 and 2 make one mode, the one at 100 another of its own."""
+    """Two components at 0 and 2 have one mode, the one at 100 another."""
     mixture = Mixture.of([0.4, 0.4, 0.2], [[-1.0], [1.0], [100.0]], [[[4.0]], [[4.0]], [[9.0]]])
     near, far = mixture.modes()
     assert near.point[0] == pytest.approx(0, abs=1e-5)
@@ -73,10 +73,10 @@ def test_a_mode_has_the_covariance_of_its_components() -> None:
 def test_light_components_may_be_left_out() -> None:
     mixture = Mixture.of([0.99999, 0.00001], [[0.0], [50.0]], np.ones((2, 1, 1)))
     assert len(mixture.modes()) == 2
-    (only,) = mixture.modes(least=1e-4)
+    (only,) = mixture.modes(min_weight=1e-4)
     assert only.probability == 1
     assert only.covariance[0, 0] == pytest.approx(1)
-    assert len(mixture.modes(least=2.0)) == 1  # the heaviest stays
+    assert len(mixture.modes(min_weight=2.0)) == 1  # the heaviest stays
 
 
 def test_a_component_of_weight_zero_is_nowhere() -> None:

@@ -1,4 +1,4 @@
-"""The network's file at run time: what it refuses, what it keeps, and in how many parts it runs."""
+"""Tests of exported networks: refused files, specification, batches, metadata."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.pose.network import PoseNetwork, PoseSpec, _encoded, _varint, write_metadata
+from deepgllim.pose.predictor import default_model
 from tests.pose.tiny import tiny_network
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
@@ -41,7 +42,13 @@ def test_no_crops_give_no_answers(file: Path) -> None:
 
 
 def test_the_specification(file: Path) -> None:
-    assert PoseNetwork(file).spec == PoseSpec(("tilt", "pan", "tip"), 8, 1.4, None, {"made": "by hand"})
+    assert PoseNetwork(file).spec == PoseSpec(("tilt", "pan", "neck_roll"), 8, 1.4, None, {"made": "by hand"})
+
+
+def test_a_file_of_an_earlier_version_is_read_with_the_present_names(file: Path) -> None:
+    old = with_header(file, targets=["tilt", "pan", "tip"])
+    assert PoseNetwork(old).spec.targets == ("tilt", "pan", "neck_roll")
+    assert PoseNetwork(default_model()).spec.targets == ("tilt", "pan", "neck_roll")
 
 
 @pytest.mark.parametrize("wrong", [crops(1)[0], crops(1)[:, :2], crops(1).astype(np.float32), crops(1)[..., :4]])
@@ -72,7 +79,7 @@ def with_header(file: Path, **changes: object) -> Path:
     return path
 
 
-def test_foreign_and_newer_files(file: Path, tmp_path: Path) -> None:
+def test_files_of_other_programs_and_newer_versions_are_refused(file: Path, tmp_path: Path) -> None:
     proto = onnx.load(file)
     del proto.metadata_props[:]
     onnx.save(proto, tmp_path / "foreign.onnx")

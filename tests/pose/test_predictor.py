@@ -1,4 +1,4 @@
-"""From pictures to poses, with a network and a detector whose answers are known."""
+"""Tests of `HeadPose` with a network and a detector of known outputs."""
 
 import sys
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class FakeOutputs(NamedTuple):
 
 
 class FakeNetwork:
-    """Pan is the mean of the red channel, tilt of the green one, tip of the blue one; log p(x) is minus the first."""
+    """Pan, tilt and neck roll are the means of red, green and blue; log p(x) is minus the first."""
 
     def __init__(self, spec: FakeSpec | None = None, density: bool = True) -> None:
         self.spec = spec or FakeSpec()
@@ -49,7 +49,7 @@ class FakeNetwork:
         assert pixels.dtype == np.uint8
         self.seen.append(pixels)
         n = len(pixels)
-        means = pixels.mean(axis=(2, 3), dtype=np.float32)[:, None, [1, 0, 2]]  # tilt, pan, tip
+        means = pixels.mean(axis=(2, 3), dtype=np.float32)[:, None, [1, 0, 2]]  # tilt, pan, neck_roll
         covariances = np.tile(np.diag([4.0, 9.0, 1.0]).astype(np.float32), (n, 1, 1, 1))
         density = -means[:, 0, 1] if self.density else None
         return FakeOutputs(np.ones((n, 1), dtype=np.float32), means, covariances, density)
@@ -75,9 +75,9 @@ def head_pose(network: FakeNetwork | None = None, detector: Any = None) -> HeadP
     return HeadPose(made, detector)
 
 
-def plain(pan: int, tilt: int = 0, tip: int = 0, width: int = 60, height: int = 40) -> Image.Image:
-    """A picture of one colour, which the fake network reads as a pose."""
-    return Image.new("RGB", (width, height), (pan, tilt, tip))
+def plain(pan: int, tilt: int = 0, neck_roll: int = 0, width: int = 60, height: int = 40) -> Image.Image:
+    """Return an image of one colour, which the fake network converts to a pose."""
+    return Image.new("RGB", (width, height), (pan, tilt, neck_roll))
 
 
 def test_without_a_detector_the_picture_is_the_face() -> None:
@@ -100,7 +100,7 @@ def test_faces_are_cropped_as_in_training() -> None:
     np.testing.assert_allclose([pose.pan for pose in poses], means[:, 0], atol=1e-4)
 
 
-def test_a_detector_tells_boxes_and_scores() -> None:
+def test_boxes_and_scores_of_the_detector_are_kept() -> None:
     detector = FakeDetector([FakeFace((0, 0, 20, 20), 0.9), FakeFace((30, 10, 50, 30), 0.6)])
     poses = head_pose(detector=detector).predict(plain(30))
     assert [(pose.box, pose.detection_score) for pose in poses] == [((0, 0, 20, 20), 0.9), ((30, 10, 50, 30), 0.6)]
@@ -145,7 +145,7 @@ def test_batches_keep_faces_with_their_pictures() -> None:
 
 
 def test_boxes_are_wanted_for_every_picture() -> None:
-    with pytest.raises(ImageError, match="boxes are wanted for each picture"):
+    with pytest.raises(ImageError, match="give boxes for each picture"):
         head_pose().predict_batch([plain(1), plain(2)], [None])
 
 
@@ -166,7 +166,7 @@ def test_crops_are_predicted_as_they_are() -> None:
 
 
 def test_intrinsics_turn_what_is_off_the_centre() -> None:
-    """A face 200 pixels to the right of the centre at a focal length of 200: the ray is at 45 degrees."""
+    """A face is 200 pixels to the right at a focal length of 200 pixels: the ray is at 45 degrees."""
     camera = Intrinsics(200.0, 200.0, 300.0, 200.0)
     picture = plain(0, width=600, height=400)
     boxes = [(280, 180, 320, 220), (480, 180, 520, 220)]
@@ -188,7 +188,7 @@ def test_the_networks_calibration_is_used() -> None:
     np.testing.assert_allclose(half, 1.8 * 2.0 * np.array([2.0, 3.0, 1.0]), atol=1e-5)
 
 
-def test_a_network_may_not_know_log_density() -> None:
+def test_a_network_without_log_density_gives_none() -> None:
     (pose,) = head_pose(FakeNetwork(FakeSpec(calibration=CALIBRATION.to_json()), density=False)).predict(plain(9))
     assert (pose.log_density, pose.in_distribution) == (None, None)
 
@@ -205,7 +205,7 @@ def test_a_network_without_a_pose_is_refused_at_once() -> None:
     [
         ([[1, 2, 3]], r"boxes have shape \(1, 3\)"),
         (np.zeros((1, 1, 4)), r"boxes have shape \(1, 1, 4\)"),
-        ([["a", 1, 2, 3]], "are no numbers"),
+        ([["a", 1, 2, 3]], "are not numbers"),
         ([[5, 5, 5, 9]], "is empty"),
         ([[0, 0, float("nan"), 9]], "not finite"),
         ([[100, 0, 120, 20]], "lies outside the picture"),
@@ -231,7 +231,7 @@ def test_without_a_model_of_its_own_the_remedy_is_named(monkeypatch: pytest.Monk
     assert default_model() == there
 
 
-def test_files_and_names_go_to_those_who_know_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_loads_a_network_and_a_name_makes_a_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     calls: list[Any] = []
 
     def network(path: Path, threads: int | None) -> FakeNetwork:
@@ -242,7 +242,7 @@ def test_files_and_names_go_to_those_who_know_them(monkeypatch: pytest.MonkeyPat
         calls.append(name)
         return FakeDetector([])
 
-    for name, entry in (("network", {"PoseNetwork": network}), ("faces", {"make_detector": detector})):
+    for name, entry in (("network", {"PoseNetwork": network}), ("detection.faces", {"make_detector": detector})):
         module = ModuleType(f"deepgllim.pose.{name}")
         vars(module).update(entry)
         monkeypatch.setitem(sys.modules, module.__name__, module)

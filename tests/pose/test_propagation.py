@@ -1,4 +1,4 @@
-"""Covariances between angles and small rotations: derivatives checked by differences, samples, and by hand."""
+"""Tests of covariances of angles and small rotations: by differences, samples and by hand."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_samples_spread_as_predicted() -> None:
 
 
 def test_the_frontal_head_by_hand() -> None:
-    """There pitch turns about −x, yaw about y and roll about z."""
+    """Pitch rotates about −x there, yaw about y and roll about z."""
     covariance = np.array([[4.0, 1.0, 2.0], [1.0, 9.0, 3.0], [2.0, 3.0, 16.0]])
     signs = np.diag([-1.0, 1.0, 1.0])
     np.testing.assert_allclose(rotation_covariance(ANGLES, np.zeros(3), covariance), signs @ covariance @ signs)
@@ -88,5 +88,7 @@ def test_at_gimbal_lock_covariances_stay_finite_and_definite() -> None:
 
 
 def test_other_angles_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="angles yaw, pitch, roll: use pitch, yaw, roll or tilt, pan, tip"):
+    with pytest.raises(
+        ConfigurationError, match="angles yaw, pitch, roll: use pitch, yaw, roll or tilt, pan, neck_roll"
+    ):
         rotation_jacobian(("yaw", "pitch", "roll"), np.zeros(3))

@@ -1,4 +1,4 @@
-"""Poses: what is refused, angles with their uncertainty, regions that hold their share, other cameras."""
+"""Tests of poses: refused values, angles with their uncertainty, regions, other cameras."""
 
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -17,9 +17,9 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_vector,
 )
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Mode, Pose
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 ordinary = st.tuples(st.floats(-80, 80), st.floats(-75, 75), st.floats(-80, 80))
@@ -36,7 +36,7 @@ def test_angles_are_those_of_the_rotation() -> None:
     assert (pose.pitch, pose.yaw, pose.roll) == pytest.approx((12, 23, -3))
     np.testing.assert_allclose(pose.angles, [12, 23, -3])
     expected = pan_tilt_from_rotation(pose.rotation)
-    assert (pose.tilt, pose.pan, pose.tip) == pytest.approx(tuple(expected))
+    assert (pose.tilt, pose.pan, pose.neck_roll) == pytest.approx(tuple(expected))
     assert not pose.near_gimbal_lock
 
 
@@ -64,17 +64,17 @@ def test_a_pose_without_modes_is_its_own() -> None:
     ("rotation", "covariance", "message"),
     [
         (np.eye(2), COVARIANCE, r"a rotation has shape \(3, 3\), not \(2, 2\)"),
-        (np.diag([1.0, 1.0, -1.0]), COVARIANCE, "is no rotation"),
-        (1.01 * np.eye(3), COVARIANCE, "is no rotation"),
-        (np.full((3, 3), np.nan), COVARIANCE, "is no rotation"),
-        (np.eye(3), np.eye(2), r"covariance has shape \(3, 3\), not \(2, 2\)"),
+        (np.diag([1.0, 1.0, -1.0]), COVARIANCE, "is not a rotation"),
+        (1.01 * np.eye(3), COVARIANCE, "is not a rotation"),
+        (np.full((3, 3), np.nan), COVARIANCE, "is not a rotation"),
+        (np.eye(3), np.eye(2), r"covariance of a rotation has shape \(3, 3\), not \(2, 2\)"),
         (np.eye(3), COVARIANCE + np.triu(np.ones((3, 3)), 1), "not symmetric positive definite"),
         (np.eye(3), np.diag([1.0, 1.0, 0.0]), "not symmetric positive definite"),
         (np.eye(3), np.diag([1.0, 1.0, np.inf]), "not symmetric positive definite"),
     ],
 )
-@pytest.mark.parametrize("made", [Pose, Mode])
-def test_what_is_no_pose_is_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
+@pytest.mark.parametrize("made", [Pose, PoseMode])
+def test_invalid_poses_are_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
     with pytest.raises(DataError, match=message):
         made(rotation, covariance)
 
@@ -87,7 +87,7 @@ def test_the_covariance_of_angles_comes_back(angles: tuple[float, float, float])
 
 
 def test_intervals_by_hand() -> None:
-    """At the frontal head the deviations are those of δ: 3, 4 and 2; 1.645 of them hold 90 %."""
+    """For a frontal head the standard deviations are those of δ: 3, 4 and 2; the 90 % radius is 1.645."""
     lower, upper = posed(0, 0, 0).interval(0.9)
     np.testing.assert_allclose(upper, [4.935, 6.579, 3.290], atol=1e-3)
     np.testing.assert_allclose(lower, -upper)
@@ -143,7 +143,7 @@ def test_levels_are_probabilities(level: float) -> None:
 
 
 def test_regions_are_of_rotations() -> None:
-    with pytest.raises(DataError, match="is no rotation"):
+    with pytest.raises(DataError, match="is not a rotation"):
         posed(0, 0, 0).in_region(np.zeros((3, 3)))
 
 
@@ -151,9 +151,9 @@ def test_regions_are_of_rotations() -> None:
 @given(ordinary, ordinary)
 def test_another_camera_sees_the_same_head(first: tuple[float, ...], second: tuple[float, ...]) -> None:
     turn = rotation_from_angles(*second)
-    other = Mode(rotation_from_angles(0, 0, 10), 2 * COVARIANCE, 0.25)
+    other = PoseMode(rotation_from_angles(0, 0, 10), 2 * COVARIANCE, 0.25)
     pose = posed(*first, box=(1.0, 2.0, 3.0, 4.0), modes=(other,))
-    seen = pose.turned(turn)
+    seen = pose.rotate(turn)
     np.testing.assert_allclose(seen.rotation, turn @ pose.rotation, atol=1e-14)
     assert seen.box == pose.box
     probe = rotation_from_vector([2.0, -3.0, 1.0]) @ pose.rotation
@@ -161,7 +161,7 @@ def test_another_camera_sees_the_same_head(first: tuple[float, ...], second: tup
         assert seen.in_region(turn @ probe, level) == pose.in_region(probe, level)
     np.testing.assert_allclose(seen.modes[0].rotation_covariance, turn @ (2 * COVARIANCE) @ turn.T, atol=1e-12)
     assert seen.modes[0].probability == 0.25
-    back = seen.turned(turn.T)
+    back = seen.rotate(turn.T)
     np.testing.assert_allclose(back.rotation_covariance, COVARIANCE, atol=1e-12)
 
 

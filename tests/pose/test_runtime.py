@@ -1,4 +1,4 @@
-"""onnxruntime: its telemetry, and sessions in forked children and other processes."""
+"""Tests of onnxruntime: telemetry, and sessions in forked and other processes."""
 
 import pickle
 import sys
@@ -84,7 +84,7 @@ def check():
 @forks
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_a_network_answers_in_a_forked_child_that_then_ends_as_usual(threads: int) -> None:
-    """onnxruntime's destructor joins the parent's threads, for ever or to a segmentation fault."""
+    """The destructor of onnxruntime joins the threads of the parent, which hangs or crashes."""
     from deepgllim.pose.predictor import default_model
 
     code = """
@@ -183,7 +183,7 @@ def test_a_data_loader_s_workers_predict(file: Path) -> None:
 
 
 def installed(name: str) -> None:
-    """Skip the test where a detector's package is absent."""
+    """Skip the test if the package of a detector is not installed."""
     try:
         make_detector(name)
     except ConfigurationError as error:
@@ -236,7 +236,7 @@ def test_head_pose_is_pickled_by_its_arguments(file: Path, monkeypatch: pytest.M
 
 
 def test_head_pose_of_the_package_is_pickled_without_a_path() -> None:
-    """The package may lie elsewhere on the machine that reads it."""
+    """The package may be installed in another folder where it is unpickled."""
     assert b"headpose.onnx" not in pickle.dumps(HeadPose(detector=None))
 
 

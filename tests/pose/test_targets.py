@@ -1,4 +1,4 @@
-"""From mixtures to poses: three angles of either kind, two of them, scaled, foreign."""
+"""Tests of poses from mixtures: three angles of either kind, two of them, scales, calibration."""
 
 import numpy as np
 import pytest
@@ -33,13 +33,13 @@ def test_pitch_yaw_and_roll_are_kept(angles: tuple[float, float, float]) -> None
 @properties
 @given(ordinary)
 def test_angles_of_the_neck_are_kept_beyond_profile(angles: tuple[float, float, float]) -> None:
-    tilt, pan, tip = angles[0], 2 * angles[1], angles[2]
-    pose = pose_from_targets(NECK_ANGLES, one([tilt, pan, tip]))
-    np.testing.assert_allclose(pose.neck_angles, [tilt, pan, tip], atol=1e-10)
+    tilt, pan, neck_roll = angles[0], 2 * angles[1], angles[2]
+    pose = pose_from_targets(NECK_ANGLES, one([tilt, pan, neck_roll]))
+    np.testing.assert_allclose(pose.neck_angles, [tilt, pan, neck_roll], atol=1e-10)
     np.testing.assert_allclose(pose.neck_covariance, COVARIANCE, atol=1e-8)
 
 
-def test_targets_come_in_any_order_and_others_are_left_aside() -> None:
+def test_targets_have_any_order_and_others_are_ignored() -> None:
     names = ["age", "roll", "pitch", "yaw"]
     root = np.tril(np.arange(1.0, 17.0).reshape(4, 4))
     covariance = root @ root.T / 50
@@ -52,25 +52,25 @@ def test_targets_come_in_any_order_and_others_are_left_aside() -> None:
     ("names", "expected"),
     [
         (["yaw", "pitch", "roll"], ANGLES),
-        (["pitch", "yaw", "roll", "tilt", "pan", "tip"], NECK_ANGLES),
+        (["pitch", "yaw", "roll", "tilt", "pan", "neck_roll"], NECK_ANGLES),
         (["tilt", "pan", "yaw", "pitch"], ("tilt", "pan")),
-        (["yaw", "pitch", "tip"], ("pitch", "yaw")),
+        (["yaw", "pitch", "neck_roll"], ("pitch", "yaw")),
     ],
 )
 def test_which_targets_make_the_pose(names: list[str], expected: tuple[str, ...]) -> None:
     assert predicted_angles(names) == expected
 
 
-@pytest.mark.parametrize("names", [["yaw", "roll"], ["pitch", "pan"], ["age"], ["pan", "tip"]])
+@pytest.mark.parametrize("names", [["yaw", "roll"], ["pitch", "pan"], ["age"], ["pan", "neck_roll"]])
 def test_targets_that_determine_no_pose_are_refused(names: list[str]) -> None:
-    with pytest.raises(ModelError, match=rf"the model predicts {', '.join(names)}: .*--targets tilt,pan,tip"):
+    with pytest.raises(ModelError, match=rf"the model predicts {', '.join(names)}: .*--targets tilt,pan,neck_roll"):
         predicted_angles(names)
 
 
 @pytest.mark.parametrize(("names", "first", "second"), [(["pitch", "yaw"], 10, 20), (["tilt", "pan"], 10, 20)])
-def test_the_turn_about_the_nose_may_be_unknown(names: list[str], first: float, second: float) -> None:
+def test_the_rotation_about_the_nose_may_be_unknown(names: list[str], first: float, second: float) -> None:
     pose = pose_from_targets(names, one([first, second], np.diag([4.0, 9.0])))
-    assert pose.unknown == ("roll", "tip")
+    assert pose.unknown == ("roll", "neck_roll")
     angles, covariance = (
         (pose.angles, pose.covariance) if names[0] == "pitch" else (pose.neck_angles, pose.neck_covariance)
     )
@@ -78,8 +78,8 @@ def test_the_turn_about_the_nose_may_be_unknown(names: list[str], first: float, 
     np.testing.assert_allclose(covariance, np.diag([4.0, 9.0, UNIFORM_VARIANCE]), atol=1e-6)
 
 
-def test_an_unknown_roll_does_not_blur_the_direction_of_the_nose() -> None:
-    """Roll and tip turn about the nose: the pitch and yaw of a tilt and a pan stay as sharp as these were."""
+def test_an_unknown_roll_keeps_the_precision_of_the_nose() -> None:
+    """Roll and neck roll rotate about the nose: pitch and yaw keep the precision of tilt and pan."""
     pose = pose_from_targets(["tilt", "pan"], one([0.0, 40.0], np.diag([1.0, 1.0])))
     lower, upper = pose.interval(0.9)
     half = 0.5 * (upper - lower)
@@ -100,12 +100,12 @@ def test_a_mixture_of_two_poses_has_two_modes() -> None:
     assert pose.covariance[1, 1] == pytest.approx(16 + 0.7 * 0.3 * 80**2)
 
 
-def test_unlikely_modes_are_left_out() -> None:
+def test_unlikely_modes_are_dropped() -> None:
     mixture = Mixture.of([0.995, 0.005], [[0.0, 40.0, 0.0], [0.0, -40.0, 0.0]], np.stack([COVARIANCE, COVARIANCE]))
     assert len(pose_from_targets(ANGLES, mixture).modes) == 1
 
 
-def test_a_calibration_scales_and_judges() -> None:
+def test_a_calibration_scales_and_compares_the_density() -> None:
     calibration = Calibration((2.0, 1.0, 3.0), (0.9,), (2.5,), (1.7,), log_density_threshold=-40.0)
     pose = pose_from_targets(["yaw", "roll", "pitch"], one([0.0] * 3, np.eye(3)), calibration=calibration)
     np.testing.assert_allclose(np.sqrt(np.diag(pose.covariance)), [3, 2, 1], atol=1e-10)  # pitch, yaw, roll

@@ -1,4 +1,4 @@
-"""Idle threads of onnxruntime sleep: those that spin take the cores that other work needs."""
+"""Tests that idle threads of onnxruntime sleep instead of spinning."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A network of a few nodes in the form of an exported one: pan is the mean red level less 128, tilt and tip are 0."""
+"""A small network in the form of an exported one: pan is the mean red level less 128, tilt and neck roll are 0."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def tiny_network(path: Path, calibration: dict[str, object] | None = None, size:
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    spec = PoseSpec(("tilt", "pan", "tip"), size, 1.4, calibration, {"made": "by hand"})
+    spec = PoseSpec(("tilt", "pan", "neck_roll"), size, 1.4, calibration, {"made": "by hand"})
     helper.set_model_props(proto, {"deepgllim": spec.to_json()})
     onnx.save(proto, path)
     return path

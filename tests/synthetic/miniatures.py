@@ -24,7 +24,7 @@ def rendered_set(folder: Path, people: list[str], each: int, size: int = 32) -> 
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / name, quality=90)
         box = dict(zip(("x0", "y0", "x1", "y1"), np.array([0.2, 0.2, 0.8, 0.8]) * size, strict=True))
         poses = dict(zip(("pitch", "yaw", "roll"), angles, strict=True))
-        more = {"tilt": 0.0, "pan": 0.0, "tip": 0.0, "source": "natural"}
+        more = {"tilt": 0.0, "pan": 0.0, "neck_roll": 0.0, "source": "natural"}
         rows.append({"path": name, "subject": people[index % len(people)], "sequence": "", **box, **poses, **more})
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))

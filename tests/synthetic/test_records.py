@@ -39,8 +39,8 @@ def test_a_record_tells_all_of_a_scene() -> None:
         R = np.array(told["rotation"]).reshape(3, 3)
         np.testing.assert_allclose(R, scene.rotation, atol=1e-7)
         np.testing.assert_allclose(rotation_from_angles(*(told[name] for name in ANGLES)), R, atol=1e-5)
-        tilt, pan, tip = (told[name] for name in NECK_ANGLES)
-        np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), R, atol=1e-5)
+        tilt, pan, neck_roll = (told[name] for name in NECK_ANGLES)
+        np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, neck_roll), R, atol=1e-5)
         assert told["person"]["seed"] == scene.person.seed
         assert told["person"]["appearance"]["hair_style"] == scene.person.appearance.hair_style
         assert set(told["person"]["attributes"]) == set(load_head_model().attribute_names)
@@ -81,9 +81,15 @@ def test_a_head_turned_beyond_profile_has_such_a_yaw(angles: tuple[float, float,
 
 
 def test_up_to_profile_the_angles_are_the_usual_ones() -> None:
-    for pan, tilt, tip in [(60, 70, 45), (90, 40, -45), (-89, -75, 30)]:
-        R = rotation_from_pan_tilt(pan, tilt, tip)
+    for pan, tilt, neck_roll in [(60, 70, 45), (90, 40, -45), (-89, -75, 30)]:
+        R = rotation_from_pan_tilt(pan, tilt, neck_roll)
         np.testing.assert_array_equal(head_angles(R), angles_from_rotation(R))
+
+
+def test_a_record_of_an_earlier_version_gives_the_same_row() -> None:
+    now = {"path": "a.jpg", **known(SceneSampler("wide", identities=2, size=96), 2)}
+    old = {"tip" if name == "neck_roll" else name: value for name, value in now.items()}
+    assert manifest_row(old) == manifest_row(now)
 
 
 def test_a_row_has_the_columns_of_a_manifest() -> None:

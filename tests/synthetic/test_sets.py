@@ -77,7 +77,7 @@ def test_uniform_is_uniform_within_the_papers_ranges() -> None:
     assert np.abs(np.corrcoef(angles("uniform").T) - np.eye(3)).max() < 0.07  # 3 / √2000
 
 
-def test_wide_is_uniform_in_pan_tilt_and_tip() -> None:
+def test_wide_is_uniform_in_pan_tilt_and_neck_roll() -> None:
     assert is_uniform(pan_tilt_from_rotation(poses("wide")), (75.0, 100.0, 45.0))
     assert np.abs(np.corrcoef(pan_tilt_from_rotation(poses("wide")).T) - np.eye(3)).max() < 0.07
 
@@ -306,11 +306,11 @@ def test_cameras_are_at_arms_length_to_four_metres() -> None:
 @given(angles=turns, seed=seeds)
 def test_a_torso_is_within_a_necks_reach(angles: tuple[float, float, float], seed: int) -> None:
     head = rotation_from_pan_tilt(*angles)
-    tilt, pan, tip = pan_tilt_from_rotation(draw_torso(head, np.random.default_rng(seed)))
+    tilt, pan, neck_roll = pan_tilt_from_rotation(draw_torso(head, np.random.default_rng(seed)))
     slack = 15  # 5 standard deviations of what is added
     assert abs(pan - angles[0]) <= 60 + slack
     assert abs(tilt - angles[1]) <= 45 + slack
-    assert abs(tip - angles[2]) <= 25 + slack
+    assert abs(neck_roll - angles[2]) <= 25 + slack
     assert abs(pan) <= max(0.6 * abs(angles[0]), abs(angles[0]) - 60) + slack
 
 

@@ -69,8 +69,8 @@ def read_biwi(
 ) -> Manifest:
     """Biwi: 24 sequences of 20 people, pitch, yaw and roll in degrees, in our convention.
 
-    Columns beside those of every manifest: `number` of the frame; tilt, pan, tip; `CENTRE`; `PUBLISHED`. People who
-    were recorded twice have one subject (03 is also 15; 05, 18; 02, 21; 07, 22).
+    Columns beside those of every manifest: `number` of the frame; tilt, pan, neck_roll; `CENTRE`; `PUBLISHED`. People
+    who were recorded twice have one subject (03 is also 15; 05, 18; 02, 21; 07, 22).
 
     Args:
         folder: the one that holds 01, …, 24, or hpdb, kinect_head_pose_db or faces_0 with these in it. Parts of the

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deepgllim.data.survey import COPY_AGAIN, BrokenFileError, check_regular
 from deepgllim.errors import DataError
-from deepgllim.geometry.rotations import checked_rotations
+from deepgllim.geometry.checks import checked_rotations
 
 Array = npt.NDArray[np.float64]
 PathLike = str | os.PathLike[str]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.errors import DataError
+from deepgllim.geometry.names import FORMER_NAMES, present_names
 from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS
 from deepgllim.storage import irregular, write_atomically
 
@@ -21,7 +22,7 @@ BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 TEXT_COLUMNS = ("path", "subject", "sequence", "source")
 
 LARGEST_ANGLE = 360.0
-"""Of the columns pitch, yaw, roll, tilt, pan, tip, degrees: what is beyond it is in another unit, or none."""
+"""Of the columns pitch, yaw, roll, tilt, pan, neck_roll, degrees: what is beyond it is in another unit, or none."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def make_manifest(
         [[nan, nan, nan, nan]]
     """
     frame = frame.reset_index(drop=True)
+    frame.columns = pd.Index(present_names(frame.columns))
     chosen = _choose_targets(frame, targets, origin)
     if len(frame) == 0:
         raise DataError(f"{origin}: the table is empty; it needs a row for each face")
@@ -208,6 +210,8 @@ def _choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: 
         raise DataError(f"{origin}: none of {', '.join(ANGLES)} is a column; name the targets among: {present}")
     for name in ("path", *chosen):
         if name not in frame:
+            if name in FORMER_NAMES:
+                raise DataError(f"{origin}: the target {name!r} is named {FORMER_NAMES[name]!r} now; give that name")
             raise DataError(f"{origin}: column {name!r} is absent; the columns there are: {present}")
     reserved = [name for name in chosen if name in (*TEXT_COLUMNS, *BOX_COLUMNS)]
     if reserved:

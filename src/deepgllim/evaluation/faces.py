@@ -119,7 +119,7 @@ def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
     """The faces' labels as the model's targets, (N, L), degrees; NaN where there is none.
 
     Columns of the targets' names are taken as they are. Where there is none of them, three angles of the other kind
-    (pitch, yaw, roll or tilt, pan, tip) are converted.
+    (pitch, yaw, roll or tilt, pan, neck_roll) are converted.
 
     Raises:
         DataError: neither is there.
@@ -155,5 +155,5 @@ def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Array:
 def _converted(values: Array, names: tuple[str, ...]) -> Array:
     if names == ANGLES:
         return pan_tilt_from_rotation(rotation_from_angles(*values.T))
-    tilt, pan, tip = values.T
-    return angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))
+    tilt, pan, neck_roll = values.T
+    return angles_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll))

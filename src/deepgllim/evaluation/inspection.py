@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from deepgllim.data import Manifest, write_report
 from deepgllim.data.report import BIN_WIDTH, DataReport, Progress, angle_histogram, check_data
 from deepgllim.geometry.rotations import MIRROR_SIGNS, angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.imaging.conversion import to_image
 from deepgllim.imaging.drawing import draw_axes
-from deepgllim.imaging.images import crop, open_image, square_box, to_image
+from deepgllim.imaging.images import crop, open_image, square_box
 from deepgllim.storage import write_atomically
 
 Array = npt.NDArray[np.float64]
@@ -108,17 +109,19 @@ def evenly_spaced_rows(faces: Manifest, count: int) -> list[int]:
 def pose_angles(faces: Manifest) -> Array | None:
     """Pitch, yaw and roll of the rows' rotations, (N, 3), degrees; None where the table does not tell them.
 
-    Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. Roll or tip is 0
-    where there is none.
+    Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. The third angle
+    is 0 where there is none.
     """
     frame = faces.frame
-    for first, second, third in (("tilt", "pan", "tip"), ("pitch", "yaw", "roll")):
+    for first, second, third in (("tilt", "pan", "neck_roll"), ("pitch", "yaw", "roll")):
         if {first, second} <= set(frame):
             known = frame.assign(**{third: frame.get(third, 0.0)})[[first, second, third]]
             values = known.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
             if np.isfinite(values).all():
-                tilt, pan, tip = values.T
-                return values if first == "pitch" else angles_from_rotation(rotation_from_pan_tilt(pan, tilt, tip))
+                tilt, pan, neck_roll = values.T
+                return (
+                    values if first == "pitch" else angles_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll))
+                )
     return None
 
 

@@ -167,6 +167,6 @@ def predicted_rotations(mean: Array, names: tuple[str, ...]) -> Array:
     """Rotations of predicted angles, (N, 3, 3); an angle that is not predicted counts as 0."""
     angles = {name: mean[:, i] for i, name in enumerate(names)}
     if set(names) <= set(NECK_ANGLES):
-        tilt, pan, tip = (angles.get(name, np.zeros(len(mean))) for name in NECK_ANGLES)
-        return rotation_from_pan_tilt(pan, tilt, tip)
+        tilt, pan, neck_roll = (angles.get(name, np.zeros(len(mean))) for name in NECK_ANGLES)
+        return rotation_from_pan_tilt(pan, tilt, neck_roll)
     return rotation_from_angles(*(angles.get(name, np.zeros(len(mean))) for name in ("pitch", "yaw", "roll")))

@@ -1,43 +1,44 @@
-"""Head rotations: one convention, its Euler angles, rotation vectors, distances (others' conventions: `conventions`).
+"""Rotations of heads: Euler angles, neck angles, rotation vectors, distances.
 
     R = Rx(−pitch) · Ry(yaw) · Rz(roll)
 
-takes a vector of the head to the camera's frame: x right, y down, z forward, away from the camera. At R = I the head
-looks into the camera and its axes are the camera's: x to the image's right, y to the chin, z out of the back of the
-head, so that the nose points along −z. Angles are in degrees: +pitch looks up, +yaw turns the face toward the image's
-left, +roll tilts the head clockwise in the image. Every function works over leading axes (batches of any shape).
+takes a vector from the head's frame to the camera's frame: x right, y down, z forward, away from the camera. If R =
+I, the head looks into the camera and its axes are those of the camera: x to the image's right, y to the chin, z out
+of the back of the head. The nose points along −z. Angles are in degrees: positive pitch looks up, positive yaw turns
+the face toward the image's left, positive roll tilts the head clockwise in the image. All functions take leading axes
+of any shape.
+
+`deepgllim.geometry.conventions` converts to and from the conventions of other software.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.errors import DataError
-
-Array = npt.NDArray[np.float64]
+from deepgllim.geometry.checks import Array as Array
+from deepgllim.geometry.checks import as_rotations, as_triples
 
 ANGLES = ("pitch", "yaw", "roll")
-"""The names of the three angles, in the order in which every array of angles holds them."""
+"""Names of the Euler angles, in their order in arrays."""
 
-NECK_ANGLES = ("tilt", "pan", "tip")
-"""Another triple of angles, of `rotation_from_pan_tilt`: what a neck or a tripod turns by."""
+NECK_ANGLES = ("tilt", "pan", "neck_roll")
+"""Names of the neck angles of `rotation_from_pan_tilt`, in their order in arrays."""
 
-MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0, "tilt": 1.0, "pan": -1.0, "tip": -1.0}
-"""What a horizontal flip of the picture does to each label."""
+MIRROR_SIGNS = {"pitch": 1.0, "yaw": -1.0, "roll": -1.0, "tilt": 1.0, "pan": -1.0, "neck_roll": -1.0}
+"""Factor of each angle when the image is flipped left to right."""
 
 AXES: Array = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])
-"""The head's axes as drawn, one a row, in the head's frame: to the image's right, to the chin, out of the nose."""
+"""The drawn axes of a head in the head's frame, one a row: to the image's right, to the chin, out of the nose."""
 
-ROTATION_SLACK = 1e-3
-"""By how much an entry of R·Rᵀ may differ from that of I; files give matrices to four digits or more."""
-
-_GIMBAL = 1e-8  # cos(yaw) below which pitch and roll turn about the same line; balances rounding against truncation
+_GIMBAL = 1e-8  # cos(yaw) below which pitch and roll have the same axis; balances rounding against truncation
 
 
 def rotation_from_angles(pitch: npt.ArrayLike, yaw: npt.ArrayLike, roll: npt.ArrayLike) -> Array:
-    """R = Rx(−pitch) · Ry(yaw) · Rz(roll).
+    """Return R = Rx(−pitch) · Ry(yaw) · Rz(roll).
 
     Args:
-        pitch: degrees, (...), any real number. Likewise `yaw` and `roll`; the three broadcast together.
+        pitch: degrees, (...), any real number.
+        yaw: degrees, as `pitch`.
+        roll: degrees, as `pitch`. The three broadcast together.
 
     Returns:
         Rotations, (..., 3, 3), float64.
@@ -60,12 +61,12 @@ def rotation_from_angles(pitch: npt.ArrayLike, yaw: npt.ArrayLike, roll: npt.Arr
 
 
 def angles_from_rotation(rotation: npt.ArrayLike) -> Array:
-    """The pitch, yaw and roll with R = Rx(−pitch) · Ry(yaw) · Rz(roll).
+    """Return the pitch, yaw and roll of R = Rx(−pitch) · Ry(yaw) · Rz(roll).
 
-    At gimbal lock, |yaw| = 90, only a sum of pitch and roll is determined: roll is then 0.
+    At gimbal lock, |yaw| = 90, only a sum of pitch and roll is determined; roll is then 0.
 
     Args:
-        rotation: (..., 3, 3), orthogonal of determinant 1.
+        rotation: (..., 3, 3), orthogonal with determinant 1.
 
     Returns:
         (..., 3): pitch in [−180, 180], yaw in [−90, 90], roll in [−180, 180], degrees.
@@ -81,25 +82,26 @@ def angles_from_rotation(rotation: npt.ArrayLike) -> Array:
     cos_yaw = np.hypot(R[..., 1, 2], R[..., 2, 2])
     yaw = np.arctan2(R[..., 0, 2], cos_yaw)
     locked = cos_yaw < _GIMBAL
-    turn = -np.sign(R[..., 0, 2]) * np.arctan2(R[..., 1, 0], R[..., 1, 1])
-    pitch = np.where(locked, turn, np.arctan2(R[..., 1, 2], R[..., 2, 2]))
-    # Rx(pitch) · R = Ry(yaw) · Rz(roll), of second row (sin roll, cos roll, 0): exact for whatever pitch was found
+    sum_of_angles = -np.sign(R[..., 0, 2]) * np.arctan2(R[..., 1, 0], R[..., 1, 1])
+    pitch = np.where(locked, sum_of_angles, np.arctan2(R[..., 1, 2], R[..., 2, 2]))
+    # the second row of Rx(pitch) · R = Ry(yaw) · Rz(roll) is (sin roll, cos roll, 0), exactly for this pitch
     c, s = np.cos(pitch), -np.sin(pitch)
     roll = np.arctan2(c * R[..., 1, 0] + s * R[..., 2, 0], c * R[..., 1, 1] + s * R[..., 2, 1])
     angles: Array = np.degrees(np.stack([pitch, yaw, np.where(locked, 0.0, roll)], axis=-1))
     return angles  # (..., 3)
 
 
-def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, tip: npt.ArrayLike = 0.0) -> Array:
-    """R = Ry(pan) · Rx(−tilt) · Rz(tip): a neck that turns, then nods, then leans.
+def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, neck_roll: npt.ArrayLike = 0.0) -> Array:
+    """Return R = Ry(pan) · Rx(−tilt) · Rz(neck_roll), the rotation of three neck angles.
 
     Pan and tilt are azimuth and elevation of the nose, which points along (−sin pan · cos tilt, −sin tilt,
-    −cos pan · cos tilt), and have no singularity at profile. With tilt or pan 0 they equal yaw and pitch (tip: roll);
-    away from the two axes they do not: pan 75, tilt 30 is yaw 57, pitch 66.
+    −cos pan · cos tilt). They are not singular at profile. If tilt or pan is 0, the angles equal pitch, yaw and roll;
+    otherwise they differ: pan 75, tilt 30 is yaw 57, pitch 66.
 
     Args:
-        pan: degrees, (...), positive toward the image's left. Likewise `tilt`, positive upwards, and `tip`, positive
-            clockwise in the image; the three broadcast together.
+        pan: azimuth of the nose, degrees, (...), positive toward the image's left.
+        tilt: elevation of the nose, degrees, positive upwards.
+        neck_roll: rotation about the nose, degrees, positive clockwise in the image. The three broadcast together.
 
     Returns:
         Rotations, (..., 3, 3), float64.
@@ -111,44 +113,44 @@ def rotation_from_pan_tilt(pan: npt.ArrayLike, tilt: npt.ArrayLike, tip: npt.Arr
         >>> (rotation_from_pan_tilt(90, 30) @ [0.0, 0.0, -1.0]).round(3) + 0.0  # to the left, and up
         array([-0.866, -0.5  ,  0.   ])
     """
-    p, t, r = np.broadcast_arrays(*(np.asarray(angle, dtype=np.float64) for angle in (pan, tilt, tip)))
+    p, t, r = np.broadcast_arrays(*(np.asarray(angle, dtype=np.float64) for angle in (pan, tilt, neck_roll)))
     zero = np.zeros_like(p)
     return rotation_from_angles(zero, p, zero) @ rotation_from_angles(t, zero, r)
 
 
 def pan_tilt_from_rotation(rotation: npt.ArrayLike) -> Array:
-    """The tilt, pan and tip with R = Ry(pan) · Rx(−tilt) · Rz(tip).
+    """Return the tilt, pan and neck roll of R = Ry(pan) · Rx(−tilt) · Rz(neck_roll).
 
-    At |tilt| = 90 only a sum of pan and tip is determined: tip is then 0.
+    At |tilt| = 90 only a sum of pan and neck roll is determined; the neck roll is then 0.
 
     Args:
-        rotation: (..., 3, 3), orthogonal of determinant 1.
+        rotation: (..., 3, 3), orthogonal with determinant 1.
 
     Returns:
-        (..., 3), in the order of `NECK_ANGLES`: tilt in [−90, 90], pan and tip in [−180, 180], degrees.
+        (..., 3), in the order of `NECK_ANGLES`: tilt in [−90, 90], pan and neck roll in [−180, 180], degrees.
 
     Raises:
         ValueError: the last two axes are not 3 × 3.
 
     Example:
-        >>> pan_tilt_from_rotation(rotation_from_pan_tilt(pan=100, tilt=-40, tip=15)).round(6)
+        >>> pan_tilt_from_rotation(rotation_from_pan_tilt(pan=100, tilt=-40, neck_roll=15)).round(6)
         array([-40., 100.,  15.])
     """
     R = as_rotations(rotation)
     cos_tilt = np.hypot(R[..., 0, 2], R[..., 2, 2])
     tilt = np.arctan2(R[..., 1, 2], cos_tilt)
     locked = cos_tilt < _GIMBAL
-    turn = np.arctan2(-R[..., 2, 0], R[..., 0, 0])
-    pan = np.where(locked, turn, np.arctan2(R[..., 0, 2], R[..., 2, 2]))
-    # Ry(−pan) · R = Rx(−tilt) · Rz(tip), of first row (cos tip, −sin tip, 0): exact for whatever pan was found
+    sum_of_angles = np.arctan2(-R[..., 2, 0], R[..., 0, 0])
+    pan = np.where(locked, sum_of_angles, np.arctan2(R[..., 0, 2], R[..., 2, 2]))
+    # the first row of Ry(−pan) · R = Rx(−tilt) · Rz(r) is (cos r, −sin r, 0), exactly for this pan
     c, s = np.cos(pan), np.sin(pan)
-    tip = np.arctan2(s * R[..., 2, 1] - c * R[..., 0, 1], c * R[..., 0, 0] - s * R[..., 2, 0])
-    angles: Array = np.degrees(np.stack([tilt, pan, np.where(locked, 0.0, tip)], axis=-1))
+    roll = np.arctan2(s * R[..., 2, 1] - c * R[..., 0, 1], c * R[..., 0, 0] - s * R[..., 2, 0])
+    angles: Array = np.degrees(np.stack([tilt, pan, np.where(locked, 0.0, roll)], axis=-1))
     return angles  # (..., 3)
 
 
 def rotation_from_vector(vector: npt.ArrayLike) -> Array:
-    """exp([δ]×): the right-handed turn about the direction of δ by the length of δ (Rodrigues).
+    """Return exp([δ]×), the right-handed rotation about δ by its length (Rodrigues).
 
     Args:
         vector: δ, (..., 3), degrees.
@@ -157,7 +159,7 @@ def rotation_from_vector(vector: npt.ArrayLike) -> Array:
         Rotations, (..., 3, 3), float64.
 
     Raises:
-        ValueError: the last axis is not 3 long.
+        ValueError: the last axis does not have length 3.
 
     Example:
         >>> (rotation_from_vector([0, 90, 0]) @ [0.0, 0.0, -1.0]).round(6) + 0.0  # about y, which points down
@@ -172,10 +174,12 @@ def rotation_from_vector(vector: npt.ArrayLike) -> Array:
 
 
 def vector_from_rotation(rotation: npt.ArrayLike) -> Array:
-    """The shortest δ with R = exp([δ]×); precise for small and for half turns, where its sign is arbitrary.
+    """Return the shortest δ with R = exp([δ]×).
+
+    The result is precise for small rotations and near half turns, where the sign of δ is arbitrary.
 
     Args:
-        rotation: (..., 3, 3), orthogonal of determinant 1.
+        rotation: (..., 3, 3), orthogonal with determinant 1.
 
     Returns:
         (..., 3), degrees, of length at most 180.
@@ -194,31 +198,20 @@ def vector_from_rotation(rotation: npt.ArrayLike) -> Array:
     return vector
 
 
-def _quaternion(R: Array) -> Array:
-    """(w, x, y, z) with w ≥ 0, (..., 4): the row of 4qqᵀ, which is linear in R, whose diagonal entry is largest."""
-    outer, trace = np.empty((*R.shape[:-2], 4, 4)), np.trace(R, axis1=-2, axis2=-1)
-    outer[..., 0, 0] = 1 + trace
-    outer[..., 0, 1:] = outer[..., 1:, 0] = _skew(R)
-    outer[..., 1:, 1:] = R + np.swapaxes(R, -1, -2) + (1 - trace)[..., None, None] * np.eye(3)
-    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
-    q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
-    unit: Array = np.where(q[..., :1] < 0, -q, q) / np.linalg.norm(q, axis=-1, keepdims=True)
-    return unit
-
-
 def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
-    """The angle of R₁ᵀR₂: the smallest turn that takes one rotation to the other.
+    """Return the angle of R₁ᵀR₂, the smallest rotation between two rotations.
 
-    Precise near 0 and near 180, where an inverse cosine keeps half the digits: it is atan2 of sine and cosine.
+    It is the atan2 of sine and cosine, which is precise near 0 and 180, unlike the inverse cosine.
 
     Args:
-        first, second: rotations, (..., 3, 3), which broadcast.
+        first: R₁, (..., 3, 3).
+        second: R₂, (..., 3, 3); the two broadcast.
 
     Returns:
-        Degrees, (...), in [0, 180].
+        (...), degrees, in [0, 180].
 
     Raises:
-        ValueError: the last two axes are not 3 × 3, or the leading ones do not broadcast.
+        ValueError: the last two axes are not 3 × 3, or the leading axes do not broadcast.
 
     Example:
         >>> float(geodesic_distance(np.eye(3), rotation_from_angles(0, 0, 1e-7)).round(12))
@@ -231,10 +224,13 @@ def geodesic_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> Array:
 
 
 def mirror_rotation(rotation: npt.ArrayLike) -> Array:
-    """F·R·F with F = diag(−1, 1, 1): the rotation seen when the picture is flipped left to right.
+    """Return F·R·F with F = diag(−1, 1, 1), the rotation in the image flipped left to right.
 
     Args:
         rotation: (..., 3, 3).
+
+    Returns:
+        (..., 3, 3).
 
     Raises:
         ValueError: the last two axes are not 3 × 3.
@@ -248,13 +244,16 @@ def mirror_rotation(rotation: npt.ArrayLike) -> Array:
 
 
 def mirror_angles(angles: npt.ArrayLike) -> Array:
-    """(pitch, −yaw, −roll): the angles seen when the picture is flipped left to right.
+    """Return (pitch, −yaw, −roll), the angles in the image flipped left to right.
 
     Args:
         angles: (..., 3), degrees.
 
+    Returns:
+        (..., 3), degrees.
+
     Raises:
-        ValueError: the last axis is not 3 long.
+        ValueError: the last axis does not have length 3.
 
     Example:
         >>> mirror_angles([10.0, 20.0, 30.0])
@@ -265,14 +264,13 @@ def mirror_angles(angles: npt.ArrayLike) -> Array:
 
 
 def project_axes(rotation: npt.ArrayLike) -> Array:
-    """Where the head's axes point in the image: the first two coordinates of R·AXESᵀ (orthographic).
+    """Return the orthographic projection of the head's axes: the first two coordinates of R·AXESᵀ.
 
     Args:
         rotation: (..., 3, 3).
 
     Returns:
-        (..., 3, 2): for the head's right-hand-side axis, its down axis and its nose, the image direction (x right,
-        y down), of length at most 1.
+        (..., 3, 2): for each row of `AXES`, its direction in the image (x right, y down), of length at most 1.
 
     Raises:
         ValueError: the last two axes are not 3 × 3.
@@ -284,58 +282,18 @@ def project_axes(rotation: npt.ArrayLike) -> Array:
     return np.swapaxes(as_rotations(rotation) @ AXES.T, -1, -2)[..., :2]
 
 
+def _quaternion(R: Array) -> Array:
+    """Return (w, x, y, z) with w ≥ 0, (..., 4): the row of 4qqᵀ, linear in R, with the largest diagonal entry."""
+    outer, trace = np.empty((*R.shape[:-2], 4, 4)), np.trace(R, axis1=-2, axis2=-1)
+    outer[..., 0, 0] = 1 + trace
+    outer[..., 0, 1:] = outer[..., 1:, 0] = _skew(R)
+    outer[..., 1:, 1:] = R + np.swapaxes(R, -1, -2) + (1 - trace)[..., None, None] * np.eye(3)
+    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
+    q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
+    unit: Array = np.where(q[..., :1] < 0, -q, q) / np.linalg.norm(q, axis=-1, keepdims=True)
+    return unit
+
+
 def _skew(R: Array) -> Array:
-    """The vector of R − Rᵀ: the axis times twice the sine of the angle, (..., 3)."""
+    """Return the vector of R − Rᵀ, the axis times twice the sine of the angle, (..., 3)."""
     return np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], axis=-1)
-
-
-def as_rotations(rotation: npt.ArrayLike) -> Array:
-    """Rotations as float64, (..., 3, 3), or ValueError."""
-    R = np.asarray(rotation, dtype=np.float64)
-    if R.shape[-2:] != (3, 3):
-        raise ValueError(f"a rotation has shape (..., 3, 3), not {R.shape}; see rotation_from_angles")
-    return R
-
-
-def checked_rotations(rotation: npt.ArrayLike, name: str = "the matrix") -> Array:
-    """Rotations as float64, (..., 3, 3), checked to be some: R·Rᵀ = I and det R = 1, up to `ROTATION_SLACK`.
-
-    Args:
-        rotation: (..., 3, 3).
-        name: what the message calls them.
-
-    Raises:
-        ValueError: the last two axes are not 3 × 3.
-        DataError: one of them is no rotation; the message says which, and whether it is a mirror image.
-
-    Example:
-        >>> checked_rotations(np.diag([-1.0, 1.0, 1.0]), "the matrix of 'biwi'")
-        Traceback (most recent call last):
-        deepgllim.errors.DataError: the matrix of 'biwi' is no rotation but a mirror image (det = -1): an axis is ...
-    """
-    R = as_rotations(rotation)
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.abs(R @ np.swapaxes(R, -1, -2) - np.eye(3)).max(axis=(-2, -1), initial=0.0)  # (...)
-        wrong = ~(error <= ROTATION_SLACK)  # NaN too
-    if wrong.any():
-        first = np.argwhere(wrong)[0]
-        found = R[tuple(first)].round(4).tolist()
-        raise DataError(f"{_numbered(name, first)} is no rotation (R·Rᵀ = I): {found}; check where it is from")
-    mirrored = np.linalg.det(R) < 0
-    if mirrored.any():
-        which = _numbered(name, np.argwhere(mirrored)[0])
-        raise DataError(f"{which} is no rotation but a mirror image (det = -1): an axis is reversed, check its signs")
-    return R
-
-
-def _numbered(name: str, place: npt.NDArray[np.intp]) -> str:
-    """What a message calls one of several matrices."""
-    return f"{name}, number {', '.join(str(index) for index in place)}," if len(place) else name
-
-
-def as_triples(angles: npt.ArrayLike) -> Array:
-    """Triples of angles as float64, (..., 3), or ValueError."""
-    values = np.asarray(angles, dtype=np.float64)
-    if values.shape[-1:] != (3,):
-        raise ValueError(f"three angles on the last axis, shape (..., 3), are wanted, not {values.shape}")
-    return values

@@ -1,4 +1,4 @@
-"""Drawing on pictures: the axes of a head pose."""
+"""Drawing on images: the axes of a head pose, arrows and labels."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,13 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from deepgllim.geometry.rotations import AXES, project_axes, rotation_from_angles
-from deepgllim.imaging.images import checked_box, to_rgb
+from deepgllim.imaging.conversion import to_rgb
+from deepgllim.imaging.images import checked_box
 
 Point = npt.NDArray[np.float64]
 
 AXIS_COLOURS = ((230, 30, 30), (20, 180, 40), (40, 90, 255))
-"""Colours of the drawn axes: x red, y green, nose blue."""
+"""Colours of the axes: x red, y green, nose blue."""
 
 
 def draw_axes(
@@ -25,17 +26,19 @@ def draw_axes(
     label: str | None = None,
     width: int | None = None,
 ) -> Image.Image:
-    """A copy of `image` with the head's axes drawn from the centre of `box`: x red, y green, nose blue.
+    """Return a copy of an image with the head's axes drawn from the centre of a box: x red, y green, nose blue.
 
     Args:
-        image: a Pillow picture.
-        pitch, yaw, roll: degrees, in the package's convention (`deepgllim.geometry.rotations`).
-        box: (x0, y0, x1, y1) in pixels; by default the whole picture.
-        label: a line of text under the upper left corner of the box.
-        width: of the lines, pixels; by default a 30th of the box, at least 2.
+        image: a Pillow image.
+        pitch: degrees, in the convention of `deepgllim.geometry.rotations`.
+        yaw: degrees.
+        roll: degrees.
+        box: (x0, y0, x1, y1), pixels; by default the whole image.
+        label: text under the upper left corner of the box.
+        width: width of the lines, pixels; by default a 30th of the box, at least 2.
 
     Raises:
-        ImageError: the box is empty, not finite or outside the picture.
+        ImageError: the box is empty, not finite or outside the image.
 
     Example:
         >>> drawn = draw_axes(Image.new("RGB", (60, 60)), pitch=0, yaw=90, roll=0)
@@ -50,7 +53,7 @@ def draw_axes(
     rotation = rotation_from_angles(pitch, yaw, roll)
     ends = centre + 0.6 * side * project_axes(rotation)
     canvas = ImageDraw.Draw(drawn)
-    for axis in np.argsort(-(AXES @ rotation.T)[:, 2]):  # far axes first
+    for axis in np.argsort(-(AXES @ rotation.T)[:, 2]):  # the farthest axis first
         draw_arrow(canvas, centre, ends[axis], AXIS_COLOURS[axis], width)
     if label:
         write_label(canvas, (max(0.0, x0), max(0.0, y0)), label, height=max(10, round(side / 9)))
@@ -58,14 +61,29 @@ def draw_axes(
 
 
 def write_label(canvas: ImageDraw.ImageDraw, corner: tuple[float, float], label: str, height: int) -> None:
-    """White text on black, its upper left corner at `corner`, letters `height` pixels high."""
+    """Write white text on black.
+
+    Args:
+        canvas: the canvas of an image.
+        corner: upper left corner of the text, pixels.
+        label: the text, of one or several lines.
+        height: height of the letters, pixels.
+    """
     font = ImageFont.load_default(size=height)
     canvas.rectangle(canvas.textbbox(corner, label, font=font), fill=(0, 0, 0))
     canvas.text(corner, label, fill=(255, 255, 255), font=font)
 
 
 def draw_arrow(canvas: ImageDraw.ImageDraw, start: Point, end: Point, colour: tuple[int, int, int], width: int) -> None:
-    """A line from `start` to `end` with a head; a dot where the axis points at the viewer."""
+    """Draw an arrow; only the dot at its start if it is shorter than twice its width.
+
+    Args:
+        canvas: the canvas of an image.
+        start: (2,), pixels.
+        end: (2,), pixels.
+        colour: red, green and blue, 0 to 255.
+        width: width of the line, pixels.
+    """
     along = end - start
     length = np.hypot(*along)
     canvas.ellipse((*(start - width), *(start + width)), fill=colour)

@@ -1,7 +1,7 @@
-"""Files of pictures: which formats are read, within which limits, and why a file cannot be read.
+"""Opening of image files: formats, limits on the size, and messages for files that cannot be read.
 
-Pillow recognises a format by the content, whatever the file is called, and some of its formats are programs: it would
-run Ghostscript for an EPS named photo.jpg. All pictures are opened here, by an explicit list of formats.
+Pillow recognises a format by the content, not by the name, and some formats are programs: it runs Ghostscript for an
+EPS file named photo.jpg. The package opens all images here, with an explicit list of formats.
 """
 
 import importlib
@@ -26,12 +26,12 @@ PictureFile = str | os.PathLike[str] | bytes
 Result = TypeVar("Result")
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF", "TGA")
-"""Pillow's names of the formats that are read; HEIC too where the package pillow-heif is installed."""
+"""Pillow's names of the supported formats. HEIC is also supported if the package pillow-heif is installed."""
 
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt", b"iCCP"))
-"""Chunks without which the pixels are the same: texts, XMP, a colour profile."""
+"""Chunks that do not affect the pixels: texts, XMP, a colour profile."""
 
 _ORIENTATION_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0\0")
 _SMALL_TEXT = 1 << 20
@@ -39,32 +39,35 @@ _SMALL_TEXT = 1 << 20
 _warnings_lock = threading.Lock()  # warnings.catch_warnings is not safe between threads
 
 
-def _renew_lock() -> None:
-    """Another thread may have held the lock when the process was forked."""
+def _replace_lock() -> None:
+    """Replace the lock in a forked process, where another thread of the parent may have held it."""
     global _warnings_lock
     _warnings_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_replace_lock)
 
 
 def read_picture(
     source: PictureFile, work: Callable[[Image.Image], Result], *, max_pixels: int | None = None
 ) -> Result:
-    """Open a picture and return what `work` makes of it; the file is closed then.
+    """Open an image file, apply a function to the image, and close the file.
 
-    The limits are checked on the header, before any pixel is decoded.
+    The limits are checked with the header, before any pixel is decoded.
 
     Args:
-        source: a path, or a file's content.
-        work: takes the picture as Pillow opened it, not decoded yet; it may be called a second time, with the same
-            picture without its texts and profile, if the first call fails.
-        max_pixels: refuse a picture of more pixels; `PIL.Image.MAX_IMAGE_PIXELS` holds in any case.
+        source: a path, or the content of a file.
+        work: function of the opened image, which is not decoded yet. If the first call fails, it may be called again
+            with the image without its texts and profile.
+        max_pixels: largest number of pixels; `PIL.Image.MAX_IMAGE_PIXELS` applies in any case.
+
+    Returns:
+        The result of `work`.
 
     Raises:
-        ImageError: the file is missing, no regular file, not a picture, truncated, or too large. The message names the
-            path, the cause and a remedy; the decoder's own exception is its `__cause__`.
+        ImageError: the file does not exist, is not a regular file, is not an image, is truncated or too large. The
+            message names the path, the cause and a remedy; the exception of the decoder is its `__cause__`.
 
     Example:
         >>> import tempfile
@@ -75,15 +78,15 @@ def read_picture(
     """
     name = "the picture" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with closing(_file(source)) as file:
-            return _worked(file, work, max_pixels)
+        with closing(_open_file(source)) as file:
+            return _apply(file, work, max_pixels)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     except Exception as error:  # decoders of damaged files raise anything from OSError to IndexError
-        raise ImageError(f"{name}: {_explanation(error)}") from error
+        raise ImageError(f"{name}: {_explain(error)}") from error
 
 
-def _file(source: PictureFile) -> BinaryIO:
+def _open_file(source: PictureFile) -> BinaryIO:
     if isinstance(source, bytes):
         return io.BytesIO(source)
     cause = irregular(source)
@@ -98,11 +101,11 @@ def _file(source: PictureFile) -> BinaryIO:
         raise ImageError(f"the picture cannot be opened ({cause}); check the path and its permissions") from error
 
 
-def _worked(file: BinaryIO, work: Callable[[Image.Image], Result], max_pixels: int | None) -> Result:
-    """What `work` makes of the picture, if need be without the texts and the profile that Pillow refuses."""
+def _apply(file: BinaryIO, work: Callable[[Image.Image], Result], max_pixels: int | None) -> Result:
+    """Apply `work` to an image, without its texts and profile if Pillow refuses them."""
     image = None
     try:
-        image = _checked(_opened(file), max_pixels)
+        image = _check_size(_read_header(file), max_pixels)
         return work(image)
     except ImageError:
         raise
@@ -111,17 +114,17 @@ def _worked(file: BinaryIO, work: Callable[[Image.Image], Result], max_pixels: i
             raise ImageError(
                 "the file is an uncompressed TIFF in YCbCr colours, which is not read; save it as RGB, or as PNG"
             ) from error
-        plain = without_texts(file)
+        plain = drop_png_texts(file)
         if plain is None:
             raise
         try:
-            return work(_checked(_opened(plain), max_pixels))
+            return work(_check_size(_read_header(plain), max_pixels))
         except Exception:
             raise error from None
 
 
-def _opened(file: BinaryIO) -> Image.Image:
-    """Read the header only; Pillow's warning about the size becomes an error, that about damaged EXIF goes."""
+def _read_header(file: BinaryIO) -> Image.Image:
+    """Open an image without decoding it; a warning about its size is an error, one about EXIF is ignored."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
@@ -134,19 +137,19 @@ def _opened(file: BinaryIO) -> Image.Image:
             return _open_heic(file)
 
 
-def _checked(image: Image.Image, max_pixels: int | None) -> Image.Image:
-    """The picture, or ImageError if its header says more pixels than are taken."""
+def _check_size(image: Image.Image, max_pixels: int | None) -> Image.Image:
+    """Return the image, or raise an error if it has too many pixels."""
     pixels, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
     if max_pixels is not None and pixels > max_pixels:
         found = f"it has {pixels / 1e6:.4g} megapixels, and up to {max_pixels / 1e6:.4g} are taken"
         raise ImageError(f"{found}; scale the picture down")
-    if most is not None and pixels > most:  # of the formats that Pillow does not check itself
+    if most is not None and pixels > most:  # for the formats that Pillow does not check itself
         raise Image.DecompressionBombError(f"{pixels} pixels exceed the limit of {most} pixels")
     return image
 
 
 def _is_plain_ycbcr(image: Image.Image) -> bool:
-    """Whether a picture is an uncompressed TIFF in YCbCr, most of which Pillow takes for truncated files."""
+    """Return whether an image is an uncompressed TIFF in YCbCr; Pillow reads most of them as truncated files."""
     from PIL.TiffImagePlugin import COMPRESSION, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
     return (
@@ -175,51 +178,51 @@ def _open_heic(file: BinaryIO) -> Image.Image:
     return picture
 
 
-def without_texts(file: BinaryIO) -> BinaryIO | None:
-    """A PNG without its texts and colour profile, none of which is decompressed; None where nothing is left out.
+def drop_png_texts(file: BinaryIO) -> BinaryIO | None:
+    """Return a PNG without its texts and colour profile, or None if it has none.
 
-    Pillow refuses a PNG with a text, XMP or profile of more than 1 MiB, though its pixels are in order. What may tell
-    the orientation stays.
+    Pillow refuses a PNG with a text, XMP or profile of more than 1 MiB. Small texts that may contain the orientation
+    are kept. Nothing is decompressed.
 
     Example:
         >>> buffer = io.BytesIO()
         >>> Image.new("L", (4, 3), 7).save(buffer, "png")
-        >>> without_texts(buffer) is None
+        >>> drop_png_texts(buffer) is None
         True
     """
     file.seek(0)
     if file.read(len(_PNG)) != _PNG:
         return None
-    kept, left_out = io.BytesIO(), False
-    kept.write(_PNG)
+    copy, dropped = io.BytesIO(), False
+    copy.write(_PNG)
     while len(header := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", header)
-        content = file.read(length + 4)  # with its checksum
+        content = file.read(length + 4)  # including the checksum
         if kind in _PNG_TEXTS and not (length < _SMALL_TEXT and content.startswith(_ORIENTATION_TEXTS)):
-            left_out = True
+            dropped = True
         else:
-            kept.write(header + content)
-    kept.seek(0)
-    return kept if left_out else None
+            copy.write(header + content)
+    copy.seek(0)
+    return copy if dropped else None
 
 
-def has_metadata_behind(file: IO[bytes]) -> bool:
-    """Whether a PNG has an EXIF block or texts behind its pixels, where Pillow finds them only by decoding those."""
-    place, decoded = file.tell(), False
+def has_trailing_metadata(file: IO[bytes]) -> bool:
+    """Return whether a PNG has an EXIF block or texts after its pixels, which Pillow reads only by decoding them."""
+    position, pixels = file.tell(), False
     try:
         file.seek(len(_PNG))
         while len(header := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", header)
-            decoded = decoded or kind == b"IDAT"
-            if decoded and (kind == b"eXIf" or kind in _PNG_TEXTS):
+            pixels = pixels or kind == b"IDAT"
+            if pixels and (kind == b"eXIf" or kind in _PNG_TEXTS):
                 return True
             file.seek(length + 4, os.SEEK_CUR)
         return False
     finally:
-        file.seek(place)
+        file.seek(position)
 
 
-def _explanation(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     match error:
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
             return f"the picture is too large ({error}); shrink it, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"

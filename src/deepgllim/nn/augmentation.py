@@ -57,7 +57,7 @@ class PoseRule:
 
     Args:
         targets: their names.
-        config: mirroring needs names of angles; turning needs all of pitch, yaw, roll or all of tilt, pan, tip.
+        config: mirroring needs names of angles; turning needs all of pitch, yaw, roll or all of tilt, pan, neck_roll.
 
     Raises:
         ConfigurationError: for targets that a change has no rule for.

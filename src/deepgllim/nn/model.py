@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import DeepGLLiMError, ModelError
+from deepgllim.geometry.names import present_names
 from deepgllim.nn.backbones.registry import Backbone, build_backbone
 from deepgllim.nn.head import HEADS, Head
 from deepgllim.storage import read_header, read_tensors, write_tensors
@@ -130,7 +131,7 @@ def read_spec(path: Path | str, metadata: dict[str, str]) -> ModelSpec:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))[:60]
         raise ModelError(f"{path}: its header is not a model's ({place}: {first['msg']}): train it again") from None
-    return spec
+    return spec.model_copy(update={"targets": present_names(spec.targets)})
 
 
 def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegression:

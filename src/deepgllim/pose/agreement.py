@@ -1,4 +1,4 @@
-"""What an exported network's header, its graph and its outputs must have in common; a file may come from anywhere."""
+"""Checks of the header, the graph and the outputs of an exported network, whose file may come from any source."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from deepgllim.pose.runtime import Value
 
 REMEDY = "write one with `deepgllim export`"
 
-LARGEST_IMAGE = 4096
-"""Pixels, of a crop's side."""
+MAX_IMAGE_SIZE = 4096
+"""Largest side of a crop, pixels."""
 
 MARGINS = (0.1, 10.0)
-"""Range of a crop's side over that of the face box."""
+"""Range of the side of a crop over the longer side of the face box."""
 
-MOST_TARGETS = 100
+MAX_TARGETS = 100
 
 OUTPUTS = ("weights", "means", "covariances", "mean", "covariance", "log_density")
 
@@ -27,12 +27,12 @@ _SUM_TOLERANCE = 1e-3  # of weights in float32
 
 
 def check_header(path: Path, values: Mapping[str, Any]) -> None:
-    """Raise a ModelError unless the entries of a network's header are of their types and in their ranges."""
+    """Raise a ModelError unless the entries of a header have valid types and values."""
     size, margin = values.get("image_size"), values.get("margin")
-    if type(size) is not int or not 1 <= size <= LARGEST_IMAGE:
-        raise _refusal(path, "image_size", size, f"not a whole number of pixels from 1 to {LARGEST_IMAGE}")
+    if type(size) is not int or not 1 <= size <= MAX_IMAGE_SIZE:
+        raise _refusal(path, "image_size", size, f"not a whole number of pixels from 1 to {MAX_IMAGE_SIZE}")
     low, high = MARGINS
-    if type(margin) not in (int, float) or not low <= margin <= high:  # type: ignore[operator]  # a number by then
+    if type(margin) not in (int, float) or not low <= margin <= high:  # type: ignore[operator]  # it is a number here
         raise _refusal(path, "margin", margin, f"not a number from {low:g} to {high:g}")
     _check_targets(path, values.get("targets"))
     for name in ("calibration", "notes"):
@@ -41,8 +41,8 @@ def check_header(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_targets(path: Path, names: Any) -> None:
-    if not isinstance(names, list) or not 1 <= len(names) <= MOST_TARGETS:
-        raise _refusal(path, "targets", names, f"not a list of 1 to {MOST_TARGETS} names")
+    if not isinstance(names, list) or not 1 <= len(names) <= MAX_TARGETS:
+        raise _refusal(path, "targets", names, f"not a list of 1 to {MAX_TARGETS} names")
     named = all(isinstance(name, str) and 0 < len(name) <= 64 and name.isprintable() for name in names)
     if not named or len(set(names)) < len(names):
         raise _refusal(path, "targets", names, "not names, printable and each once")
@@ -51,17 +51,18 @@ def _check_targets(path: Path, names: Any) -> None:
 def check_graph(
     path: Path, size: int, targets: Sequence[str], inputs: Sequence[Value], outputs: Sequence[Value]
 ) -> dict[str, tuple[int, ...]]:
-    """The shape of each output without its first axis, if a graph is that of its header.
+    """Return the shape of each output without its first axis, after checking the graph against the header.
 
     Args:
-        path: of the file, for messages.
-        size: S of the crops, by the header.
-        targets: L of them, by the header.
-        inputs: that the graph declares: `pixels`, (N, 3, S, S), uint8.
-        outputs: those of `deepgllim.nn.export`, float32; `log_density` may be absent, and others may be there.
+        path: path of the file, for messages.
+        size: S, the side of the crops in the header.
+        targets: names of the L targets in the header.
+        inputs: declared inputs of the graph: `pixels`, (N, 3, S, S), uint8.
+        outputs: declared outputs of the graph, those of `deepgllim.nn.export`, float32. `log_density` may be missing,
+            and other outputs are ignored.
 
     Raises:
-        ModelError: names, types or shapes that differ.
+        ModelError: a name, type or shape differs.
     """
     given, made = {value.name: value for value in inputs}, {value.name: value for value in outputs}
     needed = [name for name in OUTPUTS if name != "log_density"]
@@ -83,7 +84,7 @@ def _output_shapes(K: int, L: int) -> dict[str, tuple[int, ...]]:
 
 
 def _components(path: Path, weights: Value) -> int:
-    """K."""
+    """Return K, the number of components."""
     K = weights.shape[1] if len(weights.shape) == 2 else None
     if not isinstance(K, int) or K < 1:
         raise ModelError(f"{path}: its output weights has shape {_shown(weights)}, not (N, K); {REMEDY}")
@@ -96,34 +97,36 @@ def _check_value(path: Path, value: Value, shape: tuple[int, ...], header: str) 
     if value.type != kind or isinstance(batch, int) or value.shape[1:] != shape:
         wanted = f"({', '.join(map(str, ('N', *shape)))})"
         raise ModelError(
-            f"{path}: its header says {header}, so that {value.name} is {kind} of shape {wanted}, N free; in its graph "
+            f"{path}: its header says {header}, so {value.name} must be {kind} of shape {wanted}, N free; in its graph "
             f"it is {value.type} of shape {_shown(value)}: {REMEDY}"
         )
 
 
 def check_outputs(
-    path: Path, answers: Mapping[str, npt.NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], n: int
+    path: Path, outputs: Mapping[str, npt.NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], n: int
 ) -> None:
-    """Raise a ModelError unless the outputs for n crops are those of a mixture: finite numbers of the declared shapes.
+    """Raise a ModelError unless the outputs for n crops are finite, have the declared shapes and form a mixture.
 
-    Weights are not negative and add up to 1, and variances are positive. Covariances may be nearly singular where
+    The weights must be non-negative with sum 1, and the variances positive. A covariance may be nearly singular if the
     targets depend on each other.
     """
     for name, shape in shapes.items():
-        if answers[name].shape != (n, *shape):
-            raise _broken(path, f"{name} has shape {answers[name].shape}, not {(n, *shape)}")
-        if not np.isfinite(answers[name]).all():
+        if outputs[name].shape != (n, *shape):
+            raise _broken(path, f"{name} has shape {outputs[name].shape}, not {(n, *shape)}")
+        if not np.isfinite(outputs[name]).all():
             raise _broken(path, f"{name} is not finite")
-    weights = answers["weights"]
+    weights = outputs["weights"]
     if (weights < 0).any() or (np.abs(weights.sum(axis=1, dtype=np.float64) - 1) > _SUM_TOLERANCE).any():
         raise _broken(path, "weights are negative or do not add up to 1")
     for name in ("covariance", "covariances"):
-        if (np.diagonal(answers[name], axis1=-2, axis2=-1) <= 0).any():
+        if (np.diagonal(outputs[name], axis1=-2, axis2=-1) <= 0).any():
             raise _broken(path, f"{name} has a variance that is not positive")
 
 
 def _broken(path: Path, fault: str) -> ModelError:
-    return ModelError(f"{path}: its output {fault}: the file is damaged, or training failed; train and export it again")
+    return ModelError(
+        f"{path}: its output {fault}: the file is damaged or the training failed; train and export it again"
+    )
 
 
 def _refusal(path: Path, name: str, value: object, fault: str) -> ModelError:

@@ -1,4 +1,4 @@
-"""What was learned from people that the network was not trained on: honest widths of intervals, and what is foreign.
+"""Calibration of a network on people that it was not trained on: widths of intervals, threshold of the density.
 
 Without a calibration the radii are those of a Gaussian: the quantile of |z| for an angle, of √χ²₃ for a rotation.
 """
@@ -17,23 +17,31 @@ from deepgllim.geometry.rotations import Array
 
 
 def gaussian_interval_radius(level: float) -> float:
-    """r with P(|z| ≤ r) = level for a standard normal z.
+    """Return r with P(|z| ≤ r) = level for a standard normal z.
+
+    Args:
+        level: probability, strictly between 0 and 1.
 
     Raises:
-        ConfigurationError: unless 0 < level < 1.
+        ConfigurationError: `level` is out of range.
 
     Example:
         >>> round(gaussian_interval_radius(0.9), 4)
         1.6449
     """
-    return -NormalDist().inv_cdf(0.5 * (1.0 - checked_level(level)))  # the tail keeps its digits near 1
+    return -NormalDist().inv_cdf(0.5 * (1.0 - checked_level(level)))  # precise for levels near 1
 
 
 def gaussian_region_radius(level: float) -> float:
-    """r with P(|z| ≤ r) = level for a standard normal z of three dimensions: erf(r/√2) − √(2/π)·r·exp(−r²/2).
+    """Return r with P(|z| ≤ r) = level for a standard normal z of three dimensions.
+
+    The probability is erf(r/√2) − √(2/π)·r·exp(−r²/2).
+
+    Args:
+        level: probability, strictly between 0 and 1.
 
     Raises:
-        ConfigurationError: unless 0 < level < 1.
+        ConfigurationError: `level` is out of range.
 
     Example:
         >>> round(gaussian_region_radius(0.9) ** 2, 4)  # the quantile of χ² with 3 degrees of freedom
@@ -50,18 +58,18 @@ def gaussian_region_radius(level: float) -> float:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scales and conformal radii, kept in the network's file.
+    """Scales and conformal radii, stored in the file of a network.
 
     Attributes:
-        scales: multipliers of each target's standard deviation, L of them.
-        levels: probabilities, ascending, of `region` and `interval`.
-        region: the Mahalanobis distance that holds each level of true rotations.
-        interval: the number of standard deviations that holds each level of true angles.
-        log_density_threshold: a face of log p(x) below it is unlike those of the training; None: not known.
+        scales: factors of the standard deviations of the targets, L of them.
+        levels: probabilities of `region` and `interval`, strictly increasing.
+        region: for each level, the Mahalanobis distance that contains the true rotation with that probability.
+        interval: for each level, the number of standard deviations that contains a true angle with that probability.
+        log_density_threshold: log p(x) below which a face is unlike the training data; None if it is unknown.
 
     Raises:
-        ModelError: lengths that differ, levels outside (0, 1) or not ascending, radii that are not positive or fall, a
-            threshold that is not finite.
+        ModelError: lengths differ, levels are outside (0, 1) or do not increase, radii are not positive or decrease, or
+            the threshold is not finite.
 
     Example:
         >>> known = Calibration((1.0, 1.0, 1.0), levels=(0.5, 0.9), region=(1.6, 2.9), interval=(0.7, 1.9))
@@ -78,8 +86,10 @@ class Calibration:
     def __post_init__(self) -> None:
         if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
             raise ModelError(f"calibration: scales {self.scales} are not positive numbers; calibrate the model again")
-        if not self.levels or not _ascends(self.levels) or not 0 < self.levels[0] <= self.levels[-1] < 1:
-            raise ModelError(f"calibration: levels {self.levels} do not ascend in (0, 1); calibrate the model again")
+        if not self.levels or not _increases(self.levels) or not 0 < self.levels[0] <= self.levels[-1] < 1:
+            raise ModelError(
+                f"calibration: levels {self.levels} do not increase within (0, 1); calibrate the model again"
+            )
         for name, radii in (("region", self.region), ("interval", self.interval)):
             falls = any(b < a for a, b in pairwise(radii))
             if len(radii) != len(self.levels) or falls or not all(math.isfinite(r) and r > 0 for r in radii):
@@ -92,28 +102,40 @@ class Calibration:
             raise ModelError(f"calibration: log_density_threshold {threshold} is not finite; calibrate the model again")
 
     def interval_radius(self, level: float) -> float:
-        """Half the width of an angle's interval in standard deviations.
+        """Return the half-width of the interval of an angle in standard deviations.
 
-        Between the known levels it is linear in the Gaussian's radius; outside them, in proportion to it.
+        Between the levels of the calibration it is linear in the radius of a Gaussian; above them, proportional to it.
+
+        Args:
+            level: probability, strictly between 0 and 1.
 
         Raises:
-            ConfigurationError: unless 0 < level < 1.
+            ConfigurationError: `level` is out of range.
         """
         return self._radius(level, self.interval, gaussian_interval_radius)
 
     def region_radius(self, level: float) -> float:
-        """The Mahalanobis distance within which the rotation lies; between levels as `interval_radius`.
+        """Return the Mahalanobis distance that contains the true rotation, interpolated as in `interval_radius`.
+
+        Args:
+            level: probability, strictly between 0 and 1.
 
         Raises:
-            ConfigurationError: unless 0 < level < 1.
+            ConfigurationError: `level` is out of range.
         """
         return self._radius(level, self.region, gaussian_region_radius)
 
     def scaled(self, covariance: Array) -> Array:
-        """Covariances of the targets, (..., L, L), with each standard deviation multiplied by its scale.
+        """Return covariances of the targets with each standard deviation multiplied by its scale.
+
+        Args:
+            covariance: (..., L, L).
+
+        Returns:
+            (..., L, L).
 
         Raises:
-            ModelError: for another number of targets.
+            ModelError: L is not the number of scales.
 
         Example:
             >>> Calibration((1.0, 2.0), (0.9,), (2.5,), (1.6,)).scaled(np.ones((2, 2)))
@@ -128,22 +150,22 @@ class Calibration:
         return scaled
 
     def is_known(self, log_density: float | None) -> bool | None:
-        """Whether a face of this log p(x) is like those of the training; None where that cannot be said."""
+        """Return whether a face with this log p(x) resembles the training data; None if that is unknown."""
         if log_density is None or self.log_density_threshold is None:
             return None
         return log_density >= self.log_density_threshold
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dictionary of lists and numbers."""
+        """Return a dictionary of lists and numbers."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Calibration":
-        """The inverse of `to_json`.
+        """Return the calibration of a dictionary written by `to_json`.
 
         Raises:
-            ModelError: names that are missing or unknown, or values that are no numbers.
+            ModelError: a name is missing or unknown, or a value is not a number.
 
         Example:
             >>> known = Calibration((1.0,), (0.9,), (2.5,), (1.6,), log_density_threshold=-40.0)
@@ -169,18 +191,18 @@ class Calibration:
 
 
 def _floats(name: str, numbers: Any) -> tuple[float, ...]:
-    """Numbers of a JSON list; what merely can be converted, as the digits of a text, is refused."""
+    """Return the numbers of a JSON list; values that are not numbers, such as texts of digits, are refused."""
     if not isinstance(numbers, list | tuple) or any(type(number) not in (int, float) for number in numbers):
-        raise TypeError(f"{name} is no list of numbers")
+        raise TypeError(f"{name} is not a list of numbers")
     return tuple(float(number) for number in numbers)
 
 
 def checked_level(level: float) -> float:
-    """`level`, or ConfigurationError unless it is a probability strictly between 0 and 1."""
+    """Return `level`, or raise a ConfigurationError unless it is strictly between 0 and 1."""
     if not 0.0 < level < 1.0:
-        raise ConfigurationError(f"level {level}: use a value strictly between 0 and 1, as 0.9")
+        raise ConfigurationError(f"level {level}: use a value strictly between 0 and 1, such as 0.9")
     return level
 
 
-def _ascends(values: Sequence[float]) -> bool:
+def _increases(values: Sequence[float]) -> bool:
     return all(a < b for a, b in pairwise(values))

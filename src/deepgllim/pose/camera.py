@@ -1,8 +1,11 @@
-"""The camera: a network sees a head along the ray through its box, and an off-centre face seems turned.
+"""Correction for faces off the image centre, from the intrinsics of the camera.
+
+A network predicts the rotation relative to the ray through the centre of the face box. The rotation relative to the
+optical axis is
 
     R = R_ray · R_apparent
 
-with R_ray the smallest rotation that takes the optical axis (0, 0, 1) to the ray.
+where R_ray is the smallest rotation that takes the optical axis (0, 0, 1) to the ray.
 """
 
 import math
@@ -22,12 +25,14 @@ class Intrinsics:
     """A pinhole camera: x = fx·X/Z + cx, y = fy·Y/Z + cy.
 
     Attributes:
-        fx, fy: focal lengths, pixels, positive.
-        cx, cy: the principal point, pixels from the upper left corner of the upper left pixel: half a pixel more than
-            OpenCV's, which counts from that pixel's centre.
+        fx: horizontal focal length, pixels, positive.
+        fy: vertical focal length, pixels, positive.
+        cx: horizontal coordinate of the principal point, pixels from the left edge of the first pixel; half a pixel
+            more than in OpenCV, which counts from the centre of that pixel.
+        cy: vertical coordinate of the principal point, pixels from the upper edge of the first pixel.
 
     Raises:
-        ConfigurationError: a focal length that is not positive, or a value that is not finite.
+        ConfigurationError: a focal length is not positive, or a value is not finite.
 
     Example:
         >>> camera = Intrinsics.from_field_of_view(90, width=640, height=480)
@@ -49,10 +54,15 @@ class Intrinsics:
 
     @classmethod
     def from_field_of_view(cls, degrees: float, width: float, height: float) -> "Intrinsics":
-        """Of the horizontal field of view and the picture's size, with square pixels and the centre in the middle.
+        """Return intrinsics with square pixels and the principal point at the image centre.
+
+        Args:
+            degrees: horizontal field of view, strictly between 0 and 180.
+            width: width of the image, pixels.
+            height: height of the image, pixels.
 
         Raises:
-            ConfigurationError: a field of view outside (0, 180), or a size that is not positive.
+            ConfigurationError: the field of view is out of range, or a size is not positive.
         """
         if not 0 < degrees < 180 or min(width, height) <= 0:
             raise ConfigurationError(
@@ -63,10 +73,13 @@ class Intrinsics:
 
     @classmethod
     def from_matrix(cls, matrix: npt.ArrayLike) -> "Intrinsics":
-        """Of OpenCV's camera matrix K, (3, 3), whose principal point counts from a pixel's centre.
+        """Return the intrinsics of an OpenCV camera matrix, whose principal point counts from a pixel's centre.
+
+        Args:
+            matrix: K, (3, 3), pixels.
 
         Raises:
-            ConfigurationError: another shape, or a last row that is not 0 0 1, as that of a transposed matrix.
+            ConfigurationError: the shape is not (3, 3), or the matrix is not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]].
         """
         K = np.asarray(matrix, dtype=np.float64)
         if K.shape != (3, 3):
@@ -76,13 +89,21 @@ class Intrinsics:
         return cls(float(K[0, 0]), float(K[1, 1]), float(K[0, 2]) + 0.5, float(K[1, 2]) + 0.5)
 
     def ray(self, x: float, y: float) -> Array:
-        """The direction in which the pixel (x, y) is seen, (3,), of length 1, in the camera's frame."""
+        """Return the unit vector of the ray through the image point (x, y), (3,), in the camera's frame."""
         direction = np.array([(x - self.cx) / self.fx, (y - self.cy) / self.fy, 1.0])
         unit: Array = direction / np.linalg.norm(direction)
         return unit
 
-    def turn(self, box: Sequence[float]) -> Array:
-        """R_ray of a face in `box`, (3, 3): what an apparent rotation is multiplied by, from the left.
+    def ray_rotation(self, box: Sequence[float]) -> Array:
+        """Return R_ray for a face box: the rotation from the optical axis to the ray through its centre.
+
+        The rotation relative to the optical axis is R_ray · R_apparent.
+
+        Args:
+            box: (x0, y0, x1, y1), pixels.
+
+        Returns:
+            (3, 3).
 
         Raises:
             ImageError: the box is empty or not finite.
@@ -90,12 +111,12 @@ class Intrinsics:
         Example:
             >>> from deepgllim.geometry.rotations import angles_from_rotation
             >>> camera = Intrinsics.from_field_of_view(90, width=640, height=480)
-            >>> angles_from_rotation(camera.turn((620, 230, 660, 250))).round(6) + 0.0  # at the right, facing the lens
+            >>> angles_from_rotation(camera.ray_rotation((620, 230, 660, 250))).round(6) + 0.0  # at the right edge
             array([ 0., 45.,  0.])
         """
         x0, y0, x1, y1 = checked_box(box)
         x, y, z = self.ray(0.5 * (x0 + x1), 0.5 * (y0 + y1))
         sine = math.hypot(x, y)
-        # about (0, 0, 1) × ray = (−y, x, 0), by the angle between the two
+        # about (0, 0, 1) × ray = (−y, x, 0), by the angle between the two vectors
         angle = math.degrees(math.atan2(sine, z)) / sine if sine > 0 else 0.0
         return rotation_from_vector([-y * angle, x * angle, 0.0])

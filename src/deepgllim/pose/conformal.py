@@ -1,10 +1,10 @@
-"""Recalibration from predictions for people not seen: scales by likelihood, radii by conformal quantiles over people.
+"""Conformal calibration of predicted covariances with predictions for held-out people.
 
-For a target y predicted by N(m, C) in L coordinates, the region's level that just reaches y is u = F_L(δ²), where
-δ² = (y − m)ᵀ C⁻¹ (y − m) is the squared Mahalanobis distance and F_L the chi-square distribution function of L degrees
-of freedom. If C were true, u would be uniform. Conformal recalibration replaces the level q by the q-quantile of u
-over people held out, and thus needs nothing but that a new person is drawn as they were. Coordinates without a label
-are left out of u, with their degrees of freedom.
+For a target y with the prediction N(m, C) in L coordinates, the smallest level whose region contains y is u =
+F_L(δ²), where δ² = (y − m)ᵀ C⁻¹ (y − m) is the squared Mahalanobis distance and F_L the chi-square distribution
+function with L degrees of freedom. If C is correct, u is uniform. Conformal calibration replaces the level q by the
+q-quantile of u over held-out people; it assumes only that a new person is exchangeable with them. Coordinates without
+a label do not contribute to δ² and to the degrees of freedom.
 
 Source: V. Vovk et al., *Algorithmic Learning in a Random World*, 2005; for groups, R. Dunn, L. Wasserman and A. Ramdas,
 "Distribution-free prediction sets for two-layer hierarchical models", JASA 2023 (pooling distribution functions).
@@ -21,9 +21,9 @@ from deepgllim.pose.calibration import Calibration, gaussian_interval_radius, ga
 
 Array = npt.NDArray[np.float64]
 
-LEAST_GROUPS = 2
-PROPER = (1e-9, 1.0 - 1e-12)
-"""Levels that have a radius."""
+MIN_GROUPS = 2
+LEVEL_RANGE = (1e-9, 1.0 - 1e-12)
+"""Range of levels with a finite, positive radius."""
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -37,25 +37,29 @@ def fit_calibration(
     known: float = 0.95,
     cautious: bool = False,
 ) -> Calibration:
-    """The recalibration under which regions and intervals hold their levels for the people of the residuals.
+    """Fit the calibration under which regions and intervals have their levels for held-out people.
 
-    First each target's standard deviation is multiplied by the factor that makes its standardised residuals' mean
-    square 1. Then, for each level, the radius is the quantile over all samples, each person counting alike, which
-    covers a new person's poses with the level as the number of people grows. `cautious` adds the weight of one more
-    person at infinity: P(covered) ≥ level for any number of people, and more than the level for few.
+    The standard deviation of each target is multiplied by the factor that makes the mean square of its standardised
+    residuals 1. The radius of each level is then the quantile over all samples, with equal weight for each person.
+    Its coverage of a new person converges to the level as the number of people grows. With `cautious`, the weight of
+    one more person is added at infinity: the coverage is at least the level for any number of people, and higher for
+    few.
 
     Args:
-        residuals: y − m, (N, L), degrees, by models that had not seen the person; NaN where there is no label.
-        covariances: C, (N, L, L), of the predictions.
-        groups: who each sample shows, (N,).
-        levels: between 0 and 1, increasing.
-        log_densities: log p(x), (N,); their 1 − `known` quantile becomes the verdict's threshold.
-        known: share of faces that the verdict calls known.
-        cautious: cover at least the level, rather than the level itself. With few people that asks for a quantile near
-            1, or none; it is taken no further than half of the way from the level to 1.
+        residuals: y − m, (N, L), degrees, of models that were not trained on the person; NaN where there is no label.
+        covariances: C of the predictions, (N, L, L).
+        groups: person of each sample, (N,).
+        levels: probabilities between 0 and 1, increasing.
+        log_densities: log p(x), (N,); their (1 − `known`)-quantile becomes the threshold of the calibration.
+        known: share of the faces that are above the threshold.
+        cautious: whether the coverage is at least the level. For few people this requires a quantile near 1 or beyond;
+            the quantile is at most halfway from the level to 1.
+
+    Returns:
+        The calibration.
 
     Raises:
-        DataError: shapes that do not fit, or fewer than two people with labels.
+        DataError: shapes do not match, or fewer than two people have labels.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -86,12 +90,15 @@ def fit_calibration(
 
 
 def region_levels(residuals: npt.ArrayLike, covariances: npt.ArrayLike, calibration: Calibration | None) -> Array:
-    """The least level whose region holds each true pose, (N,): at most q for a share q of faces, if all is well.
+    """Return the smallest level whose region contains the true pose; uniform if the calibration is correct.
 
     Args:
-        residuals: (N, L), NaN where there is no label.
-        covariances: (N, L, L), as predicted, not yet scaled.
-        calibration: None for the Gaussian regions of the covariances as they are.
+        residuals: (N, L), degrees; NaN where there is no label.
+        covariances: predicted covariances without the scales of the calibration, (N, L, L), degrees².
+        calibration: the calibration; None for Gaussian regions of the given covariances.
+
+    Returns:
+        (N,), in [0, 1].
     """
     e, C = np.asarray(residuals, dtype=np.float64), np.asarray(covariances, dtype=np.float64)
     if calibration is None:
@@ -105,7 +112,7 @@ def region_levels(residuals: npt.ArrayLike, covariances: npt.ArrayLike, calibrat
 
 
 def chi_square(value: float, dof: int) -> float:
-    """F(value) of the chi-square distribution with 1, 2 or 3 degrees of freedom.
+    """Return the chi-square distribution function with 1, 2 or 3 degrees of freedom at a value.
 
     Example:
         >>> round(chi_square(7.8147, 3), 4)
@@ -128,13 +135,13 @@ def _checked(residuals: npt.ArrayLike, covariances: npt.ArrayLike, groups: npt.A
             f"residuals {e.shape}, covariances {C.shape}, groups {who.shape}: expected (N, L), (N, L, L) and (N,)"
         )
     labelled = ~np.isnan(e).all(axis=1)
-    if len(np.unique(who[labelled])) < LEAST_GROUPS:
-        raise DataError(f"{len(np.unique(who[labelled]))} people with labels: recalibration needs two or more")
+    if len(np.unique(who[labelled])) < MIN_GROUPS:
+        raise DataError(f"{len(np.unique(who[labelled]))} people with labels: calibration needs two or more")
     return e[labelled], C[labelled], who[labelled]
 
 
 def _person_weights(who: Array) -> Array:
-    """1 / (number of people) each, shared by the person's samples."""
+    """Return weights of the samples, (N,): 1 / (number of people) for each person, divided among their samples."""
     _, index, counts = np.unique(who, return_inverse=True, return_counts=True)
     return np.asarray(1.0 / (len(counts) * counts[index]))
 
@@ -148,7 +155,7 @@ def _scales(e: Array, C: Array, weights: Array) -> Array:
 
 
 def _levels(e: Array, C: Array) -> Array:
-    """F(δ²) over each sample's labelled targets."""
+    """Return F(δ²) over the labelled targets of each sample, (N,)."""
     levels = np.full(len(e), np.nan)
     labelled = ~np.isnan(e)
     for pattern in np.unique(labelled, axis=0):
@@ -161,9 +168,9 @@ def _levels(e: Array, C: Array) -> Array:
 
 
 def _quantile(values: Array, weights: Array, level: float, n_people: int | None) -> float:
-    """The weighted quantile; with `n_people`, that with one more person at infinity, as far as they are enough."""
+    """Return the weighted quantile; with `n_people`, the quantile with one more person at infinity."""
     wanted = level if n_people is None else min(level * (n_people + 1) / n_people, 0.5 * (1.0 + level))
     order = np.argsort(values)
     total = np.cumsum(weights[order]) / weights.sum()
     found = values[order][min(int(np.searchsorted(total, wanted - 1e-12)), len(values) - 1)]
-    return float(np.clip(found, *PROPER))
+    return float(np.clip(found, *LEVEL_RANGE))

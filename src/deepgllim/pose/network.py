@@ -1,4 +1,4 @@
-"""The network's file at run time: numpy and onnxruntime, never torch."""
+"""Prediction with an exported network, by numpy and onnxruntime, without torch."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
+from deepgllim.geometry.names import present_names
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
 from deepgllim.pose.runtime import Session
 from deepgllim.storage import read_header, refuse_unreadable, write_atomically
@@ -22,18 +23,18 @@ FORMAT_VERSION = 1
 KEY = "deepgllim"
 BATCH = 64
 
-_METADATA = 14  # field of ModelProto: repeated StringStringEntryProto
+_METADATA = 14  # field number of metadata_props in ModelProto
 
 
 class PoseSpec(NamedTuple):
-    """What a network's file says of itself.
+    """The specification in the file of a network.
 
     Attributes:
-        targets: names of what it predicts.
-        image_size: side of its crops, pixels.
-        margin: side of a crop over the face box's longer side.
-        calibration: of `Calibration.to_json`, or None.
-        notes: data, licence, version, …
+        targets: names of the predicted targets.
+        image_size: side of the crops, pixels.
+        margin: side of a crop over the longer side of the face box.
+        calibration: dictionary of `Calibration.to_json`; None if the network is not calibrated.
+        notes: other entries, such as data, licence and version.
     """
 
     targets: tuple[str, ...]
@@ -43,20 +44,20 @@ class PoseSpec(NamedTuple):
     notes: Mapping[str, Any] = MappingProxyType({})
 
     def to_json(self) -> str:
-        """The metadata entry."""
+        """Return the metadata entry of the file."""
         return json.dumps({"format_version": FORMAT_VERSION, **self._asdict(), "notes": dict(self.notes)})
 
 
 class NetworkOutputs(NamedTuple):
-    """What a network says of N crops, with K components and L targets.
+    """The outputs for N crops: mixtures of K components over L targets.
 
     Attributes:
-        weights: (N, K).
-        means: (N, K, L), degrees for angles.
-        covariances: (N, K, L, L).
-        mean: of the mixture, (N, L).
-        covariance: of the mixture, (N, L, L).
-        log_density: log p(x), (N,); None where the network does not know it.
+        weights: weights of the components, (N, K).
+        means: means of the components, (N, K, L), degrees for angles.
+        covariances: covariances of the components, (N, K, L, L).
+        mean: mean of the mixture, (N, L).
+        covariance: covariance of the mixture, (N, L, L).
+        log_density: log p(x), (N,); None if the network does not compute it.
     """
 
     weights: Array
@@ -70,16 +71,22 @@ class NetworkOutputs(NamedTuple):
 class PoseNetwork:
     """An exported network.
 
-    It can be pickled, as its path and number of threads, and used in a forked child: both read the file again.
+    Pickling stores the path and the number of threads. Unpickling, and the first use in a forked process, read the file
+    again.
 
     Args:
-        path: of the ONNX file.
-        threads: of one prediction; as many as cores when None. Idle threads sleep.
+        path: path of the ONNX file.
+        threads: number of threads of one prediction; None for the number of cores. Idle threads sleep.
+
+    Attributes:
+        path: path of the ONNX file.
+        threads: number of threads of one prediction.
+        spec: specification in the file, a `PoseSpec`.
 
     Raises:
-        ModelError: the file is missing, cut short, not ONNX, not ours, of a newer version, or its header and its graph
-            contradict each other.
-        ConfigurationError: fewer than one thread.
+        ModelError: the file does not exist, is truncated, is not an ONNX file of this package, has a newer version, or
+            its header does not match its graph.
+        ConfigurationError: `threads` is under 1.
 
     Example:
         >>> network = PoseNetwork("headpose.onnx")  # doctest: +SKIP
@@ -97,16 +104,19 @@ class PoseNetwork:
         )
 
     def __reduce__(self) -> "tuple[type[PoseNetwork], tuple[Path, int | None]]":
-        """Its arguments; the path is absolute, since a worker may run in another folder."""
+        """Return class and arguments, with an absolute path, since another process may have another working folder."""
         return type(self), (self.path.absolute(), self.threads)
 
     def __call__(self, pixels: Pixels) -> NetworkOutputs:
-        """The outputs for crops (N, 3, S, S), uint8, RGB; at most 64 go through the network at once.
+        """Run the network on crops, at most 64 at a time.
+
+        Args:
+            pixels: RGB crops, uint8, (N, 3, S, S), where S is `spec.image_size`.
 
         Raises:
-            ConfigurationError: another shape or type.
-            ModelError: the graph cannot be run, or gives what is no mixture: numbers that are not finite, weights that
-                do not add up to 1, variances that are not positive.
+            ConfigurationError: the shape or type is wrong.
+            ModelError: the graph cannot be run, or its outputs are not a mixture: numbers that are not finite, weights
+                that do not add up to 1, variances that are not positive.
         """
         size = self.spec.image_size
         if pixels.ndim != 4 or pixels.shape[1:] != (3, size, size) or pixels.dtype != np.uint8:
@@ -123,7 +133,7 @@ class PoseNetwork:
             answers = dict(zip(names, self._session.run(names, {"pixels": pixels}), strict=True))
         except ModelError:
             raise
-        except Exception as error:  # onnxruntime's own classes are not public
+        except Exception as error:  # the exception classes of onnxruntime are not public
             raise ModelError(
                 f"{self.path}: its graph cannot be run ({first_line(error)}): copy it again, or {REMEDY}"
             ) from None
@@ -132,7 +142,7 @@ class PoseNetwork:
 
 
 def _blocks(pixels: Pixels) -> Iterator[Pixels]:
-    """Parts of at most `BATCH`; one empty part of none, so that the outputs have their shapes."""
+    """Yield parts of at most `BATCH` crops; one empty part if there are none, so that the outputs have their shapes."""
     for start in range(0, max(len(pixels), 1), BATCH):
         yield np.ascontiguousarray(pixels[start : start + BATCH])
 
@@ -147,14 +157,14 @@ def _session(path: Path, threads: int | None) -> Session:
         return Session(path, threads or 0)
     except ConfigurationError:
         raise
-    except Exception as error:  # onnxruntime's own classes are not public
+    except Exception as error:  # the exception classes of onnxruntime are not public
         raise ModelError(
             f"{path}: not an ONNX file, or cut short ({first_line(error)}): copy it again, or {REMEDY}"
         ) from None
 
 
 def first_line(error: Exception) -> str:
-    """What an exception of onnxruntime says, without the lines after the first.
+    """Return the first line of the message of an exception of onnxruntime.
 
     Example:
         >>> first_line(RuntimeError("Reshape failed\\nat line 3"))
@@ -172,17 +182,22 @@ def _spec(path: Path, metadata: dict[str, str]) -> PoseSpec:
         spec = PoseSpec(**values)
     except TypeError as error:
         raise ModelError(f"{path}: its header is not a model's ({error}); {REMEDY}") from None
-    return spec._replace(targets=tuple(spec.targets), margin=float(spec.margin), notes=dict(spec.notes or {}))
+    return spec._replace(targets=present_names(spec.targets), margin=float(spec.margin), notes=dict(spec.notes or {}))
 
 
 def write_metadata(source: str | os.PathLike[str], target: str | os.PathLike[str], spec: PoseSpec) -> None:
-    """A copy of a network's file with another specification; everything else stays as it is, to the byte.
+    """Write a copy of the file of a network with another specification; all other bytes stay the same.
 
-    A protobuf message is a list of fields (number, value), and a file's metadata are fields of their own, so that they
-    are exchanged without reading the rest.
+    A protobuf message is a list of fields (number, value). The metadata are fields of their own, so that the others are
+    copied without parsing them.
+
+    Args:
+        source: the ONNX file to copy.
+        target: the file to write.
+        spec: the new specification.
 
     Raises:
-        ModelError: the file cannot be read or written, or is no protobuf message.
+        ModelError: a file cannot be read or written, or is not a protobuf message.
     """
     try:
         content = Path(source).read_bytes()
@@ -195,7 +210,7 @@ def write_metadata(source: str | os.PathLike[str], target: str | os.PathLike[str
 
 
 def _fields(content: bytes, source: object) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of each top-level field."""
+    """Yield number, start and end of each top-level field."""
     position = 0
     while position < len(content):
         start = position
@@ -229,7 +244,7 @@ def _delimited(number: int, value: bytes) -> bytes:
 
 
 def _encoded(value: int) -> bytes:
-    """A varint.
+    """Return a number as a varint.
 
     Example:
         >>> _encoded(300)

@@ -1,4 +1,4 @@
-"""Whatever a user calls a picture, as a Pillow picture of mode RGB."""
+"""Conversion of paths, Pillow images and arrays to upright RGB images."""
 
 import contextlib
 import os
@@ -9,22 +9,23 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from deepgllim.errors import ImageError
-from deepgllim.imaging.images import open_image, to_rgb
+from deepgllim.imaging.conversion import to_rgb
+from deepgllim.imaging.images import open_image
 
-_PROGRAMS = ("EPS", "WMF")  # which Pillow has others execute when their pixels are asked for
+_PROGRAMS = ("EPS", "WMF")  # formats that Pillow decodes by running another program
 
 Picture = str | os.PathLike[str] | Image.Image | npt.NDArray[Any]
 
 
 def as_picture(image: Picture) -> Image.Image:
-    """The picture, upright, RGB, 8 bits a channel.
+    """Return an image as an upright Pillow image of mode RGB.
 
     Args:
-        image: a path; a Pillow picture, whose EXIF orientation is applied as that of a file is; or an array, H × W
-            (grey), H × W × 3 (RGB; of OpenCV's BGR give `image[..., ::-1]`) or H × W × 4 (RGBA), uint8 or uint16.
+        image: a path; a Pillow image, to which its EXIF orientation is applied; or an array, uint8 or uint16, of shape
+            (H, W) for grey, (H, W, 3) for RGB or (H, W, 4) for RGBA. Convert the BGR of OpenCV with `image[..., ::-1]`.
 
     Raises:
-        ImageError: a file that cannot be read, or an array of another shape or type.
+        ImageError: the file cannot be read, or the array has another shape or type.
 
     Example:
         >>> as_picture(np.full((2, 5), 65535, dtype=np.uint16)).getpixel((0, 0))

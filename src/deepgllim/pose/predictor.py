@@ -1,4 +1,4 @@
-"""From pictures to poses: `HeadPose`."""
+"""Prediction of the poses of heads in images: `HeadPose`."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import DataError, ImageError, ModelError
-from deepgllim.imaging.images import Box, Pixels, checked_box, crop_face
+from deepgllim.imaging.conversion import Pixels
+from deepgllim.imaging.images import Box, checked_box, crop_face
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.mixture import Mixture
@@ -24,34 +25,41 @@ if TYPE_CHECKING:
     from deepgllim.pose.network import PoseNetwork
 
 BLOCK = 32
-"""Faces that go through the network at once."""
+"""Largest number of faces in one run of the network."""
 
 DEFAULT_MODEL = "models/headpose.onnx"
-"""Within `deepgllim.pose`."""
+"""Path of the packaged network within `deepgllim.pose`."""
 
 
 class _Crop(NamedTuple):
-    """A face on its way to the network."""
+    """A cropped face."""
 
     pixels: Pixels
     box: Box
     score: float | None
-    picture: int  # number of the picture it is in
+    picture: int  # index of the image
 
 
 class HeadPose:
-    """The poses of the heads in pictures, each with its distribution.
+    """Predict the poses of the heads in images, each with its uncertainty.
 
-    It can be pickled, as its arguments, and used in a forked child: both read the model's file again.
+    Pickling stores the arguments. Unpickling, and the first use in a forked process, read the file of the model again.
 
     Args:
-        model: an ONNX file of `deepgllim export`, or a network already loaded; the one in the package when None.
-        detector: of faces: a name that `make_detector` knows, an object with `detect(picture)`, or
-            None where boxes are always given or the whole picture is a face.
-        threads: of the network; as many as the machine has when None.
+        model: an ONNX file written by `deepgllim export`, or a loaded network; None for the network in the package.
+        detector: the face detector: a name that `make_detector` accepts, or an object with a method `detect(image)`.
+            With None, boxes must be given, or the whole image is the face.
+        threads: number of threads of the network; None for the number of cores.
+
+    Attributes:
+        network: the loaded network.
+        calibration: the calibration in its file; None if there is none.
+        detector: the face detector; None if there is none.
 
     Raises:
-        ModelError: the file is missing, foreign or predicts no pose, or its calibration is for other targets.
+        ModelError: the file does not exist, is not a model of this package or does not predict a pose, or its
+            calibration has another number of targets.
+        ConfigurationError: the detector is unknown or not installed.
 
     Example:
         >>> pose, = HeadPose().predict("portrait.jpg")  # doctest: +SKIP
@@ -67,28 +75,31 @@ class HeadPose:
     ) -> None:
         self._arguments = (_portable(model), detector, threads)
         self.network = _loaded(model, threads)
-        predicted_angles(self.network.spec.targets)  # refuses a network without them
+        predicted_angles(self.network.spec.targets)  # raises an error if they do not determine a pose
         self.calibration = _calibration(self.network)
         self.detector = _detector(detector)
 
     def __reduce__(self) -> "tuple[type[HeadPose], tuple[Any, ...]]":
-        """Its arguments: it is pickled as what makes it again."""
+        """Return class and arguments."""
         return type(self), self._arguments
 
     def predict(
         self, image: Picture, boxes: npt.ArrayLike | None = None, *, intrinsics: Intrinsics | None = None
     ) -> list[Pose]:
-        """The pose of each face, in the order of the boxes, or of the detector.
+        """Return the poses of the faces of one image.
 
         Args:
-            image: a path, a Pillow picture, or an array: see `deepgllim.pose.pictures.as_picture`.
-            boxes: of the faces without margin, (N, 4), pixels of the upright picture; found by the detector when
-                None, and without a detector the whole picture is the face.
-            intrinsics: of the camera. A face off the picture's centre seems turned; with them R is against the camera's
-                axes, without them against the ray through the box's centre.
+            image: a path, a Pillow image or an array; see `as_picture`.
+            boxes: boxes of the faces without margin, (N, 4), rows x0, y0, x1, y1, pixels of the upright image. With
+                None the detector finds them; without a detector the whole image is the face.
+            intrinsics: intrinsics of the camera. With them, rotations are relative to the axes of the camera; without
+                them, to the ray through the centre of the box.
+
+        Returns:
+            The poses, in the order of the boxes or of the detector.
 
         Raises:
-            ImageError: the picture cannot be read, or a box is malformed or lies outside it.
+            ImageError: the image cannot be read, or a box is invalid or outside the image.
         """
         return self.predict_batch([image], None if boxes is None else [boxes], intrinsics=intrinsics)[0]
 
@@ -99,15 +110,18 @@ class HeadPose:
         *,
         intrinsics: Intrinsics | None = None,
     ) -> list[list[Pose]]:
-        """`predict` of each picture; faces of different pictures go through the network together.
+        """Return the poses of the faces of each image; faces of different images share runs of the network.
 
         Args:
-            images: pictures, read one after another.
-            boxes: for each picture, as in `predict`.
-            intrinsics: of the one camera that took them all.
+            images: images as in `predict`, read one after another.
+            boxes: for each image, its boxes or None, as in `predict`.
+            intrinsics: intrinsics of the camera of all images.
+
+        Returns:
+            For each image, the poses of its faces.
 
         Raises:
-            ImageError: as `predict`; or there are not as many entries of boxes as pictures.
+            ImageError: as in `predict`, or the numbers of images and entries of `boxes` differ.
         """
         found: list[list[Pose]] = []
         waiting: list[_Crop] = []
@@ -115,19 +129,22 @@ class HeadPose:
             found.append([])
             waiting += self._crops(as_picture(image), given, number)
             while len(waiting) >= BLOCK:
-                self._answer(waiting[:BLOCK], found, intrinsics)
+                self._predict_block(waiting[:BLOCK], found, intrinsics)
                 del waiting[:BLOCK]
-        self._answer(waiting, found, intrinsics)
+        self._predict_block(waiting, found, intrinsics)
         return found
 
     def predict_crops(self, crops: Pixels) -> list[Pose]:
-        """The poses of faces that are cropped already, with the network's margin around them.
+        """Return the poses of faces that are already cropped with the margin of the network.
 
         Args:
-            crops: RGB, uint8, (N, 3, S, S) with the network's S. The poses' boxes are in pixels of the crop.
+            crops: RGB, uint8, (N, 3, S, S), where S is the image size of the network.
+
+        Returns:
+            N poses; their boxes are in pixels of the crop.
 
         Raises:
-            ImageError: another shape or type.
+            ImageError: the crops have another shape or type.
         """
         spec, crops = self.network.spec, np.asarray(crops)
         size = spec.image_size
@@ -154,17 +171,19 @@ class HeadPose:
             return [((0.0, 0.0, float(picture.width), float(picture.height)), None)]
         return [(checked_box(face.box), float(face.score)) for face in self.detector.detect(picture)]
 
-    def _answer(self, faces: Sequence[_Crop], found: list[list[Pose]], intrinsics: Intrinsics | None) -> None:
-        """Add the poses of some faces to those of their pictures."""
+    def _predict_block(self, faces: Sequence[_Crop], found: list[list[Pose]], intrinsics: Intrinsics | None) -> None:
+        """Append the poses of some faces to the lists of their images."""
         for face, pose in zip(faces, self._poses(faces), strict=True):
-            found[face.picture].append(pose if intrinsics is None else pose.turned(intrinsics.turn(face.box)))
+            found[face.picture].append(pose if intrinsics is None else pose.rotate(intrinsics.ray_rotation(face.box)))
 
     def _poses(self, faces: Sequence[_Crop]) -> list[Pose]:
         if not faces:
             return []
-        answer = self.network(np.stack([face.pixels for face in faces]))
-        density = [None] * len(faces) if answer.log_density is None else [float(value) for value in answer.log_density]
-        mixtures = map(Mixture.of, answer.weights, answer.means, answer.covariances)
+        outputs = self.network(np.stack([face.pixels for face in faces]))
+        density = (
+            [None] * len(faces) if outputs.log_density is None else [float(value) for value in outputs.log_density]
+        )
+        mixtures = map(Mixture.of, outputs.weights, outputs.means, outputs.covariances)
         return [self._pose(*each) for each in zip(faces, mixtures, density, strict=True)]
 
     def _pose(self, face: _Crop, mixture: Mixture, density: float | None) -> Pose:
@@ -179,16 +198,19 @@ class HeadPose:
             )
         except (np.linalg.LinAlgError, DataError) as error:
             raise ModelError(
-                f"the network's covariances for the face at {[round(side) for side in face.box]} are those of no "
-                f"distribution ({error}): the model is damaged, or training failed; train and export it again"
+                f"the network's covariances for the face at {[round(side) for side in face.box]} are "
+                f"invalid ({error}): the model is damaged or the training failed; train and export it again"
             ) from error
 
 
 def checked_boxes(boxes: npt.ArrayLike) -> list[Box]:
-    """Boxes (N, 4), or one of (4,), as tuples.
+    """Return boxes as tuples.
+
+    Args:
+        boxes: (N, 4), or (4,) for one box, rows x0, y0, x1, y1, pixels.
 
     Raises:
-        ImageError: another shape, what is no number, or an empty box.
+        ImageError: the shape is another, an entry is not a number, or a box is empty.
 
     Example:
         >>> checked_boxes([[10, 20, 30, 40]]), checked_boxes([])
@@ -197,7 +219,7 @@ def checked_boxes(boxes: npt.ArrayLike) -> list[Box]:
     try:
         rows = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
     except (TypeError, ValueError) as error:
-        raise ImageError(f"boxes {boxes!r} are no numbers: give x0, y0, x1, y1 of each face, (N, 4)") from error
+        raise ImageError(f"boxes {boxes!r} are not numbers: give x0, y0, x1, y1 of each face, (N, 4)") from error
     if not rows.size:
         return []
     if rows.ndim != 2 or rows.shape[1] != 4:
@@ -206,10 +228,10 @@ def checked_boxes(boxes: npt.ArrayLike) -> list[Box]:
 
 
 def default_model() -> Path:
-    """The network that comes with the package.
+    """Return the path of the network in the package.
 
     Raises:
-        ModelError: it is not there.
+        ModelError: the file does not exist.
     """
     place = Path(str(files("deepgllim.pose"))) / DEFAULT_MODEL
     if not place.is_file():
@@ -224,22 +246,22 @@ def _loaded(model: "str | os.PathLike[str] | PoseNetwork | None", threads: int |
     if model is not None and not isinstance(model, (str, os.PathLike)):
         return model
     path = default_model() if model is None else Path(model)
-    from deepgllim.pose.network import PoseNetwork  # onnxruntime loads with it
+    from deepgllim.pose.network import PoseNetwork  # imports onnxruntime
 
     return PoseNetwork(path, threads)
 
 
 def _portable(model: "str | os.PathLike[str] | PoseNetwork | None") -> "Path | PoseNetwork | None":
-    """The argument as another process needs it, which may run in another folder."""
+    """Return the argument with an absolute path, since another process may have another working folder."""
     return Path(model).absolute() if isinstance(model, (str, os.PathLike)) else model
 
 
 def _calibration(network: "PoseNetwork") -> Calibration | None:
-    """What the network's file holds, checked against its targets."""
+    """Return the calibration in the file of a network, checked against its targets."""
     if network.spec.calibration is None:
         return None
     found = Calibration.from_json(network.spec.calibration)
-    found.scaled(np.eye(len(network.spec.targets)))  # refuses another number of them
+    found.scaled(np.eye(len(network.spec.targets)))  # raises an error for another number of targets
     return found
 
 
@@ -260,4 +282,4 @@ def _paired(
     try:
         yield from zip(images, boxes, strict=True)
     except ValueError as error:
-        raise ImageError(f"boxes are wanted for each picture, None where they are to be found ({error})") from error
+        raise ImageError(f"give boxes for each picture, or None for those with faces to detect ({error})") from error

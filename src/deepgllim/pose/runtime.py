@@ -1,4 +1,7 @@
-"""onnxruntime: the only place that imports it, with its telemetry off; sessions that work in a forked child too."""
+"""Sessions of onnxruntime without telemetry, which also work in forked processes.
+
+No other module of the package imports onnxruntime.
+"""
 
 import os
 from collections.abc import Mapping
@@ -12,13 +15,13 @@ from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.forking import never_destroy, notify_after_fork
 
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
-"""The variable that onnxruntime reads when it is first imported."""
+"""The environment variable that onnxruntime reads at its first import."""
 
-QUIET = 4  # of its levels of severity: what it logs as errors is raised too
+QUIET = 4  # log severity: errors are also raised as exceptions
 
 
 class Value(NamedTuple):
-    """What a graph declares of an input or output; a side that is free is a text or None."""
+    """A declared input or output of a graph; free dimensions are a text or None."""
 
     name: str
     type: str
@@ -26,14 +29,17 @@ class Value(NamedTuple):
 
 
 def load_onnxruntime() -> Any:
-    """The module onnxruntime, with its telemetry off.
+    """Import onnxruntime with its telemetry disabled.
 
-    From 1.29 on its wheels send events to their vendor and keep an identifier in the home folder, unless the variable
-    ORT_DISABLE_TELEMETRY is set before the first import. Where another part of the program imported it earlier, its
-    events are switched off from now on.
+    Since version 1.29 its wheels send events to their vendor and store an identifier in the home folder, unless the
+    variable ORT_DISABLE_TELEMETRY is set before the first import. If the program imported it earlier, events are
+    disabled from now on.
+
+    Returns:
+        The module onnxruntime.
 
     Raises:
-        ConfigurationError: it is not installed.
+        ConfigurationError: onnxruntime is not installed.
     """
     os.environ[TELEMETRY_OFF] = "1"
     try:
@@ -45,16 +51,16 @@ def load_onnxruntime() -> Any:
 
 
 def open_session(source: str | bytes, threads: int = 0, severity: int = QUIET) -> Any:
-    """An onnxruntime session on processors, whose idle threads sleep.
+    """Open an onnxruntime session on the CPU, whose idle threads sleep.
 
     Args:
-        source: the path of an ONNX file, or its content.
-        threads: of one run; 0 for onnxruntime's own choice, one for each core.
-        severity: from which on it logs, 0 to 4.
+        source: path of an ONNX file, or its content.
+        threads: number of threads of one run; 0 for the default of onnxruntime, one for each core.
+        severity: least severity of the messages that are logged, 0 to 4.
 
     Raises:
         ConfigurationError: onnxruntime is not installed.
-        Exception: of one of onnxruntime's own classes, for a file that it cannot run.
+        Exception: an exception of onnxruntime, if it cannot run the file.
     """
     ort = load_onnxruntime()
     options = ort.SessionOptions()
@@ -65,26 +71,29 @@ def open_session(source: str | bytes, threads: int = 0, severity: int = QUIET) -
 
 
 class Session:
-    """A session that is opened again in a forked child, where the threads of the parent's are gone.
+    """A session that is opened again in a forked process, where the threads of the parent do not exist.
 
-    The parent's is left alone there: to destroy it would wait for its threads.
+    The session of the parent is never destroyed there, since its destructor waits for those threads.
 
     Args:
-        source, threads, severity: as `open_session` takes them.
+        source: as in `open_session`.
+        threads: as in `open_session`.
+        severity: as in `open_session`.
 
     Attributes:
-        inputs, outputs: what the graph declares.
-        metadata: of the file.
+        inputs: declared inputs of the graph.
+        outputs: declared outputs of the graph.
+        metadata: metadata of the file.
 
     Raises:
         ConfigurationError: onnxruntime is not installed.
-        Exception: of one of onnxruntime's own classes, for a file that it cannot run.
+        Exception: an exception of onnxruntime, if it cannot run the file.
     """
 
     def __init__(self, source: str | os.PathLike[str] | bytes, threads: int = 0, severity: int = QUIET) -> None:
         self._source = source if isinstance(source, bytes) else str(Path(source).absolute())
         self._options = (threads, severity)
-        self._state = _file_state(self._source) if isinstance(self._source, str) else None
+        self._stamp = _file_stamp(self._source) if isinstance(self._source, str) else None
         self._session: Any = open_session(self._source, *self._options)
         self._stale = False
         self.inputs = [_declared(entry) for entry in self._session.get_inputs()]
@@ -93,24 +102,31 @@ class Session:
         notify_after_fork(self)
 
     def run(self, names: list[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[npt.NDArray[np.float32]]:
-        """The outputs of these names.
+        """Run the graph.
+
+        Args:
+            names: names of the outputs.
+            feeds: inputs by name.
+
+        Returns:
+            The outputs in the order of `names`.
 
         Raises:
             ModelError: the file has changed since the parent of this process opened it.
-            Exception: of one of onnxruntime's own classes, where the graph cannot be run.
+            Exception: an exception of onnxruntime, if the graph cannot be run.
         """
         if self._stale:
             self._open_again()
-        answers: list[npt.NDArray[np.float32]] = self._session.run(names, dict(feeds))
-        return answers
+        outputs: list[npt.NDArray[np.float32]] = self._session.run(names, dict(feeds))
+        return outputs
 
     def after_fork(self) -> None:
-        """Leave the parent's session alone."""
+        """Mark the session of the parent as unusable in this process."""
         never_destroy(self._session)
         self._stale = True
 
     def _open_again(self) -> None:
-        if isinstance(self._source, str) and _file_state(self._source) != self._state:
+        if isinstance(self._source, str) and _file_stamp(self._source) != self._stamp:
             raise ModelError(
                 f"{self._source}: has changed since the parent of this process opened it, and a forked child reads it "
                 "again: load the model in the child, or restart the parent"
@@ -123,8 +139,8 @@ def _declared(entry: Any) -> Value:
     return Value(str(entry.name), str(entry.type), tuple(entry.shape or ()))
 
 
-def _file_state(path: str) -> tuple[int, int] | None:
-    """Size and time of a file, None where it cannot be read, which onnxruntime reports."""
+def _file_stamp(path: str) -> tuple[int, int] | None:
+    """Return size and time of a file; None if it cannot be read, which onnxruntime reports."""
     try:
         found = Path(path).stat()
     except OSError:

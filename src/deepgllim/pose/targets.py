@@ -1,4 +1,4 @@
-"""From a network's mixture over angles to a `Pose`."""
+"""Conversion of a mixture over angles to a `Pose`."""
 
 from collections.abc import Sequence
 
@@ -8,23 +8,27 @@ from deepgllim.errors import ModelError
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array, rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.imaging.images import Box
 from deepgllim.pose.calibration import Calibration
+from deepgllim.pose.estimate import PoseMode
 from deepgllim.pose.mixture import Mixture
 from deepgllim.pose.propagation import rotation_covariance
-from deepgllim.pose.result import Mode, Pose
+from deepgllim.pose.result import Pose
 
 UNIFORM_VARIANCE = 180.0**2 / 3
-"""Degrees², of an angle of which nothing is known: uniform over the whole turn."""
+"""Variance of an unknown angle, uniform over the full circle, degrees²."""
 
-_LEAST_WEIGHT = 1e-4  # of a component that may be a mode
-_LEAST_PROBABILITY = 0.01  # of a mode that is told
-_TOLERANCE = 1e-3  # degrees, of a mode's place
+_MIN_WEIGHT = 1e-4  # of a component
+_MIN_PROBABILITY = 0.01  # of a mode
+_TOLERANCE = 1e-3  # of the location of a mode, degrees
 
 
 def predicted_angles(names: Sequence[str]) -> tuple[str, ...]:
-    """Which of a network's targets the pose is made from: three angles of one kind, or the first two of one.
+    """Return the targets that determine a pose: three angles of one kind, or the first two of them.
+
+    Args:
+        names: names of all targets of a network.
 
     Raises:
-        ModelError: the targets determine no pose.
+        ModelError: the targets do not determine a pose.
 
     Example:
         >>> predicted_angles(["age", "yaw", "pitch"])
@@ -34,8 +38,8 @@ def predicted_angles(names: Sequence[str]) -> tuple[str, ...]:
         if set(wanted) <= set(names):
             return wanted
     raise ModelError(
-        f"the model predicts {', '.join(names)}: a pose needs tilt and pan (and tip), or pitch and yaw (and roll); "
-        "train with --targets tilt,pan,tip"
+        f"the model predicts {', '.join(names)}: a pose needs tilt and pan (and neck_roll), or pitch and yaw (and "
+        "roll); train with --targets tilt,pan,neck_roll"
     )
 
 
@@ -48,19 +52,21 @@ def pose_from_targets(
     calibration: Calibration | None = None,
     detection_score: float | None = None,
 ) -> Pose:
-    """The pose that a mixture over angles tells: its mean, its covariance to first order, its modes.
+    """Return the pose of a mixture over angles: its mean, its covariance to first order and its modes.
 
-    With two angles only (tilt and pan, or pitch and yaw) the third, the turn about the nose, is `unknown`: it is set to
-    0 with the variance of an angle that is uniform over the whole turn.
+    If the targets are only tilt and pan, or pitch and yaw, the third angle is `unknown`. It is set to 0, with the
+    variance of a uniform distribution over the full circle.
 
     Args:
-        names: of the mixture's L targets, in any order; others than angles are left aside.
-        mixture: over them, degrees.
-        box, log_density, detection_score: passed on.
-        calibration: scales the standard deviations; gives the radii and the verdict on log p(x).
+        names: names of the L targets of the mixture, in any order; targets that are not angles are ignored.
+        mixture: mixture over the targets, degrees.
+        box: box of the face, pixels.
+        log_density: log p(x) of the face.
+        calibration: scales the standard deviations, and gives the radii and the threshold of log p(x).
+        detection_score: score of the face detector.
 
     Raises:
-        ModelError: the targets determine no pose, or the calibration is for another number of them.
+        ModelError: the targets do not determine a pose, or the calibration has another number of targets.
 
     Example:
         >>> mixture = Mixture.of([1.0], [[23.0, 12.0]], [[[4.0, 0.0], [0.0, 4.0]]])
@@ -68,14 +74,14 @@ def pose_from_targets(
         >>> print(pose)
         looking up and to the image's left, pitch 13° ± 4°, yaw 22° ± 3°, roll unknown (90 %)
         >>> pose.unknown
-        ('roll', 'tip')
+        ('roll', 'neck_roll')
     """
     wanted = predicted_angles(names)
     rows = [list(names).index(name) for name in wanted]
     scales = np.ones(len(names)) if calibration is None else np.sqrt(np.diag(calibration.scaled(np.eye(len(names)))))
     part, factors = mixture.marginal(rows), np.multiply.outer(scales[rows], scales[rows])
-    modes = part.modes(_TOLERANCE, _LEAST_WEIGHT)
-    told = [mode for mode in modes if mode.probability >= _LEAST_PROBABILITY] or modes[:1]
+    modes = part.modes(_TOLERANCE, _MIN_WEIGHT)
+    kept = [mode for mode in modes if mode.probability >= _MIN_PROBABILITY] or modes[:1]
     rotation, covariance = _rotation(wanted, part.mean, part.covariance * factors)
     return Pose(
         rotation,
@@ -83,7 +89,7 @@ def pose_from_targets(
         box,
         log_density,
         None if calibration is None else calibration.is_known(log_density),
-        tuple(Mode(*_rotation(wanted, mode.point, mode.covariance * factors), mode.probability) for mode in told),
+        tuple(PoseMode(*_rotation(wanted, mode.point, mode.covariance * factors), mode.probability) for mode in kept),
         calibration,
         detection_score,
         () if len(wanted) == 3 else (ANGLES[2], NECK_ANGLES[2]),
@@ -91,10 +97,10 @@ def pose_from_targets(
 
 
 def _rotation(wanted: tuple[str, ...], angles: Array, covariance: Array) -> tuple[Array, Array]:
-    """R and Cov[δ] of two or three angles."""
+    """Return R and Cov[δ] of two or three angles."""
     names, n = (NECK_ANGLES if wanted[0] in NECK_ANGLES else ANGLES), len(wanted)
-    whole, spread = np.zeros(3), UNIFORM_VARIANCE * np.eye(3)
-    whole[:n], spread[:n, :n] = angles, covariance
-    first, second, third = whole
-    R = rotation_from_pan_tilt(second, first, third) if names == NECK_ANGLES else rotation_from_angles(*whole)
-    return R, rotation_covariance(names, whole, spread)
+    values, spread = np.zeros(3), UNIFORM_VARIANCE * np.eye(3)
+    values[:n], spread[:n, :n] = angles, covariance
+    first, second, third = values
+    R = rotation_from_pan_tilt(second, first, third) if names == NECK_ANGLES else rotation_from_angles(*values)
+    return R, rotation_covariance(names, values, spread)

@@ -1,60 +1,65 @@
-"""A pose in words, for people."""
-
-from typing import TYPE_CHECKING
+"""A pose as an English sentence."""
 
 import numpy as np
 
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
+from deepgllim.pose.estimate import PoseEstimate, PoseMode
 
-if TYPE_CHECKING:
-    from deepgllim.pose.result import Mode, Pose
-
-SMALL = 5.0
-"""Degrees below which a turn is not mentioned."""
+MIN_ANGLE = 5.0
+"""Smallest tilt, pan or roll that is mentioned, degrees."""
 
 PROFILE = (75.0, 105.0)
-"""|pan| of a head in profile."""
+"""Range of |pan| of a head in profile, degrees."""
 
 POLE = 75.0
-"""|tilt| from which the nose points straight up or down."""
+"""|tilt| from which the nose points straight up or down, degrees."""
 
-LEAST = 0.05
-"""Probability of a mode that is worth a mention."""
+MIN_MODE_PROBABILITY = 0.05
+"""Smallest probability of a mode that is mentioned."""
 
 
-def describe(pose: "Pose", level: float) -> str:
-    """Where the head looks, its angles with their intervals, and what to beware of.
+def describe(pose: PoseEstimate, level: float) -> str:
+    """Return a sentence with the direction of the nose, the angles with their intervals, and warnings.
+
+    Args:
+        pose: the pose.
+        level: probability of the intervals, strictly between 0 and 1.
 
     Example:
         >>> import numpy as np
-        >>> from deepgllim.pose.result import Pose
+        >>> from deepgllim.pose import Pose
         >>> from deepgllim.geometry.rotations import rotation_from_pan_tilt
         >>> frontal = Pose(np.eye(3), np.eye(3), in_distribution=False)
         >>> describe(frontal, 0.9)
         'looking into the camera, pitch 0° ± 2°, yaw 0° ± 2°, roll 0° ± 2° (90 %);
-        unlike anything the model knows: do not trust it'
+        unlike the training data: do not trust it'
         >>> describe(Pose(rotation_from_pan_tilt(-89, 20, 8), np.eye(3)), 0.5)  # of pitch 88
         "in profile to the image's right, looking up, tilted clockwise,
-        tilt 20° ± 1°, pan −89° ± 1°, tip 8° ± 1° (50 %)"
+        tilt 20° ± 1°, pan −89° ± 1°, neck roll 8° ± 1° (50 %)"
     """
-    lean = "" if "tip" in pose.unknown else tipped(pose.tip if _by_neck(pose) else pose.roll)
-    parts = [direction(pose.tilt, pose.pan), *([lean] if lean else []), _numbers(pose, level)]
+    roll = "" if "neck_roll" in pose.unknown else describe_roll(pose.neck_roll if _uses_neck(pose) else pose.roll)
+    angles = ", ".join(f"{name} {text}" for name, text in format_angles(pose, level).items())
+    parts = [describe_direction(pose.tilt, pose.pan), *([roll] if roll else []), f"{angles} ({100 * level:g} %)"]
     return "; ".join([", ".join(parts), *_warnings(pose)])
 
 
-def direction(tilt: float, pan: float) -> str:
-    """Where the nose points.
+def describe_direction(tilt: float, pan: float) -> str:
+    """Return the direction of the nose in words.
+
+    Args:
+        tilt: elevation of the nose, degrees.
+        pan: azimuth of the nose, degrees.
 
     Example:
-        >>> direction(-20, 3), direction(0, -40), direction(2, 170)
+        >>> describe_direction(-20, 3), describe_direction(0, -40), describe_direction(2, 170)
         ('looking down', "looking to the image's right", 'facing away from the camera')
     """
-    upright = "" if abs(tilt) < SMALL else "up" if tilt > 0 else "down"
+    upright = "" if abs(tilt) < MIN_ANGLE else "up" if tilt > 0 else "down"
     side = "the image's left" if pan > 0 else "the image's right"
     if abs(tilt) >= POLE:
         return f"looking straight {upright}"
     if abs(pan) < PROFILE[0]:
-        sideways = "" if abs(pan) < SMALL else f"to {side}"
+        sideways = "" if abs(pan) < MIN_ANGLE else f"to {side}"
         return f"looking {' and '.join(filter(None, (upright, sideways))) or 'into the camera'}"
     looking = f", looking {upright}" if upright else ""
     if abs(pan) <= PROFILE[1]:
@@ -62,72 +67,83 @@ def direction(tilt: float, pan: float) -> str:
     return f"facing away from the camera{f', to {side}' if abs(pan) < 165 else ''}{looking}"
 
 
-def tipped(tip: float) -> str:
-    """How the head leans, nothing if it hardly does.
+def describe_roll(roll: float) -> str:
+    """Return the direction of a roll in words; an empty text for a roll under 5 degrees.
 
     Example:
-        >>> tipped(12), tipped(-1)
+        >>> describe_roll(12), describe_roll(-1)
         ('tilted clockwise', '')
     """
-    if abs(tip) < SMALL:
+    if abs(roll) < MIN_ANGLE:
         return ""
-    return "tilted clockwise" if tip > 0 else "tilted anticlockwise"
+    return "tilted clockwise" if roll > 0 else "tilted anticlockwise"
 
 
-def degrees(angle: float) -> str:
-    """A whole number of degrees.
+def format_degrees(angle: float) -> str:
+    """Return an angle rounded to a whole number of degrees.
 
     Example:
-        >>> degrees(-3.4), degrees(-0.2)
+        >>> format_degrees(-3.4), format_degrees(-0.2)
         ('−3°', '0°')
     """
     return f"{round(angle)}°".replace("-", "−")
 
 
-def _by_neck(pose: "Pose | Mode") -> bool:
-    """Whether tilt, pan and tip tell more: at profile a pitch of 90 may mean 20 degrees upwards."""
+def format_angles(pose: PoseEstimate, level: float) -> dict[str, str]:
+    """Return three angles by name, each with the half-width of its interval.
+
+    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and pitch, yaw and
+    roll otherwise.
+
+    Args:
+        pose: the pose.
+        level: probability of the intervals, strictly between 0 and 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from deepgllim.pose import Pose
+        >>> format_angles(Pose(np.eye(3), np.eye(3), unknown=("roll",)), 0.9)
+        {'pitch': '0° ± 2°', 'yaw': '0° ± 2°', 'roll': 'unknown'}
+    """
+    neck = _uses_neck(pose)
+    names, centre = (NECK_ANGLES, pose.neck_angles) if neck else (ANGLES, pose.angles)
+    _, upper = pose.neck_interval(level) if neck else pose.interval(level)
+    rows = zip(names, centre.tolist(), (upper - centre).tolist(), strict=True)
+    return {
+        _label(name): "unknown" if name in pose.unknown else f"{format_degrees(angle)} ± {format_degrees(half)}"
+        for name, angle, half in rows
+    }
+
+
+def likely_modes(pose: PoseEstimate) -> list[PoseMode]:
+    """Return the modes with a probability of at least 5 %, that of the highest density first."""
+    return [mode for mode in pose.modes if mode.probability >= MIN_MODE_PROBABILITY]
+
+
+def _uses_neck(pose: PoseEstimate | PoseMode) -> bool:
+    """Return whether tilt, pan and neck roll describe the pose better than pitch, yaw and roll: near profile."""
     tilt, pan, _ = np.abs(pose.neck_angles).tolist()
     return bool(pan >= PROFILE[0] and tilt < POLE)
 
 
-def figures(pose: "Pose", level: float) -> dict[str, str]:
-    """The three angles that suit the pose, by name, each with half the width of its interval.
-
-    Example:
-        >>> import numpy as np
-        >>> from deepgllim.pose.result import Pose
-        >>> figures(Pose(np.eye(3), np.eye(3), unknown=("roll",)), 0.9)
-        {'pitch': '0° ± 2°', 'yaw': '0° ± 2°', 'roll': 'unknown'}
-    """
-    neck = _by_neck(pose)
-    names, middle = (NECK_ANGLES, pose.neck_angles) if neck else (ANGLES, pose.angles)
-    _, upper = pose.neck_interval(level) if neck else pose.interval(level)
-    rows = zip(names, middle.tolist(), (upper - middle).tolist(), strict=True)
-    return {n: "unknown" if n in pose.unknown else f"{degrees(a)} ± {degrees(half)}" for n, a, half in rows}
-
-
-def _numbers(pose: "Pose", level: float) -> str:
-    return f"{', '.join(f'{name} {text}' for name, text in figures(pose, level).items())} ({100 * level:g} %)"
-
-
-def _warnings(pose: "Pose") -> list[str]:
+def _warnings(pose: PoseEstimate) -> list[str]:
     found = []
     if pose.near_gimbal_lock:
-        found.append("so near profile pitch and roll cannot be told apart")
+        found.append("so near profile pitch and roll cannot be separated")
     likely = likely_modes(pose)
     if len(likely) > 1:
-        found.append(f"several poses fit: {' or '.join(map(_mode, likely))}")
+        found.append(f"several poses fit: {' or '.join(map(_describe_mode, likely))}")
     if pose.in_distribution is False:
-        found.append("unlike anything the model knows: do not trust it")
+        found.append("unlike the training data: do not trust it")
     return found
 
 
-def likely_modes(pose: "Pose") -> list["Mode"]:
-    """The modes that are worth a mention, the likeliest first."""
-    return [mode for mode in pose.modes if mode.probability >= LEAST]
+def _describe_mode(mode: PoseMode) -> str:
+    names, angles = (NECK_ANGLES, mode.neck_angles) if _uses_neck(mode) else (ANGLES, mode.angles)
+    texts = (f"{_label(name)} {format_degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
+    return f"{', '.join(texts)} ({100 * mode.probability:.0f} %)"
 
 
-def _mode(mode: "Mode") -> str:
-    names, angles = (NECK_ANGLES, mode.neck_angles) if _by_neck(mode) else (ANGLES, mode.angles)
-    told = (f"{name} {degrees(angle)}" for name, angle in zip(names, angles.tolist(), strict=True))
-    return f"{', '.join(told)} ({100 * mode.probability:.0f} %)"
+def _label(name: str) -> str:
+    """Return the name of an angle as printed: "neck roll" for "neck_roll"."""
+    return name.replace("_", " ")

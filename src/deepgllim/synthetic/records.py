@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepgllim.geometry.names import present_names
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
 from deepgllim.synthetic.heads import load_head_model
 from deepgllim.synthetic.posing import Labels
@@ -34,10 +35,10 @@ def record(sampler: SceneSampler, index: int, scene: Scene, labels: Labels) -> R
 
     Returns:
         Values that `json.dumps` writes: index, set, seed, subject ("p0007"), rotation (9 numbers, row by row), pitch,
-        yaw, roll, tilt, pan, tip (degrees), torso (9 numbers), box (x0, y0, x1, y1) and landmarks ([x, y] each, pixels)
-        with `landmark_numbers` of iBUG's 68 counted from 0, camera, person, expression, gaze, lights, ambient, wear,
-        background, capture. Rounded, so that they are the same everywhere: degrees and pixels to 4 decimals, metres,
-        colours and shares to 6, matrices to 8.
+        yaw, roll, tilt, pan, neck_roll (degrees), torso (9 numbers), box (x0, y0, x1, y1), landmarks ([x, y] each,
+        pixels) with `landmark_numbers` of iBUG's 68 counted from 0, camera, person, expression, gaze, lights, ambient,
+        wear, background, capture. Rounded, so that they are the same everywhere: degrees and pixels to 4 decimals,
+        metres, colours and shares to 6, matrices to 8.
 
     Example:
         >>> from deepgllim.synthetic.posing import label
@@ -77,7 +78,8 @@ def record(sampler: SceneSampler, index: int, scene: Scene, labels: Labels) -> R
 
 def manifest_row(known: Mapping[str, Any]) -> list[object]:
     """The values of `COLUMNS` of a record with its picture's path."""
-    angles = [known[name] for name in (*ANGLES, *NECK_ANGLES)]
+    named = dict(zip(present_names(known), known.values(), strict=True))
+    angles = [named[name] for name in (*ANGLES, *NECK_ANGLES)]
     return [known["path"], known["subject"], known["set"], *known["box"], *angles, f"rendered:{known['set']}"]
 
 

@@ -68,7 +68,7 @@ def _natural(rng: Rng) -> Array:
 
 
 def _wide(rng: Rng) -> Array:
-    """Pan, tilt and tip of a neck, uniform: as `rotation_from_pan_tilt` has them, without a gimbal at profile."""
+    """Pan, tilt and roll of a neck, uniform: as `rotation_from_pan_tilt` has them, without a gimbal at profile."""
     return rotation_from_pan_tilt(rng.uniform(-100, 100), rng.uniform(-75, 75), rng.uniform(-45, 45))
 
 
@@ -104,7 +104,7 @@ SETS: dict[str, SetSpec] = {
         "the paper's SSV: the uniform pool without a Gaussian at (0, 0, 0)",
     ),
     "natural": SetSpec(_natural, (1.4, 1.8), 0.06, "poses near Biwi's: most heads look ahead"),
-    "wide": SetSpec(_wide, (1.0, 2.2), 0.12, "pan ±100, tilt ±75, tip ±45, uniform; margins 1.0 to 2.2"),
+    "wide": SetSpec(_wide, (1.0, 2.2), 0.12, "pan ±100, tilt ±75, neck roll ±45, uniform; margins 1.0 to 2.2"),
 }
 """Kinds of set by name."""
 
@@ -225,10 +225,10 @@ def draw_distance(rng: Rng) -> float:
 
 
 def draw_torso(rotation: Array, rng: Rng) -> Array:
-    """The torso takes 0 to 60 % of the head's pan, 0 to 30 % of its tilt and tip, and more beyond a neck's reach."""
-    tilt, pan, tip = pan_tilt_from_rotation(rotation)
+    """The torso takes 0 to 60 % of the head's pan, 0 to 30 % of its tilt and roll, and more beyond a neck's reach."""
+    angles = pan_tilt_from_rotation(rotation)
     rest = []
-    for angle, share, reach in zip((tilt, pan, tip), (0.3, 0.6, 0.3), _NECK, strict=True):
+    for angle, share, reach in zip(angles, (0.3, 0.6, 0.3), _NECK, strict=True):
         own = angle * rng.uniform(0, share)
         rest.append(float(np.clip(own, angle - reach, angle + reach)) + rng.normal(0, 3))
     return rotation_from_pan_tilt(rest[1], rest[0], rest[2])

@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from deepgllim.geometry.rotations import rotation_from_angles
-from deepgllim.pose.result import Mode, Pose
+from deepgllim.pose import Pose, PoseMode
 
 R = rotation_from_angles(12, -23, 4)
 POSE = Pose(R, 9.0 * np.eye(3), box=(20, 20, 80, 80), log_density=-41.25, in_distribution=True)
-MODES = (Mode(R, np.eye(3), 0.6), Mode(rotation_from_angles(0, 40, 0), np.eye(3), 0.4))
+MODES = (PoseMode(R, np.eye(3), 0.6), PoseMode(rotation_from_angles(0, 40, 0), np.eye(3), 0.4))
 STRANGE = Pose(R, np.eye(3), modes=MODES, box=(5, 5, 30, 30), log_density=-900.0, in_distribution=False)
-PARTIAL = Pose(np.eye(3), np.eye(3), unknown=("roll", "tip"))
+PARTIAL = Pose(np.eye(3), np.eye(3), unknown=("roll", "neck_roll"))
 
 
 class Knows:

@@ -277,7 +277,18 @@ def test_the_guide_explains_every_word_of_the_page(visit: Visit) -> None:
     visit.tab.keyboard.press("ArrowRight")
     assert not visit.tab.is_visible("#picture")
     text = visit.tab.inner_text("#guide")
-    for word in ("pitch", "yaw", "roll", "interval", "log p(x)", "unlike anything", "profile", "tilt", "pan", "tip"):
+    for word in (
+        "pitch",
+        "yaw",
+        "roll",
+        "interval",
+        "log p(x)",
+        "unlike anything",
+        "profile",
+        "tilt",
+        "pan",
+        "neck_roll",
+    ):
         assert word in text
     visit.tab.click("#tab-picture")
     assert visit.tab.is_visible("#picture")

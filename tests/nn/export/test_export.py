@@ -19,7 +19,7 @@ from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.pose.network import PoseNetwork
 
 SIZE = 16
-TARGETS = ("tilt", "pan", "tip")
+TARGETS = ("tilt", "pan", "neck_roll")
 
 
 def network(head: Any, projection: int | None = 6, affine: bool = False) -> DeepRegression:

@@ -1,4 +1,4 @@
-"""Drawn poses: where the noses point, what is written, and that the picture stays as it was."""
+"""Tests of drawn poses: directions of the noses, captions, and that the image is not changed."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,9 +7,9 @@ from PIL import Image
 
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.imaging.drawing import AXIS_COLOURS
-from deepgllim.pose.batch.annotate import SURE, UNSURE, caption, draw_poses, pale
+from deepgllim.pose import Pose, PoseMode
+from deepgllim.pose.batch.annotate import KNOWN_COLOUR, UNKNOWN_COLOUR, caption, draw_poses, pale
 from deepgllim.pose.camera import Intrinsics
-from deepgllim.pose.result import Mode, Pose
 
 BOX = (60.0, 60.0, 140.0, 140.0)
 NOSE = AXIS_COLOURS[2]
@@ -21,7 +21,7 @@ def pose(yaw: float = 0.0, **fields: object) -> Pose:
 
 
 def places(image: Image.Image, colour: tuple[int, int, int]) -> npt.NDArray[np.intp]:
-    """Columns of the pixels of a colour."""
+    """Return the columns of the pixels of a colour."""
     return np.nonzero((np.asarray(image) == colour).all(axis=2))[1]
 
 
@@ -38,21 +38,23 @@ def test_noses_point_where_the_head_looks(grey: Image.Image) -> None:
 
 
 def test_further_modes_have_paler_noses(grey: Image.Image) -> None:
-    modes = tuple(Mode(rotation_from_angles(0, yaw, 0), np.eye(3), p) for yaw, p in ((60, 0.6), (-60, 0.39), (0, 0.01)))
+    modes = tuple(
+        PoseMode(rotation_from_angles(0, yaw, 0), np.eye(3), p) for yaw, p in ((60, 0.6), (-60, 0.39), (0, 0.01))
+    )
     drawn = draw_poses(grey, [pose(60, modes=modes)])
     other = pale(NOSE, 1 - 0.5 * 0.39 / 0.6)
     assert places(drawn, other).mean() > 105
     assert places(draw_poses(grey, [pose(60)]), other).size == 0
 
 
-def test_faces_that_the_model_does_not_know_are_red(grey: Image.Image) -> None:
-    assert draw_poses(grey, [pose(in_distribution=False)]).getpixel((60, 100)) == UNSURE
-    assert draw_poses(grey, [pose(in_distribution=None)]).getpixel((60, 100)) == SURE
+def test_faces_unlike_the_training_data_are_red(grey: Image.Image) -> None:
+    assert draw_poses(grey, [pose(in_distribution=False)]).getpixel((60, 100)) == UNKNOWN_COLOUR
+    assert draw_poses(grey, [pose(in_distribution=None)]).getpixel((60, 100)) == KNOWN_COLOUR
 
 
 def test_captions() -> None:
-    modes = tuple(Mode(rotation_from_angles(0, yaw, 0), np.eye(3), 0.5) for yaw in (0, 30))
-    text = caption(pose(12, modes=modes, in_distribution=False, unknown=("roll", "tip")), 0.9, "track 3")
+    modes = tuple(PoseMode(rotation_from_angles(0, yaw, 0), np.eye(3), 0.5) for yaw in (0, 30))
+    text = caption(pose(12, modes=modes, in_distribution=False, unknown=("roll", "neck_roll")), 0.9, "track 3")
     assert text.split("\n") == [
         *("track 3", "pitch 0° ± 2°", "yaw 12° ± 2°", "roll unknown"),
         *("several poses fit", "do not trust it"),
@@ -76,7 +78,7 @@ def test_no_face_leaves_a_copy(grey: Image.Image) -> None:
 def test_axes_are_drawn_as_they_are_seen(grey: Image.Image) -> None:
     camera = Intrinsics.from_field_of_view(90, 200, 200)
     aside = pose(30, box=(0.0, 60.0, 80.0, 140.0))
-    turned = aside.turned(camera.turn(aside.box or ()))
+    turned = aside.rotate(camera.ray_rotation(aside.box or ()))
     drawn, seen = draw_poses(grey, [turned], intrinsics=camera), draw_poses(grey, [aside])
     assert np.array_equal(places(drawn, NOSE), places(seen, NOSE))
     assert not np.array_equal(places(draw_poses(grey, [turned]), NOSE), places(seen, NOSE))

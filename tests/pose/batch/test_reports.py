@@ -1,4 +1,4 @@
-"""Rows and JSON of what was seen."""
+"""Tests of table rows and JSON of scan results."""
 
 import json
 
@@ -7,22 +7,27 @@ import pytest
 
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.geometry.rotations import rotation_from_angles
+from deepgllim.pose import Pose, PoseMode
 from deepgllim.pose.batch.reports import convention_angles, in_convention, record, row_columns, rows
-from deepgllim.pose.batch.scanning import Seen
+from deepgllim.pose.batch.scanning import ScanResult
 from deepgllim.pose.batch.sources import Source, find_sources
-from deepgllim.pose.result import Mode, Pose
-from deepgllim.pose.video.following import SeenFace
+from deepgllim.pose.video.following import FaceResult
 
 PICTURE = find_sources(["photos/a.jpg"]).found[0]
 RAW = Pose(
-    rotation_from_angles(12, 23, -3), 4 * np.eye(3), (1.0, 2.0, 3.0, 4.0), modes=(Mode(np.eye(3), np.eye(3), 0.5),) * 2
+    rotation_from_angles(12, 23, -3),
+    4 * np.eye(3),
+    (1.0, 2.0, 3.0, 4.0),
+    modes=(PoseMode(np.eye(3), np.eye(3), 0.5),) * 2,
 )
 SMOOTH = Pose(rotation_from_angles(11, 20, -2), np.eye(3), (1.0, 2.0, 3.0, 4.0))
 
 
-def frame() -> Seen:
+def frame() -> ScanResult:
     source = Source("walk.mp4", "video", PICTURE.relative)
-    return Seen(source, None, (SeenFace(SMOOTH, RAW, 7, used=False), SeenFace(RAW, None, 8)), frame=3, time=0.12)
+    return ScanResult(
+        source, None, (FaceResult(SMOOTH, RAW, 7, used=False), FaceResult(RAW, None, 8)), frame=3, time=0.12
+    )
 
 
 @pytest.mark.parametrize("convention", [None, *CONVENTIONS])
@@ -36,12 +41,12 @@ def test_every_column_is_in_every_row(convention: str | None) -> None:
 def test_a_picture_needs_fewer_columns() -> None:
     columns = row_columns()
     assert not {"frame", "time", "track", "raw_yaw", "used"} & set(columns)
-    (row,) = rows(Seen(PICTURE, None, (SeenFace(RAW),)), level=0.5)
+    (row,) = rows(ScanResult(PICTURE, None, (FaceResult(RAW),)), level=0.5)
     assert (row["source"], row["face"], row["level"], row["x1"]) == ("photos/a.jpg", 0, 0.5, 3.0)
     assert row["yaw"] == pytest.approx(23)
 
 
-def test_smoothed_rows_have_what_was_measured() -> None:
+def test_smoothed_rows_contain_the_raw_angles() -> None:
     smooth, raw = rows(frame())
     assert [smooth[name] for name in ("frame", "time", "track", "face", "used")] == [3, 0.12, 7, 0, False]
     assert [smooth["yaw"], smooth["raw_yaw"]] == pytest.approx([20, 23])
@@ -49,9 +54,9 @@ def test_smoothed_rows_have_what_was_measured() -> None:
     assert [raw["yaw"], raw["raw_yaw"], raw["face"]] == pytest.approx([23, 23, 1])
 
 
-def test_no_face_is_no_row() -> None:
-    assert list(rows(Seen(PICTURE, None, ()))) == []
-    assert record(Seen(PICTURE, None, ())) == {"source": "photos/a.jpg", "faces": []}
+def test_no_face_gives_no_row() -> None:
+    assert list(rows(ScanResult(PICTURE, None, ()))) == []
+    assert record(ScanResult(PICTURE, None, ())) == {"source": "photos/a.jpg", "faces": []}
 
 
 def test_json_reads_back() -> None:

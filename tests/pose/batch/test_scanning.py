@@ -1,4 +1,4 @@
-"""Pictures and videos to poses: order, batches, failures one by one, frames with their tracks."""
+"""Tests of scanning images and videos: order, batches, errors, frames with their tracks."""
 
 import weakref
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from PIL import Image
 from deepgllim.errors import DeepGLLiMError
 from deepgllim.imaging.images import Box, open_image
 from deepgllim.pose.batch import scanning
-from deepgllim.pose.batch.scanning import Reading, Seen, batches, scan_pictures, scan_video
+from deepgllim.pose.batch.scanning import ScanOptions, ScanResult, batches, scan_pictures, scan_video
 from deepgllim.pose.batch.sources import Source, find_sources
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.detection.faces import Face
@@ -24,7 +24,7 @@ SIZE = (60, 40)
 
 
 class OneFace:
-    """A face in the middle, none on a black picture; counts its pictures."""
+    """Detects a face in the middle, and none in a black image; counts its images."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -36,13 +36,13 @@ class OneFace:
 
 @pytest.fixture
 def heads(tmp_path: Path) -> HeadPose:
-    """The tiny network: pan is the red level less 128."""
+    """Return a predictor whose pan is the red level less 128."""
     (tmp_path / "model").mkdir()
     return HeadPose(tiny_network(tmp_path / "model" / "tiny.onnx"), OneFace())
 
 
 class Failures(list[tuple[str, str]]):
-    """What failed, and why."""
+    """Collects failed sources with their errors."""
 
     def __call__(self, source: Source, error: DeepGLLiMError) -> None:
         self.append((Path(source.path).name, str(error)))
@@ -58,14 +58,16 @@ def photos(tmp_path: Path) -> list[Source]:
     return list(find_sources([str(folder)]).found)
 
 
-def pans(seen: Seen) -> list[int]:
+def pans(seen: ScanResult) -> list[int]:
     return [round(face.pose.pan) for face in seen.faces]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
-def test_pictures_come_in_order_and_broken_ones_are_told(heads: HeadPose, photos: list[Source], batch: int) -> None:
+def test_images_keep_their_order_and_broken_ones_are_reported(
+    heads: HeadPose, photos: list[Source], batch: int
+) -> None:
     failed = Failures()
-    found = list(scan_pictures(heads, photos, failed, Reading(batch=batch)))
+    found = list(scan_pictures(heads, photos, failed, ScanOptions(batch=batch)))
     assert [Path(seen.source.path).name for seen in found] == ["a.png", "b.png", "c.png", "d.png"]
     assert [pans(seen) for seen in found] == [[10], [-10], [], [20]]
     assert [name for name, _ in failed] == ["bb.png"]
@@ -77,31 +79,31 @@ def test_pictures_come_before_all_are_read(heads: HeadPose, photos: list[Source]
         while True:
             yield photos[0]
 
-    assert pans(next(scan_pictures(heads, endless(), Failures(), Reading(batch=2)))) == [10]
+    assert pans(next(scan_pictures(heads, endless(), Failures(), ScanOptions(batch=2)))) == [10]
 
 
-def test_one_picture_that_spoils_a_batch_leaves_the_others(heads: HeadPose, photos: list[Source]) -> None:
+def test_an_error_of_one_image_does_not_affect_the_others(heads: HeadPose, photos: list[Source]) -> None:
     Image.new("RGB", (5, 5), "red").save(photos[1].path)
     failed = Failures()
-    found = list(scan_pictures(heads, photos[:2] + photos[4:], failed, Reading(boxes=[(20.0, 5.0, 50.0, 35.0)])))
+    found = list(scan_pictures(heads, photos[:2] + photos[4:], failed, ScanOptions(boxes=[(20.0, 5.0, 50.0, 35.0)])))
     assert [Path(seen.source.path).name for seen in found] == ["a.png", "d.png"]
     assert failed[0][0] == Path(photos[1].path).name
     assert "outside the picture of 5 x 5" in failed[0][1]
 
 
-def test_a_camera_turns_each_face_by_its_ray(heads: HeadPose, photos: list[Source]) -> None:
+def test_a_camera_rotates_each_face_by_its_ray(heads: HeadPose, photos: list[Source]) -> None:
     def camera(size: tuple[int, int]) -> Intrinsics:
         return Intrinsics.from_field_of_view(90, *size)
 
     boxes: Sequence[Box] = [(15.0, 5.0, 45.0, 35.0), (45.0, 5.0, 75.0, 35.0)]
-    (seen,) = scan_pictures(heads, photos[:1], Failures(), Reading(boxes=boxes, camera=camera))
+    (seen,) = scan_pictures(heads, photos[:1], Failures(), ScanOptions(boxes=boxes, camera=camera))
     centre, edge = (face.pose.pan for face in seen.faces)
     assert centre == pytest.approx(10, abs=0.01)
     assert edge == pytest.approx(55, abs=0.01)
 
 
 def test_batches_hold_no_more_pixels_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanning, "MOST_PIXELS", 250)
+    monkeypatch.setattr(scanning, "MAX_BATCH_PIXELS", 250)
     pictures = [Image.new("L", (10, side)) for side in (10, 10, 10, 50, 1)]
     sizes = [[image.height for image in group] for group in batches(pictures, 16, lambda image: image)]
     assert sizes == [[10, 10], [10], [50], [1]]
@@ -110,8 +112,8 @@ def test_batches_hold_no_more_pixels_than_they_may(monkeypatch: pytest.MonkeyPat
 def test_pictures_are_let_go_before_others_are_decoded(
     heads: HeadPose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In memory at most: the batch, or the one last yielded and the one that is decoded."""
-    monkeypatch.setattr(scanning, "MOST_PIXELS", 3 * SIZE[0] * SIZE[1])
+    """At most the batch is in memory, or the last yielded image and the one that is decoded."""
+    monkeypatch.setattr(scanning, "MAX_BATCH_PIXELS", 3 * SIZE[0] * SIZE[1])
     sides = [1, 1, 3, 1, 2, 2, 1, 3, 3, 1]
     for number, side in enumerate(sides):
         Image.new("RGB", (SIZE[0], side * SIZE[1]), (138, 0, 0)).save(tmp_path / f"{number}.png")
@@ -133,7 +135,7 @@ def test_pictures_are_let_go_before_others_are_decoded(
 
 
 class FakeFrames:
-    """Frames of given red levels, 25 a second."""
+    """Write frames of given red levels, 25 a second."""
 
     def __init__(self, reds: Sequence[int], problem: str | None = None) -> None:
         self.problem, self.frame_rate, self.size, self.n_frames, self.closed = problem, 25.0, SIZE, len(reds), False
@@ -168,7 +170,7 @@ def video(monkeypatch: pytest.MonkeyPatch) -> FakeFrames:
 def test_frames_have_tracks_and_raw_poses(heads: HeadPose, video: FakeFrames, smoothing: Any, batch: int) -> None:
     opened: list[Any] = []
     failed = Failures()
-    reading = Reading(batch=batch, smoothing=smoothing)
+    reading = ScanOptions(batch=batch, smoothing=smoothing)
     found = list(scan_video(heads, WALK, failed, reading, opened=opened.append))
     assert [seen.frame for seen in found] == list(range(5))
     assert [seen.time for seen in found] == [0.0, 0.04, 0.08, 0.12, 0.16]
@@ -189,11 +191,11 @@ def test_a_video_can_be_stopped(heads: HeadPose, video: FakeFrames) -> None:
         counts.append(count)
         return len(counts) == 2
 
-    found = list(scan_video(heads, WALK, Failures(), Reading(batch=2, smoothing="filter"), ended=ended))
+    found = list(scan_video(heads, WALK, Failures(), ScanOptions(batch=2, smoothing="filter"), ended=ended))
     assert (len(found), counts, video.closed) == (4, [2, 2], True)
 
 
-def test_a_damaged_video_gives_its_frames_and_is_told(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_video_yields_its_frames_and_is_reported(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = FakeFrames(REDS, problem="it ends after 0.2 of 9.0 s")
     monkeypatch.setattr(scanning, "read_frames", lambda source, max_frames: frames)
     failed = Failures()
@@ -217,12 +219,12 @@ def test_people_are_followed_through_a_change_of_size(heads: HeadPose, monkeypat
     frames._frames = (Frame(n, n / 25, image) for n, image in enumerate(images))
     monkeypatch.setattr(scanning, "read_frames", lambda source, max_frames: frames)
     heads.detector = Half()
-    found = list(scan_video(heads, WALK, Failures(), Reading(smoothing="filter")))
+    found = list(scan_video(heads, WALK, Failures(), ScanOptions(smoothing="filter")))
     assert [seen.faces[0].track for seen in found] == [0] * 5
     assert [round(seen.faces[0].pose.box[0]) for seen in found if seen.faces[0].pose.box] == [10, 10, 5, 5, 40]
 
 
-def test_a_video_that_is_not_there_is_told(heads: HeadPose) -> None:
+def test_a_missing_video_is_reported(heads: HeadPose) -> None:
     pytest.importorskip("av")
     failed = Failures()
     assert list(scan_video(heads, WALK, failed)) == []

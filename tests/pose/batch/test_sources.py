@@ -1,4 +1,4 @@
-"""Inputs: files, folders, patterns, cameras, and what is none of them."""
+"""Tests of inputs: files, folders, patterns, cameras, and invalid ones."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from deepgllim.pose.video.frames import SUFFIXES
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """photos/b.jpg, photos/a.PNG, photos/sub/c.jpg, photos/sub/walk.mp4 and others; the working folder above."""
+    """Make photos/b.jpg, photos/a.PNG, photos/sub/c.jpg, photos/sub/walk.mp4 and others; the working folder above."""
     for name in ("b.jpg", "a.PNG", "notes.txt", "README", ".hidden.jpg", "sub/c.jpg", "sub/walk.mp4", ".git/d.jpg"):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,8 +22,8 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
-def names(*inputs: str, besides: Path | None = None) -> list[str]:
-    return [source.path for source in find_sources(inputs, besides).found]
+def names(*inputs: str, excluded: Path | None = None) -> list[str]:
+    return [source.path for source in find_sources(inputs, excluded).found]
 
 
 def test_a_folder_is_searched_with_all_below_it_in_order(photos: Path) -> None:
@@ -45,7 +45,7 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(photos: Path) -> None
     assert find_sources(["ph*/b.*"]).found[0].relative.as_posix() == "photos/b.jpg"
 
 
-def test_home_is_known_in_patterns(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_expand_the_home_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(photos))
     assert names("~/*.jpg") == [str(photos / "b.jpg")]
 
@@ -75,10 +75,10 @@ def test_the_folder_of_results_is_no_input(photos: Path) -> None:
     (photos / "drawn").mkdir()
     (photos / "drawn" / "b.jpg").touch()
     assert "photos/drawn/b.jpg" in names("photos")
-    assert "photos/drawn/b.jpg" not in names("photos", besides=photos / "drawn")
-    assert "photos/drawn/b.jpg" not in names("photos/**/*.jpg", besides=photos / "drawn")
-    assert names("photos", besides=photos) == names("photos")
-    assert names("photos/*.jpg", besides=photos) == ["photos/b.jpg"]
+    assert "photos/drawn/b.jpg" not in names("photos", excluded=photos / "drawn")
+    assert "photos/drawn/b.jpg" not in names("photos/**/*.jpg", excluded=photos / "drawn")
+    assert names("photos", excluded=photos) == names("photos")
+    assert names("photos/*.jpg", excluded=photos) == ["photos/b.jpg"]
 
 
 def test_inputs_that_hold_nothing_are_problems(photos: Path) -> None:
@@ -143,7 +143,7 @@ def test_programs_in_typescript_are_no_videos(photos: Path) -> None:
 
 @pytest.fixture
 def closed(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """photos/closed/e.jpg, in a folder that may not be listed (root may list any)."""
+    """Make photos/closed/e.jpg in a folder without permission to list it; root can list any."""
     (photos / "closed").mkdir()
     (photos / "closed" / "e.jpg").touch()
     scan = os.scandir

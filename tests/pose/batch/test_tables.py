@@ -1,4 +1,4 @@
-"""Tables that grow: the three formats hold the same, and nothing is lost or overwritten."""
+"""Tests of incremental tables: equal content in the three formats, nothing lost or overwritten."""
 
 import contextlib
 import csv
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.pose.batch.progress import Finished
+from deepgllim.pose.batch.progress import FinishedSource
 from deepgllim.pose.batch.tables import FORMATS, Row, TableWriter, can_resume, csv_lines
 
 COLUMNS = ["source", "frame", "yaw", "in_distribution"]
@@ -95,7 +95,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
         TableWriter(path, COLUMNS)
     path.unlink()
     part.write_text("rows of a killed run")
-    with pytest.raises(DataError, match=r"a\.csv\.part is left of a run"):
+    with pytest.raises(DataError, match=r"a\.csv\.part is left of an interrupted run"):
         TableWriter(path, COLUMNS)
     assert part.read_text() == "rows of a killed run"
     with TableWriter(path, COLUMNS, overwrite=True):
@@ -115,7 +115,7 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.csv.part").symlink_to("/dev/full")
     with (
         pytest.raises(DataError, match=r"a\.csv: cannot be written \(No space left on device\).*make room"),
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_rows(tmp_path: Path, monkeypat
 
     table = TableWriter(tmp_path / "a.parquet", COLUMNS, options={})
     table.write(ROWS)
-    table.finish([Finished("a", 2)])
+    table.finish([FinishedSource("a", 2)])
     with monkeypatch.context() as patch:
         patch.setattr("deepgllim.pose.batch.tables.write_atomically", full)
         with pytest.raises(DataError, match=r"a\.parquet: cannot be written"):
@@ -148,8 +148,8 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_rows(tmp_path: Path, monkeypat
     assert len(read(table.path)) == 2
 
 
-def entry(path: str, faces: int = 1) -> Finished:
-    return Finished(path, faces)
+def entry(path: str, faces: int = 1) -> FinishedSource:
+    return FinishedSource(path, faces)
 
 
 def rows_of(*names: str) -> list[Row]:
@@ -157,7 +157,7 @@ def rows_of(*names: str) -> list[Row]:
 
 
 def stopped(path: Path, *, options: dict[str, Any] | None = None) -> TableWriter:
-    """What a killed run leaves: a and b are finished, c is not, and the last line is torn."""
+    """Return the table of a killed run: a and b are finished, c is not, and the last line is incomplete."""
     table = TableWriter(path, COLUMNS, options=options or {"level": 0.9})
     table.write(rows_of("a", "b"))
     table.finish([entry("a"), entry("b")])
@@ -216,15 +216,15 @@ def test_nothing_to_go_on_with_is_a_new_run(tmp_path: Path) -> None:
         TableWriter(tmp_path / "a.csv", COLUMNS, options={}, resume=True)
 
 
-def test_what_another_run_left_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_run_with_other_options_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     table = stopped(path)
     before = table.part.read_bytes()
-    with pytest.raises(DataError, match=r"a\.csv\.progress: the run was begun with level = 0\.9, not 0\.5"):
+    with pytest.raises(DataError, match=r"a\.csv\.progress: the run was started with level = 0\.9, not 0\.5"):
         TableWriter(path, COLUMNS, options={"level": 0.5}, resume=True)
     for content in (b"", b"null\n", b"[" * 100_000, b"\x00" * 50, b'{"format_version": 99, "options": {}}\n'):
         (tmp_path / "a.csv.progress").write_bytes(content)
-        with pytest.raises(DataError, match=r"not the progress of a run.*--overwrite"):
+        with pytest.raises(DataError, match=r"not the progress file of a run.*--overwrite"):
             TableWriter(path, COLUMNS, options={"level": 0.9}, resume=True)
     assert table.part.read_bytes() == before
 

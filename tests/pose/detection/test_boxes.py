@@ -1,4 +1,4 @@
-"""Overlap, suppression and the maps between boxes: what must hold for any boxes."""
+"""Tests of overlap, non-maximum suppression and conversion of boxes."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ number = st.floats(-100, 100).map(lambda value: round(value, 2))
 
 @st.composite
 def boxes(draw: st.DrawFn, least: int = 0) -> Array:
-    """(N, 4), none empty."""
+    """Draw boxes, (N, 4), none of them empty."""
     n = draw(st.integers(least, 12))
     corners = draw(arrays(np.float64, (n, 2), elements=number))
     extents = draw(arrays(np.float64, (n, 2), elements=st.floats(1, 60)))
@@ -46,7 +46,7 @@ def test_overlap_is_symmetric_and_one_only_with_itself(a: Array, b: Array) -> No
 
 @settings(deadline=None)
 @given(boxes(1), boxes(1), st.floats(0.1, 10), number)
-def test_overlap_knows_no_unit_and_no_origin(a: Array, b: Array, scale: float, shift: float) -> None:
+def test_overlap_is_invariant_to_scale_and_shift(a: Array, b: Array, scale: float, shift: float) -> None:
     moved = intersection_over_union(a * scale + shift, b * scale + shift)
     np.testing.assert_allclose(moved, intersection_over_union(a, b), atol=1e-6)
 
@@ -101,7 +101,7 @@ def test_of_many_boxes_on_two_faces_two_stay() -> None:
 
 
 def candidates(rows: Array, marks: Array) -> Candidates:
-    """Landmarks at given shares (5, 2) of every box."""
+    """Return landmarks at relative positions (5, 2) in every box."""
     corners, extents = rows[:, None, :2], rows[:, None, 2:] - rows[:, None, :2]
     return Candidates(rows, corners + marks * extents, np.ones(len(rows)))
 
@@ -124,7 +124,7 @@ def test_a_pull_of_one_puts_the_centre_on_the_landmarks() -> None:
 @settings(deadline=None)
 @given(boxes(1), marks, maps, st.floats(0.1, 10), number)
 def test_maps_follow_the_picture(rows: Array, points: Array, ours: BoxMap, scale: float, shift: float) -> None:
-    """A picture scaled, moved or mirrored has the scaled, moved, mirrored boxes; all of them are squares."""
+    """A scaled, shifted or mirrored image has scaled, shifted or mirrored boxes; all of them are squares."""
     plain = candidates(rows, points)
     found = ours(plain)
     extents = found[:, 2:] - found[:, :2]

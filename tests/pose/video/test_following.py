@@ -1,4 +1,4 @@
-"""Frames to tracks: the same people keep their numbers, filtered and smoothed poses are surer than raw ones."""
+"""Tests of tracks: indices of people, and smaller variances of filtered and smoothed poses."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,15 @@ import pytest
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import rotation_from_angles, vector_from_rotation
 from deepgllim.imaging.images import Box
-from deepgllim.pose.result import Mode, Pose
-from deepgllim.pose.video.following import Follower, FrameFaces, smooth_frames
+from deepgllim.pose import Pose, PoseMode
+from deepgllim.pose.video.following import FrameFaces, PoseTracker, smooth_frames
 
 LEFT, RIGHT = (10.0, 10.0, 50.0, 50.0), (150.0, 10.0, 190.0, 50.0)
 TIMES = np.arange(30) / 25
 
 
 def noisy(seed: int = 0) -> list[Pose]:
-    """A head that holds still at yaw 20, measured with a deviation of 4 degrees."""
+    """Return poses of a still head at yaw 20, measured with a standard deviation of 4 degrees."""
     generator = np.random.default_rng(seed)
     return [pose(20 + 4 * generator.standard_normal()) for _ in TIMES]
 
@@ -28,7 +28,7 @@ def spread(poses: list[Pose]) -> float:
 
 
 def test_people_keep_their_numbers_whatever_the_order() -> None:
-    follower = Follower(filtered=False)
+    follower = PoseTracker(filtered=False)
     first = follower.update(0.0, [pose(0, LEFT), pose(0, RIGHT)])
     second = follower.update(0.04, [pose(0, RIGHT), pose(0, LEFT)])
     assert [face.track for face in first] == [0, 1]
@@ -37,8 +37,8 @@ def test_people_keep_their_numbers_whatever_the_order() -> None:
     assert follower.update(0.08, []) == ()
 
 
-def test_the_size_of_frames_moves_what_is_expected() -> None:
-    follower = Follower(filtered=False)
+def test_a_change_of_size_moves_the_predicted_boxes() -> None:
+    follower = PoseTracker(filtered=False)
     follower.update(0.0, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
     follower.update(0.04, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
     smaller = [pose(0, (5.0, 5.0, 25.0, 25.0)), pose(0, (75.0, 5.0, 95.0, 25.0))]
@@ -46,8 +46,8 @@ def test_the_size_of_frames_moves_what_is_expected() -> None:
     assert [face.track for face in follower.update(0.12, smaller)] == [0, 1]
 
 
-def test_the_filter_steadies_and_keeps_what_was_measured() -> None:
-    raw, follower = noisy(), Follower()
+def test_the_filter_smooths_and_keeps_the_raw_pose() -> None:
+    raw, follower = noisy(), PoseTracker()
     faces = [follower.update(time, [each])[0] for time, each in zip(TIMES, raw, strict=True)]
     assert [face.raw for face in faces] == raw
     assert spread([face.pose for face in faces[5:]]) < 0.85 * spread(raw[5:])
@@ -56,7 +56,7 @@ def test_the_filter_steadies_and_keeps_what_was_measured() -> None:
 
 
 def test_the_smoother_is_steadier_than_the_filter_and_keeps_the_order() -> None:
-    raw, filtering, following = noisy(), Follower(), Follower(filtered=False)
+    raw, filtering, following = noisy(), PoseTracker(), PoseTracker(filtered=False)
     filtered = [filtering.update(time, [each])[0].pose for time, each in zip(TIMES, raw, strict=True)]
     other = pose(-40, RIGHT)
     frames = [
@@ -79,12 +79,12 @@ def test_no_frames_and_frames_without_faces() -> None:
 
 
 def test_further_modes_are_left_to_the_raw_pose() -> None:
-    modes = (Mode(np.eye(3), np.eye(3), 0.5),) * 2
-    face = Follower().update(0.0, [Pose(np.eye(3), np.eye(3), LEFT, modes=modes)])[0]
+    modes = (PoseMode(np.eye(3), np.eye(3), 0.5),) * 2
+    face = PoseTracker().update(0.0, [Pose(np.eye(3), np.eye(3), LEFT, modes=modes)])[0]
     assert face.raw is not None
     assert (len(face.pose.modes), len(face.raw.modes)) == (1, 2)
 
 
-def test_a_pose_without_a_box_cannot_be_followed() -> None:
+def test_a_pose_without_a_box_is_refused() -> None:
     with pytest.raises(DataError, match="without a box"):
-        Follower().update(0.0, [pose(0, None)])
+        PoseTracker().update(0.0, [pose(0, None)])

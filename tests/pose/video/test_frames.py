@@ -1,4 +1,4 @@
-"""Videos: written and read back frame by frame, turned upright, damaged, endless, absent; and nothing half written."""
+"""Tests of videos: writing and reading, orientation, damage, limits, and refused files."""
 
 import io
 import os
@@ -26,7 +26,7 @@ TIMES = [0.0, 0.04, 0.1, 0.1005, 0.5, 0.9, 1.0]
 
 
 def quarters(width: int = 64, height: int = 48, turn: int = 0) -> Image.Image:
-    """A picture of four colours: upper left, upper right, lower left, lower right, taken further by `turn`."""
+    """Return an image of four colours: upper left, upper right, lower left, lower right, shifted by `turn`."""
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     for place, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
         rows = slice(height // 2, None) if row else slice(height // 2)
@@ -35,7 +35,7 @@ def quarters(width: int = 64, height: int = 48, turn: int = 0) -> Image.Image:
 
 
 def corners(image: Image.Image) -> list[int]:
-    """Which colour each quarter has, in the order of `quarters`."""
+    """Return the index of the colour of each quarter, in the order of `quarters`."""
     w, h = image.size
     seen = [
         image.getpixel(at)
@@ -52,7 +52,7 @@ def write(path: Path, times: list[float], **options: Any) -> Path:
 
 
 def noisy(path: Path, count: int = 60) -> bytes:
-    """A video that does not compress: a cut takes frames away. Its bytes."""
+    """Return the bytes of a video that does not compress, so that truncation removes frames."""
     rng = np.random.default_rng(0)
     with VideoWriter(path) as video:
         for index in range(count):
@@ -83,7 +83,7 @@ def test_frames_come_back_with_their_times_and_colours(
 
 
 def test_a_copy_is_as_long_as_its_source(tmp_path: Path) -> None:
-    """Frames, times, rate and duration, for a rate whose frames are no whole number of milliseconds."""
+    """Frames, times, rate and duration are kept, for a frame time that is not a whole number of milliseconds."""
     source = write(tmp_path / "a.mp4", [index * 1001 / 30000 for index in range(45)])
     with read_frames(source) as frames, VideoWriter(tmp_path / "b.mp4", like=frames) as video:
         for _, time, image in frames:
@@ -151,7 +151,7 @@ def test_pixels_become_square(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
-def test_a_video_cut_short_yields_what_it_has_and_says_so(share: float, tmp_path: Path) -> None:
+def test_a_truncated_video_yields_its_frames_and_warns(share: float, tmp_path: Path) -> None:
     data = noisy(tmp_path / "whole.mp4")
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: int(share * len(data))])
@@ -165,7 +165,7 @@ def test_a_video_cut_short_yields_what_it_has_and_says_so(share: float, tmp_path
     assert list(frames) == []
 
 
-def test_damage_in_the_middle_is_passed_and_told(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_skipped_and_reported(tmp_path: Path) -> None:
     data = bytearray(noisy(tmp_path / "whole.mp4"))
     data[len(data) // 2 : len(data) // 2 + 4000] = np.random.default_rng(1).bytes(4000)
     path = tmp_path / "damaged.mp4"
@@ -177,7 +177,7 @@ def test_damage_in_the_middle_is_passed_and_told(tmp_path: Path) -> None:
     assert (np.diff([frame.time for frame in seen]) > 0).all()
 
 
-def test_limits_stop_without_a_word(tmp_path: Path) -> None:
+def test_limits_stop_without_a_warning(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", [index / 25 for index in range(20)])
     assert len(list(read_frames(path, max_frames=7))) == 7
     assert read_frames(path, max_frames=7).n_frames == 7
@@ -190,7 +190,7 @@ def test_limits_stop_without_a_word(tmp_path: Path) -> None:
 
 
 def test_a_camera_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FFmpeg's test picture stands in for a camera."""
+    """FFmpeg's test image replaces a camera."""
     monkeypatch.setitem(decoding._CAMERAS, sys.platform, ("lavfi", "testsrc=size=64x48:rate=20"))
     with read_frames("camera:0", max_frames=50) as frames:
         assert frames.size == (64, 48)
@@ -202,7 +202,7 @@ def test_a_camera_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(frames) == []  # closed
 
 
-def test_what_is_no_video_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("These are words.\n" * 100)
     (tmp_path / "empty.mp4").touch()
     data = noisy(tmp_path / "whole.mp4", 5)
@@ -215,7 +215,7 @@ def test_what_is_no_video_is_refused_in_a_line(tmp_path: Path) -> None:
         str(tmp_path): "is a folder",
         "camera:97": "camera",
         "camera:front": "given by its number, as camera:0",
-        "http://127.0.0.1/a.mp4": "addresses are not opened: record it to a file, say by ffmpeg -i",
+        "http://127.0.0.1/a.mp4": "addresses are not opened: record it to a file, with ffmpeg -i",
         "rtsp://user@127.0.0.1:554/stream?channel=1": "addresses are not opened",
     }
     for source, cause in causes.items():
@@ -225,7 +225,7 @@ def test_what_is_no_video_is_refused_in_a_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_sound_only_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
@@ -233,14 +233,14 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame.rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(ImageError, match=r"song\.mp4: holds no moving pictures, only audio; give the file of a video"):
+    with pytest.raises(ImageError, match=r"song\.mp4: contains no video stream, only audio; give the file of a video"):
         read_frames(path)
 
 
 def test_nothing_is_replaced_and_nothing_half_written(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", TIMES)
     before = path.read_bytes()
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         VideoWriter(path)
     with pytest.raises(DataError, match=r"a\.mp4: is the video that is read"), read_frames(path) as frames:
         VideoWriter(path, like=frames, overwrite=True)
@@ -274,7 +274,7 @@ def test_refuses_what_cannot_be_a_video(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["b.mp4"]
 
 
-def test_pyav_is_asked_for_when_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyav_is_required_only_for_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     for what in (lambda: read_frames("a.mp4"), lambda: VideoWriter(tmp_path / "a.mp4")):
         with pytest.raises(ConfigurationError, match=r"a\.mp4: videos need PyAV: .*pip install 'deepgllim\[video\]'"):
@@ -291,7 +291,7 @@ RATE = 25
 def encode(
     path: Path, pictures: list[Image.Image], codec: str, times: list[float] | None = None, **options: Any
 ) -> bytes:
-    """A video of any format, each picture at its time in milliseconds, or at 25 a second. Its bytes."""
+    """Return the bytes of a video of any format, with frames at given milliseconds, or at 25 a second."""
     if codec not in av.codecs_available:
         pytest.skip(f"this FFmpeg does not write {codec}")
     base = Fraction(1, RATE if times is None else 1000)
@@ -314,7 +314,7 @@ def noise(count: int) -> list[Image.Image]:
 
 
 def said(path: Path) -> tuple[int, str | None]:
-    """How many frames a video yields, and its problem."""
+    """Return the number of frames that a video yields, and its problem."""
     frames = read_frames(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DamagedVideoWarning)
@@ -322,7 +322,7 @@ def said(path: Path) -> tuple[int, str | None]:
 
 
 def with_duration(data: bytes, mark: bytes, skipped: int, seconds: float) -> bytes:
-    """A file with another duration, a float64 behind a mark in its header."""
+    """Replace the duration, a float64 after a mark in the header of a file."""
     place = data.index(mark) + len(mark) + skipped
     return data[:place] + struct.pack(">d", seconds) + data[place + 8 :]
 
@@ -331,7 +331,7 @@ def with_duration(data: bytes, mark: bytes, skipped: int, seconds: float) -> byt
     ("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx"), ("flv", "flv"), ("mp4", "libx264")]
 )
 def test_a_video_may_begin_late(suffix: str, codec: str, tmp_path: Path) -> None:
-    """As a part of a longer recording does; Matroska's duration, and many programs' of FLV, count from 0 s."""
+    """A part of a longer recording begins late; the durations of Matroska and of many FLV files count from 0 s."""
     path = tmp_path / f"a.{suffix}"
     data = encode(path, noise(20), codec, [7 + index / RATE for index in range(20)])
     if suffix == "flv":
@@ -343,7 +343,7 @@ def test_a_video_may_begin_late(suffix: str, codec: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mkv", "libx264"), ("webm", "libvpx"), ("flv", "flv")])
 def test_the_last_picture_may_last_as_long_as_others(suffix: str, codec: str, tmp_path: Path) -> None:
-    """A recorded screen has pictures when something changes, and files do not tell how long each is seen."""
+    """A screen recording has frames at changes only, and files do not store their durations."""
     path = tmp_path / f"a.{suffix}"
     data = encode(path, noise(5), codec, [0, 1, 2, 5, 9])
     mark, skipped = (b"duration", 1) if suffix == "flv" else (b"\x44\x89", 1)
@@ -364,7 +364,7 @@ WHOLE = [
 
 @pytest.mark.parametrize("share", [0.9, 0.5])
 @pytest.mark.parametrize(("suffix", "codec", "options"), WHOLE, ids=[suffix for suffix, _, _ in WHOLE])
-def test_a_cut_is_told_and_a_whole_file_is_not(
+def test_a_truncated_file_is_detected_and_a_complete_one_is_not(
     suffix: str, codec: str, options: dict[str, Any], share: float, tmp_path: Path
 ) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -380,8 +380,8 @@ def test_a_cut_is_told_and_a_whole_file_is_not(
         assert missing_bytes(path) == len(data) - cut
 
 
-def test_lengths_that_a_file_does_not_know_are_no_cut(tmp_path: Path) -> None:
-    """Written without going back, as broadcasts and killed programs do."""
+def test_unknown_lengths_are_not_reported_as_truncation(tmp_path: Path) -> None:
+    """Live streams and killed programs write files without seeking back."""
     path = tmp_path / "a.avi"
     data = encode(path, noise(5), "mjpeg")
     for length in (b"\0\0\0\0", b"\xff\xff\xff\xff"):
@@ -407,7 +407,7 @@ def test_suffixes_that_are_read(tmp_path: Path) -> None:
 
 
 def changing(path: Path, sizes: list[tuple[int, int]]) -> Path:
-    """Two frames of each size in one WebM, as a browser records a phone that is turned."""
+    """Write two frames of each size to one WebM file, as a browser does while a phone is rotated."""
     packets: list[tuple[bytes, bool]] = []
     for size in sizes:
         data = io.BytesIO()
@@ -436,7 +436,7 @@ def changing(path: Path, sizes: list[tuple[int, int]]) -> Path:
 
 
 def test_frames_keep_their_own_size(tmp_path: Path) -> None:
-    """None is squeezed into the shape of the first."""
+    """No frame is scaled to the size of the first."""
     if "libvpx" not in av.codecs_available:
         pytest.skip("this FFmpeg does not write VP8")
     sizes = [(64, 48), (48, 64), (128, 96)]
@@ -476,7 +476,7 @@ def test_frames_have_no_more_pixels_than_pictures(tmp_path: Path, monkeypatch: p
     assert said(path) == (1, None)
 
 
-def test_a_pipe_is_no_video(tmp_path: Path) -> None:
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
     (tmp_path / "zero.mp4").symlink_to("/dev/zero")
     (tmp_path / "folder.mp4").mkdir()
@@ -486,7 +486,7 @@ def test_a_pipe_is_no_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [200, 246, 255])
-def test_a_long_name_is_no_obstacle(tmp_path: Path, length: int) -> None:
+def test_long_names_are_supported(tmp_path: Path, length: int) -> None:
     path = write(tmp_path / ("a" * (length - 4) + ".mp4"), [0.0, 0.1])
     assert list(tmp_path.iterdir()) == [path]
     with read_frames(path) as frames:

@@ -1,4 +1,4 @@
-"""Filter and smoother: what they must equal where the answer is known, their symmetries, gaps, outliers, refusals."""
+"""Tests of filter and smoother: known solutions, symmetries, gaps, outliers, refused input."""
 
 import math
 from typing import Any
@@ -16,13 +16,13 @@ from deepgllim.geometry.rotations import (
     rotation_from_vector,
     vector_from_rotation,
 )
-from deepgllim.pose.video.motion import HeadMotion, Mode, State, combine, correct, predict, start
+from deepgllim.pose.video.motion import HeadMotion, MotionModel, MotionState, combine, correct, initial_state, predict
 from deepgllim.pose.video.smoothing import Estimate, RotationFilter, smooth_rotations
 
 properties = settings(deadline=None, max_examples=10, derandomize=True, database=None)
 seeds = st.integers(0, 10_000)
 KALMAN: dict[str, Any] = {"hold": 0, "independent": 1, "gate": math.inf}
-"""Options with which the filter is a Kalman filter, and takes every measurement."""
+"""Options with which the filter is a Kalman filter that uses every measurement."""
 
 STILL = HeadMotion(acceleration=0, **KALMAN)
 MOVING = HeadMotion(acceleration=200, persistence=0.4, **KALMAN)
@@ -35,7 +35,7 @@ def covariance(rng: np.random.Generator, scale: float = 1.0) -> Array:
 
 
 def case(seed: int, count: int = 9, spread: float = 10.0) -> tuple[Array, Array, Array]:
-    """Irregular times, rotations of which each is near the one before, covariances."""
+    """Return irregular times, rotations close to each other, and covariances."""
     rng = np.random.default_rng(seed)
     times = np.cumsum(rng.uniform(0.01, 0.2, size=count))
     rotations = [rotation_from_angles(*rng.uniform(-80, 80, size=3))]
@@ -67,7 +67,7 @@ def test_a_still_head_is_the_mean_weighted_by_precision(seed: int) -> None:
 @properties
 @given(seeds)
 def test_a_velocity_that_never_changes_is_the_line_of_least_squares(seed: int) -> None:
-    """About one axis the filter is linear, so that large turns are exact too."""
+    """About one axis the filter is linear, so that large rotations are exact too."""
     rng = np.random.default_rng(seed)
     times = np.cumsum(rng.uniform(0.05, 0.2, size=9))
     angles = 40 * times + rng.normal(size=9)
@@ -84,8 +84,8 @@ def test_a_velocity_that_never_changes_is_the_line_of_least_squares(seed: int) -
 
 @properties
 @given(st.floats(0.01, 1.0), st.integers(1, 12))
-def test_what_errors_have_in_common_is_counted_as_generalised_least_squares_counts_it(share: float, count: int) -> None:
-    """A still head, errors of variance 4 and correlation 1 − share: averaging takes away the rest alone."""
+def test_correlated_errors_give_the_generalised_least_squares_estimate(share: float, count: int) -> None:
+    """For errors of variance 4 and correlation 1 − share, averaging reduces the uncorrelated part only."""
     motion = HeadMotion(acceleration=0, hold=0, independent=share)
     alike = np.repeat(np.eye(3)[None], count, axis=0)
     now = filtered(np.arange(float(count)), alike, 4 * alike, motion)[-1]
@@ -96,7 +96,7 @@ def test_what_errors_have_in_common_is_counted_as_generalised_least_squares_coun
 
 @properties
 @given(seeds, st.sampled_from([MOVING, SWITCHING]))
-def test_turning_the_camera_or_the_heads_frame_turns_the_answer(seed: int, motion: HeadMotion) -> None:
+def test_the_estimate_is_equivariant_to_rotations_of_either_frame(seed: int, motion: HeadMotion) -> None:
     times, rotations, covariances = case(seed)
     rng = np.random.default_rng(seed + 1)
     Q, B = (rotation_from_angles(*rng.uniform(-180, 180, size=3)) for _ in range(2))
@@ -111,8 +111,8 @@ def test_turning_the_camera_or_the_heads_frame_turns_the_answer(seed: int, motio
 
 @properties
 @given(seeds, st.sampled_from([0.05, 0.4, 50.0]))
-def test_the_smoother_does_not_know_which_way_time_runs(seed: int, persistence: float) -> None:
-    """The prior of the velocity is the stationary one; for small turns the answer is the same to second order."""
+def test_the_smoother_is_symmetric_in_time(seed: int, persistence: float) -> None:
+    """The prior of the velocity is stationary; for small rotations the estimates agree to second order."""
     motion = HeadMotion(acceleration=1, persistence=persistence, **KALMAN)
     times, rotations, covariances = case(seed, spread=0.1)
     covariances = 0.01 * covariances + 0.05 * np.eye(3)
@@ -127,7 +127,7 @@ def test_the_smoother_does_not_know_which_way_time_runs(seed: int, persistence: 
 
 @properties
 @given(seeds, st.floats(0.05, 1))
-def test_the_smoother_is_never_less_sure_than_the_filter(seed: int, independent: float) -> None:
+def test_the_smoother_has_no_larger_variance_than_the_filter(seed: int, independent: float) -> None:
     motion = HeadMotion(acceleration=200, persistence=0.4, hold=0, independent=independent, gate=math.inf)
     times, rotations, covariances = case(seed)
     smoothed = smooth_rotations(times, rotations, covariances, motion)
@@ -142,8 +142,8 @@ def test_the_smoother_is_never_less_sure_than_the_filter(seed: int, independent:
 @given(seeds, st.floats(0.01, 0.9), st.sampled_from([0.02, 0.3, 1e5, math.inf]))
 def test_predicting_in_two_steps_is_predicting_in_one(seed: int, share: float, persistence: float) -> None:
     rng = np.random.default_rng(seed)
-    mode = Mode(200, persistence)
-    state = start(rotation_from_angles(*rng.uniform(-80, 80, size=3)), covariance(rng), mode)
+    mode = MotionModel(200, persistence)
+    state = initial_state(rotation_from_angles(*rng.uniform(-80, 80, size=3)), covariance(rng), mode)
     state = state._replace(velocity=rng.normal(size=3) * 10)
     once, _ = predict(state, 0.3, mode)
     twice, _ = predict(predict(state, 0.3 * share, mode)[0], 0.3 * (1 - share), mode)
@@ -158,32 +158,34 @@ def test_predicting_in_two_steps_is_predicting_in_one(seed: int, share: float, p
 
 
 def test_the_velocitys_prior_is_stationary() -> None:
-    mode = Mode(200, 0.4)
-    later, _ = predict(start(np.eye(3), np.eye(3), mode), 0.7, mode)
+    mode = MotionModel(200, 0.4)
+    later, _ = predict(initial_state(np.eye(3), np.eye(3), mode), 0.7, mode)
     np.testing.assert_allclose(later.covariance[3:, 3:], mode.speed**2 * np.eye(3), rtol=1e-12)
 
 
 @properties
 @given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 5), st.floats(0, 5))
-def test_modes_switch_as_a_markov_chain(hold: float, move: float, first: float, second: float) -> None:
+def test_motion_models_switch_as_a_markov_chain(hold: float, move: float, first: float, second: float) -> None:
     motion = HeadMotion(hold=hold, move=move)
-    np.testing.assert_allclose(motion.switching(first) @ motion.switching(second), motion.switching(first + second))
-    np.testing.assert_allclose(motion.switching(first).sum(axis=1), 1)
     np.testing.assert_allclose(
-        (motion.switching(1e-6) - np.eye(2)) / 1e-6, [[-1 / hold, 1 / hold], [1 / move, -1 / move]], rtol=1e-4
+        motion.transition_matrix(first) @ motion.transition_matrix(second), motion.transition_matrix(first + second)
     )
-    assert motion.switching(1e4)[0, 0] == pytest.approx(hold / (hold + move))
+    np.testing.assert_allclose(motion.transition_matrix(first).sum(axis=1), 1)
+    np.testing.assert_allclose(
+        (motion.transition_matrix(1e-6) - np.eye(2)) / 1e-6, [[-1 / hold, 1 / hold], [1 / move, -1 / move]], rtol=1e-4
+    )
+    assert motion.transition_matrix(1e4)[0, 0] == pytest.approx(hold / (hold + move))
 
 
 @properties
 @given(seeds)
 def test_combining_is_the_mean_and_covariance_of_the_mixture(seed: int) -> None:
-    """Against draws of small turns, about whichever rotation it is done."""
+    """Compared with samples of small rotations, about any rotation."""
     rng = np.random.default_rng(seed)
     base, weights = rotation_from_angles(*rng.uniform(-80, 80, size=3)), np.array([0.3, 0.7])
     offsets = rng.normal(size=(2, 6)) * 1e-3
     spreads: list[Array] = [np.kron(np.eye(2), covariance(rng, 1e-6)).astype(np.float64) for _ in range(2)]
-    states = [State(rotation_from_vector(o[:3]) @ base, o[3:], P) for o, P in zip(offsets, spreads, strict=True)]
+    states = [MotionState(rotation_from_vector(o[:3]) @ base, o[3:], P) for o, P in zip(offsets, spreads, strict=True)]
     mean = weights @ offsets
     outer = [P + np.outer(o - mean, o - mean) for o, P in zip(offsets, spreads, strict=True)]
     inner = weights[0] * outer[0] + weights[1] * outer[1]
@@ -195,9 +197,9 @@ def test_combining_is_the_mean_and_covariance_of_the_mixture(seed: int) -> None:
 
 
 def simulated(rng: np.random.Generator, motion: HeadMotion, times: Array) -> tuple[Array, Array, Array]:
-    """A head that moves as the model has it, and measurements of it: truth, rotations, covariances."""
-    exact, mode = np.zeros((6, 6)), motion.modes[-1]
-    state = State(rotation_from_angles(*rng.uniform(-60, 60, size=3)), rng.normal(size=3) * mode.speed, exact)
+    """Simulate a head by the model; return true rotations, measured rotations and covariances."""
+    exact, mode = np.zeros((6, 6)), motion.models[-1]
+    state = MotionState(rotation_from_angles(*rng.uniform(-60, 60, size=3)), rng.normal(size=3) * mode.speed, exact)
     truth, measured, noises = [], [], []
     for step in np.diff(times, prepend=0.0):
         moved, _ = predict(state, step, mode)
@@ -210,8 +212,8 @@ def simulated(rng: np.random.Generator, motion: HeadMotion, times: Array) -> tup
     return np.stack(truth), np.stack(measured), np.stack(noises)
 
 
-def test_the_errors_of_simulated_heads_are_as_large_as_the_covariance_says() -> None:
-    """The mean squared Mahalanobis distance is 3, of the filter and of the smoother at both ends and between."""
+def test_the_errors_of_simulated_heads_match_the_covariance() -> None:
+    """The mean squared Mahalanobis distance is 3 for the filter, and for the smoother at the ends and between."""
     rng, times = np.random.default_rng(3), np.arange(1, 9) / 10
     motion = HeadMotion(acceleration=100, persistence=0.3, **KALMAN)
     distances: dict[str, list[float]] = {"filter, 4": [], "smoother, 0": [], "smoother, 4": [], "smoother, 7": []}
@@ -229,8 +231,8 @@ def test_the_errors_of_simulated_heads_are_as_large_as_the_covariance_says() -> 
         assert np.mean(found) == pytest.approx(3, abs=4 * math.sqrt(6 / 40)), name  # four standard errors
 
 
-def test_what_is_unsure_is_averaged_and_what_is_sure_is_followed() -> None:
-    """One step of 20 degrees, seen in one frame: a sure network's is taken at once, an unsure one's hardly."""
+def test_uncertain_measurements_are_averaged_and_certain_ones_followed() -> None:
+    """A step of 20 degrees in one frame is followed at once for a small covariance, and hardly for a large one."""
     step = rotation_from_vector([0.0, 20.0, 0.0])
     answers = []
     for variance in (0.01, 400.0):
@@ -242,7 +244,7 @@ def test_what_is_unsure_is_averaged_and_what_is_sure_is_followed() -> None:
     assert answers[1] < 5
 
 
-def test_a_gap_is_predicted_and_doubt_grows_in_it() -> None:
+def test_a_gap_is_predicted_with_growing_variance() -> None:
     online = RotationFilter(MOVING)
     for k in range(30):
         online.update(k / 30, rotation_from_vector([0.0, 30.0 * k / 30, 0.0]), 0.1 * np.eye(3))
@@ -256,7 +258,7 @@ def test_a_gap_is_predicted_and_doubt_grows_in_it() -> None:
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_outliers_are_left_out_and_a_jump_is_not(patience: int) -> None:
+def test_outliers_are_ignored_and_a_jump_is_not(patience: int) -> None:
     motion = HeadMotion(patience=patience)
     online, jump = RotationFilter(motion), rotation_from_vector([0.0, 120.0, 0.0])
     for k in range(20):
@@ -268,7 +270,7 @@ def test_outliers_are_left_out_and_a_jump_is_not(patience: int) -> None:
     np.testing.assert_allclose(seen[-1].velocity, 0, atol=1e-12)  # a jump is no turn
 
 
-def test_the_smoother_starts_anew_where_the_jump_was() -> None:
+def test_the_smoother_starts_again_at_the_jump() -> None:
     times = np.arange(20) / 30
     rotations = np.repeat(np.eye(3)[None], 20, axis=0)
     rotations[12:] = rotation_from_vector([0.0, 120.0, 0.0])
@@ -280,13 +282,13 @@ def test_the_smoother_starts_anew_where_the_jump_was() -> None:
 
 
 def test_a_video_of_jumps_ends() -> None:
-    """Every measurement an outlier to the one before: each starts anew."""
+    """Every measurement is an outlier of the one before, so that each starts the filter again."""
     turns = rotation_from_vector(np.arange(15)[:, None] * np.array([0.0, 100.0, 0.0]))
     smoothed = smooth_rotations(np.arange(15) / 30, turns, np.repeat(0.1 * np.eye(3)[None], 15, axis=0))
     assert np.isfinite(smoothed.rotation).all()
 
 
-def test_missing_measurements_are_bridged_and_nothing_is_known_before_the_first() -> None:
+def test_missing_measurements_are_bridged_and_the_start_is_nan() -> None:
     times, rotations, covariances = case(1, spread=2.0)
     rotations[[0, 1, 5, 6]] = np.nan
     smoothed = smooth_rotations(times, rotations, covariances, MOVING)
@@ -301,7 +303,7 @@ def test_missing_measurements_are_bridged_and_nothing_is_known_before_the_first(
     np.testing.assert_array_equal(smoothed.rotation[2:], alone.rotation)
 
 
-def test_nothing_measured_at_all() -> None:
+def test_no_measurement_gives_nan() -> None:
     empty = smooth_rotations([0.0, 1.0], np.full((2, 3, 3), np.nan), np.full((2, 3, 3), np.nan))
     assert np.isnan(empty.rotation).all()
     assert not np.any(empty.used)
@@ -315,9 +317,9 @@ def test_exact_measurements_and_single_precision_do_no_harm() -> None:
     np.testing.assert_allclose(now.rotation @ now.rotation.T, np.eye(3), atol=1e-14)  # made a rotation again
 
 
-def test_minutes_leave_a_rotation_a_rotation() -> None:
-    rng, mode = np.random.default_rng(0), Mode(300, 0.3)
-    state = start(np.eye(3), np.eye(3), mode)
+def test_many_steps_keep_a_rotation_orthogonal() -> None:
+    rng, mode = np.random.default_rng(0), MotionModel(300, 0.3)
+    state = initial_state(np.eye(3), np.eye(3), mode)
     for _ in range(1000):
         after, _ = predict(state, 1 / 30, mode)
         state, _ = correct(after, rotation_from_vector(rng.normal(size=3)) @ after.rotation, np.eye(3))
@@ -326,15 +328,15 @@ def test_minutes_leave_a_rotation_a_rotation() -> None:
 
 
 def nodding(rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
-    """One second held still, one second of a turn by 60 degrees, one second held still; noise of 1 degree."""
+    """Return a still second, a second of rotation by 60 degrees and a still second; noise of 1 degree."""
     times = np.arange(90) / 30
     angles = 60 * np.clip(times - 1, 0, 1)
     truth = rotation_from_vector(angles[:, None] * np.array([0.0, 1.0, 0.0]))
     return times, truth, rotation_from_vector(rng.normal(size=(90, 3))) @ truth, np.repeat(np.eye(3)[None], 90, axis=0)
 
 
-def test_a_head_that_is_held_still_is_shown_still_and_one_that_turns_is_followed() -> None:
-    """Against the same filter with one mode: steadier in the holds, no later in the turn."""
+def test_a_still_head_is_smoothed_and_a_moving_one_is_followed() -> None:
+    """Compared with one motion model, the estimate has less jitter while still and no more lag while moving."""
     jitter, late = {}, {}
     for name, hold in (("two modes", 1.5), ("one mode", 0.0)):
         turns, lags = [], []
@@ -350,7 +352,7 @@ def test_a_head_that_is_held_still_is_shown_still_and_one_that_turns_is_followed
     assert late["two modes"] < 0.01  # seconds, a third of a frame
 
 
-def test_the_smoother_of_two_modes_is_better_than_the_filter() -> None:
+def test_the_smoother_of_two_models_is_better_than_the_filter() -> None:
     errors: dict[str, list[float]] = {"measured": [], "filter": [], "smoother": []}
     for seed in range(2):
         times, truth, rotations, covariances = nodding(np.random.default_rng(seed))
@@ -384,7 +386,7 @@ def test_refuses_a_motion_out_of_range(wrong: dict[str, Any]) -> None:
         HeadMotion(**wrong)
 
 
-def test_refuses_what_is_no_measurement() -> None:
+def test_refuses_invalid_measurements() -> None:
     online = RotationFilter()
     with pytest.raises(DataError, match="call update first"):
         online.predict(0.0)

@@ -1,4 +1,4 @@
-"""Tracks: the assignment against scipy's, people who move, cross, hide and come, and refusals."""
+"""Tests of tracking: the assignment against scipy's, moving, crossing and hidden people, refused input."""
 
 import math
 
@@ -59,7 +59,7 @@ def test_shifted_boxes_overlap_less_and_then_drift_apart() -> None:
 @properties
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_people_in_their_places_keep_their_numbers_in_any_order(seed: int, people: int) -> None:
-    """Boxes jitter by a tenth of their side, a tenth is missed, the detector's order is any."""
+    """Boxes have a jitter of a tenth of their side, a tenth is not detected, and their order is random."""
     rng = np.random.default_rng(seed)
     tracker = Tracker()
     numbers: dict[int, int] = {}
@@ -74,7 +74,7 @@ def test_people_in_their_places_keep_their_numbers_in_any_order(seed: int, peopl
 @pytest.mark.parametrize("hidden", [0, 8])
 @pytest.mark.parametrize("speed", [150.0, 400.0])
 def test_crossing_people_keep_their_numbers(speed: float, hidden: int) -> None:
-    """Two walk past each other; the one behind is missed while they overlap most."""
+    """Two people walk past each other; the one behind is not detected while they overlap most."""
     tracker, numbers = Tracker(), []
     middle = 40
     for frame in range(2 * middle):
@@ -87,7 +87,7 @@ def test_crossing_people_keep_their_numbers(speed: float, hidden: int) -> None:
     assert numbers[-1] == [0, 1]
 
 
-def test_a_track_lives_through_a_short_gap_and_no_long_one() -> None:
+def test_a_track_survives_a_short_gap_only() -> None:
     tracker = Tracker(memory=1.0)
     for frame in range(10):
         assert tracker.update(frame / RATE, [face(100 + 3 * frame)]) == [0]
@@ -99,7 +99,7 @@ def test_a_track_lives_through_a_short_gap_and_no_long_one() -> None:
     assert tracker.update(2.2, [face(160)]) == [1]  # numbers are given once
 
 
-def test_who_comes_elsewhere_is_someone_else() -> None:
+def test_a_face_elsewhere_starts_a_new_track() -> None:
     tracker = Tracker()
     tracker.update(0.0, [face(100)])
     assert tracker.update(0.04, [face(100), face(300)]) == [0, 1]
@@ -107,7 +107,7 @@ def test_who_comes_elsewhere_is_someone_else() -> None:
 
 
 def test_a_fast_head_at_few_frames_a_second_is_followed() -> None:
-    """A whole side a frame, the first step included."""
+    """The head moves by its side in each frame, from the first step on."""
     tracker = Tracker()
     assert all(tracker.update(frame / 10, [face(80.0 * frame)]) == [0] for frame in range(20))
 
@@ -116,7 +116,7 @@ def test_a_fast_head_at_few_frames_a_second_is_followed() -> None:
     ("before", "after"), [((640, 480), (480, 640)), ((1280, 720), (640, 360)), ((640, 360), (1920, 1080))]
 )
 def test_a_face_is_followed_through_a_change_of_size(before: tuple[int, int], after: tuple[int, int]) -> None:
-    """A phone is turned, or a stream changes its resolution; two people keep their numbers."""
+    """A phone is rotated or a stream changes its resolution; two people keep their indices."""
     tracker = Tracker()
     scale = (after[0] * after[1] / before[0] / before[1]) ** 0.5
     places = [(-90.0, 10.0), (110.0, -20.0)]  # from the middle of the frame
@@ -130,7 +130,7 @@ def test_a_face_is_followed_through_a_change_of_size(before: tuple[int, int], af
     assert tracker.update(3 / RATE, boxes(after, scale)) == [0, 1]
 
 
-def test_a_crowd_is_done_in_time() -> None:
+def test_many_faces_are_assigned_in_time() -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 4000, size=(60, 2))
     tracker = Tracker()
@@ -140,7 +140,7 @@ def test_a_crowd_is_done_in_time() -> None:
     assert again == first
 
 
-def test_refuses_what_is_no_frame() -> None:
+def test_refuses_invalid_frames() -> None:
     tracker = Tracker()
     tracker.update(1.0, [])
     for time in (1.0, 0.5, math.nan):
@@ -154,4 +154,4 @@ def test_refuses_what_is_no_frame() -> None:
     with pytest.raises(ConfigurationError, match="memory of 0 s"):
         Tracker(memory=0)
     with pytest.raises(ConfigurationError, match="between -1 and 1"):
-        Tracker(least_similarity=-1)
+        Tracker(min_similarity=-1)

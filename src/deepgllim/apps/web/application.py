@@ -20,7 +20,7 @@ from deepgllim.apps.web.guard import Guard, HostRule, host_rule
 from deepgllim.apps.web.intake import Body, PixelBudget, Places
 from deepgllim.apps.web.limits import Limits
 from deepgllim.errors import DeepGLLiMError, ImageError
-from deepgllim.pose.words import LEAST
+from deepgllim.pose.words import MIN_MODE_PROBABILITY
 
 FILES = {
     "page.css": "text/css; charset=utf-8",
@@ -114,7 +114,7 @@ def _add_page(app: FastAPI, limits: Limits, examples: Sequence[bytes]) -> None:
     names = [f"examples/{number}.png" for number in range(1, len(examples) + 1)]
     contents |= {name: (content, "image/png") for name, content in zip(names, examples, strict=True)}
     page = Template((folder / "page.html").read_text(encoding="utf-8")).substitute(
-        max_bytes=limits.max_bytes, least=LEAST, examples="".join(map(_example, names))
+        max_bytes=limits.max_bytes, least=MIN_MODE_PROBABILITY, examples="".join(map(_example, names))
     )
     contents[""] = (page.encode(), "text/html; charset=utf-8")
     for name, (content, kind) in contents.items():

@@ -12,9 +12,9 @@ from deepgllim.cli.console import json_text, print_json, results
 from deepgllim.errors import DataError, DeepGLLiMError
 from deepgllim.pose.batch.annotate import draw_poses
 from deepgllim.pose.batch.destinations import Destinations, picture_format
-from deepgllim.pose.batch.progress import Finished
+from deepgllim.pose.batch.progress import FinishedSource
 from deepgllim.pose.batch.reports import record, rows
-from deepgllim.pose.batch.scanning import undamaged
+from deepgllim.pose.batch.scanning import decodable_frames
 from deepgllim.pose.batch.tables import TableWriter
 from deepgllim.pose.video.frames import VideoWriter, read_frames
 from deepgllim.storage import write_atomically
@@ -22,7 +22,7 @@ from deepgllim.storage import write_atomically
 if TYPE_CHECKING:
     from PIL import Image
 
-    from deepgllim.pose.batch.scanning import Camera, Seen
+    from deepgllim.pose.batch.scanning import Camera, ScanResult
     from deepgllim.pose.batch.sources import Source
     from deepgllim.pose.video.frames import Frames
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Sink(Protocol):
     """What takes pictures and frames."""
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Take one, as soon as it is known."""
 
     def finish(self) -> None:
@@ -44,7 +44,7 @@ class JsonSink:
         self._single, self._level, self._convention = single, level, convention
         self._stream = sys.stdout  # a progress bar puts its own in the place of it
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Print it."""
         known = record(seen, self._level, self._convention)
         if self._single:
@@ -62,13 +62,13 @@ class TableSink:
 
     def __init__(self, writer: TableWriter, level: float, convention: str | None) -> None:
         self._writer, self._level, self._convention = writer, level, convention
-        self._open: dict[str, Finished] = {}
+        self._open: dict[str, FinishedSource] = {}
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Write its faces."""
         self._writer.write(list(rows(seen, self._level, self._convention)))
         path = seen.source.path
-        known = self._open.get(path) or Finished(path, 0, None if seen.frame is None else 0)
+        known = self._open.get(path) or FinishedSource(path, 0, None if seen.frame is None else 0)
         frames = None if known.frames is None else known.frames + 1
         self._open[path] = known._replace(faces=known.faces + len(seen.faces), frames=frames)
 
@@ -96,7 +96,7 @@ class PictureSink:
     def __init__(self, places: Destinations, draw: "Draw", failed: Unsaved) -> None:
         self._places, self._draw, self._failed = places, draw, failed
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Write a picture; frames are another's."""
         if seen.frame is not None or seen.image is None:
             return
@@ -139,7 +139,7 @@ class CameraSink:
         self._level, self._period = level, period
         self._last, self._frames = time.monotonic(), 0
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Print a line if it is time."""
         self._frames += 1
         passed = time.monotonic() - self._last
@@ -159,7 +159,7 @@ class Draw:
     def __init__(self, level: float, camera: "Camera | None") -> None:
         self._level, self._camera = level, camera
 
-    def __call__(self, image: "Image.Image", seen: "Seen") -> "Image.Image":
+    def __call__(self, image: "Image.Image", seen: "ScanResult") -> "Image.Image":
         """The annotated picture."""
         names = ["" if face.track is None else f"track {face.track}" for face in seen.faces]
         intrinsics = None if self._camera is None else self._camera(image.size)
@@ -167,7 +167,7 @@ class Draw:
         return draw_poses(image, poses, level=self._level, names=names, intrinsics=intrinsics)
 
 
-Scan = Callable[[Callable[["Frames"], object]], Iterator["Seen"]]
+Scan = Callable[[Callable[["Frames"], object]], Iterator["ScanResult"]]
 """The frames of a video; its argument wants to know the source before the first one is read."""
 
 
@@ -188,7 +188,7 @@ class VideoSink:
         with self._told():
             self._writer = self._stack.enter_context(VideoWriter(path, like=like, overwrite=True))
 
-    def write(self, image: "Image.Image", seen: "Seen", time: float) -> None:
+    def write(self, image: "Image.Image", seen: "ScanResult", time: float) -> None:
         """Add a frame."""
         if self._writer is None:
             return
@@ -227,7 +227,7 @@ def record_video(
     max_frames: int | None,
     step: Callable[[int], object],
     failed: Callable[[DeepGLLiMError], None],
-) -> "Iterator[Seen]":
+) -> "Iterator[ScanResult]":
     """Frames passed on, and written as an annotated video, which replaces what is at `path`.
 
     Frames that come without their images, from the smoother, are read a second time, and `step` is told of each.
@@ -254,8 +254,10 @@ def record_video(
             yield seen
 
 
-def _write_again(frames: "Frames", known: "Sequence[Seen]", video: VideoSink, step: Callable[[int], object]) -> None:
+def _write_again(
+    frames: "Frames", known: "Sequence[ScanResult]", video: VideoSink, step: Callable[[int], object]
+) -> None:
     with video:
-        for frame, seen in zip(undamaged(frames), known, strict=False):
+        for frame, seen in zip(decodable_frames(frames), known, strict=False):
             video.write(frame.image, seen, frame.time)
             step(1)

@@ -28,7 +28,7 @@ from deepgllim.cli.streams import visible
 from deepgllim.errors import DeepGLLiMError
 from deepgllim.pose.batch.destinations import Destinations, file_destination, folder_destinations
 from deepgllim.pose.batch.reports import row_columns
-from deepgllim.pose.batch.scanning import Reading, Seen, scan_pictures, scan_video
+from deepgllim.pose.batch.scanning import ScanOptions, ScanResult, scan_pictures, scan_video
 from deepgllim.pose.batch.sources import Source, Sources, find_sources
 from deepgllim.pose.batch.tables import TableWriter, can_resume
 from deepgllim.pose.predictor import HeadPose
@@ -85,11 +85,11 @@ class Plan(NamedTuple):
     camera: "Camera | None"
     columns: list[str]
 
-    def reading(self, source: Source) -> Reading:
+    def reading(self, source: Source) -> ScanOptions:
         """How a source is read."""
         batch = self.request.batch or (1 if source.kind == "camera" else BATCH)
         smoothing = smoothing_of(source, self.request.smooth)
-        return Reading(self.boxes, self.camera, batch, smoothing, self.request.max_frames)
+        return ScanOptions(self.boxes, self.camera, batch, smoothing, self.request.max_frames)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def perform(request: Request) -> None:
 
 def planned(request: Request) -> Plan:
     """The sources and where they go; refused if anything cannot be."""
-    sources = find_sources(request.inputs, besides=request.save)
+    sources = find_sources(request.inputs, excluded=request.save)
     check_boxes(request.box, request.whole, sources)
     check_camera(sources, request.smooth)
     check_resume(request.resume, request.output, sources)
@@ -252,7 +252,7 @@ class Work:
         if self._table is not None:
             self._table.finish_sources()
 
-    def _read_pictures(self, pictures: Sequence[Source], bar: "Progress") -> Iterator[Seen]:
+    def _read_pictures(self, pictures: Sequence[Source], bar: "Progress") -> Iterator[ScanResult]:
         """The pictures that can be read."""
         task = bar.add_task("pictures", total=len(pictures))
 
@@ -266,7 +266,7 @@ class Work:
             bar.advance(task)
         bar.remove_task(task)
 
-    def _read_video(self, source: Source, bar: "Progress", stopped: Callable[[], bool]) -> Iterator[Seen]:
+    def _read_video(self, source: Source, bar: "Progress", stopped: Callable[[], bool]) -> Iterator[ScanResult]:
         """The frames of a video or camera, annotated on the way if that is asked for."""
         reading, place = self._plan.reading(source), self._plan.places.get(source)
         task = bar.add_task(visible(source.name), total=None)
@@ -276,7 +276,7 @@ class Work:
             bar.advance(task, count)
             return stopped()
 
-        def scan(opened: "Callable[[Frames], object]") -> Iterator[Seen]:
+        def scan(opened: "Callable[[Frames], object]") -> Iterator[ScanResult]:
             def start(frames: "Frames") -> None:
                 bar.update(task, total=frames.n_frames and frames.n_frames * (1 + twice))
                 opened(frames)

@@ -9,10 +9,10 @@ import numpy as np
 from deepgllim.cli.console import results, table
 from deepgllim.geometry.rotations import ANGLES
 from deepgllim.pose.batch.reports import in_convention
-from deepgllim.pose.words import degrees, figures, likely_modes
+from deepgllim.pose.words import format_angles, format_degrees, likely_modes
 
 if TYPE_CHECKING:
-    from deepgllim.pose.batch.scanning import Seen
+    from deepgllim.pose.batch.scanning import ScanResult
     from deepgllim.pose.result import Pose
 
 FEW = 5
@@ -47,7 +47,7 @@ class Screen:
         self._pictures = self._empty = self._more = 0
         self._tracks: dict[tuple[str, int], _Track] = {}
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Keep what will be shown."""
         if seen.frame is not None:
             for face in seen.faces:
@@ -84,14 +84,16 @@ class Screen:
         _, upper = pose.interval(self._level)
         halves = (upper - pose.angles).tolist()
         rows = zip(ANGLES, pose.angles.tolist(), halves, strict=True)
-        angles = ["?" if each in pose.unknown else f"{degrees(a)} ± {degrees(half)}" for each, a, half in rows]
+        angles = [
+            "?" if each in pose.unknown else f"{format_degrees(a)} ± {format_degrees(half)}" for each, a, half in rows
+        ]
         return [name, number, *angles, note(pose)]
 
     def _summaries(self) -> Iterator[list[object]]:
         for (name, number), track in self._tracks.items():
             low, middle, high = np.quantile(track.angles, (0.05, 0.5, 0.95), axis=0)
             spans = zip(middle.tolist(), low.tolist(), high.tolist(), strict=True)
-            angles = [f"{degrees(m)} ({degrees(a)} to {degrees(b)})" for m, a, b in spans]
+            angles = [f"{format_degrees(m)} ({format_degrees(a)} to {format_degrees(b)})" for m, a, b in spans]
             yield [name, number, f"{track.times[0]:.2f} s", f"{track.times[-1]:.2f} s", len(track.times), *angles]
 
 
@@ -125,8 +127,8 @@ def note(pose: "Pose") -> str:
         'profile: pan −89°, tilt 20°; do not trust it'
     """
     found = []
-    if "pan" in figures(pose, 0.9):
-        found.append(f"profile: pan {degrees(pose.pan)}, tilt {degrees(pose.tilt)}")
+    if "pan" in format_angles(pose, 0.9):
+        found.append(f"profile: pan {format_degrees(pose.pan)}, tilt {format_degrees(pose.tilt)}")
     if len(likely_modes(pose)) > 1:
         found.append("several poses fit")
     if pose.in_distribution is False:

@@ -13,8 +13,8 @@ from deepgllim.errors import DataError, DeepGLLiMError
 from deepgllim.pose.batch.sources import printable
 
 if TYPE_CHECKING:
-    from deepgllim.pose.batch.progress import Finished
-    from deepgllim.pose.batch.scanning import Seen
+    from deepgllim.pose.batch.progress import FinishedSource
+    from deepgllim.pose.batch.scanning import ScanResult
     from deepgllim.pose.batch.sources import Source, Sources
 
 NAMED = 3
@@ -45,7 +45,7 @@ class Tally:
         self._failed: set[str] = set()
         self._first: DeepGLLiMError | None = None
 
-    def take(self, seen: "Seen") -> None:
+    def take(self, seen: "ScanResult") -> None:
         """Count a picture or frame."""
         self.faces += len(seen.faces)
         if seen.frame is not None:
@@ -53,7 +53,7 @@ class Tally:
             return
         self._count_picture(seen.source.name, len(seen.faces))
 
-    def restore(self, finished: Iterable["Finished"]) -> None:
+    def restore(self, finished: Iterable["FinishedSource"]) -> None:
         """Count what an earlier run did, and tell again what failed then."""
         for each in finished:
             self.faces += each.faces

@@ -1,4 +1,4 @@
-"""Where annotated pictures and videos go: checked before the work starts, so that nothing is lost at its end."""
+"""Output paths of annotated images and videos, checked before the prediction starts."""
 
 import os
 from collections.abc import Sequence
@@ -12,24 +12,35 @@ Destinations = dict[Source, Path]
 
 
 def file_destination(source: Source, path: Path, *, overwrite: bool = False) -> Destinations:
-    """One file for one source.
+    """Return the destination of a single source.
+
+    Args:
+        source: the source.
+        path: the file to write.
+        overwrite: whether to replace an existing file.
 
     Raises:
-        DataError: the suffix does not fit the source, the file is there already or is the source itself, or its folder
-            is missing or cannot be written.
+        DataError: the suffix does not match the kind of the source, the file exists or is the source itself, or its
+            folder does not exist or is not writable.
     """
     check_suffix(source, path)
     return _checked({source: path}, overwrite)
 
 
 def folder_destinations(sources: Sequence[Source], folder: Path, *, overwrite: bool = False) -> Destinations:
-    """Files in a folder, which is made: with the sources' names, and in their sub-folders.
+    """Return destinations in a folder, with the names and subfolders of the sources.
 
-    A picture of a kind that cannot be written becomes a PNG, `a.xyz.png`; a video an MP4, `a.avi.mp4`.
+    The folder and its subfolders are created. An image in a format that cannot be written is saved as PNG,
+    `a.xyz.png`, and a video as MP4, `a.avi.mp4`.
+
+    Args:
+        sources: the sources.
+        folder: the folder to write to.
+        overwrite: whether to replace existing files.
 
     Raises:
-        DataError: two sources would get the same file, a file is there already or is a source itself, or the folder
-            cannot be written.
+        DataError: two sources have the same destination, a file exists or is a source itself, or the folder is not
+            writable.
     """
     found = {source: folder / written_name(source) for source in sources}
     first: dict[str, Source] = {}
@@ -50,7 +61,7 @@ def folder_destinations(sources: Sequence[Source], folder: Path, *, overwrite: b
 
 
 def written_name(source: Source) -> Path:
-    """A source's place in the folder.
+    """Return the path of the output of a source within the folder.
 
     Example:
         >>> written_name(Source("old/walk.avi", "video", Path("walk.avi"))).name
@@ -63,7 +74,7 @@ def written_name(source: Source) -> Path:
 
 
 def can_write(path: Path) -> bool:
-    """Whether Pillow writes pictures of a suffix.
+    """Return whether Pillow can write images with the suffix of a path.
 
     Example:
         >>> can_write(Path("a.JPG")), can_write(Path("a.txt"))
@@ -73,7 +84,7 @@ def can_write(path: Path) -> bool:
 
 
 def picture_format(path: Path) -> str | None:
-    """Pillow's name of the format that a suffix stands for, if it writes it."""
+    """Return Pillow's name of the format of a suffix; None if it cannot be written."""
     from PIL import Image
 
     kind = Image.registered_extensions().get(path.suffix.lower())
@@ -81,7 +92,7 @@ def picture_format(path: Path) -> str | None:
 
 
 def check_suffix(source: Source, path: Path) -> None:
-    """Refuse a file of the wrong kind."""
+    """Raise a DataError if the suffix of a path does not match the kind of a source."""
     if source.kind == "picture" and not can_write(path):
         raise DataError(f"{path}: unknown suffix {path.suffix!r}: a picture is saved as .png or .jpg")
     if source.kind != "picture" and path.suffix.lower() not in WRITTEN:
@@ -95,7 +106,7 @@ def _checked(found: Destinations, overwrite: bool) -> Destinations:
             raise DataError(
                 f"{path} is the {source.kind} itself: give another path to --save, the original stays as it is"
             )
-        if os.path.isdir(path):  # noqa: PTH112 - of any name, however long
+        if os.path.isdir(path):  # noqa: PTH112 - for names of any length
             raise DataError(f"{path} is a folder: give another path to --save")
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise DataError(f"{path}: cannot be written: check the folder {path.parent} and its permissions")

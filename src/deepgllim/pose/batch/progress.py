@@ -1,4 +1,4 @@
-"""Which sources of a growing table are finished, kept beside it: a run that was stopped goes on where it was."""
+"""Progress file of a table that is being written, so that an interrupted run can be resumed."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from deepgllim.errors import DataError
 FORMAT_VERSION = 1
 
 
-class Finished(NamedTuple):
-    """A source all of whose rows are in the table.
+class FinishedSource(NamedTuple):
+    """A source whose rows are all in the table.
 
     Attributes:
-        path: of the source.
-        faces: how many rows it has.
-        frames: how many were read of a video; None for a picture.
-        problem: what was wrong with it all the same: a video that is cut, an annotated picture that was not saved.
+        path: path of the source.
+        faces: number of its rows.
+        frames: number of frames of a video that were read; None for an image.
+        problem: description of a problem, such as a truncated video or an annotated image that could not be saved.
     """
 
     path: str
@@ -30,16 +30,16 @@ class Finished(NamedTuple):
 
 
 class Progress:
-    """The file of a run's progress: its options, then a line for each batch of sources that is finished.
+    """The progress file of a run: its options, then a line for each batch of finished sources.
 
-    While it is open no other run can open it.
+    The open file is locked against other runs.
 
     Args:
-        path: of the file; it is made if it is not there.
+        path: path of the file, which is created if it does not exist.
 
     Raises:
-        DataError: another run has it open.
-        OSError: it cannot be opened.
+        DataError: another run has locked the file.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,35 +50,42 @@ class Progress:
             raise DataError(f"{path}: another run is writing this table: wait for its end, or give another path")
 
     def begin(self, options: Mapping[str, Any]) -> None:
-        """Forget what is there, and keep the options of a new run."""
+        """Clear the file and write the options of a new run."""
         self._file.truncate(0)
         self._write({"format_version": FORMAT_VERSION, "options": options})
 
-    def add(self, finished: Iterable[Finished], end: int) -> None:
-        """Keep that sources are finished, whose rows end at a byte of the table's file."""
-        self._write({"end": end, "finished": list(finished)})
-
-    def read(self, options: Mapping[str, Any], table: Path) -> tuple[list[Finished], int]:
-        """The sources that are finished, and where their rows end in the table's file; what follows is forgotten.
+    def add(self, finished: Iterable[FinishedSource], end: int) -> None:
+        """Write finished sources.
 
         Args:
-            options: of the run that goes on; they must be those that it was begun with.
-            table: the growing file; entries whose rows it does not hold are left out.
+            finished: the sources.
+            end: position in the table file after their rows, bytes.
+        """
+        self._write({"end": end, "finished": list(finished)})
+
+    def read(self, options: Mapping[str, Any], table: Path) -> tuple[list[FinishedSource], int]:
+        """Return the finished sources and the position after their rows in the table file, bytes.
+
+        Incomplete entries at the end, and entries whose rows are not in the table file, are removed.
+
+        Args:
+            options: options of the resumed run, which must equal those in the file.
+            table: the table file that is being written.
 
         Raises:
-            DataError: other options, or a file that is no progress.
+            DataError: the options differ, or the file is not a progress file.
         """
         self._file.seek(0)
         lines = self._file.read().splitlines(keepends=True)
         self._check(lines, options)
-        found: list[Finished] = []
+        found: list[FinishedSource] = []
         kept, end = len(lines[0]), 0
         with table.open("rb") as rows:
             for line in lines[1:]:
                 try:
                     stop, finished = _entry(line)
                 except (ValueError, TypeError, KeyError, RecursionError):
-                    break  # the last line that a killed run wrote
+                    break  # an incomplete line of a killed run
                 if not _ends_line(rows, stop):
                     break
                 found += finished
@@ -87,17 +94,17 @@ class Progress:
         return found, end
 
     def close(self) -> None:
-        """Let other runs have it; a file without a run is removed."""
-        with suppress(OSError, ValueError):  # it is closed already
+        """Release the file; remove it if it is empty."""
+        with suppress(OSError, ValueError):  # the file is closed already
             if not os.fstat(self._file.fileno()).st_size:
                 self.path.unlink()
         self._file.close()
 
     def remove(self) -> None:
         """Remove the file."""
-        if os.name == "nt":  # where no open file can be removed
+        if os.name == "nt":  # Windows does not remove open files
             self._file.close()
-        with suppress(OSError):  # it is of no use any more
+        with suppress(OSError):  # a remaining file does no harm
             self.path.unlink()
         self._file.close()
 
@@ -109,14 +116,14 @@ class Progress:
             version, known = None, {}
         if version != FORMAT_VERSION:
             raise DataError(
-                f"{self.path}: not the progress of a run that can go on: begin again with --overwrite alone"
+                f"{self.path}: not the progress file of a run that can be resumed: start again with --overwrite alone"
             )
         shown = _Short().repr
         for name, asked in json.loads(json.dumps(options)).items():
             if name not in known or known[name] != asked:
                 raise DataError(
-                    f"{self.path}: the run was begun with {name} = {shown(known.get(name))}, not {shown(asked)}: "
-                    "give the same command with --resume, or begin again with --overwrite alone"
+                    f"{self.path}: the run was started with {name} = {shown(known.get(name))}, not {shown(asked)}: "
+                    "give the same command with --resume, or start again with --overwrite alone"
                 )
 
     def _write(self, entry: Mapping[str, Any]) -> None:
@@ -125,22 +132,22 @@ class Progress:
 
 
 class _Short(reprlib.Repr):
-    """Values as messages show them."""
+    """Short representations of values in messages."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maxstring = self.maxother = 100
 
 
-def _entry(line: bytes) -> tuple[int, list[Finished]]:
+def _entry(line: bytes) -> tuple[int, list[FinishedSource]]:
     if not line.endswith(b"\n"):
-        raise ValueError("a line that is cut")
+        raise ValueError("an incomplete line")
     entry = json.loads(line)
-    return int(entry["end"]), [Finished(*each) for each in entry["finished"]]
+    return int(entry["end"]), [FinishedSource(*each) for each in entry["finished"]]
 
 
 def _ends_line(file: Any, position: int) -> bool:
-    """Whether a line ends before a byte of a file, which it does not where the rows were lost with the power."""
+    """Return whether a line ends at a position of a file; it does not if rows were lost in a power failure."""
     if position == 0:
         return True
     file.seek(position - 1)
@@ -148,7 +155,7 @@ def _ends_line(file: Any, position: int) -> bool:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether nobody else has the file; where the system has no such locks, True."""
+    """Lock a file and return whether that succeeded; True if the system has no such locks."""
     try:
         import fcntl
     except ModuleNotFoundError:

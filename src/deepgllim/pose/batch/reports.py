@@ -1,4 +1,4 @@
-"""What was seen, as rows of a table and as JSON: a row a face, an object a picture or frame."""
+"""Scan results as table rows, one for each face, and as JSON, one object for each image or frame."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from deepgllim.geometry.conventions import CONVENTIONS, convention
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
-from deepgllim.pose.batch.scanning import Seen
+from deepgllim.pose.batch.scanning import ScanResult
 from deepgllim.pose.batch.tables import Value
 from deepgllim.pose.result import Pose
 
@@ -15,12 +15,12 @@ _RAW = (*ANGLES, *NECK_ANGLES)
 
 
 def row_columns(*, video: bool = False, smoothed: bool = False, convention: str | None = None) -> list[str]:
-    """The columns of the rows that `rows` makes.
+    """Return the names of the columns of `rows`.
 
     Args:
-        video: whether there are frames: `frame`, `time` and `track`.
-        smoothed: whether some are filtered or smoothed: `raw_pitch` to `raw_tip`, `raw_modes` and `used`.
-        convention: of `deepgllim.geometry.conventions`, whose angles get columns of their own.
+        video: whether to include `frame`, `time` and `track`.
+        smoothed: whether to include `raw_pitch` to `raw_neck_roll`, `raw_modes` and `used`.
+        convention: name of a convention of `deepgllim.geometry` whose angles are included; None for no convention.
 
     Example:
         >>> row_columns(video=True, convention="openface")[:9]
@@ -38,16 +38,21 @@ def row_columns(*, video: bool = False, smoothed: bool = False, convention: str 
     ]
 
 
-def rows(seen: Seen, level: float = 0.9, convention: str | None = None) -> Iterator[dict[str, Value]]:
-    """A row a face: source, number of the face, angles with their intervals, box; none where no face was found.
+def rows(result: ScanResult, level: float = 0.9, convention: str | None = None) -> Iterator[dict[str, Value]]:
+    """Yield a row for each face: source, index of the face, angles with their intervals, box.
 
-    Of a smoothed frame the angles are the smoothed ones, and `raw_pitch`, … those of the frame alone.
+    For filtered or smoothed videos the columns `raw_pitch`, … are the angles from the frame alone.
+
+    Args:
+        result: the result for an image or a frame.
+        level: probability of the intervals, strictly between 0 and 1.
+        convention: name of a convention of `deepgllim.geometry` whose angles are included; None for no convention.
     """
-    for number, (pose, raw, track, used) in enumerate(seen.faces):
+    for number, (pose, raw, track, used) in enumerate(result.faces):
         yield {
-            "source": seen.source.name,
-            "frame": seen.frame,
-            "time": seen.time,
+            "source": result.source.name,
+            "frame": result.frame,
+            "time": result.time,
             "track": track,
             "face": number,
             **pose.as_dict(level),
@@ -57,11 +62,17 @@ def rows(seen: Seen, level: float = 0.9, convention: str | None = None) -> Itera
         }
 
 
-def record(seen: Seen, level: float = 0.9, convention: str | None = None) -> dict[str, Any]:
-    """All that is known of a picture or frame, as JSON holds it: each face is what `Pose.from_json` reads, and more."""
-    frame = {} if seen.frame is None else {"frame": seen.frame, "time": seen.time}
+def record(result: ScanResult, level: float = 0.9, convention: str | None = None) -> dict[str, Any]:
+    """Return the result for an image or a frame as plain values for JSON; `Pose.from_json` reads each face.
+
+    Args:
+        result: the result for an image or a frame.
+        level: probability of the intervals, strictly between 0 and 1.
+        convention: name of a convention of `deepgllim.geometry` that is included; None for no convention.
+    """
+    frame = {} if result.frame is None else {"frame": result.frame, "time": result.time}
     return {
-        "source": seen.source.name,
+        "source": result.source.name,
         **frame,
         "faces": [
             {
@@ -70,13 +81,13 @@ def record(seen: Seen, level: float = 0.9, convention: str | None = None) -> dic
                 **({"in_convention": in_convention(pose, convention)} if convention else {}),
                 **({} if raw is None else {"used": used, "raw": raw.to_json(level)}),
             }
-            for pose, raw, track, used in seen.faces
+            for pose, raw, track, used in result.faces
         ],
     }
 
 
 def convention_angles(pose: Pose, name: str) -> dict[str, float]:
-    """A pose's angles in a convention, by column; the rows of its matrix where it defines no angles.
+    """Return the angles of a pose in a convention by column, or the entries of its matrix if it defines no angles.
 
     Example:
         >>> convention_angles(Pose(np.eye(3), np.eye(3)), "openvino")
@@ -90,7 +101,7 @@ def convention_angles(pose: Pose, name: str) -> dict[str, float]:
 
 
 def in_convention(pose: Pose, name: str) -> dict[str, Any]:
-    """Angles, unit and matrix of a pose in a convention, as far as it defines them.
+    """Return angles, unit and matrix of a pose in a convention; None for those that it does not define.
 
     Example:
         >>> in_convention(Pose(np.eye(3), np.eye(3)), "hopenet")

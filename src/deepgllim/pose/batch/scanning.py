@@ -1,4 +1,4 @@
-"""From sources to poses, a batch of pictures or frames at a time; what cannot be read is told and passed over."""
+"""Prediction for many images and videos in batches; sources that cannot be read are reported and skipped."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,30 +12,31 @@ from deepgllim.pose.batch.sources import Source
 from deepgllim.pose.camera import Intrinsics
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.result import Pose
-from deepgllim.pose.video.following import Follower, FrameFaces, SeenFace, Smoothing, smooth_frames
+from deepgllim.pose.video.following import FaceResult, FrameFaces, PoseTracker, Smoothing, smooth_frames
 from deepgllim.pose.video.frames import Frame, Frames, read_frames
 
 T = TypeVar("T")
 
-MOST_PIXELS = 50_000_000
-"""Of the pictures of a batch, together, unless it is a single one: 150 MB."""
+MAX_BATCH_PIXELS = 50_000_000
+"""Largest number of pixels of the images of a batch together, 150 MB; a single image may have more."""
 
 Camera = Callable[[tuple[int, int]], Intrinsics]
-"""The intrinsics of the camera of a picture, from its width and height."""
+"""Function from width and height of an image to the intrinsics of its camera."""
 
-Failed = Callable[[Source, DeepGLLiMError], None]
-"""What is told of a source that could not be read, or not to its end."""
+ErrorHandler = Callable[[Source, DeepGLLiMError], None]
+"""Function that is called with a source that could not be read completely, and the error."""
 
 
-class Reading(NamedTuple):
-    """How sources are read.
+class ScanOptions(NamedTuple):
+    """Options of `scan_pictures` and `scan_video`.
 
     Attributes:
-        boxes: of the faces of every picture; found when None.
-        camera: that took them; faces are against the ray through them when None.
-        batch: pictures or frames that go through the network together, at most.
-        smoothing: of videos; see `following`.
-        max_frames: of each video.
+        boxes: boxes of the faces of every image; None for the detector.
+        camera: function from the size of an image to the intrinsics; None for rotations relative to the ray through the
+            face.
+        batch: largest number of images or frames that are predicted together.
+        smoothing: "off", "filter" or "smoother", for videos.
+        max_frames: largest number of frames of each video; None for all.
     """
 
     boxes: Sequence[Box] | None = None
@@ -45,20 +46,20 @@ class Reading(NamedTuple):
     max_frames: int | None = None
 
 
-class Seen(NamedTuple):
-    """A picture or a frame with its faces.
+class ScanResult(NamedTuple):
+    """The faces of an image or of a frame.
 
     Attributes:
-        source: where it is from.
-        image: itself; None for a frame that would have to be read again.
-        faces: in the detector's order, or that of the boxes.
-        frame: its number, from 0 up; None for a picture.
-        time: seconds since the first frame; None for a picture.
+        source: the source.
+        image: the image; None for smoothed frames, which are not stored.
+        faces: the faces, in the order of the detector or of the boxes.
+        frame: index of the frame, from 0 up; None for an image.
+        time: seconds since the first frame; None for an image.
     """
 
     source: Source
     image: Image.Image | None
-    faces: tuple[SeenFace, ...]
+    faces: tuple[FaceResult, ...]
     frame: int | None = None
     time: float | None = None
 
@@ -71,21 +72,21 @@ class _Picture(NamedTuple):
 def scan_pictures(
     heads: HeadPose,
     sources: Iterable[Source],
-    failed: Failed,
-    reading: Reading | None = None,
+    failed: ErrorHandler,
+    reading: ScanOptions | None = None,
     *,
     ended: Callable[[int], object] = lambda count: None,
-) -> Iterator[Seen]:
-    """The pictures that can be read, in their order.
+) -> Iterator[ScanResult]:
+    """Predict the poses in images; yield the results of those that can be read, in their order.
 
     Args:
         heads: the predictor.
-        sources: pictures.
-        failed: called with each that cannot be read, or whose box lies beside it.
-        reading: how.
-        ended: told after each batch how many pictures it had. A scan that begins there has the same batches.
+        sources: sources of images.
+        failed: called with each source that cannot be read or whose box is outside the image.
+        reading: options; by default `ScanOptions()`.
+        ended: called after each batch with its number of images. A scan of the remaining sources has the same batches.
     """
-    reading = reading or Reading()
+    reading = reading or ScanOptions()
     for group in _opened(sources, failed, reading.batch):
         yield from _predicted(heads, group, failed, reading)
         ended(len(group))
@@ -95,31 +96,33 @@ def scan_pictures(
 def scan_video(
     heads: HeadPose,
     source: Source,
-    failed: Failed,
-    reading: Reading | None = None,
+    failed: ErrorHandler,
+    reading: ScanOptions | None = None,
     *,
     opened: Callable[[Frames], object] = lambda frames: None,
     ended: Callable[[int], bool] = lambda count: False,
-) -> Iterator[Seen]:
-    """The frames of a video or a camera, with tracks, filtered or smoothed as `reading.smoothing` says.
+) -> Iterator[ScanResult]:
+    """Predict the poses in the frames of a video or a camera, with tracks, filtered or smoothed.
 
-    With the smoother the frames come when all are read, and without their images.
+    With the smoother the results are yielded after all frames are read, without their images.
 
     Args:
-        heads, failed, reading: as in `scan_pictures`; `failed` is called for what ends early, too.
+        heads: the predictor.
         source: a video or a camera.
-        opened: called with the frames before the first is read.
-        ended: told after each batch how many frames it had, and asked whether it shall be the last.
+        failed: called if the source cannot be read or ends early.
+        reading: options; by default `ScanOptions()`.
+        opened: called with the frames before the first one is read.
+        ended: called after each batch with its number of frames; the scan stops if it returns True.
 
     Raises:
         ConfigurationError: PyAV is not installed.
     """
-    reading = reading or Reading()
+    reading = reading or ScanOptions()
     try:
         with read_frames(source.path, max_frames=reading.max_frames) as frames:
             opened(frames)
-            following = _followed(heads, source, frames, reading, ended)
-            yield from _smoothed(following) if reading.smoothing == "smoother" else following
+            tracked = _track(heads, source, frames, reading, ended)
+            yield from _smooth(tracked) if reading.smoothing == "smoother" else tracked
             if frames.problem:
                 rest = "what can be decoded was read: copy or record it again for the rest"
                 failed(source, DataError(f"{source.name}: {frames.problem}; {rest}"))
@@ -128,7 +131,7 @@ def scan_video(
 
 
 def batches(items: Iterable[T], count: int, image: Callable[[T], Image.Image]) -> Iterator[list[T]]:
-    """Items in lists of at most `count`, and of `MOST_PIXELS` pixels where they are more than one.
+    """Yield lists of at most `count` items, and of at most `MAX_BATCH_PIXELS` pixels if there is more than one.
 
     Example:
         >>> picture = Image.new("RGB", (2, 2))
@@ -139,7 +142,7 @@ def batches(items: Iterable[T], count: int, image: Callable[[T], Image.Image]) -
     pixels = 0
     for item in items:
         size = image(item).width * image(item).height
-        if waiting and pixels + size > MOST_PIXELS:
+        if waiting and pixels + size > MAX_BATCH_PIXELS:
             yield waiting
             waiting, pixels = [], 0
         waiting.append(item)
@@ -151,8 +154,8 @@ def batches(items: Iterable[T], count: int, image: Callable[[T], Image.Image]) -
         yield waiting
 
 
-def _opened(sources: Iterable[Source], failed: Failed, count: int) -> Iterator[list[_Picture]]:
-    """Pictures in batches as those of `batches`, whose size is known before the next picture is decoded."""
+def _opened(sources: Iterable[Source], failed: ErrorHandler, count: int) -> Iterator[list[_Picture]]:
+    """Yield batches as `batches` does, but compare the size of the next image before decoding it."""
     waiting: list[_Picture] = []
     pixels = 0
     for source in sources:
@@ -161,7 +164,7 @@ def _opened(sources: Iterable[Source], failed: Failed, count: int) -> Iterator[l
         except DataError as error:
             failed(source, error)
             continue
-        if waiting and pixels + width * height > MOST_PIXELS:
+        if waiting and pixels + width * height > MAX_BATCH_PIXELS:
             yield waiting
             waiting, pixels = [], 0
         try:
@@ -177,8 +180,10 @@ def _opened(sources: Iterable[Source], failed: Failed, count: int) -> Iterator[l
         yield waiting
 
 
-def _predicted(heads: HeadPose, group: list[_Picture], failed: Failed, reading: Reading) -> Iterator[Seen]:
-    """The faces of a batch; of each picture by itself where one of them spoils the batch."""
+def _predicted(
+    heads: HeadPose, group: list[_Picture], failed: ErrorHandler, reading: ScanOptions
+) -> Iterator[ScanResult]:
+    """Yield the results of a batch; if an image causes an error, those of each image separately."""
     try:
         found = _poses(heads, [image for _, image in group], reading)
     except DataError as error:
@@ -189,47 +194,49 @@ def _predicted(heads: HeadPose, group: list[_Picture], failed: Failed, reading: 
             yield from _predicted(heads, [picture], failed, reading)
         return
     for (source, image), poses in zip(group, found, strict=True):
-        yield Seen(source, image, tuple(SeenFace(pose) for pose in poses))
+        yield ScanResult(source, image, tuple(FaceResult(pose) for pose in poses))
 
 
-def _poses(heads: HeadPose, images: Sequence[Image.Image], reading: Reading) -> list[list[Pose]]:
-    """The poses on each picture, against the camera's axes if it is known."""
+def _poses(heads: HeadPose, images: Sequence[Image.Image], reading: ScanOptions) -> list[list[Pose]]:
+    """Return the poses in each image, relative to the axes of the camera if its intrinsics are given."""
     boxes = None if reading.boxes is None else [reading.boxes] * len(images)
     found = heads.predict_batch(images, boxes)
     if reading.camera is None:
         return found
     cameras = [reading.camera(image.size) for image in images]
     pairs = zip(cameras, found, strict=True)
-    return [[pose.turned(camera.turn(pose.box)) if pose.box else pose for pose in poses] for camera, poses in pairs]
+    return [
+        [pose.rotate(camera.ray_rotation(pose.box)) if pose.box else pose for pose in poses] for camera, poses in pairs
+    ]
 
 
-def _followed(
-    heads: HeadPose, source: Source, frames: Frames, reading: Reading, ended: Callable[[int], bool]
-) -> Iterator[Seen]:
-    """The frames with tracks, filtered if that is asked for."""
-    follower = Follower(filtered=reading.smoothing == "filter")
-    for group in batches(undamaged(frames), reading.batch, lambda frame: frame.image):
+def _track(
+    heads: HeadPose, source: Source, frames: Frames, reading: ScanOptions, ended: Callable[[int], bool]
+) -> Iterator[ScanResult]:
+    """Yield the frames with tracks, filtered if requested."""
+    tracker = PoseTracker(filtered=reading.smoothing == "filter")
+    for group in batches(decodable_frames(frames), reading.batch, lambda frame: frame.image):
         found = _poses(heads, [frame.image for frame in group], reading)
         for frame, poses in zip(group, found, strict=True):
-            yield Seen(
-                source, frame.image, follower.update(frame.time, poses, frame.image.size), frame.index, frame.time
+            yield ScanResult(
+                source, frame.image, tracker.update(frame.time, poses, frame.image.size), frame.index, frame.time
             )
         if ended(len(group)):
             return
 
 
-def _smoothed(following: Iterable[Seen]) -> Iterator[Seen]:
-    """All frames, smoothed, without their images."""
+def _smooth(tracked: Iterable[ScanResult]) -> Iterator[ScanResult]:
+    """Yield all frames smoothed, without their images."""
     source, frames = None, []
-    for seen in following:
+    for seen in tracked:
         source = seen.source
         frames.append(FrameFaces(seen.frame or 0, seen.time or 0.0, seen.faces))
     if source is not None:
-        yield from (Seen(source, None, faces, number, time) for number, time, faces in smooth_frames(frames))
+        yield from (ScanResult(source, None, faces, number, time) for number, time, faces in smooth_frames(frames))
 
 
-def undamaged(frames: Frames) -> Iterator[Frame]:
-    """The frames, without the warning about those that are damaged: `problem` tells it."""
+def decodable_frames(frames: Frames) -> Iterator[Frame]:
+    """Yield the frames without the warning about damaged ones, which `Frames.problem` describes."""
     while True:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DamagedVideoWarning)

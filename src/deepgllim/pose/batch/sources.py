@@ -1,4 +1,4 @@
-"""What a user names as input, as pictures, videos and cameras: files, folders, patterns."""
+"""Input sources: images, videos and cameras, named by files, folders and patterns."""
 
 import glob
 import os
@@ -35,7 +35,7 @@ PICTURES = frozenset(
         ".webp",
     )
 )
-"""Suffixes of the files that are taken for pictures in a folder or a pattern; a file named by itself may have any."""
+"""Suffixes of image files in folders and patterns; a file that is named itself may have any suffix."""
 
 _MAGIC = "*?["
 
@@ -43,12 +43,12 @@ Kind = Literal["picture", "video", "camera"]
 
 
 class Source(NamedTuple):
-    """One picture, video or camera.
+    """An image, video or camera.
 
     Attributes:
-        path: of the file, or `camera:0`.
-        kind: which of the three.
-        relative: where it lies below the folder or pattern that named it; a file's name if it was named by itself.
+        path: path of the file, or `camera:0`.
+        kind: "picture", "video" or "camera".
+        relative: path relative to the folder or pattern that named it; the name of a file that was named itself.
     """
 
     path: str
@@ -57,25 +57,30 @@ class Source(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path as text that can be written anywhere."""
+        """The path as valid Unicode text."""
         return printable(self.path)
 
 
 class Problem(NamedTuple):
-    """An input that cannot be used, and why."""
+    """An input that cannot be used.
+
+    Attributes:
+        path: the input, as valid Unicode text.
+        error: the reason.
+    """
 
     path: str
     error: ImageError
 
 
 class Sources(NamedTuple):
-    """What `find_sources` found.
+    """The sources of a list of inputs.
 
     Attributes:
-        found: in the order of the inputs, those of a folder sorted; each file once.
-        problems: inputs that hold nothing, and folders below them that cannot be searched.
-        skipped: how many files of folders and patterns are neither pictures nor videos, by suffix.
-        single: whether the input was just one file or camera.
+        found: the sources in the order of the inputs, sorted within a folder; each file once.
+        problems: inputs without sources, and folders below them that cannot be read.
+        skipped: number of files in folders and patterns that are neither images nor videos, by suffix.
+        single: whether the input is one file or camera.
     """
 
     found: tuple[Source, ...]
@@ -84,17 +89,14 @@ class Sources(NamedTuple):
     single: bool
 
 
-def find_sources(inputs: Sequence[str], besides: Path | None = None) -> Sources:
-    """The pictures, videos and cameras that inputs name.
+def find_sources(inputs: Sequence[str], excluded: Path | None = None) -> Sources:
+    """Find the images, videos and cameras of a list of inputs.
 
     Args:
-        inputs: each a file, a folder (searched with all folders below it; links to folders are not followed), a pattern
-            such as `photos/**/*.jpg`, or `camera:0`. A file of that very name goes before a pattern. Hidden files are
-            left out, unless they are named.
-        besides: a folder that is not searched: where results go.
-
-    Returns:
-        A `Sources`.
+        inputs: each a file, a folder, which is searched recursively without following links, a pattern such as
+            `photos/**/*.jpg`, or `camera:0`. A file whose name is that of the pattern takes precedence. Hidden files
+            are skipped unless they are named.
+        excluded: a folder that is not searched, such as that of the results.
 
     Example:
         >>> import tempfile
@@ -111,7 +113,7 @@ def find_sources(inputs: Sequence[str], besides: Path | None = None) -> Sources:
     problems: list[Problem] = []
     skipped: Counter[str] = Counter()
     for text in inputs:
-        sources, others, closed = _searched(text, besides)
+        sources, others, closed = _searched(text, excluded)
         problems += [Problem(printable(place), _closed(place, error)) for place, error in closed.items()]
         if not sources and not closed:
             problems.append(Problem(printable(text), _nothing(text, len(others))))
@@ -123,7 +125,7 @@ def find_sources(inputs: Sequence[str], besides: Path | None = None) -> Sources:
 
 
 def kind_of(path: str) -> Kind | None:
-    """What a file is by its suffix, or a camera; None if it is neither picture nor video.
+    """Return the kind of a source by its suffix; None if it is neither an image nor a video nor a camera.
 
     Example:
         >>> kind_of("a.JPG"), kind_of("camera:1"), kind_of("notes.txt")
@@ -137,7 +139,7 @@ def kind_of(path: str) -> Kind | None:
 
 
 def printable(path: str) -> str:
-    """The path with a � for each byte that is no text, since neither a table nor JSON can hold such bytes.
+    """Return a path with � for each byte that is not valid UTF-8, for tables and JSON.
 
     Example:
         >>> printable("caf\\udce9.jpg")
@@ -147,7 +149,7 @@ def printable(path: str) -> str:
 
 
 def _is_single(text: str) -> bool:
-    """Neither a folder nor a pattern; what does not exist is told when it is opened."""
+    """Return whether an input is neither a folder nor a pattern; a missing file is reported when it is opened."""
     if is_camera(text) or is_address(text) or os.path.lexists(text):
         return not Path(text).is_dir()
     return not any(sign in text for sign in _MAGIC)
@@ -158,26 +160,26 @@ def _named(text: str) -> Source:
     return Source(text, kind, Path(text.replace(":", "-") if kind == "camera" else Path(text).name))
 
 
-def _searched(text: str, besides: Path | None) -> tuple[list[Source], list[str], dict[str, OSError]]:
-    """The sources that an input names, the other files of a folder or pattern, and the folders that cannot be read."""
+def _searched(text: str, excluded: Path | None) -> tuple[list[Source], list[str], dict[str, OSError]]:
+    """Return the sources of an input, the other files of a folder or pattern, and the folders that cannot be read."""
     if _is_single(text):
         return [_named(text)], [], {}
-    avoided = None if besides is None else besides.resolve()
+    skipped_folder = None if excluded is None else excluded.resolve()
     if Path(text).is_dir():
         closed: dict[str, OSError] = {}
-        root, files = Path(text), list(_walk(text, avoided, closed))
+        root, files = Path(text), list(_walk(text, skipped_folder, closed))
     else:
-        pattern = os.path.expanduser(text)  # noqa: PTH111 - a Path would lose the pattern's "./"
+        pattern = os.path.expanduser(text)  # noqa: PTH111 - Path removes the "./" of a pattern
         root, closed = _fixed_part(pattern), _closed_folders(pattern)
-        places = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - as the shell does it: no hidden files
-        files = [place for place in places if not Path(place).is_dir() and not _below(place, avoided, root)]
+        places = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - skips hidden files, as a shell does
+        files = [place for place in places if not Path(place).is_dir() and not _below(place, skipped_folder, root)]
     kinds = [(file, _kind_by_content(file)) for file in files]
     found = [Source(file, kind, Path(os.path.relpath(file, root))) for file, kind in kinds if kind is not None]
     return found, [file for file, kind in kinds if kind is None], closed
 
 
 def _kind_by_content(file: str) -> Kind | None:
-    """`kind_of` a file in a folder, where .ts is a program in TypeScript unless packets of video are in it."""
+    """Return the kind of a file in a folder; .ts is a video only if it contains MPEG packets, not TypeScript."""
     kind = kind_of(file)
     if kind == "video" and Path(file).suffix.lower() == ".ts" and Path(file).is_file():
         with suppress(OSError), Path(file).open("rb") as stream:
@@ -185,21 +187,21 @@ def _kind_by_content(file: str) -> Kind | None:
     return kind
 
 
-def _walk(folder: str, avoided: Path | None, closed: dict[str, OSError]) -> Iterator[str]:
-    """The files below a folder; `closed` gets the folders that cannot be read."""
+def _walk(folder: str, skipped_folder: Path | None, closed: dict[str, OSError]) -> Iterator[str]:
+    """Yield the files below a folder, and add the folders that cannot be read to `closed`."""
 
     def note(error: OSError) -> None:
         closed[str(error.filename)] = error
 
     for place, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and Path(place, name).resolve() != avoided
+            name for name in folders if not name.startswith(".") and Path(place, name).resolve() != skipped_folder
         )
         yield from (os.path.join(place, name) for name in sorted(files) if not name.startswith("."))  # noqa: PTH118
 
 
 def _closed_folders(pattern: str) -> dict[str, OSError]:
-    """The folders that a pattern would search and cannot, which `glob` passes over without a word."""
+    """Return the folders of a pattern that cannot be read, which `glob` ignores silently."""
     closed: dict[str, OSError] = {}
     for part in Path(pattern).parents:
         places = glob.glob(str(part), recursive=True) if glob.has_magic(str(part)) else [str(part)]  # noqa: PTH207
@@ -215,18 +217,18 @@ def _closed_folders(pattern: str) -> dict[str, OSError]:
 
 
 def _closed(place: str, error: OSError) -> ImageError:
-    cause = error.strerror or "it is gone"
+    cause = error.strerror or "it does not exist any more"
     return ImageError(f"{printable(place)}: the folder cannot be read ({cause}); check its permissions")
 
 
 def _below(place: str, folder: Path | None, root: Path) -> bool:
-    """Whether a file lies in a folder below the root."""
+    """Return whether a file is in a folder that is below the root."""
     inside = folder is not None and root.resolve() in folder.parents
     return inside and folder in Path(place).resolve().parents
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folder before the first sign of a pattern.
+    """Return the folder before the first wildcard of a pattern.
 
     Example:
         >>> _fixed_part("photos/2026/*/a.jpg").as_posix(), _fixed_part("*.jpg").as_posix()
@@ -240,8 +242,8 @@ def _fixed_part(pattern: str) -> Path:
 def _nothing(text: str, others: int) -> ImageError:
     name = printable(text)
     if Path(text).is_dir():
-        held = f"{others} files, none of them a picture or a video" if others else "no file"
-        return ImageError(f"{name}: the folder holds {held}: give one with pictures ({', '.join(sorted(PICTURES))})")
+        content = f"{others} files, none of them a picture or a video" if others else "no file"
+        return ImageError(f"{name}: the folder holds {content}: give one with pictures ({', '.join(sorted(PICTURES))})")
     if others:
         return ImageError(f"{name}: no picture or video fits this pattern, only {others} other files: check its suffix")
     return ImageError(f"{name}: no file fits this pattern: check the path")

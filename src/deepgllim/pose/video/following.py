@@ -1,4 +1,4 @@
-"""The poses of a video's frames, face by face to poses of people: tracks, and each track filtered or smoothed."""
+"""Tracks of faces over the frames of a video, with filtered or smoothed poses."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,14 +15,14 @@ from deepgllim.pose.video.tracking import Tracker
 Smoothing = Literal["off", "filter", "smoother"]
 
 
-class SeenFace(NamedTuple):
-    """A face of a picture or of a frame.
+class FaceResult(NamedTuple):
+    """A face of an image or of a frame.
 
     Attributes:
-        pose: as the picture alone tells it, or from the frames around too.
-        raw: as the frame alone tells it; None where that is `pose`.
-        track: number of the person, from 0 up; None for pictures.
-        used: whether the frame's own pose went into `pose`, which an outlier's did not.
+        pose: the pose; filtered or smoothed over the frames of its track if that was requested.
+        raw: the pose from the frame alone; None if `pose` is not filtered or smoothed.
+        track: index of the track, from 0 up; None for images.
+        used: whether the pose of the frame was used for `pose`; False for outliers.
     """
 
     pose: Pose
@@ -32,21 +32,27 @@ class SeenFace(NamedTuple):
 
 
 class FrameFaces(NamedTuple):
-    """What was found on a frame: its number from 0 up, its time in seconds, its faces."""
+    """The faces of a frame.
+
+    Attributes:
+        number: index of the frame, from 0 up.
+        time: time of the frame, seconds.
+        faces: its faces.
+    """
 
     number: int
     time: float
-    faces: tuple[SeenFace, ...]
+    faces: tuple[FaceResult, ...]
 
 
-class Follower:
-    """Frames as they come: joined to tracks and, if asked for, filtered, each frame with those before it.
+class PoseTracker:
+    """Assign the faces of consecutive frames to tracks, and filter the poses of each track.
 
     Args:
-        filtered: whether.
+        filtered: whether to filter the poses with those of earlier frames.
 
     Example:
-        >>> follower = Follower()
+        >>> follower = PoseTracker()
         >>> for time in (0.0, 0.04):
         ...     faces = follower.update(time, [Pose(np.eye(3), np.eye(3), box=(10, 10, 50, 50))])
         >>> [face.track for face in faces], faces[0].raw is not None
@@ -58,16 +64,19 @@ class Follower:
         self._filters: dict[int, RotationFilter] = {}
         self._size: tuple[int, int] | None = None
 
-    def update(self, time: float, poses: Sequence[Pose], size: tuple[int, int] | None = None) -> tuple[SeenFace, ...]:
-        """The faces of a frame, in the order of its poses; call it for frames without faces too.
+    def update(self, time: float, poses: Sequence[Pose], size: tuple[int, int] | None = None) -> tuple[FaceResult, ...]:
+        """Process a frame. Call it for frames without faces too.
 
         Args:
-            time: seconds, later than the last frame's.
-            poses: of its faces, each with its box.
-            size: of the frame, pixels; when it changes, boxes are expected where they are on the new one.
+            time: seconds, after that of the last frame.
+            poses: poses of the faces, each with its box.
+            size: width and height of the frame, pixels; if it changes, the boxes of the tracks are rescaled.
+
+        Returns:
+            The faces, in the order of `poses`.
 
         Raises:
-            DataError: a time that is not later, or a pose without a box.
+            DataError: the time is not after that of the last frame, or a pose has no box.
         """
         if size is not None and self._size is not None and size != self._size:
             self._tracker.resize(self._size, size)
@@ -76,23 +85,23 @@ class Follower:
         alive = set(self._tracker.ids)
         self._filters = {track: each for track, each in self._filters.items() if track in alive}
         if not self._filtered:
-            return tuple(SeenFace(pose, None, track) for pose, track in zip(poses, tracks, strict=True))
+            return tuple(FaceResult(pose, None, track) for pose, track in zip(poses, tracks, strict=True))
         return tuple(self._face(time, pose, track) for pose, track in zip(poses, tracks, strict=True))
 
-    def _face(self, time: float, pose: Pose, track: int) -> SeenFace:
-        known = self._filters.setdefault(track, RotationFilter())
-        now = known.update(time, pose.rotation, pose.rotation_covariance)
-        return SeenFace(smoothed(pose, now.rotation, now.covariance), pose, track, bool(now.used))
+    def _face(self, time: float, pose: Pose, track: int) -> FaceResult:
+        rotation_filter = self._filters.setdefault(track, RotationFilter())
+        now = rotation_filter.update(time, pose.rotation, pose.rotation_covariance)
+        return FaceResult(with_rotation(pose, now.rotation, now.covariance), pose, track, bool(now.used))
 
 
 def smooth_frames(frames: Sequence[FrameFaces]) -> list[FrameFaces]:
-    """Frames of tracks that were not filtered, each pose smoothed with the frames before and after it.
+    """Smooth the poses of each track with the frames before and after.
 
     Args:
-        frames: of a whole video, as a `Follower` without a filter gave them.
+        frames: all frames of a video, from a `PoseTracker` with `filtered=False`.
 
     Returns:
-        As many frames, with as many faces in the same order; what they were is in `raw`.
+        The frames with the same faces in the same order; their unsmoothed poses are in `raw`.
     """
     places: dict[int | None, list[tuple[int, int]]] = {}
     for n, frame in enumerate(frames):
@@ -102,19 +111,19 @@ def smooth_frames(frames: Sequence[FrameFaces]) -> list[FrameFaces]:
     for where in places.values():
         raw = [changed[n][m].pose for n, m in where]
         times = [frames[n].time for n, _ in where]
-        known = smooth_rotations(times, [p.rotation for p in raw], [p.rotation_covariance for p in raw])
+        estimate = smooth_rotations(times, [p.rotation for p in raw], [p.rotation_covariance for p in raw])
         for k, (n, m) in enumerate(where):
-            pose = smoothed(raw[k], known.rotation[k], known.covariance[k])
-            changed[n][m] = SeenFace(pose, raw[k], changed[n][m].track, bool(np.asarray(known.used)[k]))
+            pose = with_rotation(raw[k], estimate.rotation[k], estimate.covariance[k])
+            changed[n][m] = FaceResult(pose, raw[k], changed[n][m].track, bool(np.asarray(estimate.used)[k]))
     return [frame._replace(faces=tuple(faces)) for frame, faces in zip(frames, changed, strict=True)]
 
 
-def smoothed(pose: Pose, rotation: Array, covariance: Array) -> Pose:
-    """A pose at what the track's filter or smoother knows of it; further modes are left to the raw one."""
+def with_rotation(pose: Pose, rotation: Array, covariance: Array) -> Pose:
+    """Return a pose with another rotation and covariance, and without further modes."""
     return replace(pose, rotation=rotation, rotation_covariance=covariance, modes=())
 
 
 def _box(pose: Pose) -> tuple[float, float, float, float]:
     if pose.box is None:
-        raise DataError("a pose without a box cannot be followed: give those of HeadPose.predict")
+        raise DataError("a pose without a box cannot be tracked: give poses of HeadPose.predict")
     return pose.box

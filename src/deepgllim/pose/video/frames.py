@@ -1,6 +1,6 @@
-"""Frames of videos and cameras, upright and with their times, and videos of frames; PyAV does the work (extra `video`).
+"""Reading frames of videos and cameras with their times, and writing videos, with PyAV (extra `video`).
 
-Nothing is kept: frames come and go one by one, however long the video.
+Frames are read and written one by one, so that the memory does not depend on the length of the video.
 """
 
 import itertools
@@ -24,8 +24,8 @@ from deepgllim.pose.video.decoding import (
     import_av,
     is_camera,
     open_source,
-    seconds_told,
     square_pixels,
+    stated_duration,
     upright,
     video_stream,
 )
@@ -42,33 +42,34 @@ SUFFIXES = frozenset(
         *("mxf", "ogm", "ogv", "qt", "ts", "vob", "webm", "wmv"),
     )
 )
-"""Of files that are taken for videos."""
+"""Suffixes of video files."""
 
 WRITTEN = frozenset((".m4v", ".mov", ".mp4"))
-"""Suffixes of files that can be written."""
+"""Suffixes of video files that can be written."""
 
-_LEAST_STEP = 1e-4  # seconds between frames whose own times do not increase
-_FASTEST = 1000  # frames a second; what is not less is the unit of a file's times
-_FROM_ZERO = ("matroska,webm", "flv")  # formats whose duration counts from 0 s, not from the first picture
-_CUT = 0.1  # seconds, or two frames, by which a video may end before its header says
+_MIN_STEP = 1e-4  # seconds between frames whose own times do not increase
+_MAX_RATE = 1000  # frames a second; a higher rate is the time base of the file
+_FROM_ZERO = ("matroska,webm", "flv")  # formats whose duration counts from 0 s, not from the first frame
+_TOLERANCE = 0.1  # seconds, or two frames, by which a video may be shorter than its header states
 
 
 class Frame(NamedTuple):
-    """A picture of a video.
+    """A frame of a video.
 
     Attributes:
-        index: from 0 up.
+        index: index of the frame, from 0 up.
         time: seconds since the first frame, increasing.
-        image: RGB, upright, of square pixels. Its size may change within a video, as when a phone is turned.
+        image: upright RGB image with square pixels. Its size may change within a video, for example if a phone is
+            rotated.
     """
 
-    index: int  # type: ignore[assignment]  # nobody asks a frame for the place of a value
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed
     time: float
     image: Image.Image
 
 
 def is_video(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a camera, or a video by its suffix.
+    """Return whether a source is a camera, or a file with the suffix of a video.
 
     Example:
         >>> is_video("Holiday.MP4"), is_video("camera:0"), is_video("portrait.jpg")
@@ -80,24 +81,24 @@ def is_video(source: str | os.PathLike[str]) -> bool:
 def read_frames(
     source: str | os.PathLike[str], *, max_frames: int | None = None, duration: float | None = None
 ) -> "Frames":
-    """The frames of a video or of a camera.
+    """Read the frames of a video or of a camera.
 
-    The rotation and mirroring that the file asks for are applied, and pixels that are not square are made so. Of
-    several streams of pictures the first is read; sound is not. A video that is cut short or damaged yields the frames
-    that can be decoded, and then a `DamagedVideoWarning`.
+    The rotation and mirroring stored in the file are applied, and frames are rescaled to square pixels. The first
+    video stream is read; sound is ignored. The frames of a truncated or damaged video that can be decoded are
+    returned, followed by a `DamagedVideoWarning`.
 
     Args:
-        source: a file of any format that FFmpeg reads, or `camera:0`, `camera:1`, … for a camera of this computer,
-            which has no end: give a limit, or stop.
-        max_frames: stop after so many, at least 1.
-        duration: stop before the first frame that is so many seconds or more after the first, above 0.
+        source: a file in any format that FFmpeg reads, or `camera:0`, `camera:1`, … for a camera of this computer,
+            which does not end: give a limit, or stop the iteration.
+        max_frames: largest number of frames, at least 1.
+        duration: seconds after the first frame at which the iteration stops, above 0.
 
     Returns:
-        An iterator of `Frame`, which knows their size and rate; also a context manager, which closes the source.
+        An iterator over `Frame` with the size and rate of the frames; also a context manager that closes the source.
 
     Raises:
-        ImageError: the source is missing, no video, without a picture, or cut off before the first one.
-        ConfigurationError: a limit out of range, or PyAV is not installed.
+        ImageError: the source does not exist, is not a video, or has no frame that can be decoded.
+        ConfigurationError: a limit is out of range, or PyAV is not installed.
 
     Example:
         >>> with read_frames("walk.mp4", max_frames=100) as frames:  # doctest: +SKIP
@@ -112,14 +113,14 @@ def read_frames(
 
 
 class Frames(Iterator[Frame]):
-    """What `read_frames` returns.
+    """Iterator over the frames of a video, returned by `read_frames`.
 
     Attributes:
         source: path or camera.
         size: width and height of the first frame, pixels.
-        frame_rate: frames a second on average, as the file says; None where it does not.
-        n_frames: how many frames the file says it holds, at most `max_frames`; None where it does not, and of cameras.
-        problem: what is wrong with the video, once its end is reached; None if nothing is.
+        frame_rate: average number of frames a second in the header of the file; None if there is none.
+        n_frames: number of frames in the header of the file, at most `max_frames`; None if there is none.
+        problem: description of the damage of the video, set at its end; None if there is none.
     """
 
     def __init__(self, source: str, max_frames: int, duration: float) -> None:
@@ -139,7 +140,7 @@ class Frames(Iterator[Frame]):
             self._container.close()
             raise
         rate, count = self._stream.average_rate, self._stream.frames
-        self.frame_rate = float(rate) if rate and rate < _FASTEST else None
+        self.frame_rate = float(rate) if rate and rate < _MAX_RATE else None
         self.n_frames = min(count, max_frames) if count else None
         self._frames = self._timed(itertools.islice(itertools.chain([first], pictures), max_frames), duration)
 
@@ -147,7 +148,7 @@ class Frames(Iterator[Frame]):
         return next(self._frames)
 
     def close(self) -> None:
-        """Close the source; there are no more frames."""
+        """Close the source and end the iteration."""
         self._frames.close()
         self._container.close()
 
@@ -163,28 +164,34 @@ class Frames(Iterator[Frame]):
         return size
 
     def _timed(self, pictures: "Iterator[VideoFrame]", duration: float) -> Generator[Frame, None, None]:
-        """Frames with times that increase; pictures without one follow at the video's rate."""
+        """Yield frames with increasing times; frames without a time follow at the frame rate."""
         start, last, end, pause = None, -math.inf, 0.0, 0.0
-        step = 1 / self.frame_rate if self.frame_rate else _LEAST_STEP
+        step = 1 / self.frame_rate if self.frame_rate else _MIN_STEP
         for index, picture in enumerate(pictures):
             own = picture.time
             start = own if start is None else start
-            time = max(index * step if own is None or start is None else own - start, last + _LEAST_STEP, 0.0)
+            time = max(index * step if own is None or start is None else own - start, last + _MIN_STEP, 0.0)
             if time >= duration:
                 return
             yield Frame(index, time, upright(picture, self._square(picture)))
             pause = max(pause, time - last) if index else 0.0
-            # durations that a file does not give are guessed: a picture may last as long as any before it
+            # a frame without a duration may last as long as the longest one before it
             last, end = time, time + max(float((picture.duration or 0) * (picture.time_base or 0)), pause)
         if self._decoder.ended:
-            self._judge(end, start or 0.0, max(_CUT, 2 * step))
+            self._check_end(end, start or 0.0, max(_TOLERANCE, 2 * step))
 
-    def _judge(self, end: float, start: float, tolerance: float) -> None:
-        """Say what was wrong with a video that came to its end so many seconds after its first picture, at `start`."""
+    def _check_end(self, end: float, start: float, tolerance: float) -> None:
+        """Set `problem` and warn if the video is damaged.
+
+        Args:
+            end: end of the last frame, seconds after the first frame.
+            start: time of the first frame in the file, seconds.
+            tolerance: seconds by which the video may be shorter than its header states.
+        """
         found = [self._decoder.error] if self._decoder.error else []
-        cut = None if is_camera(self.source) else self._cut(end, start, tolerance)
-        if cut is not None:
-            found.append(cut)
+        missing = None if is_camera(self.source) else self._missing_part(end, start, tolerance)
+        if missing is not None:
+            found.append(missing)
         if self._decoder.damaged:
             found.append(f"{self._decoder.damaged} frames are damaged")
         if found:
@@ -192,34 +199,35 @@ class Frames(Iterator[Frame]):
             remedy = "what can be decoded was read: copy or record it again for the rest"
             warnings.warn(f"{self.source}: {self.problem}; {remedy}", DamagedVideoWarning, stacklevel=4)
 
-    def _cut(self, end: float, start: float, tolerance: float) -> str | None:
-        """What is missing of a file: by its lengths, or by its duration where it has no lengths."""
+    def _missing_part(self, end: float, start: float, tolerance: float) -> str | None:
+        """Describe the missing part of a file by its lengths, or by its duration if it has no lengths."""
         missing = missing_bytes(self.source)
         if missing == 0:
             return None
-        told = seconds_told(self._container, self._stream)
+        duration = stated_duration(self._container, self._stream)
         if self._container.format.name in _FROM_ZERO:
             end = max(end, start + end)
-        if told is not None and end < told - tolerance:
-            return f"it ends after {end:.1f} of {told:.1f} s"
+        if duration is not None and end < duration - tolerance:
+            return f"it ends after {end:.1f} of {duration:.1f} s"
         return None if missing is None else f"the last {missing} bytes of its file are missing"
 
 
 class VideoWriter:
-    """A video of frames with their own times: H.264, or MPEG-4 part 2 where libx264 is absent, in an .mp4.
+    """Write a video of frames with their times: H.264, or MPEG-4 part 2 if libx264 is not available.
 
-    A frame a frame: as many as are written, each at its time, so that a variable frame rate stays one. Sound is not
-    written. The file is written beside its path and put in place when the block ends; an error in the block leaves
-    nothing. Frames of an odd width or height get a column or row more, a copy of the last (H.264 halves the colours).
+    Each frame is written once, at its time, so that a variable frame rate is preserved. Sound is not written. The
+    file is written under a temporary name and renamed at the end of the block; if the block raises an exception, no
+    file remains. Frames of odd width or height are padded by a copy of the last column or row, since H.264 subsamples
+    the colours.
 
     Args:
         path: .mp4, .m4v or .mov.
-        like: the frames that were read, for their rate: the length of the last frame, and the encoder's share of bits.
-        overwrite: replace a file that is there.
+        like: the frames that are read; their rate determines the duration of the last frame and the bit rate.
+        overwrite: whether to replace an existing file.
 
     Raises:
-        DataError: another suffix, a file that is there, the video that is read itself, or no such folder; and later if
-            the disk is full, or no frame was written.
+        DataError: the suffix is another, the file exists or is the video that is read, the folder does not exist, the
+            disk is full, or no frame was written.
         ConfigurationError: PyAV is not installed.
 
     Example:
@@ -235,7 +243,7 @@ class VideoWriter:
         if self.path.suffix.lower() not in WRITTEN:
             raise DataError(f"{path}: unknown suffix {self.path.suffix!r}: a video is written as .mp4")
         if self.path.exists() and not overwrite:
-            raise DataError(f"{path}: is there already; give another path, or overwrite it")
+            raise DataError(f"{path}: exists already; give another path, or overwrite it")
         if like is not None and self.path.resolve() == Path(like.source).resolve():
             raise DataError(f"{path}: is the video that is read; give another path, the original stays as it is")
         if not self.path.parent.is_dir():
@@ -248,11 +256,11 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            image: one of another size than the first is fitted into it, with black at its sides.
-            time: seconds, not negative, 1/60,000 or more after the last one's.
+            image: the frame; it is scaled and padded with black if its size differs from that of the first frame.
+            time: seconds, not negative, at least 1/60,000 after that of the last frame.
 
         Raises:
-            DataError: a time that does not follow, or a file that cannot be written.
+            DataError: the time is not after that of the last frame, or the file cannot be written.
         """
         if not (math.isfinite(time) and time >= 0 and ticks(time) > ticks(self._last)):
             raise DataError(f"{self.path}: time {time:g} s does not follow {max(self._last, 0):g} s")

@@ -1,13 +1,13 @@
-"""Faces of consecutive frames joined to tracks, one a person.
+"""Assignment of the faces of consecutive frames to tracks, one for each person.
 
     similarity(a, b) = |a ∩ b| / |a ∪ b| − ‖centre a − centre b‖² / (diagonal of the box around both)²
 
-the overlap of two boxes less their distance (the distance-IoU of Zheng et al., "Distance-IoU loss", AAAI 2020): 1 for
-the same box, still ordered where boxes do not overlap, and never under −1. A track's box is expected where its velocity
-takes it; faces and tracks are paired such that the sum of similarities is largest.
+is the distance-IoU of two boxes (Zheng et al., "Distance-IoU loss", AAAI 2020). It is 1 for equal boxes, decreases
+with the distance of boxes that do not overlap, and is above −1. The box of each track is predicted with its velocity.
+Faces and tracks are paired such that the sum of the similarities is maximal.
 
-No library does this for a light install: norfair, motpy, supervision and trackers bring scipy or OpenCV, lapx 15 MB of
-compiled code, edgefirst-tracker has no wheel for every platform. What is needed of them is the assignment below.
+Libraries for tracking depend on scipy, OpenCV or large compiled code, or have no wheels for some platforms; the
+assignment problem is therefore solved here.
 """
 
 import math
@@ -22,23 +22,23 @@ from deepgllim.imaging.images import Box, checked_box
 
 Array = npt.NDArray[np.float64]
 
-_GAIN = 0.4  # of the velocity: how much of a deviation from the expected place it takes over
-_COASTING = 0.7  # seconds in which the velocity of a face that is not seen decays by e
+_GAIN = 0.4  # share of the deviation from the predicted position that corrects the velocity
+_DECAY_TIME = 0.7  # seconds in which the velocity of a track without a face decays by e
 
 
 class Tracker:
-    """Gives each face of a video the number of its person.
+    """Assign the faces of a video to tracks by their boxes.
 
-    A face that belongs to no track begins one; numbers are given once. A track that is not seen for `memory` seconds
-    ends. Nothing but boxes is compared: someone who leaves and comes back later is someone else.
+    A face that matches no track starts a new one. A track without a face for `memory` seconds ends, and its index is
+    not used again: a person who returns later gets a new track.
 
     Args:
-        memory: seconds, above 0.
-        least_similarity: under which a face is not the one expected, above −1, below 1. At −0.25 boxes of the same
-            size may lie 1.2 of their sides apart, as in a quick turn or at few frames a second.
+        memory: time after which a track without a face ends, seconds, above 0.
+        min_similarity: least similarity of a face and its track, above −1 and below 1. At −0.25 boxes of the same size
+            may be 1.2 times their side apart, as in a fast movement or at a low frame rate.
 
     Raises:
-        ConfigurationError: an argument out of range.
+        ConfigurationError: an argument is out of range.
 
     Example:
         >>> tracker = Tracker()
@@ -48,34 +48,34 @@ class Tracker:
         [1, 0, 2]
     """
 
-    def __init__(self, memory: float = 1.0, least_similarity: float = -0.25) -> None:
+    def __init__(self, memory: float = 1.0, min_similarity: float = -0.25) -> None:
         if not (memory > 0 and math.isfinite(memory)):
-            raise ConfigurationError(f"memory of {memory:g} s: give the seconds for which a hidden face is remembered")
-        if not -1 < least_similarity < 1:
-            raise ConfigurationError(f"least similarity {least_similarity:g}: give a number between -1 and 1")
-        self.memory, self.least_similarity = memory, least_similarity
+            raise ConfigurationError(f"memory of {memory:g} s: give a positive number of seconds")
+        if not -1 < min_similarity < 1:
+            raise ConfigurationError(f"min_similarity {min_similarity:g}: give a number between -1 and 1")
+        self.memory, self.min_similarity = memory, min_similarity
         self._tracks: list[_Track] = []
         self._time = -math.inf
         self._next = 0
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """The numbers of the tracks that have not ended, ascending; what else is kept of the others can go."""
+        """Indices of the tracks that have not ended, increasing."""
         return tuple(track.id for track in self._tracks)
 
     def update(self, time: float, boxes: Sequence[Sequence[float]]) -> list[int]:
-        """Take the faces of a frame; call it for frames without a face too.
+        """Process the faces of a frame. Call it for frames without faces too.
 
         Args:
-            time: of the frame, seconds, later than the last one's.
-            boxes: (x0, y0, x1, y1) each, pixels, in any order; may be empty.
+            time: time of the frame, seconds, after that of the last frame.
+            boxes: boxes (x0, y0, x1, y1) of the faces, pixels, in any order.
 
         Returns:
-            The number of each face's track, from 0 up, in the order of `boxes`.
+            For each box, the index of its track, from 0 up.
 
         Raises:
-            DataError: a time that is not later.
-            ImageError: a box that is empty or not finite.
+            DataError: the time is not after that of the last frame.
+            ImageError: a box is empty or not finite.
         """
         found = [checked_box(box) for box in boxes]
         if not (math.isfinite(time) and time > self._time):
@@ -84,11 +84,11 @@ class Tracker:
             )
         self._time = time
         self._tracks = [track for track in self._tracks if time - track.time <= self.memory]
-        expected = [track.expected(time) for track in self._tracks]
-        pairs = pair(similarities(expected, found), self.least_similarity)
+        predicted = [track.predicted(time) for track in self._tracks]
+        pairs = pair(similarities(predicted, found), self.min_similarity)
         for face, box in enumerate(found):
             if face in pairs:
-                self._tracks[pairs[face]].follow(time, box)
+                self._tracks[pairs[face]].update_box(time, box)
             else:
                 pairs[face] = len(self._tracks)
                 self._tracks.append(_Track(self._next, time, box))
@@ -96,10 +96,11 @@ class Tracker:
         return [self._tracks[pairs[face]].id for face in range(len(found))]
 
     def resize(self, before: tuple[int, int], after: tuple[int, int]) -> None:
-        """Expect the faces where they are on frames of another size: about the middle, at the scale of the area.
+        """Rescale the boxes of the tracks about the image centre for frames of another size.
 
         Args:
-            before, after: width and height of the frames, pixels.
+            before: width and height of the earlier frames, pixels.
+            after: width and height of the next frames, pixels.
         """
         scale = math.sqrt(after[0] * after[1] / (before[0] * before[1]))
         middle, now = np.array(before * 2) / 2, np.array(after * 2) / 2
@@ -110,30 +111,37 @@ class Tracker:
 
 @dataclass
 class _Track:
-    """A person: where the face was seen last, and the velocity of its centre, pixels a second."""
+    """A track: time and box of the last face, and the velocity of its centre, pixels a second."""
 
     id: int
     time: float
     box: Box
     velocity: Array = field(default_factory=lambda: np.zeros(2))
 
-    def expected(self, time: float) -> Box:
-        """The box moved on; a face that is hidden slows down."""
-        reach = -_COASTING * math.expm1((self.time - time) / _COASTING)
+    def predicted(self, time: float) -> Box:
+        """Return the box predicted for a time, with a decaying velocity."""
+        reach = -_DECAY_TIME * math.expm1((self.time - time) / _DECAY_TIME)
         dx, dy = (float(step) for step in reach * self.velocity)
         x0, y0, x1, y1 = self.box
         return x0 + dx, y0 + dy, x1 + dx, y1 + dy
 
-    def follow(self, time: float, box: Box) -> None:
-        """Take the box over, and a part of its deviation from the expected one into the velocity."""
-        deviation = _centres(np.array([box])) - _centres(np.array([self.expected(time)]))  # (1, 2)
-        decay = math.exp((self.time - time) / _COASTING)
+    def update_box(self, time: float, box: Box) -> None:
+        """Set the box, and correct the velocity by a share of the deviation from the predicted box."""
+        deviation = _centres(np.array([box])) - _centres(np.array([self.predicted(time)]))  # (1, 2)
+        decay = math.exp((self.time - time) / _DECAY_TIME)
         self.velocity = decay * self.velocity + _GAIN * deviation[0] / (time - self.time)
         self.time, self.box = time, box
 
 
 def similarities(first: Sequence[Box], second: Sequence[Box]) -> Array:
-    """The similarity of each box to each of others, (A, B), in (−1, 1]; see the module.
+    """Return the similarity of each pair of boxes, as defined in the module docstring.
+
+    Args:
+        first: A boxes (x0, y0, x1, y1).
+        second: B boxes.
+
+    Returns:
+        (A, B), in (−1, 1].
 
     Example:
         >>> similarities([(0, 0, 10, 10)], [(0, 0, 10, 10), (5, 0, 15, 10), (20, 0, 30, 10)]).round(3)
@@ -154,14 +162,14 @@ def _centres(boxes: Array) -> Array:
 
 
 def pair(similarity: npt.ArrayLike, least: float) -> dict[int, int]:
-    """The pairs of rows and columns of the largest sum of (similarity − least), none under 0.
+    """Pair rows and columns such that the sum of (similarity − least) over the pairs is maximal.
 
     Args:
         similarity: (A, B).
-        least: pairs below it are not made.
+        least: similarity below which no pair is made.
 
     Returns:
-        The row of each column that has one.
+        For each paired column, its row.
 
     Example:
         >>> pair([[0.9, 0.8], [0.7, 0.1]], least=0.0)  # 0.8 + 0.7 is more than 0.9 + 0.1
@@ -179,10 +187,10 @@ def pair(similarity: npt.ArrayLike, least: float) -> dict[int, int]:
 
 
 def _assigned(cost: Array) -> npt.NDArray[np.int64]:
-    """The column of each row, of the least total cost, (A, B), A ≤ B: shortest augmenting paths, O(A² B).
+    """Return the column of each row in the assignment of least total cost, (A,), for a cost of shape (A, B), A ≤ B.
 
-    Kuhn's method with potentials u, v, such that cost − u − v ≥ 0 with equality on the pairs; column 0 is a start from
-    which the row to be placed is reached, and `owner` has the row of each column, counted from 1.
+    The Hungarian method with shortest augmenting paths, O(A² B): the potentials u, v satisfy cost − u − v ≥ 0 with
+    equality on the pairs. Column 0 is an artificial start; `owner` is the row of each column, counted from 1.
     """
     count, width = cost.shape
     u, v = np.zeros(count + 1), np.zeros(width + 1)
