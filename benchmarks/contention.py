@@ -63,7 +63,7 @@ def em(size: Size, threads: int) -> Work:
     """Iterations of EM, diagonal Σ."""
     import torch
 
-    from deepgllim.gllim import Rows, expect, fit, m_step
+    from deepgllim.gllim import Rows, e_step, fit, m_step
 
     g = torch.Generator().manual_seed(0)
     targets = torch.randn(size.samples, 3, generator=g, dtype=torch.float64)
@@ -77,7 +77,7 @@ def em(size: Size, threads: int) -> Work:
     def work() -> None:
         nonlocal parameters
         for _ in range(size.iterations):
-            parameters = m_step(expect(rows, parameters))
+            parameters = m_step(e_step(rows, parameters))
 
     return work
 

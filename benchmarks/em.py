@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Parameters, Rows, expect, fit, m_step
+from deepgllim.gllim import Parameters, Rows, e_step, fit, m_step
 
 
 class Size(NamedTuple):
@@ -82,7 +82,7 @@ def measure_time(size: Size, repeats: int) -> dict[str, float]:
     for _ in range(repeats + 1):
         products.append(seconds_of_products(features, left, right))
         start = time.perf_counter()
-        parameters = m_step(expect(rows, parameters))
+        parameters = m_step(e_step(rows, parameters))
         em.append(time.perf_counter() - start)
     em_seconds, product_seconds = statistics.median(em[1:]), statistics.median(products[1:])
     return {
@@ -132,9 +132,9 @@ def run_peer(python: str, size: Size, iterations: int, threads: int) -> dict[str
     ours, seconds = rows.scaling.reduce(start), []
     for _ in range(iterations):
         begin = time.perf_counter()
-        ours = m_step(expect(rows, ours))
+        ours = m_step(e_step(rows, ours))
         seconds.append(time.perf_counter() - begin)
-    ends = [expect(rows, p).log_likelihood for p in (ours, rows.scaling.reduce(Parameters(**theirs)))]
+    ends = [e_step(rows, p).log_likelihood for p in (ours, rows.scaling.reduce(Parameters(**theirs)))]
     return {
         "peer_iterations": iterations,
         "peer_seconds": peer_seconds,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from deepgllim.errors import DataError, EmptyComponentWarning, NumericalError
-from deepgllim.gllim import Fit, Form, Parameters, Rows, expect, fit, joint_log_density, predict_incomplete
+from deepgllim.gllim import Fit, Form, Parameters, Rows, e_step, fit, joint_log_density, predict_incomplete
 from deepgllim.gllim.em import occupied
 from tests.gllim.strategies import (
     NOISES,
@@ -606,5 +606,5 @@ def test_expected_counts_of_the_trace_are_those_of_the_statistics() -> None:
     problem = problem_of(Form(n_latents=1))
     result = run(problem, 3)
     rows = Rows(problem.features, problem.targets)
-    s0 = expect(rows, rows.scaling.reduce(result.parameters)).s0
+    s0 = e_step(rows, rows.scaling.reduce(result.parameters)).s0
     assert result.trace[-1].counts == pytest.approx(s0.tolist(), rel=1e-9)

@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import Form, Parameters, Rows, collect, expect, fit, m_step, sample
+from deepgllim.gllim import Form, Parameters, Rows, collect, e_step, fit, m_step, sample
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given as known
 from deepgllim.gllim.latents import add_latents
@@ -73,7 +73,7 @@ def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> N
     problem = problem_of(Form(noise), K=1, D=5)
     rows, p = first(problem)
     found = add_latents(rows, p, known(problem.r), n_latents, seed=0)
-    assert float(expect(rows, found).log_likelihood) > float(expect(rows, p).log_likelihood) + 1.0
+    assert float(e_step(rows, found).log_likelihood) > float(e_step(rows, p).log_likelihood) + 1.0
 
 
 @pytest.mark.parametrize("noise", NOISES)

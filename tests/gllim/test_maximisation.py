@@ -9,7 +9,7 @@ from sklearn.covariance import oas
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import Form, Parameters, Rows, Scaling, collect, expect, fit, m_step, sample
+from deepgllim.gllim import Form, Parameters, Rows, Scaling, collect, e_step, fit, m_step, sample
 from deepgllim.gllim.covariances import noise_structure, shrink
 from deepgllim.gllim.initialisation import given as known
 from deepgllim.gllim.maximisation import Regularisation, expected_statistics, regularise, relative_floor
@@ -101,7 +101,7 @@ def test_the_m_step_is_a_maximum(problem: Problem, limit: tuple[float, float] | 
     x, y = rows.scaling.apply(x, y)
     old = diffuse(form, problem.sizes)
     regularisation = None if limit is None else regularise(rows.scaling, limit[0], limit[1], 0.1)
-    best = m_step(expect(rows, old), form, regularisation, old.dof)
+    best = m_step(e_step(rows, old), form, regularisation, old.dof)
     q = posterior(x, y, old)
 
     def value(p: Parameters) -> float:
@@ -208,7 +208,7 @@ def test_the_models_own_statistics_are_the_mean_over_its_samples() -> None:
     x, y = sample(p, 200_000, generator(5))
     scaling = Scaling(torch.zeros(4), torch.ones(4), torch.zeros(2), torch.ones(2))
     scaling = Scaling(*(value.double() for value in scaling))
-    found = expect(Rows(x, y, scaling=scaling), p).scaled(1.0 / len(x))
+    found = e_step(Rows(x, y, scaling=scaling), p).scaled(1.0 / len(x))
     expected = expected_statistics(p)
     for name in ("s0", "M", "C", "q"):
         # 200,000 samples: a standard error of a few thousandths of each moment's scale

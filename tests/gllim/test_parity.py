@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from deepgllim.gllim import Form, expect, m_step, responsibilities
+from deepgllim.gllim import Form, e_step, m_step, responsibilities
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.statistics import collect
@@ -64,7 +64,7 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
         statistics, trace = collect(rows, given(r), case.K, noise_structure(case.form.noise)), []
         for _ in range(case.iterations):
             p = jittered(m_step(statistics, case.form))
-            statistics = expect(rows, p)
+            statistics = e_step(rows, p)
             trace.append(float(statistics.log_likelihood))
         p = rows.scaling.restore(p)
         stored = values(reference_dir, f"reference_gllim_{dataset}", case.name)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, Statistics, expect, m_step
+from deepgllim.gllim import Form, Parameters, Rows, Statistics, e_step, m_step
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.statistics import collect
@@ -64,7 +64,7 @@ def first_statistics(rows: Rows, r: Tensor, form: Form) -> Statistics:
         return statistics
     x, y = rows.scaling.apply(*(torch.as_tensor(values) for values in rows.arrays[:2]))
     start = jittered(m_step(statistics, form._replace(n_latents=0)))
-    after = expect(rows, principal_axes(start, x, y, r, form.n_latents))  # Σ of its own for each component
+    after = e_step(rows, principal_axes(start, x, y, r, form.n_latents))  # Σ of its own for each component
     return after._replace(q=after.q.sum(0, keepdim=True)) if form.tied else after
 
 
@@ -80,7 +80,7 @@ def test_parity_with_textbook_em(reference_dir: Path, dataset: str, n_latents: i
         trace = []
         for _ in range(ITERATIONS):
             p = jittered(m_step(statistics, case.form))
-            statistics = expect(rows, p)
+            statistics = e_step(rows, p)
             trace.append(float(statistics.log_likelihood))
         stored = values(reference_dir, "reference_textbook", case.name)
         found = differences(rows.scaling.restore(p), trace, stored, x_test)

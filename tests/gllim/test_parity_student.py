@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, expect, m_step
+from deepgllim.gllim import Form, Parameters, Rows, e_step, m_step
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
@@ -80,7 +80,7 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
             if iteration > 0:
                 alpha = inverse_digamma(log_scale)
             ours = to_ours(p, alpha)
-            statistics, log_scale, scale = expect(rows, ours), expected_log_scale(rows, ours), alpha
+            statistics, log_scale, scale = e_step(rows, ours), expected_log_scale(rows, ours), alpha
             trace.append(float(statistics.log_likelihood))
         stored = values(reference_dir, f"reference_sllim_{dataset}", run["case"])
         restored = to_theirs(rows.scaling.restore(ours), alpha)

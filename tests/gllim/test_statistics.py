@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, Statistics, collect, expect, joint_log_density
+from deepgllim.gllim import Form, Parameters, Rows, Statistics, collect, e_step, joint_log_density
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given as known
 from tests.gllim.strategies import (
@@ -82,8 +82,8 @@ def test_expected_statistics_are_those_of_the_posterior(problem: Problem, weight
     x, y = rows.scaling.apply(problem.features, problem.targets)
     expected = expected_statistics(x, y, torch.ones(90).double() if w is None else w, p, problem.form)
     # D × D inverses against expanded quadratics of order 10⁴
-    assert same(expect(rows, p), expected, 1e-9)
-    assert close(expected.log_likelihood, expect(rows, p).log_likelihood, 1e-10)
+    assert same(e_step(rows, p), expected, 1e-9)
+    assert close(expected.log_likelihood, e_step(rows, p).log_likelihood, 1e-10)
 
 
 @given(problems(), st.integers(1, 89), st.integers(1, 100))
@@ -98,7 +98,7 @@ def test_statistics_of_batches_sum_to_those_of_the_whole(problem: Problem, cut: 
     ]
     p = parameters_of(form, *problem.sizes)
     # log-densities of order 10⁴ by matrix products of other shapes, in another order of summation
-    assert same(expect(parts[0], p) + expect(parts[1], p), expect(whole, p), 1e-10)
+    assert same(e_step(parts[0], p) + e_step(parts[1], p), e_step(whole, p), 1e-10)
     found = collected(parts[0], r[: max(cut, 2)], form) + collected(parts[1], r[max(cut, 2) :], form)
     assert same(found, collected(whole, r, form))
 
@@ -111,8 +111,8 @@ def test_a_weight_of_two_is_the_sample_twice_and_zero_is_without_it(problem: Pro
     p = parameters_of(form, *problem.sizes)
     scaling = Rows(x, y).scaling
     index = torch.repeat_interleave(w)
-    weighted = expect(Rows(x, y, w.numpy(), scaling=scaling, dtype=dtype), p)
-    repeated = expect(Rows(x[index], y[index], scaling=scaling, dtype=dtype), p)
+    weighted = e_step(Rows(x, y, w.numpy(), scaling=scaling, dtype=dtype), p)
+    repeated = e_step(Rows(x[index], y[index], scaling=scaling, dtype=dtype), p)
     # float64: as above; float32: 6e-8 of terms that cancel down from 10 to 100 times the result
     assert same(weighted, repeated, 1e-10 if dtype == torch.float64 else 1e-4)
 
@@ -121,7 +121,7 @@ def test_a_weight_of_two_is_the_sample_twice_and_zero_is_without_it(problem: Pro
 @properties
 def test_single_precision_products_are_near_those_in_double(problem: Problem) -> None:
     p = parameters_of(problem.form, *problem.sizes)
-    low, high = (expect(Rows(*problem[:2], dtype=dtype), p) for dtype in (torch.float32, torch.float64))
+    low, high = (e_step(Rows(*problem[:2], dtype=dtype), p) for dtype in (torch.float32, torch.float64))
     assert {value.dtype for value in low} == {torch.float64}
     # 6e-8 of quadratics up to 10⁴ moves log r by 1e-3 where nothing fits; their sums by less
     assert same(low, high, 1e-3)
@@ -131,7 +131,7 @@ def test_single_precision_products_are_near_those_in_double(problem: Problem) ->
 @properties
 def test_kept_components_are_those_of_the_mask(form: Form) -> None:
     problem, p = problem_of(form), parameters_of(form, K=3)
-    whole = expect(Rows(*problem[:2]), p)
+    whole = e_step(Rows(*problem[:2]), p)
     kept = whole.keep(torch.tensor([True, False, True]))
     for name in ("s0", "M", "C", "excess"):
         assert torch.equal(getattr(kept, name), getattr(whole, name)[[0, 2]])
@@ -142,7 +142,7 @@ def test_scaled_statistics_are_those_of_scaled_weights() -> None:
     problem = problem_of(Form(n_latents=1, dof=4.0))
     p, w = parameters_of(problem.form), weights_of(problem)
     scaling = Rows(*problem[:2]).scaling
-    plain, doubled = (expect(Rows(*problem[:2], weights, scaling=scaling), p) for weights in (w, 2.0 * w))
+    plain, doubled = (e_step(Rows(*problem[:2], weights, scaling=scaling), p) for weights in (w, 2.0 * w))
     assert same(plain.scaled(2.0), doubled)
 
 
@@ -151,4 +151,4 @@ def test_the_log_likelihood_is_that_of_the_joint_density() -> None:
     p = parameters_of(problem.form)
     rows = Rows(*problem[:2])
     expected = torch.logsumexp(joint_log_density(*rows.scaling.apply(*problem[:2]), p), 1).sum()
-    assert float(expect(rows, p).log_likelihood) == pytest.approx(float(expected), rel=1e-10)  # another origin
+    assert float(e_step(rows, p).log_likelihood) == pytest.approx(float(expected), rel=1e-10)  # another origin

@@ -15,7 +15,7 @@ from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
 from deepgllim.gllim.selection import Selection, select
-from deepgllim.gllim.statistics import Statistics, collect, expect
+from deepgllim.gllim.statistics import Statistics, collect, e_step
 
 __all__ = [
     "BatchRows",
@@ -38,7 +38,7 @@ __all__ = [
     "TargetMixture",
     "centre",
     "collect",
-    "expect",
+    "e_step",
     "fit",
     "fit_rows",
     "fit_target_mixture",

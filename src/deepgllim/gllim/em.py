@@ -27,7 +27,7 @@ from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options, check_form, check_options
 from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling
 from deepgllim.gllim.rows import BLOCK_ELEMENTS, Block, Rows
-from deepgllim.gllim.statistics import Assign, Statistics, collect, expect
+from deepgllim.gllim.statistics import Assign, Statistics, collect, e_step
 
 ZERO = 1e-13  # a variance under this share of the data's is what rounding leaves of zero
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}  # of a log-likelihood, by the dtype of the products
@@ -151,19 +151,19 @@ def _run(
     statistics: Statistics | None = None
     if start is not None:
         parameters = check_start(start, form, scaling)
-        statistics = expect(rows, parameters)
+        statistics = e_step(rows, parameters)
     else:
         assign = _assignment(rows, K, responsibilities, options)
         parameters = _first_parameters(rows, assign, K, form, limits, least, options.seed)
         if form.n_latents:  # their axes come from the residuals, without an M-step
-            statistics = expect(rows, parameters)
+            statistics = e_step(rows, parameters)
     for number in range(1, options.max_iterations + 1):
         if statistics is not None:
             parameters, statistics = _drop_empty(rows, parameters, statistics, least, monitor)
             parameters = m_step(statistics, form, limits, parameters.dof)
         if options.variance_floor == 0:
             _require_regular(parameters, scaling)
-        statistics = expect(rows, parameters)
+        statistics = e_step(rows, parameters)
         value = float(statistics.log_likelihood) - shift
         objective = value + limits.log_prior(parameters, form.target_tied)
         monitor.record(Iteration(number, value, objective, tuple(statistics.s0.tolist())))
@@ -199,7 +199,7 @@ def _drop_empty(
     while not bool(kept.all()):
         monitor.components_removed()
         parameters = parameters.keep(kept)
-        statistics = expect(rows, parameters)
+        statistics = e_step(rows, parameters)
         kept = occupied(statistics.s0, least)
     return parameters, statistics
 

@@ -109,7 +109,7 @@ def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: b
     return sums.statistics(rows)
 
 
-def expect(rows: Rows, parameters: Parameters) -> Statistics:
+def e_step(rows: Rows, parameters: Parameters) -> Statistics:
     """The E-step and the sums of the next M-step in one pass: r never exists for more than a block of rows."""
     model = prepare(parameters)
     noise = model.expansion.noise

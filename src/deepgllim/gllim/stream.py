@@ -13,7 +13,7 @@ from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
 from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, centre, model_scaling
 from deepgllim.gllim.rows import Rows
-from deepgllim.gllim.statistics import Statistics, collect, expect
+from deepgllim.gllim.statistics import Statistics, collect, e_step
 
 FORGETTING = 0.7  # the exponent of the step size
 LEAST = 1e-3  # samples of a component; without any, its regression has no answer
@@ -65,7 +65,7 @@ def begin(
         rows.adapt(form)
         parameters = check_start(start, form, rows.scaling)
     total = float(rows.total)
-    statistics = expect(rows, parameters).scaled(1.0 / total)
+    statistics = e_step(rows, parameters).scaled(1.0 / total)
     return Stream(parameters, statistics, rows.scaling, form, 1, total)
 
 
@@ -97,7 +97,7 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
         raise ConfigurationError("the batch is scaled otherwise than the stream: give Rows(…, scaling=stream.scaling)")
     n_batches, n_seen = stream.n_batches + 1, stream.n_seen + float(rows.total)
     step = n_batches**-forgetting
-    new = expect(rows, stream.parameters).scaled(step / float(rows.total))
+    new = e_step(rows, stream.parameters).scaled(step / float(rows.total))
     statistics = stream.statistics.scaled(1.0 - step) + new
     kept = occupied(n_seen * statistics.s0, LEAST)
     if not bool(kept.all()):
