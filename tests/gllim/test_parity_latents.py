@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, Statistics, e_step, m_step
+from deepgllim.gllim import Form, Parameters, Rows, SufficientStatistics, e_step, m_step
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.statistics import collect
@@ -57,7 +57,7 @@ def principal_axes(p: Parameters, x: Tensor, y: Tensor, r: Tensor, n_latents: in
     return p._replace(A=torch.cat([p.A, torch.stack(slopes)], 2), Sigma=Sigma)
 
 
-def first_statistics(rows: Rows, r: Tensor, form: Form) -> Statistics:
+def first_statistics(rows: Rows, r: Tensor, form: Form) -> SufficientStatistics:
     """What the references' first M-step sees: r itself, or an E-step after the latents' axes."""
     statistics = collect(rows, given(r), r.shape[1], noise_structure(form.noise), form.tied)
     if not form.n_latents:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, Statistics, collect, e_step, joint_log_density
+from deepgllim.gllim import Form, Parameters, Rows, SufficientStatistics, collect, e_step, joint_log_density
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given as known
 from tests.gllim.strategies import (
@@ -24,12 +24,12 @@ from tests.gllim.strategies import (
 SUMS = 1e-12  # sums of 90 terms of order one in another order
 
 
-def same(a: Statistics, b: Statistics, tolerance: float = SUMS) -> bool:
+def same(a: SufficientStatistics, b: SufficientStatistics, tolerance: float = SUMS) -> bool:
     """All statistics equal, but for rounding."""
     return all(close(u, v, tolerance) for u, v in zip(a, b, strict=True))
 
 
-def collected(rows: Rows, r: Tensor, form: Form) -> Statistics:
+def collected(rows: Rows, r: Tensor, form: Form) -> SufficientStatistics:
     """The statistics under given responsibilities."""
     return collect(rows, known(r), r.shape[1], noise_structure(form.noise), form.tied)
 
@@ -42,7 +42,7 @@ def second_moment(x: Tensor, r: Tensor, form: Form) -> Tensor:
     return q.sum(0, keepdim=True) if form.tied else q
 
 
-def expected_statistics(x: Tensor, y: Tensor, weights: Tensor, p: Parameters, form: Form) -> Statistics:
+def expected_statistics(x: Tensor, y: Tensor, weights: Tensor, p: Parameters, form: Form) -> SufficientStatistics:
     """Plain sums over the posterior."""
     q, K, L = posterior(x, y, p), p.n_components, p.n_targets
     r = q.r * weights[:, None]
@@ -52,7 +52,7 @@ def expected_statistics(x: Tensor, y: Tensor, weights: Tensor, p: Parameters, fo
     M[:, L:-1, L:-1] += r.sum(0)[:, None, None] * q.V
     C = torch.einsum("nk,nd,nkp->kdp", ru, x, t)
     excess = (r * (q.log_u - q.u)).sum(0)
-    return Statistics(r.sum(0), M, C, second_moment(x, ru, form), excess, weights @ q.log_likelihood)
+    return SufficientStatistics(r.sum(0), M, C, second_moment(x, ru, form), excess, weights @ q.log_likelihood)
 
 
 def weights_of(problem: Problem) -> Tensor:
@@ -70,7 +70,7 @@ def test_collected_statistics_are_their_sums(problem: Problem, weighted: bool) -
     got = collected(rows, problem.r, problem.form)
     M, C = torch.einsum("nk,np,nq->kpq", r, t, t), torch.einsum("nk,nd,np->kdp", r, x, t)
     q = second_moment(x, r, problem.form)
-    assert same(got, Statistics(r.sum(0), M, C, q, -r.sum(0), torch.zeros(()).double()))
+    assert same(got, SufficientStatistics(r.sum(0), M, C, q, -r.sum(0), torch.zeros(()).double()))
 
 
 @given(problems(), st.booleans())

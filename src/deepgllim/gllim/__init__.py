@@ -15,7 +15,7 @@ from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
 from deepgllim.gllim.selection import Selection, select
-from deepgllim.gllim.statistics import Statistics, collect, e_step
+from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
 __all__ = [
     "BatchRows",
@@ -34,7 +34,7 @@ __all__ = [
     "Rows",
     "Scaling",
     "Selection",
-    "Statistics",
+    "SufficientStatistics",
     "TargetMixture",
     "centre",
     "collect",

@@ -27,7 +27,7 @@ from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options, check_form, check_options
 from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling
 from deepgllim.gllim.rows import BLOCK_ELEMENTS, Block, Rows
-from deepgllim.gllim.statistics import Assign, Statistics, collect, e_step
+from deepgllim.gllim.statistics import Assign, SufficientStatistics, collect, e_step
 
 ZERO = 1e-13  # a variance under this share of the data's is what rounding leaves of zero
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}  # of a log-likelihood, by the dtype of the products
@@ -148,7 +148,7 @@ def _run(
         options.first_log_likelihood,
         monotone=options.shrinkage == 0,
     )
-    statistics: Statistics | None = None
+    statistics: SufficientStatistics | None = None
     if start is not None:
         parameters = check_start(start, form, scaling)
         statistics = e_step(rows, parameters)
@@ -192,8 +192,8 @@ def _assignment(rows: Rows, K: int, r: Array | None, options: Options) -> Assign
 
 
 def _drop_empty(
-    rows: Rows, parameters: Parameters, statistics: Statistics, least: float, monitor: Monitor
-) -> tuple[Parameters, Statistics]:
+    rows: Rows, parameters: Parameters, statistics: SufficientStatistics, least: float, monitor: Monitor
+) -> tuple[Parameters, SufficientStatistics]:
     """Remove components that lost their samples; the others take these over in an E-step of their own."""
     kept = occupied(statistics.s0, least)
     while not bool(kept.all()):

@@ -8,7 +8,7 @@ from torch import Tensor
 from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, shrink, target_structure
 from deepgllim.gllim.densities import solve_dof
 from deepgllim.gllim.parameters import Form, Parameters, Scaling, with_intercept
-from deepgllim.gllim.statistics import Statistics
+from deepgllim.gllim.statistics import SufficientStatistics
 
 COLLINEAR = 1e-11  # an eigenvalue of M under this share of its largest is rounding: N sums of 1e-16 each
 
@@ -92,7 +92,7 @@ def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) ->
 
 
 def m_step(
-    statistics: Statistics,
+    statistics: SufficientStatistics,
     form: Form = Form(),  # noqa: B008 - an immutable tuple
     regularisation: Regularisation | None = None,
     dof: Tensor | None = None,
@@ -148,7 +148,7 @@ def _noise_part(
     return structure.floor(Sigma, regularisation.feature_floor)
 
 
-def expected_statistics(parameters: Parameters) -> Statistics:
+def expected_statistics(parameters: Parameters) -> SufficientStatistics:
     """The statistics that a sample contributes on average under the model itself: `m_step` of them is θ again.
 
     s0_k = π_k;  M_k = π_k E[t tᵀ | k], t = [y; 1];  C_k = [A_k b_k] M_k;  q_k = π_k Σ_k + [A_k b_k] C_kᵀ.
@@ -175,7 +175,7 @@ def expected_statistics(parameters: Parameters) -> Statistics:
     if parameters.tied:
         explained, count = explained.sum(0, keepdim=True), pi.sum(0, keepdim=True)
     q = explained + structure.residual(parameters.Sigma, count, parameters.n_features)
-    return Statistics(pi, M, C, q, -pi, torch.zeros_like(pi[0]))
+    return SufficientStatistics(pi, M, C, q, -pi, torch.zeros_like(pi[0]))
 
 
 def _target_part(

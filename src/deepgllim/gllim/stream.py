@@ -13,7 +13,7 @@ from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options, check_form
 from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, centre, model_scaling
 from deepgllim.gllim.rows import Rows
-from deepgllim.gllim.statistics import Statistics, collect, e_step
+from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
 FORGETTING = 0.7  # the exponent of the step size
 LEAST = 1e-3  # samples of a component; without any, its regression has no answer
@@ -32,7 +32,7 @@ class Stream(NamedTuple):
     """
 
     parameters: Parameters
-    statistics: Statistics
+    statistics: SufficientStatistics
     scaling: Scaling
     form: Form
     n_batches: int
