@@ -84,11 +84,11 @@ class Latents(NamedTuple):
     """p(w | x, y, k) = N(V_k h, V_k).
 
     Attributes:
-        gain: V, (K, Lw, Lw).
+        posterior_covariance: V, (K, Lw, Lw).
         log_determinant: log |Σ + A_w A_wᵀ| − log |Σ|, (K,).
     """
 
-    gain: Tensor
+    posterior_covariance: Tensor
     log_determinant: Tensor
 
 
@@ -182,7 +182,7 @@ def feature_distance(products: Products, targets: Tensor, model: Model) -> tuple
     if model.latents is None:
         return distance, t[:, :, None]
     h = products.cross[:, L:-1] - torch.einsum("kwp,np->nwk", G[:, L:-1][:, :, seen], t)  # A_wᵀ W e
-    mean = torch.einsum("kwv,nvk->nwk", model.latents.gain, h)
+    mean = torch.einsum("kwv,nvk->nwk", model.latents.posterior_covariance, h)
     both = t[:, :, None].expand(-1, -1, K)
     return distance - (h * mean).sum(1), torch.cat([both[:, :L], mean, both[:, L:]], 1)
 

@@ -133,5 +133,5 @@ def e_step(rows: Rows, parameters: Parameters) -> SufficientStatistics:
             total.excess += (r * (kernel.expected_log_scale(joint.distance, D + L, parameters.dof) - u)).sum(0)
         total.add(block.features, own, joint.t, r, u)
     if model.latents is not None:
-        total.M[:, L:-1, L:-1] += total.s0[:, None, None] * model.latents.gain
+        total.M[:, L:-1, L:-1] += total.s0[:, None, None] * model.latents.posterior_covariance
     return total.statistics(rows)
