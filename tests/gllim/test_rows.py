@@ -153,7 +153,7 @@ def test_a_fit_to_batches_is_that_to_the_whole(form: Form, init: str) -> None:
 @pytest.mark.parametrize("N", [9, 10, 11, 33, 500])
 def test_targets_of_many_rows_are_kept_evenly_spread(monkeypatch: pytest.MonkeyPatch, N: int, block_rows: int) -> None:
     """For the first mixture: every row, or every second, fourth, … of more than are kept."""
-    monkeypatch.setattr(rows_module, "KEPT_TARGETS", 10)
+    monkeypatch.setattr(rows_module, "MAX_TARGETS", 10)
     y = torch.arange(float(N))[:, None].double()
     rows = Rows(torch.ones(N, 2), y, 1.0 + torch.arange(N), block_rows=block_rows)
     targets, weights = rows.known_targets()

@@ -26,7 +26,7 @@ from deepgllim.gllim.parameters import Form, Scaling
 
 Batch = tuple[Array, Array] | tuple[Array, Array, Array]
 BLOCK_ELEMENTS = 2**18  # of float64 features at once, 2 MiB: what stays in cache, and keeps two threads busy
-KEPT_TARGETS = 2**18  # rows of targets at most that a first mixture is fitted to
+MAX_TARGETS = 2**18  # rows of targets at most that a first mixture is fitted to
 
 
 class Block(NamedTuple):
@@ -94,7 +94,7 @@ class Rows:
             require_integer("block_rows", block_rows, 1)
         self.dtype, self.device, self.group = dtype, _device(device), group
         self.problem: str | None = None  # of this process, in a pass after the first
-        self.kept = Kept()  # targets and weights, as they were measured
+        self.target_subsample = TargetSubsample()  # targets and weights, as they were measured
         moments, n_features = together(lambda: self._measure(block_rows), group)
         self.n_rows = moments.n_rows
         lengths = gather_rows(torch.tensor([moments.n_rows]), group).tolist()
@@ -176,9 +176,9 @@ class Rows:
 
     def known_targets(self) -> tuple[Tensor, Tensor]:
         """Standardised targets (n, L) and weights (n,) of all processes, in their order: all, or evenly spread ones."""
-        y = gather_rows(self.scaling.standardise(torch.cat(self.kept.targets)), self.group).cpu()
-        w = gather_rows(torch.cat(self.kept.weights), self.group).cpu()
-        every = -(-len(y) // KEPT_TARGETS)
+        y = gather_rows(self.scaling.standardise(torch.cat(self.target_subsample.targets)), self.group).cpu()
+        w = gather_rows(torch.cat(self.target_subsample.weights), self.group).cpu()
+        every = -(-len(y) // MAX_TARGETS)
         return y[::every], w[::every]
 
 
@@ -247,7 +247,7 @@ def _as_batch(batch: Batch) -> Batch:
     return as_array(features), as_columns(targets), *(as_array(w) for w in weights)  # type: ignore[return-value]
 
 
-class Kept:
+class TargetSubsample:
     """Targets and weights of rows spread evenly over all: every row, then every second, fourth, … of many."""
 
     def __init__(self) -> None:
@@ -263,7 +263,7 @@ class Kept:
         self.targets.append(targets[chosen].clone())
         self.weights.append(weights[chosen].clone())
         self._count += len(self.targets[-1])
-        if self._count > KEPT_TARGETS:
+        if self._count > MAX_TARGETS:
             self.targets, self.weights = [torch.cat(self.targets)[::2]], [torch.cat(self.weights)[::2]]
             self._every, self._count = 2 * self._every, len(self.targets[0])
 
@@ -280,7 +280,7 @@ def measure(rows: Rows, n_features: int) -> Moments:
             if w is not None and bool((w < 0).any()):
                 row = int((w < 0).nonzero()[0])
                 raise DataError(f"the weight of row {n + row} is {float(w[row]):g}: sample weights must be ≥ 0")
-            rows.kept.add(y, torch.ones_like(y[:, 0]) if w is None else w)
+            rows.target_subsample.add(y, torch.ones_like(y[:, 0]) if w is None else w)
             n += len(x)
             moments = moments_of(x.double(), y, w)
             varied.add(x, y, w, moments)
