@@ -114,7 +114,7 @@ def chosen(
     """The best fit by a criterion."""
     options = Options(seed=seed, max_iterations=300)
     best = select(X, y, n_components=COMPONENTS, noise=noise, dof=(dof,), criterion=criterion, options=options).best
-    model = GLLiMRegressor(noise=best.form.noise, dof=dof, max_iter=300)
+    model = GLLiMRegressor(noise=best.spec.noise, dof=dof, max_iter=300)
     return model.fit(X, y, start=best.fit.parameters).predict_distribution
 
 

@@ -54,7 +54,7 @@ def main(output: Path) -> dict[str, float]:
     diagonal = table[table["noise"] == "diagonal"].sort_values("n_components")
     numbers = {
         "K by BIC": float(best.n_components),
-        "diagonal noise chosen": float(best.form.noise == "diagonal"),
+        "diagonal noise chosen": float(best.spec.noise == "diagonal"),
         "K by the likelihood": float(diagonal["n_components"].iloc[int(np.argmax(diagonal["log_likelihood"]))]),
         "held-out log p(y | x), chosen": best.held_out_conditional,
         "held-out log p(y | x), K = 1": float(diagonal["held_out_conditional"].iloc[0]),

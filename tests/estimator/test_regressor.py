@@ -30,7 +30,7 @@ from tests.gllim.strategies import generator, make_parameters
 Float = NDArray[np.float64]
 Array = NDArray[Any]
 
-FORMS: dict[str, dict[str, Any]] = {
+SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
     "isotropic": {"noise": "isotropic", "target_covariance": "isotropic", "target_tied": True},
     "tied full": {"noise": "full", "tied": True, "equal_weights": True},
@@ -111,12 +111,12 @@ def total(model: GLLiMRegressor, X: Float, y: Float) -> float:
 # fitting
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_fit_is_that_of_the_function(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_fit_is_that_of_the_function(spec: dict[str, Any]) -> None:
     X, y = curve()
-    model = make(**form).fit(X, y)
+    model = make(**spec).fit(X, y)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))  # how a scikit-learn estimator draws one
-    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **form, max_iterations=10, tolerance=0, seed=seed)
+    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **spec, max_iterations=10, tolerance=0, seed=seed)
     assert model.log_likelihoods_ == alone.log_likelihoods
     assert all(torch.equal(value, alone.parameters.tensors[name]) for name, value in model.parameters_.tensors.items())
     assert (model.n_components_, model.n_iter_, model.n_features_in_, model.converged_) == (2, 10, 4, False)
@@ -170,13 +170,13 @@ def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert np.shares_memory(seen[-1], X)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_products_in_float32_are_near_those_in_float64(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_products_in_float32_are_near_those_in_float64(spec: dict[str, Any]) -> None:
     X, y = curve()
     low, high = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
-    same(make(**form).fit(low, y), make(**form).fit(high, y))  # the same numbers, whatever holds them
-    fast = make(dtype="float32", max_iter=3, **form).fit(low, y)
-    exact = make(max_iter=3, **form).fit(high, y)
+    same(make(**spec).fit(low, y), make(**spec).fit(high, y))  # the same numbers, whatever holds them
+    fast = make(dtype="float32", max_iter=3, **spec).fit(low, y)
+    exact = make(max_iter=3, **spec).fit(high, y)
     # products good to 1e-7, means over 150 rows; three iterations of EM amplify it
     assert np.abs(means(fast, X) - means(exact, X)).max() < 1e-4
     assert fast.log_likelihoods_ == pytest.approx(exact.log_likelihoods_, rel=1e-4)
@@ -235,14 +235,14 @@ def test_nothing_given_is_changed() -> None:
 # weights
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_weights_are_repetitions(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_weights_are_repetitions(spec: dict[str, Any]) -> None:
     X, y = curve()
     count = np.arange(len(X)) % 3  # 0 is the sample left out
     twice = np.repeat(np.arange(len(X)), count)
     r = np.random.default_rng(1).dirichlet([1.0, 1.0], len(X))
-    weighted = make(**form).fit(X, y, count, responsibilities=r)
-    repeated = make(**form).fit(X[twice], y[twice], responsibilities=r[twice])
+    weighted = make(**spec).fit(X, y, count, responsibilities=r)
+    repeated = make(**spec).fit(X[twice], y[twice], responsibilities=r[twice])
     same(weighted, repeated)
     assert weighted.log_likelihoods_ == pytest.approx(repeated.log_likelihoods_)
 
@@ -274,10 +274,10 @@ def test_options_can_be_read_and_set() -> None:
         model.set_params(k=3)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_pickle_predicts_as_before(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_pickle_predicts_as_before(spec: dict[str, Any]) -> None:
     X, y = curve()
-    model = make(**form).fit(X, y)
+    model = make(**spec).fit(X, y)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert again.get_params() == model.get_params()
@@ -308,13 +308,13 @@ def test_a_seed_reproduces_and_a_generator_moves_on() -> None:
 # where EM starts
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_warm_start_goes_on(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_warm_start_goes_on(spec: dict[str, Any]) -> None:
     X, y = curve()
-    model = make(max_iter=4, warm_start=True, **form).fit(X, y)
+    model = make(max_iter=4, warm_start=True, **spec).fit(X, y)
     first = model.log_likelihoods_
     second = model.fit(X, y).log_likelihoods_
-    whole = make(max_iter=8, **form).fit(X, y)
+    whole = make(max_iter=8, **spec).fit(X, y)
     assert second[0] >= first[-1]
     assert first + second == pytest.approx(whole.log_likelihoods_, rel=ROUNDING)
     same(model, whole, 1e-7)
@@ -381,13 +381,13 @@ def test_the_callback_sees_each_iteration() -> None:
 # rows of other sources, and streams
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_batches_are_the_whole(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_batches_are_the_whole(spec: dict[str, Any]) -> None:
     X, y = curve()
     w = np.linspace(0.5, 1.5, len(X))
     ends = [0, 40, 47, 150]
     parts = [(X[i:j], y[i:j], w[i:j]) for i, j in itertools.pairwise(ends)]
-    found, whole = make(**form).fit_rows(BatchRows(parts)), make(**form).fit(X, y, w)
+    found, whole = make(**spec).fit_rows(BatchRows(parts)), make(**spec).fit(X, y, w)
     same(found, whole, 1e-8)
     assert found.n_features_in_ == 4
     assert means(found, X).shape == (150, 2)
@@ -402,15 +402,15 @@ def test_a_fit_on_rows_forgets_the_names_of_the_table_before() -> None:
     assert means(model, X[:, :3]).shape == (150, 2)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_stream_of_batches_approaches_the_fit(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_stream_of_batches_approaches_the_fit(spec: dict[str, Any]) -> None:
     p = make_parameters(0, "diagonal", False, 2, 2, 4)
     p = p._replace(c=torch.tensor([[-4.0, 0.0], [4.0, 0.0]]).double())
     x, y = (values.numpy() for values in sample(p, 2400, generator(0)))
-    whole, streamed = make(**form).fit(x, y), make(**form)
+    whole, streamed = make(**spec).fit(x, y), make(**spec)
     for start in range(0, 2400, 120):
         streamed.partial_fit(x[start : start + 120], y[start : start + 120])
-    first = make(**form).fit(x[:120], y[:120])
+    first = make(**spec).fit(x[:120], y[:120])
     assert streamed.n_iter_ == 20
     best, begun, last = (total(model, x, y) / 2400 for model in (whole, first, streamed))
     # the fit errs by (free parameters) / 2N ≈ 40 / 5000 nats a sample, the first batch by twenty times that
@@ -462,11 +462,11 @@ def test_batches_that_do_not_fit_the_stream_are_refused() -> None:
 
 
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_file_predicts_as_before(tmp_path: Path, form: dict[str, Any], flat: bool) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_file_predicts_as_before(tmp_path: Path, spec: dict[str, Any], flat: bool) -> None:
     X, y = curve()
     y = y[:, 0] if flat else y
-    model = make(**form).fit(X, y)
+    model = make(**spec).fit(X, y)
     model.save(tmp_path / "m.safetensors")
     again = GLLiMRegressor.load(tmp_path / "m.safetensors")
     assert again.get_params() == model.get_params()

@@ -19,7 +19,7 @@ GRID = 2.0**-12  # values of it and shifts up to 2^38 add without rounding
 DIGITS = float(np.finfo(np.float64).eps)
 few = settings(deadline=None, max_examples=6, derandomize=True, database=None)
 
-FORMS: dict[str, dict[str, Any]] = {
+SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
     "full, Student": {"noise": "full", "dof": 5.0},
     "isotropic, tied": {"noise": "isotropic", "tied": True, "target_covariance": "isotropic"},
@@ -91,12 +91,12 @@ def agree(near: GLLiMRegressor, far: GLLiMRegressor, X: Float, y: Float, x_unit:
         same(unit.back(drawn_far), drawn, unit.rounding)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("spec", SPECS)
 @few
 @given(units, units)
-def test_units_change_nothing_but_by_their_own_rule(form: str, x_unit: Unit, y_unit: Unit) -> None:
+def test_units_change_nothing_but_by_their_own_rule(spec: str, x_unit: Unit, y_unit: Unit) -> None:
     X, y = curve()
-    near, far = make(**FORMS[form]).fit(X, y), make(**FORMS[form]).fit(x_unit.of(X), y_unit.of(y))
+    near, far = make(**SPECS[spec]).fit(X, y), make(**SPECS[spec]).fit(x_unit.of(X), y_unit.of(y))
     agree(near, far, X, y, x_unit, y_unit)
     shift = len(X) * (5 * np.log(x_unit.scale) + 2 * np.log(y_unit.scale))
     same(np.array(far.log_likelihoods_) + shift, np.array(near.log_likelihoods_), EXACT)

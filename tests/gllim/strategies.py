@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from deepgllim.gllim import Centred, Form, Parameters, invert, predict
+from deepgllim.gllim import Centred, MixtureSpec, Parameters, invert, predict
 from deepgllim.gllim.covariances import target_structure
 
 NOISES = ("isotropic", "diagonal", "full")
@@ -24,7 +24,7 @@ class Problem(NamedTuple):
     features: Tensor
     targets: Tensor
     r: Tensor
-    form: Form
+    spec: MixtureSpec
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -33,7 +33,7 @@ class Problem(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the numbers, which the seed tells."""
-        return f"{self.form}, K, L, D = {self.sizes}"
+        return f"{self.spec}, K, L, D = {self.sizes}"
 
 
 class Gaussians(NamedTuple):
@@ -64,12 +64,12 @@ def make_problem(seed: int, noise: str, tied: bool, K: int, L: int, D: int, N: i
     g = generator(seed)
     y = normal(g, N, L) @ normal(g, L, L) + normal(g, L)
     x = torch.sin(y @ normal(g, L, D)) + y @ normal(g, L, D) + (0.1 + torch.rand(D, generator=g)) * normal(g, N, D)
-    return Problem(x, y, torch.softmax(2.0 * normal(g, N, K), 1), Form(noise, tied))
+    return Problem(x, y, torch.softmax(2.0 * normal(g, N, K), 1), MixtureSpec(noise, tied))
 
 
-def problem_of(form: Form, K: int = 2, L: int = 2, D: int = 4, N: int = 90, seed: int = 0) -> Problem:
+def problem_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, N: int = 90, seed: int = 0) -> Problem:
     """A problem for any form."""
-    return make_problem(seed, form.noise, form.tied, K, L, D, N)._replace(form=form)
+    return make_problem(seed, spec.noise, spec.tied, K, L, D, N)._replace(spec=spec)
 
 
 def covariance(g: torch.Generator, K: int, D: int) -> Tensor:
@@ -93,30 +93,30 @@ def make_parameters(seed: int, noise: str, tied: bool, K: int, L: int, D: int) -
     )
 
 
-def parameters_of(form: Form, K: int = 2, L: int = 2, D: int = 4, seed: int = 0) -> Parameters:
+def parameters_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, seed: int = 0) -> Parameters:
     """Random parameters of any form, of order one; estimated degrees of freedom differ between components."""
-    p = make_parameters(seed, form.noise, form.tied, K, L, D)
+    p = make_parameters(seed, spec.noise, spec.tied, K, L, D)
     g = generator(seed + 1)
-    Gamma = target_structure(form.target_covariance)(p.Gamma)
-    dof = None if form.dof is None else 1.0 + 9.0 * uniform(g, K) if isinstance(form.dof, str) else form.dof
+    Gamma = target_structure(spec.target_covariance)(p.Gamma)
+    dof = None if spec.dof is None else 1.0 + 9.0 * uniform(g, K) if isinstance(spec.dof, str) else spec.dof
     return p._replace(
-        pi=torch.full_like(p.pi, 1.0 / K) if form.equal_weights else p.pi,
-        Gamma=Gamma[:1].repeat(K, 1, 1) if form.target_tied else Gamma,
-        A=torch.cat([p.A, normal(g, K, D, form.n_latents)], 2),
+        pi=torch.full_like(p.pi, 1.0 / K) if spec.equal_weights else p.pi,
+        Gamma=Gamma[:1].repeat(K, 1, 1) if spec.target_tied else Gamma,
+        A=torch.cat([p.A, normal(g, K, D, spec.n_latents)], 2),
         dof=torch.full_like(p.pi, dof) if isinstance(dof, float) else dof,
     )
 
 
-def fit_for(form: Form, D: int) -> Form:
+def fit_for(spec: MixtureSpec, D: int) -> MixtureSpec:
     """The form with fewer latents than features."""
-    return form._replace(n_latents=min(form.n_latents, D - 1))
+    return spec._replace(n_latents=min(spec.n_latents, D - 1))
 
 
 structures = st.tuples(st.sampled_from(NOISES), st.booleans())
 sizes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5))  # K, L, D
 seeds = st.integers(0, 10**6)
-forms = st.builds(
-    Form,
+specs = st.builds(
+    MixtureSpec,
     noise=st.sampled_from(NOISES),
     tied=st.booleans(),
     target_covariance=st.sampled_from(TARGET_COVARIANCES),
@@ -125,21 +125,21 @@ forms = st.builds(
     n_latents=st.sampled_from([0, 1, 2]),
     dof=st.sampled_from([None, 4.0, "estimated"]),
 )
-plain_forms = forms.map(lambda form: form._replace(n_latents=0, dof=None))
+plain_specs = specs.map(lambda spec: spec._replace(n_latents=0, dof=None))
 
 
 @st.composite
-def problems(draw: st.DrawFn, forms: st.SearchStrategy[Form] = forms) -> Problem:
+def problems(draw: st.DrawFn, specs: st.SearchStrategy[MixtureSpec] = specs) -> Problem:
     """Problems of any form and size."""
     K, L, D = draw(sizes)
-    return problem_of(fit_for(draw(forms), D), K, L, D, seed=draw(seeds))
+    return problem_of(fit_for(draw(specs), D), K, L, D, seed=draw(seeds))
 
 
 @st.composite
-def parameter_sets(draw: st.DrawFn, forms: st.SearchStrategy[Form] = forms) -> Parameters:
+def parameter_sets(draw: st.DrawFn, specs: st.SearchStrategy[MixtureSpec] = specs) -> Parameters:
     """Parameters of any form and size."""
     K, L, D = draw(sizes)
-    return parameters_of(fit_for(draw(forms), D), K, L, D, seed=draw(seeds))
+    return parameters_of(fit_for(draw(specs), D), K, L, D, seed=draw(seeds))
 
 
 def full_noise(p: Parameters) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim import (
-    Form,
+    MixtureSpec,
     Options,
     Parameters,
     Rows,
@@ -112,7 +112,7 @@ def test_a_start_must_be_of_the_same_structure_and_shape() -> None:
     with pytest.raises(DataError, match="start has 5 features and 2 targets, the data 4 and 2"):
         fit(x, y, start=make_parameters(0, "diagonal", False, K=2, L=2, D=5))
     with pytest.raises(ConfigurationError, match="start has 1 latents but n_latents is 0"):
-        fit(x, y, start=parameters_of(Form(n_latents=1)))
+        fit(x, y, start=parameters_of(MixtureSpec(n_latents=1)))
 
 
 @pytest.mark.parametrize("bad", [-0.2, float("nan"), 3.0])
@@ -130,7 +130,7 @@ def test_responsibilities_of_wrong_shape_are_refused(shape: tuple[int, ...]) -> 
 
 
 def test_the_first_parameters_are_those_of_the_given_responsibilities() -> None:
-    x, y, r, _ = problem_of(Form())
+    x, y, r, _ = problem_of(MixtureSpec())
     for same in (r, r.float().numpy()):
         p = fit(x, y, responsibilities=same, max_iterations=1).parameters
         assert close(p.pi, r.mean(0), 1e-6)  # float32 responsibilities
@@ -150,7 +150,7 @@ def in_blocks(rows: Rows, assign: Assign) -> Tensor:
 
 
 def test_targets_are_the_default_start() -> None:
-    x, y, _, _ = problem_of(Form())
+    x, y, _, _ = problem_of(MixtureSpec())
     rows = Rows(x, 30.0 * y + 5.0, block_rows=20)
     assert Options().init == "targets"
     found = in_blocks(rows, INITIALISATIONS["targets"](rows, 3, 1))
@@ -197,7 +197,7 @@ def test_joint_clusters_come_from_a_spread_of_many_rows(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("init", INITIALISATIONS)
 def test_rows_without_weight_are_as_if_removed(init: str) -> None:
-    x, y, _, _ = problem_of(Form())
+    x, y, _, _ = problem_of(MixtureSpec())
     w = (torch.arange(90) % 3 > 0).double()
     kept = w > 0
     options = {"init": init, "max_iterations": 5, "tolerance": 0.0}
@@ -207,7 +207,7 @@ def test_rows_without_weight_are_as_if_removed(init: str) -> None:
 
 
 def test_the_likeliest_of_several_starts_is_kept() -> None:
-    x, y, _, _ = problem_of(Form(), K=4)
+    x, y, _, _ = problem_of(MixtureSpec(), K=4)
     options = {"max_iterations": 4, "tolerance": 0.0, "init": "kmeans"}
     alone = [fit(x, y, 4, seed=seed, **options) for seed in (3, 4, 5)]  # type: ignore[arg-type]
     values = [result.log_likelihoods[-1] for result in alone]
@@ -217,22 +217,22 @@ def test_the_likeliest_of_several_starts_is_kept() -> None:
 
 
 def test_starts_of_tied_and_untied_noise_become_each_other() -> None:
-    x, y, _, _ = problem_of(Form("full"))
-    tied, untied = parameters_of(Form("full", tied=True)), parameters_of(Form("full"))
+    x, y, _, _ = problem_of(MixtureSpec("full"))
+    tied, untied = parameters_of(MixtureSpec("full", tied=True)), parameters_of(MixtureSpec("full"))
     repeated = tied._replace(Sigma=tied.noise_matrices.contiguous())
     mean = untied._replace(Sigma=torch.tensordot(untied.pi, untied.Sigma, 1)[None])
     options = {"noise": "full", "max_iterations": 2, "tolerance": 0.0, "minimum_count": 0.0}
     pairs = ((tied, repeated, False), (untied, mean, True))
-    for start, other, form in pairs:
-        got, expected = (fit(x, y, start=p, tied=form, **options).parameters for p in (start, other))  # type: ignore[arg-type]
-        assert got.tied == form
+    for start, other, spec in pairs:
+        got, expected = (fit(x, y, start=p, tied=spec, **options).parameters for p in (start, other))  # type: ignore[arg-type]
+        assert got.tied == spec
         assert all_close(got, expected, 1e-12)
 
 
 @pytest.mark.parametrize("name", Parameters._fields)
 def test_a_start_that_is_not_finite_is_refused(name: str) -> None:
-    x, y, _, form = problem_of(Form(n_latents=1, dof="estimated"))
-    start = parameters_of(form)
+    x, y, _, spec = problem_of(MixtureSpec(n_latents=1, dof="estimated"))
+    start = parameters_of(spec)
     bad = start.tensors[name].clone()
     bad.view(-1)[0] = torch.nan
     with pytest.raises(DataError, match="start"):

@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import Form, Parameters, Rows, collect, e_step, fit, m_step, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, collect, e_step, fit, m_step, sample
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given as known
 from deepgllim.gllim.latents import add_latents
@@ -18,7 +18,7 @@ from tests.gllim.strategies import (
     generator,
     normal,
     parameters_of,
-    plain_forms,
+    plain_specs,
     problem_of,
     problems,
     properties,
@@ -28,9 +28,9 @@ from tests.gllim.strategies import (
 
 def first(problem: Problem, weights: Tensor | None = None) -> tuple[Rows, Parameters]:
     """Rows and the parameters of the first M-step, without latents."""
-    x, y, r, form = problem
+    x, y, r, spec = problem
     rows = Rows(x, y, weights, block_rows=40)
-    return rows, m_step(collect(rows, known(r), r.shape[1], noise_structure(form.noise), form.tied), form)
+    return rows, m_step(collect(rows, known(r), r.shape[1], noise_structure(spec.noise), spec.tied), spec)
 
 
 def principal_axes(problem: Problem, rows: Rows, p: Parameters, n_latents: int) -> tuple[Tensor, Tensor]:
@@ -46,10 +46,10 @@ def principal_axes(problem: Problem, rows: Rows, p: Parameters, n_latents: int) 
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@given(problem=problems(plain_forms.filter(lambda form: not form.equal_weights)))
+@given(problem=problems(plain_specs.filter(lambda spec: not spec.equal_weights)))
 @properties
 def test_the_axes_are_the_principal_ones_of_the_residuals(tied: bool, problem: Problem) -> None:
-    problem = problem._replace(form=problem.form._replace(tied=tied))
+    problem = problem._replace(spec=problem.spec._replace(tied=tied))
     rows, p = first(problem)
     D = p.n_features
     for n_latents in range(1, D):
@@ -70,7 +70,7 @@ def test_the_axes_are_the_principal_ones_of_the_residuals(tied: bool, problem: P
 @pytest.mark.parametrize("n_latents", [1, 2])
 def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> None:
     """Without latents, the residuals' correlations are left unexplained."""
-    problem = problem_of(Form(noise), K=1, D=5)
+    problem = problem_of(MixtureSpec(noise), K=1, D=5)
     rows, p = first(problem)
     found = add_latents(rows, p, known(problem.r), n_latents, seed=0)
     assert float(e_step(rows, found).log_likelihood) > float(e_step(rows, p).log_likelihood) + 1.0
@@ -80,10 +80,10 @@ def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> N
 def test_few_of_many_axes_are_found_in_a_few_passes(noise: str) -> None:
     """D is more than the width of the subspace: what latents of variance 25 leave of noise of variance 1 is small."""
     D, N, Lw = 40, 500, 2
-    p = parameters_of(Form("isotropic", n_latents=Lw), K=1, D=D)
+    p = parameters_of(MixtureSpec("isotropic", n_latents=Lw), K=1, D=D)
     p = p._replace(Sigma=torch.ones(1).double(), A=torch.cat([p.A[:, :, :2], 5.0 * p.A[:, :, 2:]], 2))
     x, y = sample(p, N, generator(0))
-    problem = Problem(x, y, torch.ones(N, 1).double(), Form(noise))
+    problem = Problem(x, y, torch.ones(N, 1).double(), MixtureSpec(noise))
     rows, start = first(problem)
     found = add_latents(rows, start, known(problem.r), Lw, seed=0)
     outer, variances = principal_axes(problem, rows, start, Lw)
@@ -97,10 +97,10 @@ def test_few_of_many_axes_are_found_in_a_few_passes(noise: str) -> None:
     assert close(residual_noise(found), truth, 0.2)
 
 
-@given(plain_forms)
+@given(plain_specs)
 @properties
-def test_a_weight_of_two_is_the_sample_twice(form: Form) -> None:
-    problem = problem_of(form)
+def test_a_weight_of_two_is_the_sample_twice(spec: MixtureSpec) -> None:
+    problem = problem_of(spec)
     w = torch.arange(90) % 3
     index = torch.repeat_interleave(w)
     rows, p = first(problem, w)
@@ -115,7 +115,7 @@ def test_a_weight_of_two_is_the_sample_twice(form: Form) -> None:
 
 
 def test_seeds_choose_nothing_but_a_first_guess() -> None:
-    problem = problem_of(Form())
+    problem = problem_of(MixtureSpec())
     rows, p = first(problem)
     one, other = (add_latents(rows, p, known(problem.r), 2, seed) for seed in (0, 1))
     assert close(residual_noise(one), residual_noise(other), 1e-9)
@@ -125,7 +125,7 @@ def test_seeds_choose_nothing_but_a_first_guess() -> None:
 
 @pytest.mark.parametrize("n_latents", [4, 7])
 def test_as_many_latents_as_features_are_refused(n_latents: int) -> None:
-    problem = problem_of(Form())
+    problem = problem_of(MixtureSpec())
     with pytest.raises(ConfigurationError, match=f"n_latents = {n_latents} for n_features = 4: use fewer latents"):
         fit(problem.features, problem.targets, n_latents=n_latents)
 

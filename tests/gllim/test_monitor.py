@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deepgllim.errors import ConvergenceWarning
-from deepgllim.gllim import Form, Iteration, Monitor, fit, joint_log_density
+from deepgllim.gllim import Iteration, MixtureSpec, Monitor, fit, joint_log_density
 from deepgllim.gllim.monitor import has_converged
 from tests.gllim.strategies import problem_of
 
@@ -59,7 +59,7 @@ def test_a_smaller_model_is_measured_from_its_own_beginning() -> None:
 
 
 def test_the_iteration_limit_is_a_warning() -> None:
-    problem = problem_of(Form(), K=3)
+    problem = problem_of(MixtureSpec(), K=3)
     with pytest.warns(ConvergenceWarning, match="after 2 iterations"):
         result = fit(*problem[:2], responsibilities=problem.r, max_iterations=2)
     assert not result.converged
@@ -74,7 +74,7 @@ def test_all_iterations_or_one_are_no_warning() -> None:
 
 
 def test_a_fit_stops_when_the_gain_is_under_the_tolerance() -> None:
-    problem = problem_of(Form())
+    problem = problem_of(MixtureSpec())
     result = fit(*problem[:2], responsibilities=problem.r, tolerance=1e-2)
     trace = result.log_likelihoods
     assert result.converged
@@ -84,7 +84,7 @@ def test_a_fit_stops_when_the_gain_is_under_the_tolerance() -> None:
 
 @pytest.mark.parametrize("prior_count", [0.0, 5.0])
 def test_a_callback_sees_every_iteration(prior_count: float) -> None:
-    x, y, r, _ = problem_of(Form())
+    x, y, r, _ = problem_of(MixtureSpec())
     seen: list[Iteration] = []
     result = fit(
         x, 30.0 * y, responsibilities=r, tolerance=0, max_iterations=4, prior_count=prior_count, callback=seen.append

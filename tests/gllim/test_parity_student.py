@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, e_step, m_step
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, e_step, m_step
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
@@ -68,15 +68,15 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
     assert len(chosen) == (15 if dataset == "xllim" else 21)
     x, y, x_test = (table(reference_dir, f"{dataset}_{name}") for name in ("Y", "X", "Y_test"))
     for run in chosen:
-        K, form = int(run["K"]), Form(STRUCTURES[run["Sigma"]])
+        K, spec = int(run["K"]), MixtureSpec(STRUCTURES[run["Sigma"]])
         rows = centred(x, y)
         r = table(reference_dir, f"{dataset}_r_K{K}")
-        statistics = collect(rows, given(r), K, noise_structure(form.noise))
+        statistics = collect(rows, given(r), K, noise_structure(spec.noise))
         alpha, trace = torch.full((K,), FIRST_ALPHA).double(), []
         scale = torch.ones(K).double()  # of u in the last E-step: none before the first
         log_scale = scale
         for iteration in range(int(run["n_iter"])):
-            p = jittered(to_theirs(m_step(statistics, form), scale))
+            p = jittered(to_theirs(m_step(statistics, spec), scale))
             if iteration > 0:
                 alpha = inverse_digamma(log_scale)
             ours = to_ours(p, alpha)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepgllim.gllim import Form, Options, Rows, fit_rows
+from deepgllim.gllim import MixtureSpec, Options, Rows, fit_rows
 from tests.gllim.strategies import generator, make_parameters, normal
 
 Answers = dict[str, NDArray[np.float64]]
@@ -40,7 +40,7 @@ import json, sys
 import numpy as np
 import torch
 import torch.distributed as dist
-from deepgllim.gllim import Form, Options, Rows, fit_rows
+from deepgllim.gllim import MixtureSpec, Options, Rows, fit_rows
 
 torch.set_num_threads(1)
 folder, rank, ends, cases = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
@@ -53,10 +53,10 @@ for number, group in groups.items():
     mine = slice(([0] + ends[number])[rank], ends[number][rank])
     x, y, w = (data[name][mine] for name in ("x", "y", "w"))
     answers = {}
-    for name, (K, form, options, weighted) in cases.items():
+    for name, (K, spec, options, weighted) in cases.items():
         rows = Rows(x, y, w if weighted else None, block_rows=64, group=group)
         answers[f"{name}/scaling"] = torch.cat(list(rows.scaling)).numpy()  # before a form changes it
-        fitted = fit_rows(rows, K, Form(**form), Options(**options))
+        fitted = fit_rows(rows, K, MixtureSpec(**spec), Options(**options))
         for key, value in fitted.parameters.tensors.items():
             answers[f"{name}/{key}"] = value.numpy()
         answers[f"{name}/log_likelihoods"] = np.array(fitted.log_likelihoods)
@@ -84,7 +84,7 @@ def make_data() -> Data:
 
 def launch(folder: Path) -> None:
     """Four processes, of which the first one, the first two and then all fit every case."""
-    cases = json.dumps({name: (K, form, settled(o), weighted) for name, (K, form, o, weighted) in CASES.items()})
+    cases = json.dumps({name: (K, spec, settled(o), weighted) for name, (K, spec, o, weighted) in CASES.items()})
     children = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", CHILD, str(folder), str(rank), json.dumps(ENDS), cases],
@@ -126,11 +126,11 @@ def test_processes_fit_what_one_fits(
     name: str,
     number: int,
 ) -> None:
-    K, form, options, weighted = CASES[name]
+    K, spec, options, weighted = CASES[name]
     x, y, w = data
     rows = Rows(x, y, w if weighted else None, block_rows=64)
     scaling = torch.cat(list(rows.scaling))
-    alone = fit_rows(rows, K, Form(**form), Options(**settled(options)))  # type: ignore[arg-type]
+    alone = fit_rows(rows, K, MixtureSpec(**spec), Options(**settled(options)))  # type: ignore[arg-type]
     expected = {
         "scaling": scaling,
         **alone.parameters.tensors,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from deepgllim.errors import DataError
-from deepgllim.gllim import BatchRows, Form, Options, Rows, fit, fit_rows
+from deepgllim.gllim import BatchRows, MixtureSpec, Options, Rows, fit, fit_rows
 from deepgllim.gllim import rows as rows_module
 from tests.gllim.strategies import all_close, generator, normal, problem_of
 
@@ -139,13 +139,15 @@ def test_batches_are_rows_wherever_they_are_cut() -> None:
             assert torch.allclose(joined, value, rtol=0, atol=1e-14)  # means in another order
 
 
-@pytest.mark.parametrize("form", [Form(), Form("full", tied=True, n_latents=1, dof="estimated")], ids=["plain", "full"])
+@pytest.mark.parametrize(
+    "spec", [MixtureSpec(), MixtureSpec("full", tied=True, n_latents=1, dof="estimated")], ids=["plain", "full"]
+)
 @pytest.mark.parametrize("init", ["targets", "kmeans", "joint"])
-def test_a_fit_to_batches_is_that_to_the_whole(form: Form, init: str) -> None:
-    x, y, _, form = problem_of(form)
+def test_a_fit_to_batches_is_that_to_the_whole(spec: MixtureSpec, init: str) -> None:
+    x, y, _, spec = problem_of(spec)
     options = OPTIONS._replace(init=init)
-    expected = fit_rows(Rows(x, y), 2, form, options).parameters
-    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), 2, form, options).parameters
+    expected = fit_rows(Rows(x, y), 2, spec, options).parameters
+    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), 2, spec, options).parameters
     assert all_close(got, expected, 1e-9)  # other orders of summation, amplified by three iterations
 
 

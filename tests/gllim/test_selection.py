@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim import Form, Options, fit, invert, joint_log_density, predict, responsibilities, select
+from deepgllim.gllim import MixtureSpec, Options, fit, invert, joint_log_density, predict, responsibilities, select
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.selection import CRITERIA, Candidate, assignment_entropy, held_out_density
 from tests.gllim.strategies import close, generator, make_parameters, make_problem, normal
@@ -33,23 +33,23 @@ def log_likelihood(x: Tensor, y: Tensor, candidate: Candidate) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("form", "count"),
+    ("spec", "count"),
     [
-        (Form("isotropic"), 23 + 2 + 6),
-        (Form("diagonal"), 23 + 6 + 6),
-        (Form("full"), 23 + 12 + 6),
-        (Form("full", tied=True), 23 + 6 + 6),
-        (Form("diagonal", target_covariance="diagonal"), 23 + 6 + 4),
-        (Form("diagonal", target_covariance="isotropic", target_tied=True), 23 + 6 + 1),
-        (Form("diagonal", equal_weights=True), 22 + 6 + 6),
-        (Form("isotropic", n_latents=1), 23 + 2 + 6 + 6),
-        (Form("isotropic", n_latents=2), 23 + 2 + 6 + 2 * (6 - 1)),
-        (Form("diagonal", dof=4.0), 23 + 6 + 6),
-        (Form("diagonal", dof="estimated"), 23 + 6 + 6 + 2),
+        (MixtureSpec("isotropic"), 23 + 2 + 6),
+        (MixtureSpec("diagonal"), 23 + 6 + 6),
+        (MixtureSpec("full"), 23 + 12 + 6),
+        (MixtureSpec("full", tied=True), 23 + 6 + 6),
+        (MixtureSpec("diagonal", target_covariance="diagonal"), 23 + 6 + 4),
+        (MixtureSpec("diagonal", target_covariance="isotropic", target_tied=True), 23 + 6 + 1),
+        (MixtureSpec("diagonal", equal_weights=True), 22 + 6 + 6),
+        (MixtureSpec("isotropic", n_latents=1), 23 + 2 + 6 + 6),
+        (MixtureSpec("isotropic", n_latents=2), 23 + 2 + 6 + 2 * (6 - 1)),
+        (MixtureSpec("diagonal", dof=4.0), 23 + 6 + 6),
+        (MixtureSpec("diagonal", dof="estimated"), 23 + 6 + 6 + 2),
     ],
 )
-def test_free_parameters_are_counted(form: Form, count: int) -> None:
-    assert form.n_parameters(2, 3, 2) == count
+def test_free_parameters_are_counted(spec: MixtureSpec, count: int) -> None:
+    assert spec.n_parameters(2, 3, 2) == count
 
 
 @pytest.mark.parametrize(
@@ -205,11 +205,11 @@ def test_a_likelihood_that_measures_the_floor_is_not_chosen() -> None:
     chosen = select(
         x, y, n_components=[1, 3], noise=["diagonal", "full"], options=Options(max_iterations=5, tolerance=0)
     )
-    floored = {(one.n_components, one.form.noise): one.at_floor for one in chosen.candidates}
+    floored = {(one.n_components, one.spec.noise): one.at_floor for one in chosen.candidates}
     assert floored == {(1, "diagonal"): False, (3, "diagonal"): False, (1, "full"): False, (3, "full"): True}
     by_likelihood = min(chosen.candidates, key=lambda one: one.bic)
     assert by_likelihood.at_floor
-    assert (chosen.best.n_components, chosen.best.form.noise) == (1, "diagonal")
+    assert (chosen.best.n_components, chosen.best.spec.noise) == (1, "diagonal")
     assert not bool(chosen.table["at_floor"].iloc[0])
     assert bool(chosen.table["at_floor"].iloc[-1])
 

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError, EmptyComponentWarning
-from deepgllim.gllim import Form, Options, Parameters, Rows, fit, fit_rows, joint_log_density, sample, stream
+from deepgllim.gllim import MixtureSpec, Options, Parameters, Rows, fit, fit_rows, joint_log_density, sample, stream
 from deepgllim.gllim.parameters import model_scaling
 from deepgllim.gllim.stream import Stream
 from tests.gllim.strategies import close, generator, make_parameters, near_and_far, normal
 
-OPTIONS, PLAIN = Options(max_iterations=30, tolerance=0), Form()
+OPTIONS, PLAIN = Options(max_iterations=30, tolerance=0), MixtureSpec()
 L, D = 2, 4
 
 Batch = tuple[Tensor, Tensor]
@@ -27,8 +27,8 @@ def batches(p: Parameters, number: int, size: int = 100) -> list[Batch]:
     return list(zip(torch.split(x, size), torch.split(y, size), strict=True))
 
 
-def follow(parts: list[Batch], K: int = 2, form: Form = PLAIN, forgetting: float = 0.7) -> Stream:
-    state = stream.begin(Rows(*parts[0]), K, form, OPTIONS)
+def follow(parts: list[Batch], K: int = 2, spec: MixtureSpec = PLAIN, forgetting: float = 0.7) -> Stream:
+    state = stream.begin(Rows(*parts[0]), K, spec, OPTIONS)
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS, forgetting)
     return state
@@ -42,7 +42,7 @@ def mean_log_likelihood(x: Tensor, y: Tensor, p: Parameters) -> float:
 def test_one_component_that_forgets_nothing_is_the_fit_on_everything(noise: str) -> None:
     """η = 1/t makes the running averages plain averages; without latents r and u are 1, whatever the parameters."""
     parts = batches(truth(noise=noise), 5)
-    found = follow(parts, 1, Form(noise), forgetting=1.0)
+    found = follow(parts, 1, MixtureSpec(noise), forgetting=1.0)
     x, y = (torch.cat(values) for values in zip(*parts, strict=True))
     expected = fit(x, y, 1, noise=noise).parameters
     # centred on the first batch instead of all: one or two digits of sums over 500 rows
@@ -54,26 +54,26 @@ def test_one_component_that_forgets_nothing_is_the_fit_on_everything(noise: str)
 
 
 @pytest.mark.parametrize(
-    "form",
+    "spec",
     [
         PLAIN,
-        Form("full", tied=True),
-        Form("isotropic", target_covariance="diagonal", equal_weights=True),
-        Form(target_covariance="isotropic", target_tied=True),
-        Form(n_latents=1),
-        Form(dof=6.0),
-        Form("isotropic", n_latents=1, dof="estimated"),
+        MixtureSpec("full", tied=True),
+        MixtureSpec("isotropic", target_covariance="diagonal", equal_weights=True),
+        MixtureSpec(target_covariance="isotropic", target_tied=True),
+        MixtureSpec(n_latents=1),
+        MixtureSpec(dof=6.0),
+        MixtureSpec("isotropic", n_latents=1, dof="estimated"),
     ],
     ids=str,
 )
-def test_a_stream_approaches_the_fit_on_all_its_batches(form: Form) -> None:
+def test_a_stream_approaches_the_fit_on_all_its_batches(spec: MixtureSpec) -> None:
     p = truth()
-    p = p._replace(dof=None if form.dof is None else torch.full((2,), 6.0).double())
+    p = p._replace(dof=None if spec.dof is None else torch.full((2,), 6.0).double())
     parts = batches(p, 30)
     x, y = (torch.cat(values) for values in zip(*parts, strict=True))
-    whole = fit_rows(Rows(x, y), 2, form, OPTIONS).parameters
-    begun = stream.begin(Rows(*parts[0]), 2, form, OPTIONS).fitted
-    found = follow(parts, 2, form, forgetting=1.0).fitted
+    whole = fit_rows(Rows(x, y), 2, spec, OPTIONS).parameters
+    begun = stream.begin(Rows(*parts[0]), 2, spec, OPTIONS).fitted
+    found = follow(parts, 2, spec, forgetting=1.0).fitted
     best, first, last = (mean_log_likelihood(x, y, q) for q in (whole, begun, found))
     # the fit errs by (free parameters) / 2N ≈ 40 / 6000 nats a sample, the first batch by 30 times that, and a stream
     # by a few times that: it saw its first batches with worse parameters
@@ -146,11 +146,13 @@ def test_a_component_without_samples_is_dropped() -> None:
     assert float(after.fitted.pi) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("form", [Form("full", tied=True), Form(dof="estimated"), Form(n_latents=1)], ids=str)
-def test_a_component_of_any_form_can_be_dropped(form: Form) -> None:
+@pytest.mark.parametrize(
+    "spec", [MixtureSpec("full", tied=True), MixtureSpec(dof="estimated"), MixtureSpec(n_latents=1)], ids=str
+)
+def test_a_component_of_any_form_can_be_dropped(spec: MixtureSpec) -> None:
     x, y = batches(truth(), 1)[0]
-    p = fit_rows(Rows(x, y), 2, form, OPTIONS).parameters
-    begun = stream.begin(Rows(x, y), 2, form, OPTIONS, start=p)
+    p = fit_rows(Rows(x, y), 2, spec, OPTIONS).parameters
+    begun = stream.begin(Rows(x, y), 2, spec, OPTIONS, start=p)
     s0 = torch.tensor([1.0, 0.0]).double()
     statistics = begun.statistics._replace(s0=s0)  # as after a long time without it
     far = (x[:30] + 0.1, p.c[:1] + 0.1 * normal(generator(0), 30, L))
@@ -174,19 +176,19 @@ def test_a_start_is_where_the_stream_begins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "message"),
+    ("spec", "message"),
     [
-        (Form("full"), "start has diagonal noise but noise is 'full'"),
-        (Form(n_latents=1), "start has 0 latents but n_latents is 1"),
-        (Form(n_latents=-1), "n_latents is -1"),
-        (Form("round"), "'round'"),
-        (Form(dof=-1.0), "dof is -1.0"),
+        (MixtureSpec("full"), "start has diagonal noise but noise is 'full'"),
+        (MixtureSpec(n_latents=1), "start has 0 latents but n_latents is 1"),
+        (MixtureSpec(n_latents=-1), "n_latents is -1"),
+        (MixtureSpec("round"), "'round'"),
+        (MixtureSpec(dof=-1.0), "dof is -1.0"),
     ],
 )
-def test_a_start_of_another_form_is_refused(form: Form, message: str) -> None:
+def test_a_start_of_another_form_is_refused(spec: MixtureSpec, message: str) -> None:
     x, y = batches(truth(), 1)[0]
     with pytest.raises(ConfigurationError, match=message):
-        stream.begin(Rows(x, y), 2, form, OPTIONS, start=truth())
+        stream.begin(Rows(x, y), 2, spec, OPTIONS, start=truth())
 
 
 def test_a_start_of_another_size_is_refused() -> None:
@@ -198,7 +200,7 @@ def test_a_start_of_another_size_is_refused() -> None:
 @pytest.mark.parametrize("dof", [4.0, "estimated"])
 def test_a_gaussian_start_becomes_a_student_stream(dof: float | str) -> None:
     parts = batches(truth()._replace(dof=torch.full((2,), 4.0).double()), 10)
-    state = stream.begin(Rows(*parts[0]), 2, Form(dof=dof), OPTIONS, start=truth())
+    state = stream.begin(Rows(*parts[0]), 2, MixtureSpec(dof=dof), OPTIONS, start=truth())
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
     assert state.fitted.dof is not None
@@ -210,9 +212,9 @@ def test_isotropic_targets_stay_so_from_a_start() -> None:
     """Γ is isotropic in the data's units, whatever the spread of each target in the first batch."""
     p = truth()
     p = p._replace(Gamma=2.0 * torch.eye(L).double().expand(2, L, L))
-    form = Form(target_covariance="isotropic")
+    spec = MixtureSpec(target_covariance="isotropic")
     parts = batches(p, 3)
-    state = stream.begin(Rows(*parts[0]), 2, form, OPTIONS, start=p)
+    state = stream.begin(Rows(*parts[0]), 2, spec, OPTIONS, start=p)
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
     Gamma = state.fitted.Gamma

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from deepgllim.errors import ConfigurationError, DataError, SingularCovarianceWarning
 from deepgllim.estimator.files import MISFITS, not_a_mixture, read_mixture, write_mixture
 from deepgllim.estimator.predictions import MixturePredictions, check_missing
-from deepgllim.gllim import Centred, Fit, Form, Iteration, Options, Parameters, Rows, fit_rows, invert, stream
+from deepgllim.gllim import Centred, Fit, Iteration, MixtureSpec, Options, Parameters, Rows, fit_rows, invert, stream
 from deepgllim.gllim.checks import require_integer
 from deepgllim.gllim.em import rows_at_once
 
@@ -185,7 +185,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         features, targets, weights = self._checked(X, y, sample_weight, reset=first)
         if first:
             rows = self._rows(features, targets, weights)
-            self.stream_ = stream.begin(rows, self.n_components, self._form(), self._options(), self._last())
+            self.stream_ = stream.begin(rows, self.n_components, self._spec(), self._options(), self._last())
             self._warn_of_constant_targets(rows)
         else:
             rows = self._rows(features, targets, weights, scaling=self.stream_.scaling)
@@ -221,8 +221,8 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
         if not self.tol >= 0:
             raise ConfigurationError(f"tol is {self.tol}: use 0 or more")
 
-    def _form(self) -> Form:
-        return Form(
+    def _spec(self) -> MixtureSpec:
+        return MixtureSpec(
             self.noise,
             self.tied,
             self.target_covariance,
@@ -271,7 +271,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             X,
             y,
             sample_weight,
-            block_rows=rows_at_once(self._form(), self.n_components, X.shape[1]),
+            block_rows=rows_at_once(self._spec(), self.n_components, X.shape[1]),
             dtype=DTYPES[self.dtype],
             device=self.device,
             **options,
@@ -290,7 +290,7 @@ class GLLiMRegressor(MixturePredictions, MultiOutputMixin, RegressorMixin, BaseE
             since = self.log_likelihoods_[0] if start is not None and hasattr(self, "log_likelihoods_") else None
         K = None if start is not None or r is not None else self.n_components
         options = self._options(callback, since)
-        fitted = fit_rows(rows, K, self._form(), options, responsibilities=r, start=start)
+        fitted = fit_rows(rows, K, self._spec(), options, responsibilities=r, start=start)
         self._warn_of_constant_targets(rows)
         return self._keep(fitted, bool(rows.constant_targets))
 

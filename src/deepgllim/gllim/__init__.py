@@ -10,7 +10,7 @@ from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture, centre
+from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
@@ -24,9 +24,9 @@ __all__ = [
     "DensityModel",
     "FeaturePredictive",
     "Fit",
-    "Form",
     "Forward",
     "Iteration",
+    "MixtureSpec",
     "Monitor",
     "Options",
     "Parameters",

@@ -24,8 +24,8 @@ from deepgllim.gllim.initialisation import (
 from deepgllim.gllim.latents import add_latents
 from deepgllim.gllim.maximisation import Regularisation, at_floor, m_step, regularise, relative_floor
 from deepgllim.gllim.monitor import Iteration, Monitor
-from deepgllim.gllim.options import Options, check_form, check_options
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling
+from deepgllim.gllim.options import Options, check_options, check_spec
+from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling
 from deepgllim.gllim.rows import BLOCK_ELEMENTS, Block, Rows
 from deepgllim.gllim.statistics import Assign, SufficientStatistics, collect, e_step
 
@@ -50,7 +50,7 @@ class Fit(NamedTuple):
     parameters: Parameters
     log_likelihoods: list[float]
     converged: bool
-    form: Form = Form()
+    spec: MixtureSpec = MixtureSpec()
     trace: tuple[Iteration, ...] = ()
     at_floor: bool = False
     centred: Centred | None = None
@@ -82,26 +82,26 @@ def _without(assign: Assign, kept: Tensor) -> Assign:
 
 
 def _first_parameters(
-    rows: Rows, assign: Assign, n_components: int, form: Form, limits: Regularisation, least: float, seed: int
+    rows: Rows, assign: Assign, n_components: int, spec: MixtureSpec, limits: Regularisation, least: float, seed: int
 ) -> Parameters:
     """The first M-step, under given responsibilities; components with too few samples are dropped first."""
-    noise = noise_structure(form.noise)
-    statistics = collect(rows, assign, n_components, noise, form.tied)
+    noise = noise_structure(spec.noise)
+    statistics = collect(rows, assign, n_components, noise, spec.tied)
     kept = occupied(statistics.s0, least)
     if not bool(kept.all()):
         assign = _without(assign, kept)
-        statistics = collect(rows, assign, int(kept.sum()), noise, form.tied)
-    parameters = m_step(statistics, form._replace(n_latents=0, dof=None), limits)
-    parameters = parameters._replace(dof=first_dof(form, parameters))
-    if form.n_latents:
-        parameters = add_latents(rows, parameters, assign, form.n_latents, seed)
+        statistics = collect(rows, assign, int(kept.sum()), noise, spec.tied)
+    parameters = m_step(statistics, spec._replace(n_latents=0, dof=None), limits)
+    parameters = parameters._replace(dof=first_dof(spec, parameters))
+    if spec.n_latents:
+        parameters = add_latents(rows, parameters, assign, spec.n_latents, seed)
     return parameters
 
 
 def fit_rows(
     rows: Rows,
     n_components: int | None = None,
-    form: Form = Form(),  # noqa: B008 - an immutable tuple
+    spec: MixtureSpec = MixtureSpec(),  # noqa: B008 - an immutable tuple
     options: Options = Options(),  # noqa: B008 - an immutable tuple
     *,
     responsibilities: Array | None = None,
@@ -115,30 +115,35 @@ def fit_rows(
         >>> fit_rows(BatchRows(batches), 1).parameters.n_features
         5
     """
-    check_form(form)
+    check_spec(spec)
     check_options(options)
     K = count_components(n_components, responsibilities, start)
     check_components(K, rows.n_total)
-    rows.adapt(form)
-    if form.n_latents >= len(rows.scaling.feature_mean):
+    rows.adapt(spec)
+    if spec.n_latents >= len(rows.scaling.feature_mean):
         D = len(rows.scaling.feature_mean)
-        raise ConfigurationError(f"n_latents = {form.n_latents} for n_features = {D}: use fewer latents than features")
+        raise ConfigurationError(f"n_latents = {spec.n_latents} for n_features = {D}: use fewer latents than features")
     if responsibilities is not None or start is not None:
         options = options._replace(n_starts=1)
     runs = (
-        _run(rows, K, form, options._replace(seed=options.seed + i), responsibilities, start)
+        _run(rows, K, spec, options._replace(seed=options.seed + i), responsibilities, start)
         for i in range(options.n_starts)
     )
     return max(runs, key=lambda run: run.trace[-1].objective)
 
 
 def _run(
-    rows: Rows, K: int, form: Form, options: Options, responsibilities: Array | None, start: Parameters | Centred | None
+    rows: Rows,
+    K: int,
+    spec: MixtureSpec,
+    options: Options,
+    responsibilities: Array | None,
+    start: Parameters | Centred | None,
 ) -> Fit:
     """EM from one start: the loop."""
     scaling = rows.scaling
     limits = limits_of(scaling, options)
-    least = len(scaling.target_scale) + form.n_latents + 2 if options.minimum_count is None else options.minimum_count
+    least = len(scaling.target_scale) + spec.n_latents + 2 if options.minimum_count is None else options.minimum_count
     check_weights(rows, K, least)
     shift = float(rows.total) * float(scaling.target_scale.log().sum())
     monitor = Monitor(
@@ -150,22 +155,22 @@ def _run(
     )
     statistics: SufficientStatistics | None = None
     if start is not None:
-        parameters = check_start(start, form, scaling)
+        parameters = check_start(start, spec, scaling)
         statistics = e_step(rows, parameters)
     else:
         assign = _assignment(rows, K, responsibilities, options)
-        parameters = _first_parameters(rows, assign, K, form, limits, least, options.seed)
-        if form.n_latents:  # their axes come from the residuals, without an M-step
+        parameters = _first_parameters(rows, assign, K, spec, limits, least, options.seed)
+        if spec.n_latents:  # their axes come from the residuals, without an M-step
             statistics = e_step(rows, parameters)
     for number in range(1, options.max_iterations + 1):
         if statistics is not None:
             parameters, statistics = _drop_empty(rows, parameters, statistics, least, monitor)
-            parameters = m_step(statistics, form, limits, parameters.dof)
+            parameters = m_step(statistics, spec, limits, parameters.dof)
         if options.variance_floor == 0:
             _require_regular(parameters, scaling)
         statistics = e_step(rows, parameters)
         value = float(statistics.log_likelihood) - shift
-        objective = value + limits.log_prior(parameters, form.target_tied)
+        objective = value + limits.log_prior(parameters, spec.target_tied)
         monitor.record(Iteration(number, value, objective, tuple(statistics.s0.tolist())))
         if monitor.converged:
             break
@@ -174,7 +179,7 @@ def _run(
     values = [iteration.log_likelihood for iteration in monitor.trace]
     floored = at_floor(parameters, scaling, options.variance_floor)
     about = scaling.centred(parameters)
-    return Fit(about.absolute, values, monitor.converged, form, tuple(monitor.trace), floored, about)
+    return Fit(about.absolute, values, monitor.converged, spec, tuple(monitor.trace), floored, about)
 
 
 def limits_of(scaling: Scaling, options: Options) -> Regularisation:
@@ -298,7 +303,7 @@ def fit(
         >>> result.parameters.n_components, result.converged
         (2, True)
     """
-    form = Form(noise, tied, target_covariance, target_tied, equal_weights, n_latents, dof)
+    spec = MixtureSpec(noise, tied, target_covariance, target_tied, equal_weights, n_latents, dof)
     options = Options(
         init=init,
         n_starts=n_starts,
@@ -312,18 +317,18 @@ def fit(
         seed=seed,
         callback=callback,
     )
-    check_form(form)
+    check_spec(spec)
     check_options(options)
     K = count_components(n_components, responsibilities, start)
     features, targets = as_array(features), as_columns(targets)
     check_components(K, len(features))
-    block_rows = block_rows or rows_at_once(form, K, features.shape[-1])
+    block_rows = block_rows or rows_at_once(spec, K, features.shape[-1])
     rows = Rows(features, targets, sample_weight, block_rows=block_rows, dtype=dtype, device=device)
-    return fit_rows(rows, K, form, options, responsibilities=responsibilities, start=start)
+    return fit_rows(rows, K, spec, options, responsibilities=responsibilities, start=start)
 
 
-def rows_at_once(form: Form, n_components: int, n_features: int) -> int | None:
+def rows_at_once(spec: MixtureSpec, n_components: int, n_features: int) -> int | None:
     """A full Σ makes K copies of a block: fewer rows at once. None for what `Rows` takes by itself."""
-    if form.noise != "full":
+    if spec.noise != "full":
         return None
-    return max(64, BLOCK_ELEMENTS // max(1, n_features * (1 if form.tied else n_components)))
+    return max(64, BLOCK_ELEMENTS // max(1, n_features * (1 if spec.tied else n_components)))

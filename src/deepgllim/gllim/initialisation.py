@@ -11,7 +11,7 @@ from deepgllim.gllim.arrays import Array, as_columns, to_tensor
 from deepgllim.gllim.checks import require_integer
 from deepgllim.gllim.likelihood import normalise, target_log_density, target_responsibilities
 from deepgllim.gllim.moments import CONSTANT, gather_rows
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling, TargetMixture
 from deepgllim.gllim.rows import Block, Rows
 from deepgllim.gllim.statistics import Assign
 
@@ -85,17 +85,17 @@ def check_responsibilities(r: Tensor, n_samples: int) -> Tensor:
     return r
 
 
-def check_start(given: Parameters | Centred, form: Form, scaling: Scaling) -> Parameters:
+def check_start(given: Parameters | Centred, spec: MixtureSpec, scaling: Scaling) -> Parameters:
     """The start in the units that EM runs in.
 
     Raises:
         ConfigurationError, DataError: if it has another form or size than what is fitted.
     """
     start = given.parameters if isinstance(given, Centred) else given
-    if start.noise != form.noise:
-        raise ConfigurationError(f"start has {start.noise} noise but noise is {form.noise!r}: give both the same")
-    if start.n_latents != form.n_latents:
-        raise ConfigurationError(f"start has {start.n_latents} latents but n_latents is {form.n_latents}")
+    if start.noise != spec.noise:
+        raise ConfigurationError(f"start has {start.noise} noise but noise is {spec.noise!r}: give both the same")
+    if start.n_latents != spec.n_latents:
+        raise ConfigurationError(f"start has {start.n_latents} latents but n_latents is {spec.n_latents}")
     D, L = len(scaling.feature_mean), len(scaling.target_mean)
     if (start.n_features, start.n_targets) != (D, L):
         raise DataError(f"start has {start.n_features} features and {start.n_targets} targets, the data {D} and {L}")
@@ -105,23 +105,23 @@ def check_start(given: Parameters | Centred, form: Form, scaling: Scaling) -> Pa
                 f"{name} of the start holds {float(value[~torch.isfinite(value)][0])}: give finite parameters"
             )
     start = start.to(scaling.feature_mean.device, torch.float64)
-    if form.tied and not start.tied:
+    if spec.tied and not start.tied:
         start = start._replace(Sigma=torch.tensordot(start.pi, start.Sigma, 1)[None])
-    if not form.tied and start.tied:
+    if not spec.tied and start.tied:
         start = start._replace(Sigma=start.Sigma.repeat_interleave(start.n_components, 0))
-    start = start._replace(dof=first_dof(form, start))
+    start = start._replace(dof=first_dof(spec, start))
     if isinstance(given, Centred):
         origins = given.to(scaling.feature_mean.device, torch.float64)
         return scaling.reduce(origins._replace(parameters=start))
     return scaling.reduce(start)
 
 
-def first_dof(form: Form, parameters: Parameters) -> Tensor | None:
+def first_dof(spec: MixtureSpec, parameters: Parameters) -> Tensor | None:
     """ν before the first E-step: fixed, the start's own, or 10."""
-    if form.dof is None:
+    if spec.dof is None:
         return None
-    if form.dof != "estimated":
-        return torch.full_like(parameters.pi, float(form.dof))
+    if spec.dof != "estimated":
+        return torch.full_like(parameters.pi, float(spec.dof))
     return torch.full_like(parameters.pi, FIRST_DOF) if parameters.dof is None else parameters.dof
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, shrink, target_structure
 from deepgllim.gllim.densities import solve_dof
-from deepgllim.gllim.parameters import Form, Parameters, Scaling, with_intercept
+from deepgllim.gllim.parameters import MixtureSpec, Parameters, Scaling, with_intercept
 from deepgllim.gllim.statistics import SufficientStatistics
 
 COLLINEAR = 1e-11  # an eigenvalue of M under this share of its largest is rounding: N sums of 1e-16 each
@@ -93,7 +93,7 @@ def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) ->
 
 def m_step(
     statistics: SufficientStatistics,
-    form: Form = Form(),  # noqa: B008 - an immutable tuple
+    spec: MixtureSpec = MixtureSpec(),  # noqa: B008 - an immutable tuple
     regularisation: Regularisation | None = None,
     dof: Tensor | None = None,
 ) -> Parameters:
@@ -113,30 +113,30 @@ def m_step(
         >>> from deepgllim.gllim.statistics import Rows, collect
         >>> y = torch.randn(50, 2); x = y @ torch.ones(2, 4) + 0.1 * torch.randn(50, 4)
         >>> s = collect(Rows(x, y), lambda block, first: torch.ones(len(block.targets), 1), 1, noise_structure("full"))
-        >>> m_step(s, Form(noise="full")).A.shape
+        >>> m_step(s, MixtureSpec(noise="full")).A.shape
         torch.Size([1, 4, 2])
     """
     s0, M, C, q, excess, _ = statistics
-    L, D = M.shape[-1] - 1 - form.n_latents, C.shape[1]
+    L, D = M.shape[-1] - 1 - spec.n_latents, C.shape[1]
     B = C @ torch.linalg.pinv(M, hermitian=True, rtol=COLLINEAR)  # (K, D, P); least-norm where collinear
-    c, Gamma = _target_part(s0, M, L, form, regularisation)
+    c, Gamma = _target_part(s0, M, L, spec, regularisation)
     return Parameters(
-        pi=torch.full_like(s0, 1.0 / len(s0)) if form.equal_weights else s0 / s0.sum(),
+        pi=torch.full_like(s0, 1.0 / len(s0)) if spec.equal_weights else s0 / s0.sum(),
         c=c,
         Gamma=Gamma,
         A=B[:, :, :-1],
         b=B[:, :, -1],
-        Sigma=_noise_part(s0, B, C, q, D, form, regularisation),
-        dof=solve_dof(excess / s0) if form.dof == "estimated" else dof,
+        Sigma=_noise_part(s0, B, C, q, D, spec, regularisation),
+        dof=solve_dof(excess / s0) if spec.dof == "estimated" else dof,
     )
 
 
 def _noise_part(
-    s0: Tensor, B: Tensor, C: Tensor, q: Tensor, D: int, form: Form, regularisation: Regularisation | None
+    s0: Tensor, B: Tensor, C: Tensor, q: Tensor, D: int, spec: MixtureSpec, regularisation: Regularisation | None
 ) -> Tensor:
-    structure = noise_structure(form.noise)
+    structure = noise_structure(spec.noise)
     explained, count = structure.explained(B, C), s0
-    if form.tied:
+    if spec.tied:
         explained, count = explained.sum(0, keepdim=True), s0.sum(0, keepdim=True)
     residual = q - explained
     if regularisation is None:
@@ -179,16 +179,16 @@ def expected_statistics(parameters: Parameters) -> SufficientStatistics:
 
 
 def _target_part(
-    s0: Tensor, M: Tensor, L: int, form: Form, regularisation: Regularisation | None
+    s0: Tensor, M: Tensor, L: int, spec: MixtureSpec, regularisation: Regularisation | None
 ) -> tuple[Tensor, Tensor]:
     c = M[:, :L, -1] / M[:, -1:, -1]
     scatter, count = M[:, :L, :L] - c[:, :, None] * M[:, None, :L, -1], s0
-    if form.target_tied:
+    if spec.target_tied:
         scatter, count = scatter.sum(0, keepdim=True), s0.sum(0, keepdim=True)
     if regularisation is not None and regularisation.prior_count > 0:
         scatter = scatter + regularisation.prior_count * torch.diag(regularisation.target_variance)
         count = count + regularisation.prior_count
-    Gamma = target_structure(form.target_covariance)(0.5 * (scatter + scatter.mT) / count[:, None, None])
+    Gamma = target_structure(spec.target_covariance)(0.5 * (scatter + scatter.mT) / count[:, None, None])
     if regularisation is not None:
         Gamma = floor_eigenvalues(Gamma, regularisation.target_floor)
     return c, Gamma.expand(len(s0), L, L)

@@ -9,7 +9,7 @@ from deepgllim.gllim.covariances import noise_structure, target_structure
 from deepgllim.gllim.densities import LEAST_DOF, MOST_DOF
 from deepgllim.gllim.initialisation import INITIALISATIONS
 from deepgllim.gllim.monitor import Iteration
-from deepgllim.gllim.parameters import Form
+from deepgllim.gllim.parameters import MixtureSpec
 
 
 class Options(NamedTuple):
@@ -36,16 +36,16 @@ class Options(NamedTuple):
     callback: Callable[[Iteration], object] | None = None
 
 
-def check_form(form: Form) -> None:
+def check_spec(spec: MixtureSpec) -> None:
     """Refuse a form that does not exist.
 
     Raises:
         ConfigurationError: naming the option, its value and what may be given.
     """
-    noise_structure(form.noise)
-    target_structure(form.target_covariance)
-    require_integer("n_latents", form.n_latents, 0)
-    dof = form.dof
+    noise_structure(spec.noise)
+    target_structure(spec.target_covariance)
+    require_integer("n_latents", spec.n_latents, 0)
+    dof = spec.dof
     if dof is None or dof == "estimated":
         return
     if isinstance(dof, str) or not LEAST_DOF <= dof <= MOST_DOF:

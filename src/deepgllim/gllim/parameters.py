@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Form(NamedTuple):
+class MixtureSpec(NamedTuple):
     """Which mixture: every variant of the model is a value of this tuple, and one M-step serves them all.
 
     Attributes:
@@ -19,7 +19,7 @@ class Form(NamedTuple):
         dof: None for Gaussian noise; Student noise with these degrees of freedom, or "estimated" for each component.
 
     Example:
-        >>> Form(noise="full", dof="estimated").n_parameters(n_components=2, n_features=3, n_targets=1)
+        >>> MixtureSpec(noise="full", dof="estimated").n_parameters(n_components=2, n_features=3, n_targets=1)
         31
     """
 

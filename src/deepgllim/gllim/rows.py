@@ -22,7 +22,7 @@ from deepgllim.gllim.moments import (
     require_range,
     together,
 )
-from deepgllim.gllim.parameters import Form, Scaling
+from deepgllim.gllim.parameters import MixtureSpec, Scaling
 
 Batch = tuple[Array, Array] | tuple[Array, Array, Array]
 BLOCK_ELEMENTS = 2**18  # of float64 features at once, 2 MiB: what stays in cache, and keeps two threads busy
@@ -117,9 +117,9 @@ class Rows:
         require_table(*self.arrays)
         return self.arrays[0].shape[1]
 
-    def adapt(self, form: Form) -> None:
+    def adapt(self, spec: MixtureSpec) -> None:
         """Scale all targets alike where the form needs it: an isotropic Γ would lose its meaning otherwise."""
-        if form.target_covariance == "isotropic":
+        if spec.target_covariance == "isotropic":
             self.scaling = self.scaling.with_common_target_scale()
 
     def batches(self) -> Iterator[Batch]:

@@ -14,7 +14,7 @@ from deepgllim.gllim.arrays import as_array, as_columns, require_table, to_tenso
 from deepgllim.gllim.em import Fit, fit_rows, rows_at_once
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, Form, Parameters
+from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters
 from deepgllim.gllim.prediction import invert, predict
 from deepgllim.gllim.rows import Rows
 
@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
     """
 
     n_components: int
-    form: Form
+    spec: MixtureSpec
     n_parameters: int
     log_likelihood: float
     bic: float
@@ -77,7 +77,7 @@ class Selection(NamedTuple):
         import pandas as pd
 
         rows = [
-            {"n_components": c.n_components, **c.form._asdict(), **{k: getattr(c, k) for k in Candidate._fields[2:-1]}}
+            {"n_components": c.n_components, **c.spec._asdict(), **{k: getattr(c, k) for k in Candidate._fields[2:-1]}}
             for c in self.candidates
         ]
         order = [True, CRITERIA[self.criterion] > 0]
@@ -129,12 +129,12 @@ def select(
     share = held_out or (0.2 if criterion.startswith("held_out") else 0.0)
     train, test = _split(len(features), share, options.seed)
     data = [values[index] for index in (train, test) for values in (to_tensor(features), to_tensor(targets))]
-    forms: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
+    specs: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
         noise, tied, target_covariance, n_latents, dof
     )
     candidates = [
-        _candidate(data, K, Form(s, t, g, False, False, Lw, nu), options)
-        for (s, t, g, Lw, nu), K in itertools.product(forms, n_components)
+        _candidate(data, K, MixtureSpec(s, t, g, False, False, Lw, nu), options)
+        for (s, t, g, Lw, nu), K in itertools.product(specs, n_components)
     ]
     if not candidates:
         raise DataError("there is nothing to choose from: give at least one value of every option")
@@ -148,19 +148,19 @@ def _split(n: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]
     return order[n_test:].sort().values, order[:n_test].sort().values
 
 
-def _candidate(data: list[torch.Tensor], K: int, form: Form, options: Options) -> Candidate:
+def _candidate(data: list[torch.Tensor], K: int, spec: MixtureSpec, options: Options) -> Candidate:
     x, y, x_test, y_test = data
     start = time.perf_counter()
-    rows = Rows(x, y, block_rows=rows_at_once(form, K, x.shape[1]))
-    result = fit_rows(rows, K, form, options)
+    rows = Rows(x, y, block_rows=rows_at_once(spec, K, x.shape[1]))
+    result = fit_rows(rows, K, spec, options)
     seconds = time.perf_counter() - start
-    size = form.n_parameters(result.parameters.n_components, x.shape[1], y.shape[1])
+    size = spec.n_parameters(result.parameters.n_components, x.shape[1], y.shape[1])
     value, fitted = result.log_likelihoods[-1], result.centred or result.parameters
     bic = size * math.log(len(x)) - 2 * value
     joint, conditional = (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, fitted)
     icl = bic + 2 * assignment_entropy(rows, fitted)
     aic = 2 * size - 2 * value
-    return Candidate(K, form, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
+    return Candidate(K, spec, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
 
 
 def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:

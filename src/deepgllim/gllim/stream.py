@@ -10,8 +10,8 @@ from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.em import fit_rows, limits_of, occupied
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
-from deepgllim.gllim.options import Options, check_form
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, centre, model_scaling
+from deepgllim.gllim.options import Options, check_spec
+from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling, centre, model_scaling
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
@@ -34,7 +34,7 @@ class Stream(NamedTuple):
     parameters: Parameters
     statistics: SufficientStatistics
     scaling: Scaling
-    form: Form
+    spec: MixtureSpec
     n_batches: int
     n_seen: float
 
@@ -50,23 +50,23 @@ class Stream(NamedTuple):
 
 
 def begin(
-    rows: Rows, n_components: int, form: Form, options: Options, start: Parameters | Centred | None = None
+    rows: Rows, n_components: int, spec: MixtureSpec, options: Options, start: Parameters | Centred | None = None
 ) -> Stream:
     """EM on the first batch, which must hold enough samples for every component; or a start from elsewhere.
 
     Raises:
         ConfigurationError, DataError: as `fit_rows`.
     """
-    check_form(form)
+    check_spec(spec)
     if start is None:
-        fitted = fit_rows(rows, n_components, form, options)
+        fitted = fit_rows(rows, n_components, spec, options)
         parameters = rows.scaling.reduce(fitted.centred or fitted.parameters)
     else:
-        rows.adapt(form)
-        parameters = check_start(start, form, rows.scaling)
+        rows.adapt(spec)
+        parameters = check_start(start, spec, rows.scaling)
     total = float(rows.total)
     statistics = e_step(rows, parameters).scaled(1.0 / total)
-    return Stream(parameters, statistics, rows.scaling, form, 1, total)
+    return Stream(parameters, statistics, rows.scaling, spec, 1, total)
 
 
 def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FORGETTING) -> Stream:
@@ -86,7 +86,7 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
     Example:
         >>> import torch
         >>> y = torch.randn(200, 1); x = torch.cat([y, -y], 1) + 0.1 * torch.randn(200, 2)
-        >>> stream = begin(Rows(x, y), 1, Form(), Options())
+        >>> stream = begin(Rows(x, y), 1, MixtureSpec(), Options())
         >>> stream = advance(stream, Rows(x, y, scaling=stream.scaling), Options())
         >>> stream.n_batches, stream.fitted.A.shape
         (2, torch.Size([1, 2, 1]))
@@ -104,11 +104,11 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
         statistics = statistics.keep(kept)
     limits = limits_of(stream.scaling, options)
     dof = stream.parameters.dof
-    parameters = m_step(statistics.scaled(n_seen), stream.form, limits, None if dof is None else dof[kept])
-    return Stream(parameters, statistics, stream.scaling, stream.form, n_batches, n_seen)
+    parameters = m_step(statistics.scaled(n_seen), stream.spec, limits, None if dof is None else dof[kept])
+    return Stream(parameters, statistics, stream.scaling, stream.spec, n_batches, n_seen)
 
 
-def begin_from(parameters: Parameters | Centred, form: Form, n_samples: float) -> Stream:
+def begin_from(parameters: Parameters | Centred, spec: MixtureSpec, n_samples: float) -> Stream:
     """A stream that stands at given parameters, as if it had seen their own moments; no data are needed.
 
     Args:
@@ -119,7 +119,7 @@ def begin_from(parameters: Parameters | Centred, form: Form, n_samples: float) -
     about = centre(parameters.to(torch.float64))
     scaling = model_scaling(about)
     reduced = scaling.reduce(about)
-    return Stream(reduced, expected_statistics(reduced), scaling, form, 1, float(n_samples))
+    return Stream(reduced, expected_statistics(reduced), scaling, spec, 1, float(n_samples))
 
 
 def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: float) -> Stream:
@@ -136,8 +136,8 @@ def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: 
         DataError: for values that are not finite.
     """
     rows = Rows(features, targets, scaling=stream.scaling)
-    form = stream.form
-    batch = collect(rows, given(r), r.shape[1], noise_structure(form.noise), form.tied)
+    spec = stream.spec
+    batch = collect(rows, given(r), r.shape[1], noise_structure(spec.noise), spec.tied)
     statistics = stream.statistics.scaled(1.0 - step) + batch.scaled(step / len(features))
     return stream._replace(statistics=statistics, n_batches=stream.n_batches + 1)
 
@@ -153,7 +153,7 @@ def maximise(stream: Stream, options: Options) -> Stream:
     if bool(empty.any()):
         parameters = reseed(stream.parameters, empty)
         return stream._replace(parameters=parameters, statistics=expected_statistics(parameters))
-    return stream._replace(parameters=m_step(stream.statistics.scaled(stream.n_seen), stream.form, limits))
+    return stream._replace(parameters=m_step(stream.statistics.scaled(stream.n_seen), stream.spec, limits))
 
 
 def reseed(parameters: Parameters, empty: Tensor) -> Parameters:

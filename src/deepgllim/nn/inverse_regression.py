@@ -14,7 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepgllim.errors import ConvergenceWarning, DataError, EmptyComponentWarning, NumericalError
-from deepgllim.gllim import Centred, DensityModel, Fit, Form, Options, Parameters, centre, fit, fit_target_mixture
+from deepgllim.gllim import (
+    Centred,
+    DensityModel,
+    Fit,
+    MixtureSpec,
+    Options,
+    Parameters,
+    centre,
+    fit,
+    fit_target_mixture,
+)
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
 from deepgllim.nn.config import ObjectiveConfig, Recipe
@@ -126,7 +136,7 @@ class InverseRegression:
     def __init__(self, recipe: Recipe, targets: Tensor) -> None:
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
-        self.form = Form(noise=self.config.noise, tied=self.config.tied)
+        self.spec = MixtureSpec(noise=self.config.noise, tied=self.config.tied)
         check_components(self.config.components, targets)
         self.start = fit_target_mixture(targets, self.config.components, schedule.seed)
         self.follows = schedule.em == "stepwise"
@@ -184,7 +194,7 @@ class InverseRegression:
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
         self._adopt(head.mixture)
         self._pending = 0
-        self._stream = begin_from(head.mixture, self.form, self.n_window) if self.follows else None
+        self._stream = begin_from(head.mixture, self.spec, self.n_window) if self.follows else None
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
         """F_β of the batch under θ as it stands; r from θ and the features as they are now."""
