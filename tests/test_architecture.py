@@ -39,11 +39,11 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one
 GLLIM_LAYERS = (
-    ("parameters", "arrays", "checks", "covariances", "densities", "monitor"),
-    ("moments", "likelihood", "sampling"),
+    ("arrays", "checks", "covariances", "densities", "monitor", "parameters"),
+    ("moments", "likelihood", "sampling", "spec"),
     ("rows", "prediction", "inverse"),
     ("missing", "statistics", "conditional"),
-    ("initialisation", "latents", "maximisation"),
+    ("initialisation", "latents", "maximisation", "removal"),
     ("options",),
     ("em",),
     ("selection", "stream"),

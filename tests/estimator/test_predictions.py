@@ -15,7 +15,7 @@ from torch import Tensor
 
 from deepgllim import GLLiMRegressor, MultivariateGaussianMixture, MultivariateStudentMixture
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.estimator import predictions
+from deepgllim.estimator import missing
 from deepgllim.gllim import Parameters, impute, invert, joint_log_density, predict, predict_features, responsibilities
 from tests.gllim.strategies import joint, moments
 
@@ -23,10 +23,10 @@ Float = NDArray[np.float64]
 
 SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
-    "tied full": {"noise": "full", "tied": True},
-    "latents": {"noise": "isotropic", "n_latents": 2},
+    "tied full": {"covariance_type": "full", "tied": True},
+    "latents": {"covariance_type": "isotropic", "n_latents": 2},
     "student": {"dof": 5.0},
-    "student with latents": {"noise": "full", "n_latents": 1, "dof": "estimated"},
+    "student with latents": {"covariance_type": "full", "n_latents": 1, "dof": "estimated"},
 }
 specs = pytest.mark.parametrize("spec", SPECS)
 ROUNDING = 1e-9  # log-densities of order ten by two ways, covariances of condition under 10⁴
@@ -155,7 +155,7 @@ def test_responsibilities_are_probabilities(spec: str) -> None:
 def test_blocks_of_rows_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
     model = fitted(spec)
     whole, distribution = model.predict(X), model.predict_distribution(X)
-    monkeypatch.setattr(predictions, "BLOCK_ELEMENTS", 4 * 40)  # forty rows at once
+    monkeypatch.setattr(missing, "BLOCK_ELEMENTS", 4 * 40)  # forty rows at once
     parts = model.predict_distribution(X)
     np.testing.assert_allclose(model.predict(X), whole, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(parts.covariance_matrix, distribution.covariance_matrix, rtol=1e-11, atol=1e-14)
@@ -387,11 +387,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         model.predict(X[0])
     for y in (Y[:5, :1], Y[:5, 0], np.ones((5, 3)), Y[:4]):
-        with pytest.raises(DataError, match=r"targets .* do not fit: give \(5, 2\), as y of fit had"):
+        with pytest.raises(DataError, match=r"targets have shape .*: use \(5, 2\), as in the fit"):
             model.score_samples(X[:5], y)
-        with pytest.raises(DataError, match=r"do not fit: give \(5, 2\)"):
+        with pytest.raises(DataError, match=r"use \(5, 2\), as in the fit"):
             model.responsibilities(X[:5], y)
-    with pytest.raises(DataError, match=r"targets \(5, 3\) do not fit: give \(n, 2\)"):
+    with pytest.raises(DataError, match=r"targets have shape \(5, 3\): use \(n, 2\)"):
         model.inverse_predict(np.ones((5, 3)))
     with pytest.raises(ValueError, match="contains NaN"):
         model.score_samples(X[:1], [[0.0, np.nan]])

@@ -22,21 +22,21 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from deepgllim import GLLiMRegressor
 from deepgllim.errors import ConfigurationError, DataError, ModelError, SingularCovarianceWarning
-from deepgllim.estimator import files, regressor
-from deepgllim.gllim import BatchRows, Iteration, Rows, fit, joint_log_density, sample
+from deepgllim.estimator import files, fitting
+from deepgllim.gllim import BatchRows, Iteration, MixtureSpec, Options, Rows, joint_log_density, sample
 from deepgllim.storage import read_tensors, write_tensors
-from tests.gllim.strategies import generator, make_parameters
+from tests.gllim.strategies import fit, generator, make_parameters
 
 Float = NDArray[np.float64]
 Array = NDArray[Any]
 
 SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
-    "isotropic": {"noise": "isotropic", "target_covariance": "isotropic", "target_tied": True},
-    "tied full": {"noise": "full", "tied": True, "equal_weights": True},
+    "isotropic": {"covariance_type": "isotropic", "target_covariance": "isotropic", "target_tied": True},
+    "tied full": {"covariance_type": "full", "tied": True, "equal_weights": True},
     "latents": {"n_latents": 2},
     "student": {"dof": 5.0, "target_covariance": "diagonal"},
-    "student with latents": {"noise": "isotropic", "n_latents": 1, "dof": "estimated"},
+    "student with latents": {"covariance_type": "isotropic", "n_latents": 1, "dof": "estimated"},
 }
 ROUNDING = 1e-9  # sums over a hundred rows in another order, a few iterations of EM
 
@@ -60,8 +60,10 @@ def expected_failures(model: GLLiMRegressor) -> dict[str, str]:
     [
         GLLiMRegressor(),
         GLLiMRegressor(n_components=3, init="joint", random_state=0),
-        GLLiMRegressor(dof=4.0, noise="isotropic"),
-        GLLiMRegressor(noise="full", tied=True, n_components=2, init="joint", random_state=0, prior_count=1.0),
+        GLLiMRegressor(dof=4.0, covariance_type="isotropic"),
+        GLLiMRegressor(
+            covariance_type="full", tied=True, n_components=2, init="joint", random_state=0, prior_count=1.0
+        ),
         GLLiMRegressor(n_latents=1, max_iter=20),
     ],
     expected_failed_checks=expected_failures,
@@ -116,7 +118,7 @@ def test_a_fit_is_that_of_the_function(spec: dict[str, Any]) -> None:
     X, y = curve()
     model = make(**spec).fit(X, y)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))  # how a scikit-learn estimator draws one
-    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **spec, max_iterations=10, tolerance=0, seed=seed)
+    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **spec, max_iter=10, tol=0, random_state=seed)
     assert model.log_likelihoods_ == alone.log_likelihoods
     assert all(torch.equal(value, alone.parameters.tensors[name]) for name, value in model.parameters_.tensors.items())
     assert (model.n_components_, model.n_iter_, model.n_features_in_, model.converged_) == (2, 10, 4, False)
@@ -156,7 +158,7 @@ def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             seen.append(features)
             super().__init__(features, *args, **options)
 
-    monkeypatch.setattr(regressor, "Rows", Spy)
+    monkeypatch.setattr(fitting, "Rows", Spy)
     X, y = curve()
     low = X.astype(np.float32)
     make().fit(low, y)
@@ -257,15 +259,19 @@ def test_metadata_is_routed() -> None:
         scaled = StandardScaler().fit_transform(X)
         same(piped[-1], make(n_components=1).fit(scaled, y, w))
         scored = make(n_components=1).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(scored, {"noise": ["diagonal", "full"]}, cv=2).fit(X, y, sample_weight=w)
-    same(search.best_estimator_, make(n_components=1, noise=search.best_params_["noise"]).fit(X, y, w), 0.0)
+        search = GridSearchCV(scored, {"covariance_type": ["diagonal", "full"]}, cv=2).fit(X, y, sample_weight=w)
+    same(
+        search.best_estimator_,
+        make(n_components=1, covariance_type=search.best_params_["covariance_type"]).fit(X, y, w),
+        0.0,
+    )
 
 
 # as scikit-learn uses it
 
 
 def test_options_can_be_read_and_set() -> None:
-    model = make(dof="estimated", noise="full")
+    model = make(dof="estimated", covariance_type="full")
     assert clone(model).get_params() == model.get_params()
     assert model.set_params(n_components=4, tied=True).get_params()["n_components"] == 4
     assert not hasattr(clone(make().fit(*curve())), "parameters_")
@@ -337,8 +343,8 @@ def test_a_start_is_taken_instead_of_an_initialisation() -> None:
     found = make(n_components=7, max_iter=2).fit(X, y, start=other.parameters_)  # its K, not 7
     assert found.n_components_ == 2
     same(found, make(max_iter=5).fit(X, y), 1e-7)
-    with pytest.raises(ConfigurationError, match="start has diagonal noise but noise is 'full'"):
-        make(noise="full").fit(X, y, start=other.parameters_)
+    with pytest.raises(ConfigurationError, match="start has covariance_type 'diagonal' but covariance_type is 'full'"):
+        make(covariance_type="full").fit(X, y, start=other.parameters_)
 
 
 def test_responsibilities_are_taken_instead_of_an_initialisation() -> None:
@@ -359,7 +365,7 @@ def test_the_likeliest_of_several_starts_is_kept() -> None:
     several = make(n_init=4, **options).fit(X, y)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     values = [
-        fit(X, y, 5, init="kmeans", max_iterations=8, tolerance=0, minimum_count=0, seed=seed + i).log_likelihoods[-1]
+        fit(X, y, 5, init="kmeans", max_iter=8, tol=0, min_count=0, random_state=seed + i).log_likelihoods[-1]
         for i in range(4)
     ]
     assert len(set(values)) > 1
@@ -448,14 +454,16 @@ def test_a_fit_ends_the_stream_before() -> None:
 def test_batches_that_do_not_fit_the_stream_are_refused() -> None:
     X, y = curve()
     model = make().partial_fit(X, y)
-    with pytest.raises(DataError, match="y has 1 targets, the batches before had 2"):
+    with pytest.raises(DataError, match="y has 1 targets, but the earlier batches had 2"):
         model.partial_fit(X, y[:, 0])
     with pytest.raises(ValueError, match="X has 3 features"):
         model.partial_fit(X[:, :3], y)
     with pytest.raises(DataError, match="1 samples are fewer than 2 components"):
         make().partial_fit(X[:1], y[:1])
-    with pytest.raises(ConfigurationError, match="noise is 'full', the samples before were fitted with 'diagonal'"):
-        make().fit(X, y).set_params(noise="full").partial_fit(X, y)
+    with pytest.raises(
+        ConfigurationError, match="covariance_type is 'full', but the earlier samples were fitted with 'diagonal'"
+    ):
+        make().fit(X, y).set_params(covariance_type="full").partial_fit(X, y)
 
 
 # files
@@ -562,9 +570,9 @@ def changed(path: Path, what: str) -> None:
         ("foreign", "not a deepgllim model.*GLLiMRegressor.save"),
         ("cut", "cut short or not a safetensors file"),
         ("text", "cut short or not a safetensors file"),
-        ("newer", "model format 3, this version reads up to 2: upgrade"),
-        *[(what, "does not hold a fitted mixture") for what in ("option", "no options", "singular", "lacking")],
-        *[(what, "does not hold a fitted mixture") for what in ("surplus", "shape")],
+        ("newer", "model format 4, this version reads up to 3: upgrade"),
+        *[(what, "does not contain a fitted mixture") for what in ("option", "no options", "singular", "lacking")],
+        *[(what, "does not contain a fitted mixture") for what in ("surplus", "shape")],
     ],
 )
 def test_files_of_other_kinds_are_refused(tmp_path: Path, what: str, message: str) -> None:
@@ -589,8 +597,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"n_components": 0}, "n_components is 0: use a whole number, 1 or more"),
         ({"n_components": -3}, "n_components is -3: use a whole number, 1 or more"),
         ({"n_components": 151}, "150 samples are fewer than 151 components: use more samples or a smaller K"),
-        ({"noise": "round"}, "noise structure 'round': use one of isotropic, diagonal, full"),
-        ({"target_covariance": "round"}, "target covariance 'round': use one of full, diagonal, isotropic"),
+        ({"covariance_type": "round"}, "unknown covariance_type 'round': use one of isotropic, diagonal, full"),
+        ({"target_covariance": "round"}, "target_covariance 'round': use one of full, diagonal, isotropic"),
         ({"dof": -1}, "dof is -1: use None for Gaussian noise, 'estimated', or degrees of freedom"),
         ({"dof": 0.0}, "dof is 0.0"),
         ({"dof": "guessed"}, "dof is 'guessed'"),
@@ -600,7 +608,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"init": "random"}, "init 'random': use one of targets, kmeans, joint"),
         ({"n_init": 0}, "n_init is 0: use a whole number, 1 or more"),
         ({"max_iter": 0}, "max_iter is 0: use a whole number, 1 or more"),
-        ({"variance_floor": -1e-3}, "variance_floor is -0.001"),
+        ({"covariance_floor": -1e-3}, "covariance_floor is -0.001"),
         ({"prior_count": -1.0}, "prior_count is -1.0"),
         ({"prior_variance": 0.0}, "prior_variance is 0.0"),
         ({"missing": "drop"}, "missing 'drop': use one of error, integrate, impute"),
@@ -635,7 +643,6 @@ def test_options_of_another_kind_are_refused(options: dict[str, Any], name: str)
 
 
 def test_messages_name_the_options_of_the_estimator() -> None:
-    """Its max_iter is the function's max_iterations, its n_init the function's n_starts."""
     with pytest.raises(ValueError, match=r"max_iter\b"):
         make(max_iter=0).fit(*curve())
     with pytest.raises(ValueError, match=r"n_init\b"):
@@ -708,24 +715,24 @@ def test_too_few_samples_for_a_full_covariance_are_a_warning() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=(30, 1))
     x = y @ rng.normal(size=(1, 40)) + rng.normal(size=(30, 40))
-    with pytest.warns(SingularCovarianceWarning, match="singular but for variance_floor.*prior_count"):
-        assert GLLiMRegressor(noise="full").fit(x, y).at_floor_
+    with pytest.warns(SingularCovarianceWarning, match="singular but for covariance_floor.*prior_count"):
+        assert GLLiMRegressor(covariance_type="full").fit(x, y).at_floor_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not GLLiMRegressor(noise="full", prior_count=20.0).fit(x, y).at_floor_
+        assert not GLLiMRegressor(covariance_type="full", prior_count=20.0).fit(x, y).at_floor_
         assert not GLLiMRegressor().fit(x, y).at_floor_
 
 
 # what an earlier fit, too few samples, weights and distance leave
 
 
-@pytest.mark.parametrize("change", [{"n_components": 4}, {"noise": "full"}, {"n_latents": 1}])
+@pytest.mark.parametrize("change", [{"n_components": 4}, {"covariance_type": "full"}, {"n_latents": 1}])
 def test_a_changed_mixture_starts_anew(change: dict[str, Any]) -> None:
     X, y = curve()
     model = make(warm_start=True).fit(X, y).set_params(**change).fit(X, y)
     same(model, make(**change).fit(X, y), 0.0)
     streamed = make().partial_fit(X, y).set_params(**change)
-    with pytest.raises(ConfigurationError, match=r"the samples before were fitted with .*: set it back, or call fit"):
+    with pytest.raises(ConfigurationError, match=r"earlier samples were fitted with .*: set it back, or call fit"):
         streamed.partial_fit(X, y)
 
 
@@ -774,7 +781,7 @@ def test_files_that_would_answer_nonsense_are_refused(tmp_path: Path, what: str)
     else:
         del tensors["target_origin"]
     write_tensors(path, tensors, metadata)
-    with pytest.raises(ModelError, match="header is not a model's" if what == "deep" else "does not hold a fitted"):
+    with pytest.raises(ModelError, match="header is not a model's" if what == "deep" else "does not contain a fitted"):
         GLLiMRegressor.load(path)
 
 
@@ -787,3 +794,34 @@ def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
     old = {name: value for name, value in tensors.items() if name not in files.ORIGINS}
     write_tensors(tmp_path / "m", old, {files.HEADER: json.dumps(header)})
     np.testing.assert_allclose(GLLiMRegressor.load(tmp_path / "m").predict(X), model.predict(X), atol=1e-10)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_option_names_of_earlier_formats_are_translated(tmp_path: Path, version: int) -> None:
+    X, y = curve()
+    model = make(covariance_type="isotropic", covariance_floor=1e-3).fit(X, y)
+    model.save(tmp_path / "m")
+    tensors, metadata = read_tensors(tmp_path / "m")
+    header = json.loads(metadata[files.HEADER]) | {"format_version": version}
+    options = header["options"]
+    options["noise"], options["variance_floor"] = options.pop("covariance_type"), options.pop("covariance_floor")
+    del options["shrinkage"]  # which they did not have
+    if version == 1:
+        tensors = {name: value for name, value in tensors.items() if name not in files.ORIGINS}
+    write_tensors(tmp_path / "m", tensors, {files.HEADER: json.dumps(header)})
+    again = GLLiMRegressor.load(tmp_path / "m")
+    assert again.get_params() == model.get_params()
+    np.testing.assert_allclose(again.predict(X), model.predict(X), atol=1e-10)
+
+
+def test_defaults_are_those_of_the_specification_and_the_options() -> None:
+    defaults = MixtureSpec()._asdict() | Options()._asdict()
+    found = {name: value for name, value in GLLiMRegressor().get_params().items() if name in defaults}
+    assert found == {name: defaults[name] for name in found}
+    assert len(found) == len(defaults) - 2  # without callback and first_log_likelihood, which are not options of it
+
+
+@pytest.mark.parametrize("name", ["noise", "variance_floor", "n_starts", "max_iterations", "tolerance", "seed"])
+def test_earlier_names_are_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        GLLiMRegressor(**{name: 1})

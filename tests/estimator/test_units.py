@@ -21,8 +21,8 @@ few = settings(deadline=None, max_examples=6, derandomize=True, database=None)
 
 SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
-    "full, Student": {"noise": "full", "dof": 5.0},
-    "isotropic, tied": {"noise": "isotropic", "tied": True, "target_covariance": "isotropic"},
+    "full, Student": {"covariance_type": "full", "dof": 5.0},
+    "isotropic, tied": {"covariance_type": "isotropic", "tied": True, "target_covariance": "isotropic"},
     "latents": {"n_latents": 1, "init": "joint"},
 }
 
@@ -128,8 +128,8 @@ def test_streams_warm_starts_and_files_keep_the_digits(
 def test_incomplete_features_are_answered_in_every_unit(missing: str, noise: str, x_unit: Unit, y_unit: Unit) -> None:
     X, y = curve()
     holes = np.where(np.random.default_rng(1).random(X.shape) < 0.3, np.nan, X)[:20]
-    near = make(missing=missing, noise=noise).fit(X, y)
-    far = make(missing=missing, noise=noise).fit(x_unit.of(X), y_unit.of(y))
+    near = make(missing=missing, covariance_type=noise).fit(X, y)
+    far = make(missing=missing, covariance_type=noise).fit(x_unit.of(X), y_unit.of(y))
     rounding = y_unit.rounding + x_unit.rounding * (missing == "impute")  # what is filled in is rounded
     same(y_unit.back(far.predict(x_unit.of(holes))), near.predict(holes), 10 * rounding)
     if missing == "integrate":

@@ -43,7 +43,7 @@ def centred(x: Tensor, y: Tensor) -> Rows:
 def jittered(p: Parameters) -> Parameters:
     """With the references' constant added to the variances."""
     D, L = p.n_features, p.n_targets
-    feature = torch.eye(D).double() if p.noise == "full" else torch.ones(()).double()
+    feature = torch.eye(D).double() if p.covariance_type == "full" else torch.ones(()).double()
     return p._replace(Gamma=p.Gamma + JITTER * torch.eye(L).double(), Sigma=p.Sigma + JITTER * feature)
 
 

@@ -1,6 +1,6 @@
 """What the tests of gllim/ share: drawn forms and problems, random parameters, and the joint model by brute force."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from hypothesis import settings
@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from deepgllim.gllim import Centred, MixtureSpec, Parameters, invert, predict
+from deepgllim import gllim
+from deepgllim.gllim import Centred, Fit, MixtureSpec, Options, Parameters, invert, predict
 from deepgllim.gllim.covariances import target_structure
 
 NOISES = ("isotropic", "diagonal", "full")
@@ -16,6 +17,15 @@ TARGET_COVARIANCES = ("full", "diagonal", "isotropic")
 SHIFTS = st.sampled_from([0.0, 2.0**10, -(2.0**25), 2.0**37])
 GRID = 2.0**-14  # values of it and shifts up to 2^37 add without rounding
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
+
+
+def fit(features: Any, targets: Any, K: int | None = None, **settings: Any) -> Fit:
+    """Call `gllim.fit` with the fields of its specification and options as keyword arguments."""
+    if K is not None:
+        settings["n_components"] = K
+    spec = MixtureSpec(**{name: settings.pop(name) for name in MixtureSpec._fields if name in settings})
+    options = Options(**{name: settings.pop(name) for name in Options._fields if name in settings})
+    return gllim.fit(features, targets, spec, options, **settings)
 
 
 class Problem(NamedTuple):
@@ -64,12 +74,12 @@ def make_problem(seed: int, noise: str, tied: bool, K: int, L: int, D: int, N: i
     g = generator(seed)
     y = normal(g, N, L) @ normal(g, L, L) + normal(g, L)
     x = torch.sin(y @ normal(g, L, D)) + y @ normal(g, L, D) + (0.1 + torch.rand(D, generator=g)) * normal(g, N, D)
-    return Problem(x, y, torch.softmax(2.0 * normal(g, N, K), 1), MixtureSpec(noise, tied))
+    return Problem(x, y, torch.softmax(2.0 * normal(g, N, K), 1), MixtureSpec(1, noise, tied))
 
 
 def problem_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, N: int = 90, seed: int = 0) -> Problem:
     """A problem for any form."""
-    return make_problem(seed, spec.noise, spec.tied, K, L, D, N)._replace(spec=spec)
+    return make_problem(seed, spec.covariance_type, spec.tied, K, L, D, N)._replace(spec=spec)
 
 
 def covariance(g: torch.Generator, K: int, D: int) -> Tensor:
@@ -95,7 +105,7 @@ def make_parameters(seed: int, noise: str, tied: bool, K: int, L: int, D: int) -
 
 def parameters_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, seed: int = 0) -> Parameters:
     """Random parameters of any form, of order one; estimated degrees of freedom differ between components."""
-    p = make_parameters(seed, spec.noise, spec.tied, K, L, D)
+    p = make_parameters(seed, spec.covariance_type, spec.tied, K, L, D)
     g = generator(seed + 1)
     Gamma = target_structure(spec.target_covariance)(p.Gamma)
     dof = None if spec.dof is None else 1.0 + 9.0 * uniform(g, K) if isinstance(spec.dof, str) else spec.dof
@@ -117,7 +127,8 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5))  # K,
 seeds = st.integers(0, 10**6)
 specs = st.builds(
     MixtureSpec,
-    noise=st.sampled_from(NOISES),
+    n_components=st.just(1),
+    covariance_type=st.sampled_from(NOISES),
     tied=st.booleans(),
     target_covariance=st.sampled_from(TARGET_COVARIANCES),
     target_tied=st.booleans(),
@@ -150,7 +161,7 @@ def full_noise(p: Parameters) -> Tensor:
         "isotropic": lambda: p.Sigma[:, None, None] * eye,
         "diagonal": lambda: torch.diag_embed(p.Sigma),
         "full": lambda: p.Sigma,
-    }[p.noise]()
+    }[p.covariance_type]()
     return full.expand(K, D, D)
 
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from deepgllim.errors import DataError
-from deepgllim.gllim import BatchRows, Rows, fit, fit_target_mixture, initial_responsibilities
+from deepgllim.gllim import BatchRows, Rows, fit_target_mixture, initial_responsibilities
 from deepgllim.gllim.arrays import as_array, as_columns
-from tests.gllim.strategies import all_close, generator, normal
+from tests.gllim.strategies import all_close, fit, generator, normal
 
 X = normal(generator(0), 40, 3).numpy()
 Y = (X[:, 0] + 0.1 * normal(generator(1), 40).numpy()).round(2)

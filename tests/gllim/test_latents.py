@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import MixtureSpec, Parameters, Rows, collect, e_step, fit, m_step, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, collect, e_step, m_step, sample
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given as known
 from deepgllim.gllim.latents import add_latents
@@ -14,6 +14,7 @@ from tests.gllim.strategies import (
     NOISES,
     Problem,
     close,
+    fit,
     full_noise,
     generator,
     normal,
@@ -30,7 +31,7 @@ def first(problem: Problem, weights: Tensor | None = None) -> tuple[Rows, Parame
     """Rows and the parameters of the first M-step, without latents."""
     x, y, r, spec = problem
     rows = Rows(x, y, weights, block_rows=40)
-    return rows, m_step(collect(rows, known(r), r.shape[1], noise_structure(spec.noise), spec.tied), spec)
+    return rows, m_step(collect(rows, known(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied), spec)
 
 
 def principal_axes(problem: Problem, rows: Rows, p: Parameters, n_latents: int) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,7 @@ def test_the_axes_are_the_principal_ones_of_the_residuals(tied: bool, problem: P
         A_w = found.A[:, :, p.n_targets :]
         # a basis of all D ≤ 5 directions: eigenvectors to rounding over gaps between eigenvalues
         assert close(A_w @ A_w.mT, outer, 1e-9)
-        if found.noise == "isotropic":
+        if found.covariance_type == "isotropic":
             variances = variances.mean(1, keepdim=True).expand(-1, D)
         if found.tied:
             variances = (p.pi @ variances).expand(p.n_components, D)
@@ -70,7 +71,7 @@ def test_the_axes_are_the_principal_ones_of_the_residuals(tied: bool, problem: P
 @pytest.mark.parametrize("n_latents", [1, 2])
 def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> None:
     """Without latents, the residuals' correlations are left unexplained."""
-    problem = problem_of(MixtureSpec(noise), K=1, D=5)
+    problem = problem_of(MixtureSpec(covariance_type=noise), K=1, D=5)
     rows, p = first(problem)
     found = add_latents(rows, p, known(problem.r), n_latents, seed=0)
     assert float(e_step(rows, found).log_likelihood) > float(e_step(rows, p).log_likelihood) + 1.0
@@ -80,10 +81,10 @@ def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> N
 def test_few_of_many_axes_are_found_in_a_few_passes(noise: str) -> None:
     """D is more than the width of the subspace: what latents of variance 25 leave of noise of variance 1 is small."""
     D, N, Lw = 40, 500, 2
-    p = parameters_of(MixtureSpec("isotropic", n_latents=Lw), K=1, D=D)
+    p = parameters_of(MixtureSpec(covariance_type="isotropic", n_latents=Lw), K=1, D=D)
     p = p._replace(Sigma=torch.ones(1).double(), A=torch.cat([p.A[:, :, :2], 5.0 * p.A[:, :, 2:]], 2))
     x, y = sample(p, N, generator(0))
-    problem = Problem(x, y, torch.ones(N, 1).double(), MixtureSpec(noise))
+    problem = Problem(x, y, torch.ones(N, 1).double(), MixtureSpec(covariance_type=noise))
     rows, start = first(problem)
     found = add_latents(rows, start, known(problem.r), Lw, seed=0)
     outer, variances = principal_axes(problem, rows, start, Lw)
@@ -136,5 +137,5 @@ def test_features_without_noise_keep_the_start_finite(noise: str, tied: bool) ->
     """Features that the targets explain: nothing is left for latents."""
     y = normal(generator(0), 60, 2)
     x = y @ normal(generator(1), 2, 4)
-    p = fit(x, y, 2, noise=noise, tied=tied, n_latents=2, max_iterations=3, tolerance=0).parameters
+    p = fit(x, y, 2, covariance_type=noise, tied=tied, n_latents=2, max_iter=3, tol=0).parameters
     assert all(bool(value.isfinite().all()) for value in p.tensors.values())

@@ -9,7 +9,7 @@ from sklearn.covariance import oas
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import MixtureSpec, Parameters, Rows, Scaling, collect, e_step, fit, m_step, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, Scaling, collect, e_step, m_step, sample
 from deepgllim.gllim.covariances import noise_structure, shrink
 from deepgllim.gllim.initialisation import given as known
 from deepgllim.gllim.maximisation import Regularisation, expected_statistics, regularise, relative_floor
@@ -17,6 +17,7 @@ from tests.gllim.strategies import (
     Posterior,
     Problem,
     close,
+    fit,
     full_noise,
     generator,
     normal,
@@ -69,7 +70,7 @@ def neighbours(
     """One parameter a little aside in each, within the form and over the floors."""
     Sigma, Gamma = congruent(best.Sigma, g, spec.tied), congruent(best.Gamma, g, spec.target_tied)
     if limits is not None:
-        Sigma = noise_structure(spec.noise).floor(Sigma, limits.feature_floor)
+        Sigma = noise_structure(spec.covariance_type).floor(Sigma, limits.feature_floor)
         Gamma = noise_structure("full").floor(Gamma, limits.target_floor)
     others = {
         name: best._replace(**{name: getattr(best, name) + STEP * normal(g, *getattr(best, name).shape)})
@@ -121,7 +122,7 @@ def test_the_m_step_under_given_responsibilities_is_weighted_least_squares(probl
     x, y, r, spec = problem
     rows = Rows(x, y)
     rows.adapt(spec)
-    p = m_step(collect(rows, known(r), r.shape[1], noise_structure(spec.noise), spec.tied), spec)
+    p = m_step(collect(rows, known(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied), spec)
     x, y = rows.scaling.apply(x, y)
     design = torch.cat([y, torch.ones(len(y), 1)], 1)
     for k, weights in enumerate(r.T):
@@ -145,7 +146,7 @@ def test_collinear_targets_have_the_least_slopes() -> None:
 
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
 def test_a_prior_is_so_many_samples_of_its_variance(noise: str) -> None:
-    x, y, _, spec = problem_of(MixtureSpec(noise))
+    x, y, _, spec = problem_of(MixtureSpec(covariance_type=noise))
     rows = Rows(x, y)
     one = collect(rows, known(torch.ones(90, 1)), 1, noise_structure(noise))
     plain, drawn = (m_step(one, spec, regularise(rows.scaling, 0.0, kappa, 0.2)) for kappa in (0.0, 30.0))
@@ -169,7 +170,7 @@ def test_the_log_prior_is_an_inverse_wishart_density_but_for_a_constant() -> Non
         return -1.5 * float(torch.logdet(S).sum() + trace)
 
     for noise in ("isotropic", "diagonal", "full"):
-        p = parameters_of(MixtureSpec(noise))
+        p = parameters_of(MixtureSpec(covariance_type=noise))
         expected = value(full_noise(p), limits.feature_variance) + value(p.Gamma, limits.target_variance)
         assert limits.log_prior(p) == pytest.approx(expected, rel=1e-12)
         assert limits._replace(prior_count=0.0).log_prior(p) == 0.0
@@ -195,7 +196,7 @@ STRUCTURES = [(noise, tied) for noise in ("isotropic", "diagonal", "full") for t
 @pytest.mark.parametrize("target_covariance", ["full", "diagonal", "isotropic"])
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
 def test_the_m_step_of_the_models_own_statistics_is_the_model(noise: str, tied: bool, target_covariance: str) -> None:
-    spec = MixtureSpec(noise, tied, target_covariance)
+    spec = MixtureSpec(1, noise, tied, target_covariance)
     p = parameters_of(spec, K=3)
     found = m_step(expected_statistics(p), spec)
     for name, value in p.tensors.items():
@@ -203,7 +204,7 @@ def test_the_m_step_of_the_models_own_statistics_is_the_model(noise: str, tied: 
 
 
 def test_the_models_own_statistics_are_the_mean_over_its_samples() -> None:
-    spec = MixtureSpec("full")
+    spec = MixtureSpec(covariance_type="full")
     p = parameters_of(spec, K=2)
     x, y = sample(p, 200_000, generator(5))
     scaling = Scaling(torch.zeros(4), torch.ones(4), torch.zeros(2), torch.ones(2))
@@ -222,7 +223,7 @@ def test_shrinkage_keeps_the_mean_variance_and_narrows_the_spectrum(p: Parameter
     found = full_noise(p._replace(Sigma=shrink(p.Sigma, share, count)))
     before, after = torch.linalg.eigvalsh(full_noise(p)), torch.linalg.eigvalsh(found)
     assert close(after.mean(1), before.mean(1), 1e-9)
-    spread = (before - before.mean(1, keepdim=True)) * (1.0 if p.noise == "isotropic" else 1.0 - share)
+    spread = (before - before.mean(1, keepdim=True)) * (1.0 if p.covariance_type == "isotropic" else 1.0 - share)
     assert close(after, before.mean(1, keepdim=True) + spread, 1e-8)
 
 
@@ -243,8 +244,10 @@ def test_an_isotropic_covariance_is_shrunk_to_itself_in_closed_form() -> None:
 
 @pytest.mark.parametrize("noise", ["diagonal", "full"])
 def test_em_with_shrinkage_ends_with_shrunk_noise_and_settles(noise: str) -> None:
-    x, y = sample(parameters_of(MixtureSpec(noise), K=2, D=6), 400, generator(2))
-    plain, shrunk = (fit(x, y, 2, noise=noise, shrinkage=share, tolerance=1e-6, seed=1) for share in (0.0, 0.5))
+    x, y = sample(parameters_of(MixtureSpec(covariance_type=noise), K=2, D=6), 400, generator(2))
+    plain, shrunk = (
+        fit(x, y, 2, covariance_type=noise, shrinkage=share, tol=1e-6, random_state=1) for share in (0.0, 0.5)
+    )
     assert shrunk.converged
     conditions = [torch.linalg.cond(full_noise(result.parameters)).max() for result in (plain, shrunk)]
     assert conditions[1] < conditions[0]

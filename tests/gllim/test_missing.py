@@ -23,11 +23,11 @@ from tests.gllim.strategies import (
 # Matrices up to 8 × 8 with condition numbers to 10⁴, quadratics to 10⁴; 1e-16 each.
 ROUNDING = 1e-8
 SPECS = [
-    MixtureSpec(noise, tied, n_latents=n_latents, dof=dof)
+    MixtureSpec(covariance_type=noise, tied=tied, n_latents=n_latents, dof=dof)
     for noise in NOISES
     for tied, n_latents, dof in ((False, 0, None), (True, 2, None), (False, 1, 4.0), (True, 0, "estimated"))
 ]
-each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda f: f"{f.noise}-{f.tied}-{f.n_latents}-{f.dof}")
+each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda f: f"{f.covariance_type}-{f.tied}-{f.n_latents}-{f.dof}")
 
 
 def gaps(p: Parameters, seed: int, share: float, N: int = 9) -> Tensor:
@@ -75,7 +75,11 @@ def test_the_marginal_model_is_that_of_some_features(p: Parameters, seed: int) -
     present = torch.rand(p.n_features, generator=generator(seed)) < 0.7
     present[0] = True
     part = marginal(p, present)
-    assert (part.noise, part.n_features, part.n_latents) == (p.noise, int(present.sum()), p.n_latents)
+    assert (part.covariance_type, part.n_features, part.n_latents) == (
+        p.covariance_type,
+        int(present.sum()),
+        p.n_latents,
+    )
     answer = predict(x[:, present], invert(part))
     log_density = conditional(x[:, present], p, present.nonzero().flatten().tolist(), [0])[3]
     assert close(answer.log_density, log_density, ROUNDING)
@@ -120,7 +124,7 @@ def test_gaps_are_filled_with_the_conditional_mean(p: Parameters, seed: int, sha
 
 
 def test_an_answer_from_less_is_less_sure() -> None:
-    p = parameters_of(MixtureSpec("full"), K=1)
+    p = parameters_of(MixtureSpec(covariance_type="full"), K=1)
     x, _ = sample(p, 1, generator(0))
     x = x.repeat(5, 1)
     for n in range(1, 5):

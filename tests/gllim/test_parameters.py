@@ -41,7 +41,7 @@ def test_feature_mean_is_that_of_the_joint_model(p: Parameters) -> None:
 @properties
 def test_properties_name_the_form(spec: MixtureSpec) -> None:
     p = parameters_of(spec, K=3, L=2, D=4)
-    assert (p.noise, p.tied, p.n_latents) == (spec.noise, spec.tied, spec.n_latents)
+    assert (p.covariance_type, p.tied, p.n_latents) == (spec.covariance_type, spec.tied, spec.n_latents)
     assert (p.n_components, p.n_features, p.n_targets) == (3, 4, 2)
     assert (p.dof is None) == (spec.dof is None)
     assert torch.equal(p.coefficients, torch.cat([p.A, p.b[:, :, None]], 2))
@@ -92,11 +92,11 @@ def test_kept_components_are_those_of_the_mask(spec: MixtureSpec) -> None:
         if name != "pi":
             assert torch.equal(kept._replace(Sigma=full_noise(kept)).tensors[name], value[[0, 2]]), name
     alone = p.keep(torch.tensor([False, True, False]))
-    assert (alone.n_components, alone.noise, float(alone.pi)) == (1, spec.noise, 1.0)
+    assert (alone.n_components, alone.covariance_type, float(alone.pi)) == (1, spec.covariance_type, 1.0)
 
 
 @pytest.mark.parametrize(
-    "spec", [MixtureSpec(), MixtureSpec("isotropic", n_latents=1, dof=5.0)], ids=["gaussian", "student"]
+    "spec", [MixtureSpec(), MixtureSpec(covariance_type="isotropic", n_latents=1, dof=5.0)], ids=["gaussian", "student"]
 )
 def test_to_moves_between_dtypes_without_a_change_of_distribution(spec: MixtureSpec) -> None:
     p = parameters_of(spec, seed=3)
@@ -133,7 +133,7 @@ def distribution_of(numbers: Tensor, spec: MixtureSpec, K: int, L: int, D: int) 
         return matrices.expand(K, Q, Q)
 
     pi = torch.full((K,), 1.0 / K).double() if spec.equal_weights else torch.softmax(take(K), 0)
-    Sigma = covariances(spec.noise, spec.tied, D)
+    Sigma = covariances(spec.covariance_type, spec.tied, D)
     Gamma = covariances(spec.target_covariance, spec.target_tied, L)
     p = Parameters(pi, take(K, L), Gamma, take(K, D, L + spec.n_latents), take(K, D), Sigma)
     dof = take(K) if spec.dof == "estimated" else torch.zeros(0)
@@ -149,18 +149,18 @@ STRUCTURES = [(noise, n_latents) for noise in NOISES for n_latents in (0, 1, 2) 
 @pytest.mark.parametrize("target_covariance", TARGET_COVARIANCES)
 def test_free_parameters_are_counted(noise: str, n_latents: int, tied: bool, target_covariance: str) -> None:
     K, L, D = 2, 2, 6  # a diagonal Σ and two latents are identified from D = 5 on
-    spec = MixtureSpec(noise, tied, target_covariance, not tied, tied, n_latents, "estimated" if tied else 4.0)
+    spec = MixtureSpec(K, noise, tied, target_covariance, not tied, tied, n_latents, "estimated" if tied else 4.0)
     numbers = normal(generator(1), 400)
     jacobian: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
         lambda values: distribution_of(values, spec, K, L, D), numbers
     )
-    assert spec.n_parameters(K, D, L) == int(torch.linalg.matrix_rank(jacobian, rtol=1e-10))
+    assert spec.n_parameters(D, L) == int(torch.linalg.matrix_rank(jacobian, rtol=1e-10))
 
 
 def test_the_weights_and_a_gaussian_family_have_no_hidden_parameters() -> None:
-    base = MixtureSpec()
-    assert base.n_parameters(3, 4, 2) == 2 + 3 * (2 + 3 + 8 + 4 + 4)
-    assert base._replace(equal_weights=True).n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2) - 2
-    assert base._replace(dof=4.0).n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2)
-    assert base._replace(dof="estimated").n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2) + 3
+    base = MixtureSpec(3)
+    assert base.n_parameters(4, 2) == 2 + 3 * (2 + 3 + 8 + 4 + 4)
+    assert base._replace(equal_weights=True).n_parameters(4, 2) == base.n_parameters(4, 2) - 2
+    assert base._replace(dof=4.0).n_parameters(4, 2) == base.n_parameters(4, 2)
+    assert base._replace(dof="estimated").n_parameters(4, 2) == base.n_parameters(4, 2) + 3
     assert make_parameters(0, "diagonal", False, 1, 1, 1).n_latents == 0

@@ -61,7 +61,7 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
     for case in chosen:
         rows = centred(x, y)
         r = table(reference_dir, f"{dataset}_r_K{case.K}")
-        statistics, trace = collect(rows, given(r), case.K, noise_structure(case.spec.noise)), []
+        statistics, trace = collect(rows, given(r), case.K, noise_structure(case.spec.covariance_type)), []
         for _ in range(case.iterations):
             p = jittered(m_step(statistics, case.spec))
             statistics = e_step(rows, p)

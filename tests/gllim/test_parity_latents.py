@@ -30,7 +30,7 @@ def cases(folder: Path, dataset: str, n_latents: int) -> list[Case]:
     names = sorted({key.split("/")[0] for key in archive(folder, "reference_textbook")})
     split = [(name, *name.split("_")) for name in names]
     return [
-        Case(name, where, int(K[1:]), MixtureSpec(STRUCTURES[noise[1:]], noise == "Sfulleq", n_latents=n_latents))
+        Case(name, where, int(K[1:]), MixtureSpec(1, STRUCTURES[noise[1:]], noise == "Sfulleq", n_latents=n_latents))
         for name, where, K, noise, latents, _ in split
         if (where, latents) == (dataset, f"Lw{n_latents}")
     ]
@@ -53,13 +53,13 @@ def principal_axes(p: Parameters, x: Tensor, y: Tensor, r: Tensor, n_latents: in
         "isotropic": sigma2,
         "diagonal": sigma2[:, None].repeat(1, D),
         "full": sigma2[:, None, None] * torch.eye(D).double(),
-    }[p.noise]
+    }[p.covariance_type]
     return p._replace(A=torch.cat([p.A, torch.stack(slopes)], 2), Sigma=Sigma)
 
 
 def first_statistics(rows: Rows, r: Tensor, spec: MixtureSpec) -> SufficientStatistics:
     """What the references' first M-step sees: r itself, or an E-step after the latents' axes."""
-    statistics = collect(rows, given(r), r.shape[1], noise_structure(spec.noise), spec.tied)
+    statistics = collect(rows, given(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
     if not spec.n_latents:
         return statistics
     x, y = rows.scaling.apply(*(torch.as_tensor(values) for values in rows.arrays[:2]))
@@ -86,5 +86,5 @@ def test_parity_with_textbook_em(reference_dir: Path, dataset: str, n_latents: i
         found = differences(rows.scaling.restore(p), trace, stored, x_test)
         # the same arithmetic in another order: 1e-11 is seen after sixty iterations. A full Σ of 50 features from 100
         # samples has its least eigenvalues from the reference's 1e-8, which multiplies rounding by 10⁸ at the end
-        singular = dataset == "xllim" and case.spec.noise == "full" and case.K > 1
+        singular = dataset == "xllim" and case.spec.covariance_type == "full" and case.K > 1
         assert max(found.values()) < (1e-5 if singular else 1e-9), (case, found)

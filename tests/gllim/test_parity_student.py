@@ -68,10 +68,10 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
     assert len(chosen) == (15 if dataset == "xllim" else 21)
     x, y, x_test = (table(reference_dir, f"{dataset}_{name}") for name in ("Y", "X", "Y_test"))
     for run in chosen:
-        K, spec = int(run["K"]), MixtureSpec(STRUCTURES[run["Sigma"]])
+        K, spec = int(run["K"]), MixtureSpec(covariance_type=STRUCTURES[run["Sigma"]])
         rows = centred(x, y)
         r = table(reference_dir, f"{dataset}_r_K{K}")
-        statistics = collect(rows, given(r), K, noise_structure(spec.noise))
+        statistics = collect(rows, given(r), K, noise_structure(spec.covariance_type))
         alpha, trace = torch.full((K,), FIRST_ALPHA).double(), []
         scale = torch.ones(K).double()  # of u in the last E-step: none before the first
         log_scale = scale

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepgllim.gllim import MixtureSpec, Parameters, Predictive, fit, invert, joint_log_density, predict, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Predictive, invert, joint_log_density, predict, sample
 from tests.gllim.strategies import (
     all_finite,
     close,
     conditional,
+    fit,
     generator,
     log_student,
     normal,
@@ -25,8 +26,8 @@ from tests.gllim.strategies import (
 ROUNDING = 1e-8
 SPECS = [
     MixtureSpec(),
-    MixtureSpec("full", tied=True, n_latents=1),
-    MixtureSpec("isotropic", dof=4.0),
+    MixtureSpec(covariance_type="full", tied=True, n_latents=1),
+    MixtureSpec(covariance_type="isotropic", dof=4.0),
     MixtureSpec(n_latents=2, dof="estimated"),
 ]
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=["plain", "tied full latent", "student", "student latents"])
@@ -99,7 +100,7 @@ def test_fit_and_prediction_far_from_the_origin_are_those_near_it(spec: MixtureS
     x, y, r, _ = problem_of(spec, D=5)
     answers = []
     for shift in (0.0, 1e4):
-        result = fit(x + shift, y, responsibilities=r, max_iterations=5, tolerance=0, **spec._asdict())
+        result = fit(x + shift, y, responsibilities=r, max_iter=5, tol=0, **spec._asdict())
         answers.append(predict(x + shift, invert(result.parameters)))
     assert close(answers[1].means, answers[0].means, 1e-7)  # inputs rounded to 1e-12 of 0.1, five iterations
     assert close(answers[1].log_density, answers[0].log_density, 1e-7)
@@ -123,7 +124,7 @@ def test_prediction_in_float32_is_near_that_in_float64(spec: MixtureSpec) -> Non
 
 
 def test_gaussian_answers_are_those_of_student_noise_of_many_degrees() -> None:
-    p = parameters_of(MixtureSpec("full", n_latents=2), K=3)
+    p = parameters_of(MixtureSpec(covariance_type="full", n_latents=2), K=3)
     x, _ = points(p, 0)
     student = predict(x, invert(p._replace(dof=torch.full_like(p.pi, 1e6))))
     gaussian = predict(x, invert(p))

@@ -25,14 +25,14 @@ TIMEOUT = 300  # seconds, for imports on busy cores
 AGREEMENT = 1e-10
 
 CASES: dict[str, tuple[int, dict[str, object], dict[str, object], bool]] = {
-    # K, form, options, whether samples are weighted
+    # K, specification, options, whether samples are weighted
     "gaussian": (3, {}, {}, False),
     "student with latents": (2, {"n_latents": 1, "dof": "estimated"}, {"init": "kmeans"}, False),
-    "tied full": (3, {"noise": "full", "tied": True}, {"init": "joint"}, False),
+    "tied full": (3, {"covariance_type": "full", "tied": True}, {"init": "joint"}, False),
     "weights": (3, {"target_covariance": "isotropic"}, {}, True),
-    "weights, joint": (2, {"noise": "isotropic", "dof": 5.0}, {"init": "joint"}, True),
-    "prior": (2, {}, {"prior_count": 5.0, "variance_floor": 0.05}, True),
-    "starts": (2, {}, {"n_starts": 2, "max_iterations": 4}, False),
+    "weights, joint": (2, {"covariance_type": "isotropic", "dof": 5.0}, {"init": "joint"}, True),
+    "prior": (2, {}, {"prior_count": 5.0, "covariance_floor": 0.05}, True),
+    "starts": (2, {}, {"n_init": 2, "max_iter": 4}, False),
 }
 
 CHILD = """
@@ -55,8 +55,8 @@ for number, group in groups.items():
     answers = {}
     for name, (K, spec, options, weighted) in cases.items():
         rows = Rows(x, y, w if weighted else None, block_rows=64, group=group)
-        answers[f"{name}/scaling"] = torch.cat(list(rows.scaling)).numpy()  # before a form changes it
-        fitted = fit_rows(rows, K, MixtureSpec(**spec), Options(**options))
+        answers[f"{name}/scaling"] = torch.cat(list(rows.scaling)).numpy()  # before the specification changes it
+        fitted = fit_rows(rows, MixtureSpec(K, **spec), Options(**options))
         for key, value in fitted.parameters.tensors.items():
             answers[f"{name}/{key}"] = value.numpy()
         answers[f"{name}/log_likelihoods"] = np.array(fitted.log_likelihoods)
@@ -68,7 +68,7 @@ dist.destroy_process_group()
 
 
 def settled(options: dict[str, object]) -> dict[str, object]:
-    return {"max_iterations": 10, "tolerance": 0.0, **options}
+    return {"max_iter": 10, "tol": 0.0, **options}
 
 
 def make_data() -> Data:
@@ -130,7 +130,7 @@ def test_processes_fit_what_one_fits(
     x, y, w = data
     rows = Rows(x, y, w if weighted else None, block_rows=64)
     scaling = torch.cat(list(rows.scaling))
-    alone = fit_rows(rows, K, MixtureSpec(**spec), Options(**settled(options)))  # type: ignore[arg-type]
+    alone = fit_rows(rows, MixtureSpec(K, **spec), Options(**settled(options)))  # type: ignore[arg-type]
     expected = {
         "scaling": scaling,
         **alone.parameters.tensors,
@@ -195,7 +195,7 @@ def batches():
     yield torch.cat([y, -y], 1) + 0.1 * torch.randn(n, 2, generator=generator), y
 
 try:
-    fit_rows(BatchRows(batches, group=dist.group.WORLD), 1)
+    fit_rows(BatchRows(batches, group=dist.group.WORLD))
 except DataError as error:
     print(error)
 dist.destroy_process_group()

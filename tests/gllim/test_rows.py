@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from deepgllim.errors import DataError
-from deepgllim.gllim import BatchRows, MixtureSpec, Options, Rows, fit, fit_rows
+from deepgllim.gllim import BatchRows, MixtureSpec, Options, Rows, fit_rows
 from deepgllim.gllim import rows as rows_module
-from tests.gllim.strategies import all_close, generator, normal, problem_of
+from tests.gllim.strategies import all_close, fit, generator, normal, problem_of
 
-OPTIONS = Options(max_iterations=3, tolerance=0.0)
+OPTIONS = Options(max_iter=3, tol=0.0)
 Pair = tuple[Tensor, Tensor]
 
 
@@ -140,14 +140,17 @@ def test_batches_are_rows_wherever_they_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [MixtureSpec(), MixtureSpec("full", tied=True, n_latents=1, dof="estimated")], ids=["plain", "full"]
+    "spec",
+    [MixtureSpec(), MixtureSpec(covariance_type="full", tied=True, n_latents=1, dof="estimated")],
+    ids=["plain", "full"],
 )
 @pytest.mark.parametrize("init", ["targets", "kmeans", "joint"])
 def test_a_fit_to_batches_is_that_to_the_whole(spec: MixtureSpec, init: str) -> None:
     x, y, _, spec = problem_of(spec)
     options = OPTIONS._replace(init=init)
-    expected = fit_rows(Rows(x, y), 2, spec, options).parameters
-    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), 2, spec, options).parameters
+    spec = spec._replace(n_components=2)
+    expected = fit_rows(Rows(x, y), spec, options).parameters
+    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), spec, options).parameters
     assert all_close(got, expected, 1e-9)  # other orders of summation, amplified by three iterations
 
 
@@ -242,7 +245,7 @@ def test_a_generator_is_refused_since_it_ends_after_one_pass() -> None:
     with pytest.raises(DataError, match=r"end.* after one pass.*give a list, a DataLoader, or a function"):
         BatchRows(batches)
     with pytest.raises(DataError, match="this pass over the batches gave 0 rows"):
-        fit_rows(BatchRows(lambda: batches), 1)  # the same iterator each time
+        fit_rows(BatchRows(lambda: batches))  # the same iterator each time
 
 
 def test_an_empty_batch_is_refused() -> None:
@@ -270,7 +273,7 @@ def test_passes_of_another_length_are_refused(later: int) -> None:
         return [data()] * (2 if passes <= 2 else later)  # a look at the first batch, then the first pass
 
     with pytest.raises(DataError, match=f"this pass over the batches gave {50 * later} rows, the first gave 100"):
-        fit_rows(BatchRows(batches), 1, options=OPTIONS)
+        fit_rows(BatchRows(batches), options=OPTIONS)
 
 
 def test_batches_that_are_no_longer_finite_are_refused() -> None:
@@ -283,7 +286,7 @@ def test_batches_that_are_no_longer_finite_are_refused() -> None:
         return [(x if passes <= 2 else x * torch.nan, y)]
 
     with pytest.raises(ArithmeticError):
-        fit_rows(BatchRows(batches), 1, options=OPTIONS)
+        fit_rows(BatchRows(batches), options=OPTIONS)
 
 
 def test_batches_may_use_their_memory_again() -> None:

@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from deepgllim.gllim import MixtureSpec, Parameters, fit, sample
+from deepgllim.gllim import MixtureSpec, Parameters, sample
 from tests.gllim.strategies import (
     close,
+    fit,
     generator,
     joint,
     make_parameters,
@@ -40,7 +41,7 @@ def test_student_samples_share_one_scale(dof: float) -> None:
     """The squared distance of [x, y], over its dimensions, is F-distributed: heavier tails than Σ and Γ alone give."""
     from scipy import stats
 
-    p = parameters_of(MixtureSpec("full", n_latents=2, dof=dof), K=1)
+    p = parameters_of(MixtureSpec(covariance_type="full", n_latents=2, dof=dof), K=1)
     points = torch.cat(sample(p, 4000, generator(1)), 1)
     _, means, scales = joint(p)
     deviation = points - means
@@ -50,14 +51,14 @@ def test_student_samples_share_one_scale(dof: float) -> None:
 
 RECOVERED: dict[str, MixtureSpec] = {
     "diagonal": MixtureSpec(),
-    "isotropic": MixtureSpec("isotropic", target_covariance="isotropic", equal_weights=True),
-    "tied full": MixtureSpec("full", tied=True, target_covariance="diagonal"),
+    "isotropic": MixtureSpec(covariance_type="isotropic", target_covariance="isotropic", equal_weights=True),
+    "tied full": MixtureSpec(covariance_type="full", tied=True, target_covariance="diagonal"),
     "tied targets": MixtureSpec(target_tied=True),
-    "latents": MixtureSpec("isotropic", n_latents=1),
+    "latents": MixtureSpec(covariance_type="isotropic", n_latents=1),
     "two latents": MixtureSpec(n_latents=2),
     "student": MixtureSpec(dof=5.0),
-    "estimated student": MixtureSpec("full", dof="estimated"),
-    "student with latents": MixtureSpec("isotropic", tied=True, n_latents=1, dof="estimated"),
+    "estimated student": MixtureSpec(covariance_type="full", dof="estimated"),
+    "student with latents": MixtureSpec(covariance_type="isotropic", tied=True, n_latents=1, dof="estimated"),
 }
 
 
@@ -71,7 +72,7 @@ def test_a_fit_on_samples_recovers_the_model(spec: MixtureSpec) -> None:
         dof=None if truth.dof is None else torch.full((2,), 5.0).double(),
     )
     x, y = sample(truth, N, generator(1))
-    result = fit(x, y, 2, max_iterations=40, tolerance=1e-4, **spec._asdict())
+    result = fit(x, y, 2, max_iter=40, tol=1e-4, **spec._asdict())
     found = result.parameters
     order = found.c[:, 0].argsort()
     found = found._replace(**{name: value[order] for name, value in found.tensors.items() if len(value) == 2})

@@ -31,14 +31,14 @@ def same(a: SufficientStatistics, b: SufficientStatistics, tolerance: float = SU
 
 def collected(rows: Rows, r: Tensor, spec: MixtureSpec) -> SufficientStatistics:
     """The statistics under given responsibilities."""
-    return collect(rows, known(r), r.shape[1], noise_structure(spec.noise), spec.tied)
+    return collect(rows, known(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
 
 
 def second_moment(x: Tensor, r: Tensor, spec: MixtureSpec) -> Tensor:
     """Σ_n r_nk x xᵀ, kept to the structure of Σ."""
     full = torch.einsum("nk,nd,ne->kde", r, x, x)
     diagonal = full.diagonal(dim1=1, dim2=2)
-    q = {"full": full, "diagonal": diagonal, "isotropic": diagonal.sum(1)}[spec.noise]
+    q = {"full": full, "diagonal": diagonal, "isotropic": diagonal.sum(1)}[spec.covariance_type]
     return q.sum(0, keepdim=True) if spec.tied else q
 
 

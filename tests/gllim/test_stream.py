@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError, EmptyComponentWarning
-from deepgllim.gllim import MixtureSpec, Options, Parameters, Rows, fit, fit_rows, joint_log_density, sample, stream
+from deepgllim.gllim import MixtureSpec, Options, Parameters, Rows, fit_rows, joint_log_density, sample, stream
 from deepgllim.gllim.parameters import model_scaling
 from deepgllim.gllim.stream import Stream
-from tests.gllim.strategies import close, generator, make_parameters, near_and_far, normal
+from tests.gllim.strategies import close, fit, generator, make_parameters, near_and_far, normal
 
-OPTIONS, PLAIN = Options(max_iterations=30, tolerance=0), MixtureSpec()
+OPTIONS, PLAIN = Options(max_iter=30, tol=0), MixtureSpec()
 L, D = 2, 4
 
 Batch = tuple[Tensor, Tensor]
@@ -28,7 +28,7 @@ def batches(p: Parameters, number: int, size: int = 100) -> list[Batch]:
 
 
 def follow(parts: list[Batch], K: int = 2, spec: MixtureSpec = PLAIN, forgetting: float = 0.7) -> Stream:
-    state = stream.begin(Rows(*parts[0]), K, spec, OPTIONS)
+    state = stream.begin(Rows(*parts[0]), spec._replace(n_components=K), OPTIONS)
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS, forgetting)
     return state
@@ -42,9 +42,9 @@ def mean_log_likelihood(x: Tensor, y: Tensor, p: Parameters) -> float:
 def test_one_component_that_forgets_nothing_is_the_fit_on_everything(noise: str) -> None:
     """η = 1/t makes the running averages plain averages; without latents r and u are 1, whatever the parameters."""
     parts = batches(truth(noise=noise), 5)
-    found = follow(parts, 1, MixtureSpec(noise), forgetting=1.0)
+    found = follow(parts, 1, MixtureSpec(covariance_type=noise), forgetting=1.0)
     x, y = (torch.cat(values) for values in zip(*parts, strict=True))
-    expected = fit(x, y, 1, noise=noise).parameters
+    expected = fit(x, y, 1, covariance_type=noise).parameters
     # centred on the first batch instead of all: one or two digits of sums over 500 rows
     assert all(
         close(a, b, 1e-11) for a, b in zip(found.fitted.tensors.values(), expected.tensors.values(), strict=True)
@@ -57,12 +57,12 @@ def test_one_component_that_forgets_nothing_is_the_fit_on_everything(noise: str)
     "spec",
     [
         PLAIN,
-        MixtureSpec("full", tied=True),
-        MixtureSpec("isotropic", target_covariance="diagonal", equal_weights=True),
+        MixtureSpec(covariance_type="full", tied=True),
+        MixtureSpec(covariance_type="isotropic", target_covariance="diagonal", equal_weights=True),
         MixtureSpec(target_covariance="isotropic", target_tied=True),
         MixtureSpec(n_latents=1),
         MixtureSpec(dof=6.0),
-        MixtureSpec("isotropic", n_latents=1, dof="estimated"),
+        MixtureSpec(covariance_type="isotropic", n_latents=1, dof="estimated"),
     ],
     ids=str,
 )
@@ -71,8 +71,8 @@ def test_a_stream_approaches_the_fit_on_all_its_batches(spec: MixtureSpec) -> No
     p = p._replace(dof=None if spec.dof is None else torch.full((2,), 6.0).double())
     parts = batches(p, 30)
     x, y = (torch.cat(values) for values in zip(*parts, strict=True))
-    whole = fit_rows(Rows(x, y), 2, spec, OPTIONS).parameters
-    begun = stream.begin(Rows(*parts[0]), 2, spec, OPTIONS).fitted
+    whole = fit_rows(Rows(x, y), spec._replace(n_components=2), OPTIONS).parameters
+    begun = stream.begin(Rows(*parts[0]), spec._replace(n_components=2), OPTIONS).fitted
     found = follow(parts, 2, spec, forgetting=1.0).fitted
     best, first, last = (mean_log_likelihood(x, y, q) for q in (whole, begun, found))
     # the fit errs by (free parameters) / 2N ≈ 40 / 6000 nats a sample, the first batch by 30 times that, and a stream
@@ -100,7 +100,7 @@ def test_a_stream_that_drifts_is_followed() -> None:
 
 def test_a_weight_of_two_is_the_sample_twice() -> None:
     (x0, y0), (x1, y1) = batches(truth(), 2)
-    begun = stream.begin(Rows(x0, y0), 2, PLAIN, OPTIONS)
+    begun = stream.begin(Rows(x0, y0), PLAIN._replace(n_components=2), OPTIONS)
     w = 1.0 + (torch.arange(100) % 2)
     twice = torch.cat([torch.arange(100), torch.arange(1, 100, 2)])
     weighted = stream.advance(begun, Rows(x1, y1, w, scaling=begun.scaling), OPTIONS)
@@ -115,8 +115,8 @@ def test_weights_of_the_first_batch_count() -> None:
     x, y = batches(truth(), 1)[0]
     w = torch.cat([torch.ones(60), torch.zeros(40)])
     weighted, less = (
-        stream.begin(Rows(x, y, w), 2, PLAIN, OPTIONS),
-        stream.begin(Rows(x[:60], y[:60]), 2, PLAIN, OPTIONS),
+        stream.begin(Rows(x, y, w), PLAIN._replace(n_components=2), OPTIONS),
+        stream.begin(Rows(x[:60], y[:60]), PLAIN._replace(n_components=2), OPTIONS),
     )
     assert weighted.n_seen == 60.0
     assert close(weighted.fitted.A, less.fitted.A, 1e-9)  # thirty iterations of the same sums
@@ -135,24 +135,26 @@ def test_a_component_without_samples_is_dropped() -> None:
     p = truth()
     x, y = batches(p, 2)[0]
     nowhere = p._replace(c=torch.cat([p.c[:1], p.c[1:] + 1e4]))
-    begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS, start=nowhere)
+    begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=2), OPTIONS, start=nowhere)
     assert float(begun.statistics.s0[1]) == 0.0
     with pytest.warns(EmptyComponentWarning, match="removed 1 of 2"):
         after = stream.advance(begun, Rows(x, y, scaling=begun.scaling), OPTIONS)
     assert after.fitted.n_components == after.statistics.s0.numel() == 1
-    alone = stream.begin(Rows(x, y), 1, PLAIN, OPTIONS)
+    alone = stream.begin(Rows(x, y), PLAIN._replace(n_components=1), OPTIONS)
     alone = stream.advance(alone, Rows(x, y, scaling=alone.scaling), OPTIONS)
     assert close(after.fitted.A, alone.fitted.A, 1e-12)
     assert float(after.fitted.pi) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
-    "spec", [MixtureSpec("full", tied=True), MixtureSpec(dof="estimated"), MixtureSpec(n_latents=1)], ids=str
+    "spec",
+    [MixtureSpec(covariance_type="full", tied=True), MixtureSpec(dof="estimated"), MixtureSpec(n_latents=1)],
+    ids=str,
 )
 def test_a_component_of_any_form_can_be_dropped(spec: MixtureSpec) -> None:
     x, y = batches(truth(), 1)[0]
-    p = fit_rows(Rows(x, y), 2, spec, OPTIONS).parameters
-    begun = stream.begin(Rows(x, y), 2, spec, OPTIONS, start=p)
+    p = fit_rows(Rows(x, y), spec._replace(n_components=2), OPTIONS).parameters
+    begun = stream.begin(Rows(x, y), spec._replace(n_components=2), OPTIONS, start=p)
     s0 = torch.tensor([1.0, 0.0]).double()
     statistics = begun.statistics._replace(s0=s0)  # as after a long time without it
     far = (x[:30] + 0.1, p.c[:1] + 0.1 * normal(generator(0), 30, L))
@@ -169,7 +171,7 @@ def test_a_component_of_any_form_can_be_dropped(spec: MixtureSpec) -> None:
 
 def test_a_start_is_where_the_stream_begins() -> None:
     p, (x, y) = truth(), batches(truth(), 1)[0]
-    begun = stream.begin(Rows(x, y), 5, PLAIN, OPTIONS, start=p)
+    begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=5), OPTIONS, start=p)
     assert all(
         close(a, b, 1e-12) for a, b in zip(begun.fitted.tensors.values(), p.tensors.values(), strict=True)
     )  # there and back
@@ -178,29 +180,29 @@ def test_a_start_is_where_the_stream_begins() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (MixtureSpec("full"), "start has diagonal noise but noise is 'full'"),
+        (MixtureSpec(covariance_type="full"), "start has covariance_type 'diagonal' but covariance_type is 'full'"),
         (MixtureSpec(n_latents=1), "start has 0 latents but n_latents is 1"),
         (MixtureSpec(n_latents=-1), "n_latents is -1"),
-        (MixtureSpec("round"), "'round'"),
+        (MixtureSpec(covariance_type="round"), "'round'"),
         (MixtureSpec(dof=-1.0), "dof is -1.0"),
     ],
 )
 def test_a_start_of_another_form_is_refused(spec: MixtureSpec, message: str) -> None:
     x, y = batches(truth(), 1)[0]
     with pytest.raises(ConfigurationError, match=message):
-        stream.begin(Rows(x, y), 2, spec, OPTIONS, start=truth())
+        stream.begin(Rows(x, y), spec._replace(n_components=2), OPTIONS, start=truth())
 
 
 def test_a_start_of_another_size_is_refused() -> None:
     x, y = batches(truth(), 1)[0]
     with pytest.raises(DataError, match="start has 4 features and 2 targets, the data 3 and 2"):
-        stream.begin(Rows(x[:, :3], y), 2, PLAIN, OPTIONS, start=truth())
+        stream.begin(Rows(x[:, :3], y), PLAIN._replace(n_components=2), OPTIONS, start=truth())
 
 
 @pytest.mark.parametrize("dof", [4.0, "estimated"])
 def test_a_gaussian_start_becomes_a_student_stream(dof: float | str) -> None:
     parts = batches(truth()._replace(dof=torch.full((2,), 4.0).double()), 10)
-    state = stream.begin(Rows(*parts[0]), 2, MixtureSpec(dof=dof), OPTIONS, start=truth())
+    state = stream.begin(Rows(*parts[0]), MixtureSpec(2, dof=dof), OPTIONS, start=truth())
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
     assert state.fitted.dof is not None
@@ -214,7 +216,7 @@ def test_isotropic_targets_stay_so_from_a_start() -> None:
     p = p._replace(Gamma=2.0 * torch.eye(L).double().expand(2, L, L))
     spec = MixtureSpec(target_covariance="isotropic")
     parts = batches(p, 3)
-    state = stream.begin(Rows(*parts[0]), 2, spec, OPTIONS, start=p)
+    state = stream.begin(Rows(*parts[0]), spec._replace(n_components=2), OPTIONS, start=p)
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
     Gamma = state.fitted.Gamma
@@ -223,19 +225,19 @@ def test_isotropic_targets_stay_so_from_a_start() -> None:
 
 def test_what_a_stream_cannot_do_is_refused() -> None:
     x, y = batches(truth(), 1)[0]
-    begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS)
+    begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=2), OPTIONS)
     for forgetting in (0.5, 1.1, float("nan")):
         with pytest.raises(ConfigurationError, match=r"forgetting is .*more than 0.5 and at most 1"):
             stream.advance(begun, Rows(x, y, scaling=begun.scaling), OPTIONS, forgetting)
     with pytest.raises(DataError, match="1 samples are fewer than 2 components"):
-        stream.begin(Rows(x[:1], y[:1]), 2, PLAIN, OPTIONS)
+        stream.begin(Rows(x[:1], y[:1]), PLAIN._replace(n_components=2), OPTIONS)
     with pytest.raises(DataError, match="weights are 0"):
         stream.advance(begun, Rows(x, y, torch.zeros(100), scaling=begun.scaling), OPTIONS)
 
 
 def test_advancing_leaves_the_stream_before_as_it_was() -> None:
     (x0, y0), (x1, y1) = batches(truth(), 2)
-    begun = stream.begin(Rows(x0, y0), 2, PLAIN, OPTIONS)
+    begun = stream.begin(Rows(x0, y0), PLAIN._replace(n_components=2), OPTIONS)
     before = begun.statistics.M.clone(), begun.parameters.A.clone()
     one, other = (stream.advance(begun, Rows(x1, y1, scaling=begun.scaling), OPTIONS) for _ in range(2))
     assert torch.equal(begun.statistics.M, before[0])
@@ -245,7 +247,7 @@ def test_advancing_leaves_the_stream_before_as_it_was() -> None:
 
 def test_a_batch_in_other_units_is_refused() -> None:
     x, y = batches(truth(), 1)[0]
-    begun = stream.begin(Rows(x, y), 2, PLAIN, OPTIONS, start=truth())
+    begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=2), OPTIONS, start=truth())
     with pytest.raises(ConfigurationError, match=r"scaled otherwise.*scaling=stream\.scaling"):
         stream.advance(begun, Rows(x, y), OPTIONS)
 
@@ -258,7 +260,7 @@ def test_a_stream_can_begin_from_parameters_alone() -> None:
     p = p._replace(pi=p.pi / p.pi.sum())  # 1 in float64
     state = stream.begin_from(p, PLAIN, 100)
     assert all(close(a, b, 1e-12) for a, b in zip(state.fitted.tensors.values(), p.tensors.values(), strict=True))
-    again = stream.maximise(state, Options(variance_floor=0.0)).fitted
+    again = stream.maximise(state, Options(covariance_floor=0.0)).fitted
     assert all(close(a, b, 1e-10) for a, b in zip(again.tensors.values(), p.tensors.values(), strict=True))
 
 
@@ -279,8 +281,8 @@ def test_running_averages_forget_where_they_began() -> None:
     state = stream.begin_from(other, PLAIN, 400)
     for _ in range(80):
         r = torch.softmax(joint_log_density(x, y, state.fitted), 1)
-        state = stream.maximise(stream.observe(state, x, y, r, 0.3), Options(variance_floor=0.0))
-    expected = fit(x, y, start=state.fitted, variance_floor=0.0, tolerance=0, max_iterations=50).parameters
+        state = stream.maximise(stream.observe(state, x, y, r, 0.3), Options(covariance_floor=0.0))
+    expected = fit(x, y, start=state.fitted, covariance_floor=0.0, tol=0, max_iter=50).parameters
     # 0.7^80 of the start is left, so what 50 more iterations gain is what plain EM had left after 80
     assert mean_log_likelihood(x, y, state.fitted) == pytest.approx(mean_log_likelihood(x, y, expected), abs=1e-3)
 
@@ -311,7 +313,7 @@ def test_an_empty_component_of_a_stream_is_seeded_again() -> None:
     only_first = torch.tensor([[1.0, 0.0]]).double().expand(300, 2)
     for _ in range(30):
         state = stream.observe(state, x, y, only_first, 0.5)
-    state = stream.maximise(state, Options(minimum_count=5.0))
+    state = stream.maximise(state, Options(min_count=5.0))
     assert float(state.fitted.pi.min()) > 0.1
 
 
@@ -329,9 +331,9 @@ def test_a_stream_of_targets_far_from_zero_keeps_its_digits(noise: str, shift: f
     p = truth(noise=noise)
     near, far, x, y = near_and_far(p, 1, -shift, shift, 200)
     r = torch.softmax(joint_log_density(x, y, near), 1)
-    options, found = Options(variance_floor=0.0), []
+    options, found = Options(covariance_floor=0.0), []
     for about, features, targets in ((near, x, y), (far, x - shift, y + shift)):
-        state = stream.begin_from(about, PLAIN._replace(noise=noise), 200)
+        state = stream.begin_from(about, PLAIN._replace(covariance_type=noise), 200)
         for _ in range(3):
             state = stream.maximise(stream.observe(state, features, targets, r, 0.3), options)
         found.append(joint_log_density(features, targets, state.centred))
@@ -343,9 +345,9 @@ def test_the_largest_component_of_a_stream_is_kept_however_few_it_holds(K: int) 
     """Full covariances ask for as many samples as features; a small data set has fewer in all."""
     p = make_parameters(2, "full", False, K, L, D)
     x, y = sample(p, 30, generator(1))
-    state = stream.begin_from(p, PLAIN._replace(noise="full"), 30)
+    state = stream.begin_from(p, PLAIN._replace(covariance_type="full"), 30)
     state = stream.observe(state, x, y, torch.softmax(joint_log_density(x, y, p), 1), 0.5)
-    found = stream.maximise(state, Options(minimum_count=100.0)).fitted
+    found = stream.maximise(state, Options(min_count=100.0)).fitted
     assert found.n_components == K
     assert all(bool(torch.isfinite(value).all()) for value in found.tensors.values())
     assert float(found.pi.sum()) == pytest.approx(1.0)

@@ -1,8 +1,8 @@
-"""The Gaussian mixture of linear inverse regressions: EM from sums, closed-form inversion. Nothing about images."""
+"""The Gaussian mixture of linear inverse regressions: EM on sufficient statistics, and closed-form inversion."""
 
 from deepgllim.forking import limit_pools_in_children
 from deepgllim.gllim.conditional import Densities, DensityModel
-from deepgllim.gllim.em import Fit, fit, fit_rows
+from deepgllim.gllim.em import Fit, fit, fit_rows, rows_at_once
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
 from deepgllim.gllim.inverse import FeaturePredictive, predict_features
 from deepgllim.gllim.likelihood import joint_log_density, responsibilities, target_responsibilities
@@ -10,11 +10,12 @@ from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling, TargetMixture, centre
+from deepgllim.gllim.parameters import Centred, Parameters, Scaling, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
 from deepgllim.gllim.selection import Selection, select
+from deepgllim.gllim.spec import MixtureSpec, check_spec
 from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "SufficientStatistics",
     "TargetMixture",
     "centre",
+    "check_spec",
     "collect",
     "e_step",
     "fit",
@@ -51,6 +53,7 @@ __all__ = [
     "predict_features",
     "predict_incomplete",
     "responsibilities",
+    "rows_at_once",
     "sample",
     "select",
     "target_responsibilities",

@@ -60,7 +60,7 @@ def cholesky(matrices: Tensor, name: str) -> Tensor:
         k = int(info.flatten().nonzero()[0])
         raise NumericalError(
             f"{name} of component {k} is singular: too few or collinear samples for its structure; "
-            "use fewer components, a diagonal or tied covariance, or a variance_floor above 0"
+            "use fewer components, a diagonal or tied covariance, or a covariance_floor above 0"
         )
     return factors
 
@@ -141,7 +141,7 @@ def _positive_inverse(Sigma: Tensor) -> Tensor:
             f"the noise variance {float(Sigma[where]):g} (component {where[0]}"
             + (f", feature {where[1]})" if len(where) > 1 else ")")
             + " is not positive: a constant feature, or one that the targets explain without error; "
-            "drop the feature or use a variance_floor above 0"
+            "drop the feature or use a covariance_floor above 0"
         )
     return 1.0 / Sigma
 
@@ -217,7 +217,7 @@ def noise_structure(name: str) -> Noise:
         >>> noise_structure("diagonal") is DIAGONAL
         True
     """
-    return _row(NOISE, name, "noise structure")
+    return _row(NOISE, name, "covariance_type")
 
 
 def target_structure(name: str) -> Callable[[Tensor], Tensor]:
@@ -226,7 +226,7 @@ def target_structure(name: str) -> Callable[[Tensor], Tensor]:
     Raises:
         ConfigurationError: for an unknown name.
     """
-    return _row(TARGET_COVARIANCE, name, "target covariance")
+    return _row(TARGET_COVARIANCE, name, "target_covariance")
 
 
 def _row(table: Mapping[str, Row], name: str, what: str) -> Row:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 LOG_2PI = math.log(2.0 * math.pi)
-LEAST_DOF, MOST_DOF = 0.05, 1e6  # where ν is searched; above, Student and Gaussian agree to 1e-6
+MIN_DOF, MAX_DOF = 0.05, 1e6  # where ν is searched; above, Student and Gaussian agree to 1e-6
 
 
 class Family(NamedTuple):
@@ -82,8 +82,8 @@ def solve_dof(mean_excess: Tensor) -> Tensor:
         >>> solve_dof(excess)
         tensor([4.0000], dtype=torch.float64)
     """
-    low = torch.full_like(mean_excess, math.log(LEAST_DOF))
-    high = torch.full_like(mean_excess, math.log(MOST_DOF))
+    low = torch.full_like(mean_excess, math.log(MIN_DOF))
+    high = torch.full_like(mean_excess, math.log(MAX_DOF))
     for _ in range(60):
         middle = 0.5 * (low + high)
         half = 0.5 * middle.exp()

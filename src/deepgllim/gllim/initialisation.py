@@ -11,8 +11,9 @@ from deepgllim.gllim.arrays import Array, as_columns, to_tensor
 from deepgllim.gllim.checks import require_integer
 from deepgllim.gllim.likelihood import normalise, target_log_density, target_responsibilities
 from deepgllim.gllim.moments import CONSTANT, gather_rows
-from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling, TargetMixture
+from deepgllim.gllim.parameters import Centred, Parameters, Scaling, TargetMixture
 from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.spec import MixtureSpec
 from deepgllim.gllim.statistics import Assign
 
 JOINT_ELEMENTS = 2**22  # of features that the k-means on features and targets sees, 32 MiB
@@ -51,23 +52,23 @@ def check_weights(rows: Rows, n_components: int, least: float) -> None:
         )
 
 
-def count_components(n_components: int | None, r: Array | None, start: Parameters | Centred | None) -> int:
-    """K, from what is given; 1 when nothing tells it.
+def count_components(n_components: int, r: Array | None, start: Parameters | Centred | None) -> int:
+    """Return K: that of the given responsibilities or start, else `n_components`.
 
     Raises:
-        ConfigurationError: if two sources contradict each other.
+        ConfigurationError: if both are given, or `n_components` is neither 1 nor the K of the given one.
 
     Example:
-        >>> count_components(None, torch.ones(9, 2) / 2, None)
+        >>> count_components(1, torch.ones(9, 2) / 2, None)
         2
     """
     if r is not None and start is not None:
-        raise ConfigurationError("both responsibilities and start are given: EM starts from one of them")
+        raise ConfigurationError("both responsibilities and start are given: give one of them")
     columns = r.shape[-1] if r is not None and r.ndim > 0 else None
     given = columns if start is None else start.n_components
-    if n_components is not None and given is not None and n_components != given:
+    if given is not None and n_components not in (1, given):
         raise ConfigurationError(f"n_components is {n_components} but the start has {given}: leave n_components out")
-    return next((K for K in (n_components, given) if K is not None), 1)
+    return n_components if given is None else given
 
 
 def check_responsibilities(r: Tensor, n_samples: int) -> Tensor:
@@ -92,8 +93,11 @@ def check_start(given: Parameters | Centred, spec: MixtureSpec, scaling: Scaling
         ConfigurationError, DataError: if it has another form or size than what is fitted.
     """
     start = given.parameters if isinstance(given, Centred) else given
-    if start.noise != spec.noise:
-        raise ConfigurationError(f"start has {start.noise} noise but noise is {spec.noise!r}: give both the same")
+    if start.covariance_type != spec.covariance_type:
+        raise ConfigurationError(
+            f"start has covariance_type {start.covariance_type!r} but covariance_type is {spec.covariance_type!r}: "
+            "use the same for both"
+        )
     if start.n_latents != spec.n_latents:
         raise ConfigurationError(f"start has {start.n_latents} latents but n_latents is {spec.n_latents}")
     D, L = len(scaling.feature_mean), len(scaling.target_mean)
@@ -175,13 +179,13 @@ INITIALISATIONS: dict[str, Callable[[Rows, int, int], Assign]] = {
 """How the first responsibilities are found, by name: `init`."""
 
 
-def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> Tensor:
+def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, random_state: int = 0) -> Tensor:
     """p(z = k | y_n) of a Gaussian mixture fitted to the targets from a k-means start, (N, K).
 
     Args:
         targets: y, (N, L); standardised inside, so their units do not matter.
         n_components: K ≥ 1.
-        seed: of k-means.
+        random_state: seed of k-means.
 
     Source: paper, end of section 4.
 
@@ -199,10 +203,10 @@ def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, see
         return torch.ones(len(values), 1, dtype=torch.float64)
     check_components(n_components, len(values))
     standard, _, _ = _standardised(values)
-    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, seed))
+    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, random_state))
 
 
-def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> TargetMixture:
+def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, random_state: int = 0) -> TargetMixture:
     """A Gaussian mixture of the targets, from a k-means start: π, c, Γ in their units.
 
     Its `target_responsibilities` are defined for any target, so that mirrored pictures get theirs too.
@@ -217,7 +221,7 @@ def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int
     values = to_tensor(as_columns(targets)).cpu().double()
     check_components(n_components, len(values))
     standard, mean, scale = _standardised(values)
-    mixture = _fit_standardised(standard, _ones(values), n_components, seed)
+    mixture = _fit_standardised(standard, _ones(values), n_components, random_state)
     return TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
 
 

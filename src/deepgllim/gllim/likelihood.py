@@ -121,12 +121,14 @@ class Joint(NamedTuple):
 
 def expand(parameters: Parameters) -> Expansion:
     """Precompute the terms of the expanded quadratic."""
-    noise = noise_structure(parameters.noise)
+    noise = noise_structure(parameters.covariance_type)
     precision = noise.precision(parameters.Sigma)
     B = parameters.coefficients
     WB = noise.weigh(precision, B)
     log_determinant = noise.log_determinant(precision, parameters.n_features)
-    return Expansion(parameters.noise, precision, WB.permute(1, 2, 0).contiguous(), B.mT @ WB, log_determinant)
+    return Expansion(
+        parameters.covariance_type, precision, WB.permute(1, 2, 0).contiguous(), B.mT @ WB, log_determinant
+    )
 
 
 def expand_targets(parameters: Parameters | TargetMixture) -> Targets:

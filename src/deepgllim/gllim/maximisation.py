@@ -5,11 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deepgllim.errors import NumericalError
 from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, shrink, target_structure
 from deepgllim.gllim.densities import solve_dof
-from deepgllim.gllim.parameters import MixtureSpec, Parameters, Scaling, with_intercept
+from deepgllim.gllim.parameters import Parameters, Scaling, with_intercept
+from deepgllim.gllim.spec import MixtureSpec
 from deepgllim.gllim.statistics import SufficientStatistics
 
+ZERO = 1e-13  # a variance below this share of the data's variance is zero up to rounding
 COLLINEAR = 1e-11  # an eigenvalue of M under this share of its largest is rounding: N sums of 1e-16 each
 
 
@@ -41,7 +44,7 @@ class Regularisation(NamedTuple):
             return 0.0
         total = 0.0
         for Sigma, structure, variance in (
-            (parameters.Sigma, noise_structure(parameters.noise), self.feature_variance),
+            (parameters.Sigma, noise_structure(parameters.covariance_type), self.feature_variance),
             (parameters.Gamma[:1] if target_tied else parameters.Gamma, FULL, self.target_variance),
         ):
             W = structure.precision(Sigma)
@@ -52,7 +55,7 @@ class Regularisation(NamedTuple):
 
 def regularise(
     scaling: Scaling,
-    variance_floor: float,
+    covariance_floor: float,
     prior_count: float,
     prior_variance: float,
     shrinkage: float | str = 0.0,
@@ -60,8 +63,8 @@ def regularise(
     """The floors and the prior as shares of the data's variances."""
     one = torch.ones_like(scaling.target_scale)
     return Regularisation(
-        relative_floor(scaling.feature_variance, variance_floor),
-        variance_floor * one,
+        relative_floor(scaling.feature_variance, covariance_floor),
+        covariance_floor * one,
         prior_count,
         relative_floor(scaling.feature_variance, prior_variance),
         prior_variance * one,
@@ -75,12 +78,12 @@ def relative_floor(variance: Tensor, share: float) -> Tensor:
     return share * torch.where(variance > 0, variance, mean)
 
 
-def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) -> bool:
+def at_floor(parameters: Parameters, scaling: Scaling, covariance_floor: float) -> bool:
     """Whether a variance of Σ, in some direction, is within 1 % of its floor; constant features do not count."""
     varying = scaling.feature_variance > 0
-    if variance_floor == 0 or not bool(varying.any()):
+    if covariance_floor == 0 or not bool(varying.any()):
         return False
-    floor = 1.01 * relative_floor(scaling.feature_variance, variance_floor)[varying]
+    floor = 1.01 * relative_floor(scaling.feature_variance, covariance_floor)[varying]
     Sigma = parameters.Sigma
     if Sigma.ndim == 1:
         return bool((Sigma <= floor.mean()).any())
@@ -89,6 +92,28 @@ def at_floor(parameters: Parameters, scaling: Scaling, variance_floor: float) ->
     scale = floor.sqrt()
     scaled = Sigma[:, varying][:, :, varying] / scale / scale[:, None]
     return bool((torch.linalg.eigvalsh(scaled) <= 1.0).any())
+
+
+def require_regular(parameters: Parameters, scaling: Scaling) -> None:
+    """Raise an error if a variance is zero up to rounding: without a floor, the likelihood is then unbounded.
+
+    Raises:
+        NumericalError: if a covariance is singular; the message gives its component.
+    """
+    Sigma_floor = relative_floor(scaling.feature_variance, ZERO)
+    Gamma_floor = torch.full_like(scaling.target_scale, ZERO)
+    floor = noise_structure(parameters.covariance_type).floor
+    for name, covariance, raised in (
+        ("noise", parameters.Sigma, floor(parameters.Sigma, Sigma_floor)),
+        ("target", parameters.Gamma, floor_eigenvalues(parameters.Gamma, Gamma_floor)),
+    ):
+        if bool((raised != covariance).any()):
+            k = int((raised != covariance).nonzero()[0, 0])
+            raise NumericalError(
+                f"the {name} covariance of component {k} is singular: constant or collinear columns, too few samples, "
+                "or features that the targets determine without error; use a covariance_floor above 0 or fewer "
+                "components"
+            )
 
 
 def m_step(
@@ -113,7 +138,7 @@ def m_step(
         >>> from deepgllim.gllim.statistics import Rows, collect
         >>> y = torch.randn(50, 2); x = y @ torch.ones(2, 4) + 0.1 * torch.randn(50, 4)
         >>> s = collect(Rows(x, y), lambda block, first: torch.ones(len(block.targets), 1), 1, noise_structure("full"))
-        >>> m_step(s, MixtureSpec(noise="full")).A.shape
+        >>> m_step(s, MixtureSpec(covariance_type="full")).A.shape
         torch.Size([1, 4, 2])
     """
     s0, M, C, q, excess, _ = statistics
@@ -134,7 +159,7 @@ def m_step(
 def _noise_part(
     s0: Tensor, B: Tensor, C: Tensor, q: Tensor, D: int, spec: MixtureSpec, regularisation: Regularisation | None
 ) -> Tensor:
-    structure = noise_structure(spec.noise)
+    structure = noise_structure(spec.covariance_type)
     explained, count = structure.explained(B, C), s0
     if spec.tied:
         explained, count = explained.sum(0, keepdim=True), s0.sum(0, keepdim=True)
@@ -165,7 +190,7 @@ def expected_statistics(parameters: Parameters) -> SufficientStatistics:
         >>> m_step(expected_statistics(p)).Sigma
         tensor([[3., 3.]])
     """
-    pi, B, structure = parameters.pi, parameters.coefficients, noise_structure(parameters.noise)
+    pi, B, structure = parameters.pi, parameters.coefficients, noise_structure(parameters.covariance_type)
     t = with_intercept(parameters.c)
     M = t[:, :, None] * t[:, None]
     M[:, :-1, :-1] += parameters.Gamma

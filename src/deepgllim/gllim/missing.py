@@ -31,7 +31,7 @@ def predict_incomplete(features: Tensor, parameters: Parameters | Centred) -> Pr
     features = features.to(about.feature_origin.dtype)
     if len(features) == 0:
         return predict(features, invert(about))
-    if about.parameters.noise == "full":
+    if about.parameters.covariance_type == "full":
         masks, rows = _patterns(features)
         parts = [
             predict(features[i][:, present], invert(_marginal(about, present)))
@@ -58,7 +58,7 @@ def impute(features: Tensor, parameters: Parameters | Centred) -> Tensor:
     origin = about.feature_origin
     features = features.to(origin.dtype)
     centred, whole = features - origin, about.parameters.observe_latents()
-    if whole.noise != "full":
+    if whole.covariance_type != "full":
         answer = _independent(centred, whole, invert(_at_zero(whole)))
         weighted = answer.log_weights.exp()[:, :, None] * with_intercept(answer.means)  # (N, K, P)
         mean = weighted.flatten(1) @ whole.coefficients.mT.flatten(0, 1)
@@ -105,7 +105,7 @@ def _independent(features: Tensor, parameters: Parameters, forward: Forward) -> 
     K, D = whole.n_components, whole.n_features
     B = whole.coefficients
     precision = forward.expansion.precision
-    W = (precision if whole.noise == "diagonal" else precision[:, None]).expand(K, D)
+    W = (precision if whole.covariance_type == "diagonal" else precision[:, None]).expand(K, D)
     outer = torch.einsum("kdp,kdq->dkpq", W[:, :, None] * B, B)
     G = (mask @ outer.flatten(1)).view(-1, K, *outer.shape[2:])  # (N, K, P, P)
     log_determinant = -(mask @ W.log().T)

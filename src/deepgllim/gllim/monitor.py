@@ -36,7 +36,7 @@ class Monitor:
         monotone: whether EM cannot fall; where it can, a small fall is convergence too.
 
     Example:
-        >>> monitor = Monitor(tolerance=1e-2)
+        >>> monitor = Monitor(tol=1e-2)
         >>> for number, value in enumerate([-100.0, -50.0, -49.9], 1):
         ...     monitor.record(Iteration(number, value, value, (10.0,)))
         >>> monitor.converged
@@ -45,14 +45,14 @@ class Monitor:
 
     def __init__(
         self,
-        tolerance: float,
+        tol: float,
         callback: Callable[[Iteration], object] | None = None,
         rounding: float = ROUNDING,
         first: float | None = None,
         *,
         monotone: bool = True,
     ) -> None:
-        self.tolerance, self.callback, self.rounding, self.first = tolerance, callback, rounding, first
+        self.tol, self.callback, self.rounding, self.first = tol, callback, rounding, first
         self.monotone = monotone
         self.trace: list[Iteration] = []
         self._since = 0
@@ -65,7 +65,7 @@ class Monitor:
         if fallen and self.monotone:
             warnings.warn(
                 f"the log-likelihood fell from {objectives[-2]:.12g} to {objectives[-1]:.12g} in iteration "
-                f"{iteration.number}: the data may be ill-conditioned; use a larger variance_floor, or float64",
+                f"{iteration.number}: the data may be ill-conditioned; use a larger covariance_floor, or float64",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -82,14 +82,14 @@ class Monitor:
     @property
     def converged(self) -> bool:
         """Whether the last gain is under the tolerance times the range so far. A fall is not convergence."""
-        return has_converged(self._objectives(), self.tolerance, self.rounding, self.first, monotone=self.monotone)
+        return has_converged(self._objectives(), self.tol, self.rounding, self.first, monotone=self.monotone)
 
-    def stopped_early(self, max_iterations: int) -> None:
+    def stopped_early(self, max_iter: int) -> None:
         """Warn that EM had not converged, unless it was told not to."""
-        if self.tolerance > 0 and max_iterations > 1:
+        if self.tol > 0 and max_iter > 1:
             warnings.warn(
-                f"EM stopped after {max_iterations} iterations before its gain fell under {self.tolerance:g} of the "
-                "whole: raise max_iterations or tolerance",
+                f"EM stopped after {max_iter} iterations before its gain fell under {self.tol:g} of the "
+                "whole: increase max_iter or tol",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -97,7 +97,7 @@ class Monitor:
 
 def has_converged(
     values: list[float],
-    tolerance: float,
+    tol: float,
     rounding: float = ROUNDING,
     first: float | None = None,
     *,
@@ -107,10 +107,10 @@ def has_converged(
 
     A fall beyond rounding is not convergence, except of an algorithm that is not monotone.
     """
-    if len(values) < 2 or tolerance <= 0:
+    if len(values) < 2 or tol <= 0:
         return False
     gain = values[-1] - values[-2]
     noise = rounding * abs(values[-1])
     lowest = min(values) if first is None else min(first, *values)
-    small = max(noise, tolerance * (max(values) - lowest))
+    small = max(noise, tol * (max(values) - lowest))
     return -(noise if monotone else small) <= gain <= small

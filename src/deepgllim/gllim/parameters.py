@@ -6,45 +6,6 @@ import torch
 from torch import Tensor
 
 
-class MixtureSpec(NamedTuple):
-    """Which mixture: every variant of the model is a value of this tuple, and one M-step serves them all.
-
-    Attributes:
-        noise: structure of Σ: "isotropic", "diagonal" or "full".
-        tied: one Σ for all components.
-        target_covariance: structure of Γ: "full", "diagonal" or "isotropic".
-        target_tied: one Γ for all components.
-        equal_weights: π_k = 1/K.
-        n_latents: Lw, the dimension of the part of the response that is never observed.
-        dof: None for Gaussian noise; Student noise with these degrees of freedom, or "estimated" for each component.
-
-    Example:
-        >>> MixtureSpec(noise="full", dof="estimated").n_parameters(n_components=2, n_features=3, n_targets=1)
-        31
-    """
-
-    noise: str = "diagonal"
-    tied: bool = False
-    target_covariance: str = "full"
-    target_tied: bool = False
-    equal_weights: bool = False
-    n_latents: int = 0
-    dof: float | str | None = None
-
-    def n_parameters(self, n_components: int, n_features: int, n_targets: int) -> int:
-        """The free parameters: what BIC and AIC count.
-
-        A_w is defined up to a rotation of the latents, which takes Lw (Lw − 1) / 2 of its numbers a component.
-        """
-        K, D, L, Lw = n_components, n_features, n_targets, self.n_latents
-        noise = {"isotropic": 1, "diagonal": D, "full": D * (D + 1) // 2}[self.noise]
-        target = {"isotropic": 1, "diagonal": L, "full": L * (L + 1) // 2}[self.target_covariance]
-        slopes = D * (L + Lw) - Lw * (Lw - 1) // 2
-        covariances = noise * (1 if self.tied else K) + target * (1 if self.target_tied else K)
-        weights = 0 if self.equal_weights else K - 1
-        return weights + covariances + K * (L + D + slopes) + (K if self.dof == "estimated" else 0)
-
-
 class Parameters(NamedTuple):
     """z ~ Cat(π);  y | z=k ~ N(c_k, Γ_k);  w | z=k ~ N(0, I);  x | y, w, z=k ~ N(A_k [y; w] + b_k, Σ_k).
 
@@ -61,7 +22,7 @@ class Parameters(NamedTuple):
         dof: degrees of freedom ν of Student noise, (K,); None for Gaussian noise.
 
     Source: Deleforge, Forbes & Horaud, Statistics and Computing 2015; Perthame, Forbes & Deleforge, Journal of
-    Multivariate Analysis 2018 (Student noise); letters as in docs/notation.md.
+    Multivariate Analysis 2018 (Student noise); letters as in docs/mathematics.md.
 
     Example:
         >>> import torch
@@ -69,7 +30,7 @@ class Parameters(NamedTuple):
         ...     pi=torch.ones(1), c=torch.zeros(1, 2), Gamma=torch.eye(2)[None],
         ...     A=torch.ones(1, 5, 2), b=torch.zeros(1, 5), Sigma=torch.ones(1, 5),
         ... )
-        >>> p.n_components, p.n_features, p.n_targets, p.n_latents, p.noise
+        >>> p.n_components, p.n_features, p.n_targets, p.n_latents, p.covariance_type
         (1, 5, 2, 0, 'diagonal')
     """
 
@@ -102,7 +63,7 @@ class Parameters(NamedTuple):
         return self.A.shape[2] - self.c.shape[1]
 
     @property
-    def noise(self) -> str:
+    def covariance_type(self) -> str:
         """The structure of Σ: ``"isotropic"``, ``"diagonal"`` or ``"full"``."""
         return ("isotropic", "diagonal", "full")[self.Sigma.ndim - 1]
 

@@ -22,7 +22,8 @@ from deepgllim.gllim.moments import (
     require_range,
     together,
 )
-from deepgllim.gllim.parameters import MixtureSpec, Scaling
+from deepgllim.gllim.parameters import Scaling
+from deepgllim.gllim.spec import MixtureSpec
 
 Batch = tuple[Array, Array] | tuple[Array, Array, Array]
 BLOCK_ELEMENTS = 2**18  # of float64 features at once, 2 MiB: what stays in cache, and keeps two threads busy

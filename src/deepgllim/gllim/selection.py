@@ -14,9 +14,10 @@ from deepgllim.gllim.arrays import as_array, as_columns, require_table, to_tenso
 from deepgllim.gllim.em import Fit, fit_rows, rows_at_once
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters
+from deepgllim.gllim.parameters import Centred, Parameters
 from deepgllim.gllim.prediction import invert, predict
 from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.spec import MixtureSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +30,7 @@ class Candidate(NamedTuple):
     """One fitted form.
 
     Attributes:
-        n_components: K asked for; `fit.parameters.n_components` are left.
-        form: which mixture.
+        spec: the fitted variant; `fit.parameters.n_components` components are left.
         n_parameters: free parameters.
         log_likelihood: Σ_n log p(x_n, y_n) of the samples it was fitted to.
         bic: −2 log p + parameters · log N (Schwarz 1978).
@@ -44,7 +44,6 @@ class Candidate(NamedTuple):
         fit: the fit itself.
     """
 
-    n_components: int
     spec: MixtureSpec
     n_parameters: int
     log_likelihood: float
@@ -56,6 +55,11 @@ class Candidate(NamedTuple):
     at_floor: bool
     seconds: float
     fit: Fit
+
+    @property
+    def n_components(self) -> int:
+        """The number of components that was asked for."""
+        return self.spec.n_components
 
 
 class Selection(NamedTuple):
@@ -77,7 +81,7 @@ class Selection(NamedTuple):
         import pandas as pd
 
         rows = [
-            {"n_components": c.n_components, **c.spec._asdict(), **{k: getattr(c, k) for k in Candidate._fields[2:-1]}}
+            {**c.spec._asdict(), **{name: getattr(c, name) for name in Candidate._fields[1:-1]}}
             for c in self.candidates
         ]
         order = [True, CRITERIA[self.criterion] > 0]
@@ -90,7 +94,7 @@ def select(
     *,
     n_components: Sequence[int] = (1, 2, 3, 5, 8),
     n_latents: Sequence[int] = (0,),
-    noise: Sequence[str] = ("diagonal",),
+    covariance_type: Sequence[str] = ("diagonal",),
     tied: Sequence[bool] = (False,),
     target_covariance: Sequence[str] = ("full",),
     dof: Sequence[float | str | None] = (None,),
@@ -103,11 +107,11 @@ def select(
     Args:
         features: x, (N, D): a tensor, an array, a table or a list.
         targets: y, (N, L), or (N,) for one target.
-        n_components, n_latents, noise, tied, target_covariance, dof: what to combine; as for `fit`.
+        n_components, n_latents, covariance_type, tied, target_covariance, dof: what to combine; as for `fit`.
         criterion: "bic", "aic", "icl", "held_out" or "held_out_conditional".
         held_out: share of the samples, drawn at random, that no candidate is fitted to; 0.2 where the criterion
             needs it.
-        options: of every fit; `options.seed` draws the samples too.
+        options: of every fit; `options.random_state` draws the samples too.
 
     Raises:
         ConfigurationError: for an unknown criterion or a share outside [0, 1).
@@ -127,13 +131,13 @@ def select(
     features, targets = as_array(features), as_columns(targets)
     require_table(features, targets)
     share = held_out or (0.2 if criterion.startswith("held_out") else 0.0)
-    train, test = _split(len(features), share, options.seed)
+    train, test = _split(len(features), share, options.random_state)
     data = [values[index] for index in (train, test) for values in (to_tensor(features), to_tensor(targets))]
     specs: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
-        noise, tied, target_covariance, n_latents, dof
+        covariance_type, tied, target_covariance, n_latents, dof
     )
     candidates = [
-        _candidate(data, K, MixtureSpec(s, t, g, False, False, Lw, nu), options)
+        _candidate(data, MixtureSpec(K, s, t, g, False, False, Lw, nu), options)
         for (s, t, g, Lw, nu), K in itertools.product(specs, n_components)
     ]
     if not candidates:
@@ -148,19 +152,20 @@ def _split(n: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]
     return order[n_test:].sort().values, order[:n_test].sort().values
 
 
-def _candidate(data: list[torch.Tensor], K: int, spec: MixtureSpec, options: Options) -> Candidate:
+def _candidate(data: list[torch.Tensor], spec: MixtureSpec, options: Options) -> Candidate:
     x, y, x_test, y_test = data
     start = time.perf_counter()
-    rows = Rows(x, y, block_rows=rows_at_once(spec, K, x.shape[1]))
-    result = fit_rows(rows, K, spec, options)
+    rows = Rows(x, y, block_rows=rows_at_once(spec, x.shape[1]))
+    result = fit_rows(rows, spec, options)
     seconds = time.perf_counter() - start
-    size = spec.n_parameters(result.parameters.n_components, x.shape[1], y.shape[1])
+    left = spec._replace(n_components=result.parameters.n_components)
+    size = left.n_parameters(x.shape[1], y.shape[1])
     value, fitted = result.log_likelihoods[-1], result.centred or result.parameters
     bic = size * math.log(len(x)) - 2 * value
     joint, conditional = (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, fitted)
     icl = bic + 2 * assignment_entropy(rows, fitted)
     aic = 2 * size - 2 * value
-    return Candidate(K, spec, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
+    return Candidate(spec, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
 
 
 def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:

@@ -7,12 +7,14 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.gllim.covariances import noise_structure
-from deepgllim.gllim.em import fit_rows, limits_of, occupied
+from deepgllim.gllim.em import fit_rows, limits_of
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
-from deepgllim.gllim.options import Options, check_spec
-from deepgllim.gllim.parameters import Centred, MixtureSpec, Parameters, Scaling, centre, model_scaling
+from deepgllim.gllim.options import Options
+from deepgllim.gllim.parameters import Centred, Parameters, Scaling, centre, model_scaling
+from deepgllim.gllim.removal import occupied
 from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.spec import MixtureSpec, check_spec
 from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
 FORGETTING = 0.7  # the exponent of the step size
@@ -49,9 +51,7 @@ class Stream(NamedTuple):
         return self.scaling.centred(self.parameters)
 
 
-def begin(
-    rows: Rows, n_components: int, spec: MixtureSpec, options: Options, start: Parameters | Centred | None = None
-) -> Stream:
+def begin(rows: Rows, spec: MixtureSpec, options: Options, start: Parameters | Centred | None = None) -> Stream:
     """EM on the first batch, which must hold enough samples for every component; or a start from elsewhere.
 
     Raises:
@@ -59,7 +59,7 @@ def begin(
     """
     check_spec(spec)
     if start is None:
-        fitted = fit_rows(rows, n_components, spec, options)
+        fitted = fit_rows(rows, spec, options)
         parameters = rows.scaling.reduce(fitted.centred or fitted.parameters)
     else:
         rows.adapt(spec)
@@ -86,7 +86,7 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
     Example:
         >>> import torch
         >>> y = torch.randn(200, 1); x = torch.cat([y, -y], 1) + 0.1 * torch.randn(200, 2)
-        >>> stream = begin(Rows(x, y), 1, MixtureSpec(), Options())
+        >>> stream = begin(Rows(x, y), MixtureSpec(), Options())
         >>> stream = advance(stream, Rows(x, y, scaling=stream.scaling), Options())
         >>> stream.n_batches, stream.fitted.A.shape
         (2, torch.Size([1, 2, 1]))
@@ -137,7 +137,7 @@ def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: 
     """
     rows = Rows(features, targets, scaling=stream.scaling)
     spec = stream.spec
-    batch = collect(rows, given(r), r.shape[1], noise_structure(spec.noise), spec.tied)
+    batch = collect(rows, given(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
     statistics = stream.statistics.scaled(1.0 - step) + batch.scaled(step / len(features))
     return stream._replace(statistics=statistics, n_batches=stream.n_batches + 1)
 
@@ -147,7 +147,7 @@ def maximise(stream: Stream, options: Options) -> Stream:
 
     The largest is not, however few it holds: there would be nothing to seed from.
     """
-    limits, least = limits_of(stream.scaling, options), options.minimum_count or LEAST
+    limits, least = limits_of(stream.scaling, options), options.min_count or LEAST
     counts = stream.n_seen * stream.statistics.s0
     empty = counts < min(least, float(counts.max()))
     if bool(empty.any()):
