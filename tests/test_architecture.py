@@ -39,10 +39,11 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one
 GLLIM_LAYERS = (
-    ("arrays", "checks", "covariances", "densities", "monitor", "parameters"),
-    ("moments", "likelihood", "sampling", "spec"),
-    ("rows", "prediction", "inverse"),
-    ("missing", "statistics", "conditional"),
+    ("arrays", "checks", "covariances", "densities", "distributed", "monitor", "parameters"),
+    ("blocks", "likelihood", "sampling", "scaling", "spec"),
+    ("moments", "prediction", "inverse"),
+    ("missing", "conditional", "rows"),
+    ("statistics",),
     ("initialisation", "latents", "maximisation", "removal"),
     ("options",),
     ("em",),

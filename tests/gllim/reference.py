@@ -40,6 +40,12 @@ def centred(x: Tensor, y: Tensor) -> Rows:
     return Rows(x, y, scaling=scaling._replace(target_scale=torch.ones_like(scaling.target_scale)))
 
 
+def whole(rows: Rows) -> tuple[Tensor, Tensor]:
+    """The centred and scaled features and targets of all blocks."""
+    parts = [(x.clone(), y) for x, y, _ in rows]
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
 def jittered(p: Parameters) -> Parameters:
     """With the references' constant added to the variances."""
     D, L = p.n_features, p.n_targets

@@ -6,7 +6,7 @@ from hypothesis import given
 from torch.distributions import MultivariateNormal
 
 from deepgllim.gllim import DensityModel, invert, predict
-from deepgllim.gllim.parameters import model_scaling
+from deepgllim.gllim.scaling import model_scaling
 from tests.gllim.strategies import (
     NOISES,
     SHIFTS,

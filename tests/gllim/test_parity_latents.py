@@ -11,7 +11,7 @@ from deepgllim.gllim import MixtureSpec, Parameters, Rows, SufficientStatistics,
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.statistics import collect
-from tests.gllim.reference import STRUCTURES, archive, centred, differences, jittered, table, values
+from tests.gllim.reference import STRUCTURES, archive, centred, differences, jittered, table, values, whole
 
 ITERATIONS = 60
 
@@ -62,7 +62,7 @@ def first_statistics(rows: Rows, r: Tensor, spec: MixtureSpec) -> SufficientStat
     statistics = collect(rows, given(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
     if not spec.n_latents:
         return statistics
-    x, y = rows.scaling.apply(*(torch.as_tensor(values) for values in rows.arrays[:2]))
+    x, y = whole(rows)
     start = jittered(m_step(statistics, spec._replace(n_latents=0)))
     after = e_step(rows, principal_axes(start, x, y, r, spec.n_latents))  # Σ of its own for each component
     return after._replace(q=after.q.sum(0, keepdim=True)) if spec.tied else after

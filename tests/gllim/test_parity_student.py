@@ -12,7 +12,7 @@ from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.statistics import collect
-from tests.gllim.reference import STRUCTURES, centred, differences, jittered, table, values
+from tests.gllim.reference import STRUCTURES, centred, differences, jittered, table, values, whole
 
 FIRST_ALPHA = 20.0
 
@@ -54,7 +54,7 @@ def to_ours(p: Parameters, alpha: Tensor) -> Parameters:
 def expected_log_scale(rows: Rows, p: Parameters) -> Tensor:
     """Σ_n r_nk E[log u_nk] / Σ_n r_nk in their scale, for their step of α."""
     assert p.dof is not None
-    x, y = rows.scaling.apply(*(torch.as_tensor(values) for values in rows.arrays[:2]))
+    x, y = whole(rows)
     model = prepare(p)
     joint = join(multiply(x, model.expansion), y, model)
     r = normalise(joint.log_joint)[0]

@@ -206,5 +206,5 @@ def test_batches_that_change_in_one_process_stop_all(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHANGING, str(tmp_path)]
     started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
     printed = [process.communicate(timeout=TIMEOUT)[0].strip() for process in started]
-    assert printed[0] == "another process could not use its rows: see what it says"
+    assert printed[0] == "another process could not use its rows: see its error message"
     assert printed[1].startswith("this pass over the batches gave 30 rows, the first gave 40")

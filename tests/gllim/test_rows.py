@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from deepgllim.errors import DataError
-from deepgllim.gllim import BatchRows, MixtureSpec, Options, Rows, fit_rows
-from deepgllim.gllim import rows as rows_module
+from deepgllim.gllim import BatchRows, MixtureSpec, Options, Rows, fit_rows, moments
 from tests.gllim.strategies import all_close, fit, generator, normal, problem_of
 
 OPTIONS = Options(max_iter=3, tol=0.0)
@@ -158,7 +157,7 @@ def test_a_fit_to_batches_is_that_to_the_whole(spec: MixtureSpec, init: str) -> 
 @pytest.mark.parametrize("N", [9, 10, 11, 33, 500])
 def test_targets_of_many_rows_are_kept_evenly_spread(monkeypatch: pytest.MonkeyPatch, N: int, block_rows: int) -> None:
     """For the first mixture: every row, or every second, fourth, … of more than are kept."""
-    monkeypatch.setattr(rows_module, "MAX_TARGETS", 10)
+    monkeypatch.setattr(moments, "MAX_TARGETS", 10)
     y = torch.arange(float(N))[:, None].double()
     rows = Rows(torch.ones(N, 2), y, 1.0 + torch.arange(N), block_rows=block_rows)
     targets, weights = rows.known_targets()
@@ -242,7 +241,7 @@ def test_no_batches_are_refused() -> None:
 
 def test_a_generator_is_refused_since_it_ends_after_one_pass() -> None:
     batches: Iterator[Pair] = (data() for _ in range(3))
-    with pytest.raises(DataError, match=r"end.* after one pass.*give a list, a DataLoader, or a function"):
+    with pytest.raises(DataError, match=r"end.* after one pass.*use a list, a DataLoader, or a function"):
         BatchRows(batches)
     with pytest.raises(DataError, match="this pass over the batches gave 0 rows"):
         fit_rows(BatchRows(lambda: batches))  # the same iterator each time

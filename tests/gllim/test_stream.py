@@ -6,7 +6,7 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError, EmptyComponentWarning
 from deepgllim.gllim import MixtureSpec, Options, Parameters, Rows, fit_rows, joint_log_density, sample, stream
-from deepgllim.gllim.parameters import model_scaling
+from deepgllim.gllim.scaling import model_scaling
 from deepgllim.gllim.stream import Stream
 from tests.gllim.strategies import close, fit, generator, make_parameters, near_and_far, normal
 

@@ -10,10 +10,11 @@ from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, Parameters, Scaling, TargetMixture, centre
+from deepgllim.gllim.parameters import Centred, Parameters, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
+from deepgllim.gllim.scaling import Scaling
 from deepgllim.gllim.selection import Selection, select
 from deepgllim.gllim.spec import MixtureSpec, check_spec
 from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step

@@ -11,8 +11,9 @@ from torch.distributions import MultivariateNormal
 
 from deepgllim.gllim.covariances import cholesky
 from deepgllim.gllim.likelihood import Model, join, multiply, prepare, target_responsibilities
-from deepgllim.gllim.parameters import Centred, Parameters, centre, model_scaling
+from deepgllim.gllim.parameters import Centred, Parameters, centre
 from deepgllim.gllim.prediction import Forward, invert, predict
+from deepgllim.gllim.scaling import model_scaling
 
 
 class Densities(NamedTuple):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.gllim.arrays import Array, as_array, as_columns, to_tensor
+from deepgllim.gllim.blocks import BLOCK_ELEMENTS
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import (
     INITIALISATIONS,
@@ -23,9 +24,10 @@ from deepgllim.gllim.latents import add_latents
 from deepgllim.gllim.maximisation import Regularisation, at_floor, m_step, regularise, require_regular
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options, check_options
-from deepgllim.gllim.parameters import Centred, Parameters, Scaling
+from deepgllim.gllim.parameters import Centred, Parameters
 from deepgllim.gllim.removal import drop_empty, occupied, without
-from deepgllim.gllim.rows import BLOCK_ELEMENTS, Rows
+from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.scaling import Scaling
 from deepgllim.gllim.spec import MixtureSpec, check_spec
 from deepgllim.gllim.statistics import Assign, SufficientStatistics, collect, e_step
 

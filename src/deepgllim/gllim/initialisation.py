@@ -8,11 +8,14 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim.arrays import Array, as_columns, to_tensor
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.checks import require_integer
+from deepgllim.gllim.distributed import gather_rows
 from deepgllim.gllim.likelihood import normalise, target_log_density, target_responsibilities
-from deepgllim.gllim.moments import CONSTANT, gather_rows
-from deepgllim.gllim.parameters import Centred, Parameters, Scaling, TargetMixture
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.moments import CONSTANT
+from deepgllim.gllim.parameters import Centred, Parameters, TargetMixture
+from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.scaling import Scaling
 from deepgllim.gllim.spec import MixtureSpec
 from deepgllim.gllim.statistics import Assign
 

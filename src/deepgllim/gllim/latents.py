@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.likelihood import feature_distance, multiply, prepare
 from deepgllim.gllim.parameters import Parameters, with_intercept
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Assign
 
 PASSES = 4  # over the data, to find the axes: a start needs no digits

@@ -8,7 +8,8 @@ from torch import Tensor
 from deepgllim.errors import NumericalError
 from deepgllim.gllim.covariances import FULL, floor_eigenvalues, noise_structure, shrink, target_structure
 from deepgllim.gllim.densities import solve_dof
-from deepgllim.gllim.parameters import Parameters, Scaling, with_intercept
+from deepgllim.gllim.parameters import Parameters, with_intercept
+from deepgllim.gllim.scaling import Scaling
 from deepgllim.gllim.spec import MixtureSpec
 from deepgllim.gllim.statistics import SufficientStatistics
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import EmptyComponentWarning
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.monitor import Monitor
 from deepgllim.gllim.parameters import Parameters
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Assign, SufficientStatistics, e_step
 
 

@@ -6,11 +6,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.covariances import Noise
 from deepgllim.gllim.densities import family
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.parameters import Parameters, with_intercept
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.rows import Rows
 
 Assign = Callable[[Block, int], Tensor]
 """A block, centred and scaled, and the number of its first row, to responsibilities (n, K)."""

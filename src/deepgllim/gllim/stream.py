@@ -11,9 +11,10 @@ from deepgllim.gllim.em import fit_rows, limits_of
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, Parameters, Scaling, centre, model_scaling
+from deepgllim.gllim.parameters import Centred, Parameters, centre
 from deepgllim.gllim.removal import occupied
 from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.scaling import Scaling, model_scaling
 from deepgllim.gllim.spec import MixtureSpec, check_spec
 from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
