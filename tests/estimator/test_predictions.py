@@ -1,4 +1,4 @@
-"""What a fitted mixture answers: consistent with its distribution, with gllim's functions, and with brute force."""
+"""Predictions: consistent with the distribution, with the functions of gllim, and with brute force."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ KNOWN: dict[tuple[str, bool], GLLiMRegressor] = {}
 
 
 def fitted(spec: str, flat: bool = False) -> Any:  # an answer's type depends on its arguments
-    """A model of three components, fitted once for each form; y[:, 0] alone where flat."""
+    """A model of three components, fitted once for each specification; y[:, 0] alone where flat."""
     if (spec, flat) not in KNOWN:
         model = GLLiMRegressor(3, max_iter=15, tol=0.0, random_state=0, **SPECS[spec])
         KNOWN[spec, flat] = model.fit(X, Y[:, 0] if flat else Y)
@@ -81,7 +81,7 @@ def test_prediction_is_that_of_the_functions(spec: str) -> None:
 
 
 @specs
-def test_a_target_of_one_dimension_comes_back_as_one(spec: str) -> None:
+def test_one_dimensional_targets_stay_one_dimensional(spec: str) -> None:
     n, (flat, column) = len(X), (fitted(spec, True), fitted(spec))
     x = X[:5]
     mean, std = flat.predict(x, return_std=True)
@@ -168,7 +168,7 @@ def test_blocks_of_rows_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatc
 
 
 @specs
-def test_intervals_hold_their_share_of_the_samples(spec: str) -> None:
+def test_intervals_have_their_coverage(spec: str) -> None:
     model, n = fitted(spec), 20_000
     for level in (0.5, 0.9):
         lower, upper = model.predict_interval(X[:3], level)
@@ -182,7 +182,7 @@ def test_intervals_hold_their_share_of_the_samples(spec: str) -> None:
 
 
 @specs
-def test_quantiles_rise_with_the_probability(spec: str) -> None:
+def test_quantiles_increase_with_the_probability(spec: str) -> None:
     model, levels = fitted(spec), [0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999]
     quantiles = model.predict_quantiles(X[:20], levels)
     assert quantiles.shape == (7, 20, 2)
@@ -256,7 +256,7 @@ def test_modes_are_maxima_and_the_highest_is_first(spec: str) -> None:
         assert heights[0] >= component - 1e-9
 
 
-def test_several_values_of_the_target_for_one_input_are_all_found() -> None:
+def test_all_modes_of_a_multimodal_target_are_found() -> None:
     """x = |y| + noise: either sign of y."""
     rng = np.random.default_rng(0)
     y = rng.choice([-1.0, 1.0], 400) * rng.uniform(1.0, 2.0, 400)
@@ -349,7 +349,7 @@ def with_gaps() -> tuple[Float, Float]:
 
 
 @specs
-def test_what_is_missing_is_integrated_out_of_every_answer(spec: str) -> None:
+def test_missing_features_are_integrated_out_of_every_prediction(spec: str) -> None:
     gaps, y = with_gaps()
     model = clone(fitted(spec)).set_params(missing="integrate").fit(X, Y)
     for found in (
@@ -380,7 +380,7 @@ def test_responsibilities_of_incomplete_features(spec: str) -> None:
 # refusals
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_inputs_of_wrong_shape_are_an_error() -> None:
     model = fitted("diagonal")
     with pytest.raises(ValueError, match="X has 3 features, but GLLiMRegressor is expecting 4"):
         model.predict(X[:, :3])
@@ -405,7 +405,7 @@ def test_what_does_not_fit_is_refused() -> None:
         model.predict_quantiles(X[:1], [0.5, 1.0])
 
 
-def test_draws_that_make_no_sense_are_refused() -> None:
+def test_invalid_numbers_of_draws_are_an_error() -> None:
     model = fitted("diagonal")
     for number in (0, -1):
         with pytest.raises(ValueError, match=f"n_samples.*{number}"):
@@ -421,7 +421,7 @@ def test_seeds_may_be_numpys(kind: type) -> None:
     np.testing.assert_array_equal(model.sample(2, random_state=kind(3))[0], model.sample(2, random_state=3)[0])
 
 
-def test_both_kinds_of_spread_are_refused_either_way_round() -> None:
+def test_return_std_and_return_cov_exclude_each_other() -> None:
     with pytest.raises(ConfigurationError, match="both return_std and return_cov"):
         fitted("diagonal").inverse_predict(Y, return_std=True, return_cov=True)
 
@@ -442,7 +442,7 @@ def test_both_kinds_of_spread_are_refused_either_way_round() -> None:
         "sample_y",
     ],
 )
-def test_nothing_is_predicted_before_the_fit(method: str) -> None:
+def test_predictions_before_the_fit_are_an_error(method: str) -> None:
     with pytest.raises(NotFittedError):
         getattr(GLLiMRegressor(), method)(X)
     with pytest.raises(NotFittedError):
@@ -462,7 +462,7 @@ def test_the_score_is_r2(spec: str) -> None:
 
 
 @specs
-def test_inputs_that_nothing_explains_are_told_by_their_density(spec: str) -> None:
+def test_unlikely_inputs_have_a_low_density(spec: str) -> None:
     model = fitted(spec)
     far = np.full((1, 4), 1e6)
     assert model.log_density(far)[0] < model.log_density(X).min()

@@ -1,4 +1,4 @@
-"""GLLiMRegressor: scikit-learn's own checks, every kind of input and source, files, and options that make no sense."""
+"""GLLiMRegressor: the checks of scikit-learn, all kinds of input and source, files, and invalid options."""
 
 import itertools
 import json
@@ -68,7 +68,7 @@ def expected_failures(model: GLLiMRegressor) -> dict[str, str]:
     ],
     expected_failed_checks=expected_failures,
 )
-def test_scikit_learn_is_content(estimator: GLLiMRegressor, check: Callable[[GLLiMRegressor], None]) -> None:
+def test_scikit_learn_checks_pass(estimator: GLLiMRegressor, check: Callable[[GLLiMRegressor], None]) -> None:
     check(estimator)
 
 
@@ -125,7 +125,7 @@ def test_a_fit_is_that_of_the_function(spec: dict[str, Any]) -> None:
     assert model.log_likelihoods_[-1] == pytest.approx(total(model, X, y))
 
 
-def test_lists_do() -> None:
+def test_lists_are_accepted() -> None:
     X, y = curve()
     listed = make().fit(X.tolist(), y.tolist())
     same(listed, make().fit(X, y), 0.0)
@@ -150,7 +150,7 @@ def test_tables_keep_their_names() -> None:
 
 
 def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What EM passes over is the array itself, or the memory map: never another copy of all rows."""
+    """EM reads the array or the memory map itself, not a copy of all rows."""
     seen: list[Array] = []
 
     class Spy(Rows):
@@ -193,7 +193,7 @@ def test_one_component_in_float32_is_good_to_five_digits() -> None:
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
-def test_memory_maps_do(tmp_path: Path, mode: Any) -> None:
+def test_memory_maps_are_accepted(tmp_path: Path, mode: Any) -> None:
     X, y = curve()
     X.tofile(tmp_path / "x.bin")
     mapped = np.memmap(tmp_path / "x.bin", dtype=np.float64, mode=mode, shape=X.shape)
@@ -203,7 +203,7 @@ def test_memory_maps_do(tmp_path: Path, mode: Any) -> None:
     np.testing.assert_array_equal(np.asarray(mapped), X)  # and nothing is written to it
 
 
-def test_tensors_do() -> None:
+def test_tensors_are_accepted() -> None:
     X, y = curve()
     model = make().fit(torch.from_numpy(X), torch.from_numpy(y))
     same(model, make().fit(X, y), 0.0)
@@ -212,7 +212,7 @@ def test_tensors_do() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint16, np.bool_, np.float16])
-def test_numbers_of_any_kind_do(dtype: type) -> None:
+def test_numbers_of_any_dtype_are_accepted(dtype: type) -> None:
     X, y = curve()
     rounded: Array = (np.abs(X) * 3.0).astype(dtype)
     model = make(n_components=1).fit(rounded, y)
@@ -226,7 +226,7 @@ def test_memory_layout_makes_no_difference() -> None:
         same(make().fit(layout, np.asfortranarray(y)), make().fit(X, y), 0.0)
 
 
-def test_nothing_given_is_changed() -> None:
+def test_inputs_are_not_modified() -> None:
     X, y = curve()
     w = np.ones(len(X))
     copies = X.copy(), y.copy(), w.copy()
@@ -301,7 +301,7 @@ def test_searches_and_pipelines() -> None:
     np.testing.assert_allclose(scores, raw, atol=1e-6)
 
 
-def test_a_seed_reproduces_and_a_generator_moves_on() -> None:
+def test_seeds_reproduce_and_generators_advance() -> None:
     X, y = curve()
     options = {"n_components": 5, "max_iter": 2, "init": "kmeans", "min_count": 0}
     same(make(**options).fit(X, y), make(**options).fit(X, y), 0.0)
@@ -315,7 +315,7 @@ def test_a_seed_reproduces_and_a_generator_moves_on() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_a_warm_start_goes_on(spec: dict[str, Any]) -> None:
+def test_a_warm_start_continues_the_fit(spec: dict[str, Any]) -> None:
     X, y = curve()
     model = make(max_iter=4, warm_start=True, **spec).fit(X, y)
     first = model.log_likelihoods_
@@ -337,7 +337,7 @@ def test_a_warm_start_takes_fewer_iterations() -> None:
     assert cold.fit(X, y).n_iter_ == before
 
 
-def test_a_start_is_taken_instead_of_an_initialisation() -> None:
+def test_a_given_start_replaces_the_initialization() -> None:
     X, y = curve()
     other = make(max_iter=3).fit(X, y)
     found = make(n_components=7, max_iter=2).fit(X, y, start=other.parameters_)  # its K, not 7
@@ -347,7 +347,7 @@ def test_a_start_is_taken_instead_of_an_initialisation() -> None:
         make(covariance_type="full").fit(X, y, start=other.parameters_)
 
 
-def test_responsibilities_are_taken_instead_of_an_initialisation() -> None:
+def test_given_responsibilities_replace_the_initialization() -> None:
     X, y = curve()
     r = np.stack([y[:, 0] > 0, y[:, 0] <= 0], 1).astype(float)
     found = make(max_iter=1).fit(X, y, responsibilities=r)
@@ -359,7 +359,7 @@ def test_responsibilities_are_taken_instead_of_an_initialisation() -> None:
         make().fit(X, y, responsibilities=r, start=found.parameters_)
 
 
-def test_the_likeliest_of_several_starts_is_kept() -> None:
+def test_the_best_of_several_initializations_is_kept() -> None:
     X, y = curve()
     options: dict[str, Any] = {"n_components": 5, "max_iter": 8, "init": "kmeans", "min_count": 0}
     several = make(n_init=4, **options).fit(X, y)
@@ -372,7 +372,7 @@ def test_the_likeliest_of_several_starts_is_kept() -> None:
     assert several.log_likelihoods_[-1] == max(values)
 
 
-def test_the_callback_sees_each_iteration() -> None:
+def test_the_callback_receives_every_iteration() -> None:
     X, y = curve()
     seen: list[Iteration] = []
     model = make().fit(X, y, callback=seen.append)
@@ -388,7 +388,7 @@ def test_the_callback_sees_each_iteration() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_batches_are_the_whole(spec: dict[str, Any]) -> None:
+def test_batches_give_the_same_fit_as_arrays(spec: dict[str, Any]) -> None:
     X, y = curve()
     w = np.linspace(0.5, 1.5, len(X))
     ends = [0, 40, 47, 150]
@@ -399,7 +399,7 @@ def test_batches_are_the_whole(spec: dict[str, Any]) -> None:
     assert means(found, X).shape == (150, 2)
 
 
-def test_a_fit_on_rows_forgets_the_names_of_the_table_before() -> None:
+def test_a_fit_on_rows_deletes_the_feature_names() -> None:
     X, y = curve()
     model = make().fit(pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(y, columns=["u", "v"]))
     model.fit_rows(Rows(X[:, :3], y))
@@ -419,19 +419,19 @@ def test_a_stream_of_batches_approaches_the_fit(spec: dict[str, Any]) -> None:
     first = make(**spec).fit(x[:120], y[:120])
     assert streamed.n_iter_ == 20
     best, begun, last = (total(model, x, y) / 2400 for model in (whole, first, streamed))
-    # the fit errs by (free parameters) / 2N ≈ 40 / 5000 nats a sample, the first batch by twenty times that
+    # the fit has an error of (free parameters) / 2N ≈ 40 / 5000 nats a sample, the first batch by twenty times that
     assert best - last < 0.04
     assert best - last < 0.4 * (best - begun)
     assert np.abs(means(streamed, x) - means(whole, x)).mean() < 0.1 * y.std()
 
 
-def test_the_first_batch_is_a_fit_on_it() -> None:
+def test_the_first_batch_is_fitted() -> None:
     X, y = curve()
     w = np.linspace(0.5, 1.5, len(X))
     same(make().partial_fit(X, y, w), make().fit(X, y, w), 1e-12)
 
 
-def test_a_stream_goes_on_from_a_fit() -> None:
+def test_a_stream_continues_a_fit() -> None:
     X, y = curve(300)
     model = make().fit(X[:200], y[:200])
     before = pickle.loads(pickle.dumps(model))
@@ -439,8 +439,8 @@ def test_a_stream_goes_on_from_a_fit() -> None:
     assert model.partial_fit(X[200:], y[200:]).n_iter_ == 2
 
 
-def test_a_fit_ends_the_stream_before() -> None:
-    """fit starts anew: what a stream saw before it must not come back with the next batch."""
+def test_a_fit_ends_an_earlier_stream() -> None:
+    """A fit deletes the stream, so that the next batch does not depend on it."""
     X, y = curve(300)
     model = make().partial_fit(X, y + 50.0)
     model.fit(X, y)
@@ -451,7 +451,7 @@ def test_a_fit_ends_the_stream_before() -> None:
     assert model.partial_fit(X[:, :3], y).n_features_in_ == 3
 
 
-def test_batches_that_do_not_fit_the_stream_are_refused() -> None:
+def test_batches_that_do_not_match_the_stream_are_an_error() -> None:
     X, y = curve()
     model = make().partial_fit(X, y)
     with pytest.raises(DataError, match="y has 1 targets, but the earlier batches had 2"):
@@ -501,7 +501,7 @@ def test_names_are_kept_in_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["warm_start", "partial_fit", "start"])
-def test_a_model_from_a_file_is_fitted_on(tmp_path: Path, way: str) -> None:
+def test_a_loaded_model_can_continue_its_fit(tmp_path: Path, way: str) -> None:
     X, y = curve()
     model = make(max_iter=3, warm_start=way == "warm_start").fit(X, y)
     model.save(tmp_path / "m")
@@ -516,7 +516,7 @@ def test_a_model_from_a_file_is_fitted_on(tmp_path: Path, way: str) -> None:
 
 
 def test_options_that_came_from_a_search_can_be_saved(tmp_path: Path) -> None:
-    """Grids are often numpy's, and their values its scalars."""
+    """The values of a grid may be NumPy scalars."""
     X, y = curve()
     grid = {"n_components": np.arange(1, 3), "dof": [np.float64(5.0)], "tied": np.array([True])}
     best = GridSearchCV(make(), grid, cv=2).fit(X, y).best_estimator_
@@ -524,7 +524,7 @@ def test_options_that_came_from_a_search_can_be_saved(tmp_path: Path) -> None:
     assert GLLiMRegressor.load(tmp_path / "m").get_params() == best.get_params()
 
 
-def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
+def test_models_that_cannot_be_saved_are_an_error(tmp_path: Path) -> None:
     X, y = curve()
     with pytest.raises(ConfigurationError, match=r"random_state is a generator.*set it to a number or None"):
         make(random_state=np.random.RandomState(0)).fit(X, y).save(tmp_path / "m")
@@ -537,10 +537,10 @@ def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
 
 
 def changed(path: Path, what: str) -> None:
-    """Spoil a saved model."""
+    """Change a saved model."""
     tensors, metadata = read_tensors(path)
     header = json.loads(metadata[files.HEADER])
-    if what == "foreign":
+    if what == "other kind":
         write_tensors(path, tensors, {"other": "{}"})
     elif what == "cut":
         path.write_bytes(path.read_bytes()[:-10])
@@ -567,7 +567,7 @@ def changed(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("foreign", "not a deepgllim model.*GLLiMRegressor.save"),
+        ("other kind", "not a deepgllim model.*GLLiMRegressor.save"),
         ("cut", "cut short or not a safetensors file"),
         ("text", "cut short or not a safetensors file"),
         ("newer", "model format 4, this version reads up to 3: upgrade"),
@@ -575,7 +575,7 @@ def changed(path: Path, what: str) -> None:
         *[(what, "does not contain a fitted mixture") for what in ("surplus", "shape")],
     ],
 )
-def test_files_of_other_kinds_are_refused(tmp_path: Path, what: str, message: str) -> None:
+def test_files_of_other_kinds_are_an_error(tmp_path: Path, what: str, message: str) -> None:
     path = tmp_path / "m.safetensors"
     make().fit(*curve()).save(path)
     changed(path, what)
@@ -618,8 +618,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str, method: str) -> None:
-    """A ValueError that names the value and what may be given, when fitting and not before."""
+def test_invalid_options_are_an_error(options: dict[str, Any], message: str, method: str) -> None:
+    """The fit raises a ValueError with the value and its range; the constructor does not."""
     model = make(**options)
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(*curve())
@@ -637,7 +637,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
     ],
     ids=str,
 )
-def test_options_of_another_kind_are_refused(options: dict[str, Any], name: str) -> None:
+def test_options_of_wrong_type_are_an_error(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         make(**options).fit(*curve())
 
@@ -659,7 +659,7 @@ def test_options_set_after_the_fit_are_checked_too() -> None:
 @pytest.mark.parametrize("missing", ["error", "integrate", "impute"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
-def test_values_that_are_none_are_refused_at_the_fit(missing: str, value: float, where: str) -> None:
+def test_values_that_are_not_finite_are_an_error(missing: str, value: float, where: str) -> None:
     X, y = curve()
     given: dict[str, Any] = {"X": X, "y": y, "sample_weight": np.ones(len(X))}
     given[where].flat[7] = value
@@ -667,7 +667,7 @@ def test_values_that_are_none_are_refused_at_the_fit(missing: str, value: float,
         make(missing=missing).fit(**given)
 
 
-def test_weights_that_make_no_sense_are_refused() -> None:
+def test_invalid_weights_are_an_error() -> None:
     X, y = curve()
     for weights, message in (
         (np.zeros(150), "all sample weights are 0|at least one non-zero"),
@@ -701,7 +701,7 @@ def test_missing_features_at_prediction() -> None:
     assert np.isnan(gaps[1]).all()  # not filled in place
 
 
-def test_too_few_distinct_targets_are_refused_with_a_remedy() -> None:
+def test_too_few_distinct_targets_are_an_error() -> None:
     X, _ = curve()
     y = (X[:, 2] > 0).astype(int)
     with pytest.raises(DataError, match=r"2 distinct values are fewer than 3 components.*init 'joint'"):
@@ -711,7 +711,7 @@ def test_too_few_distinct_targets_are_refused_with_a_remedy() -> None:
 
 
 def test_too_few_samples_for_a_full_covariance_are_a_warning() -> None:
-    """Thirty samples of forty features: the likelihood is that of the floor, and nothing about the data."""
+    """Thirty samples of forty features: the likelihood measures the floor."""
     rng = np.random.default_rng(0)
     y = rng.normal(size=(30, 1))
     x = y @ rng.normal(size=(1, 40)) + rng.normal(size=(30, 40))
@@ -727,7 +727,7 @@ def test_too_few_samples_for_a_full_covariance_are_a_warning() -> None:
 
 
 @pytest.mark.parametrize("change", [{"n_components": 4}, {"covariance_type": "full"}, {"n_latents": 1}])
-def test_a_changed_mixture_starts_anew(change: dict[str, Any]) -> None:
+def test_a_changed_mixture_is_initialized_again(change: dict[str, Any]) -> None:
     X, y = curve()
     model = make(warm_start=True).fit(X, y).set_params(**change).fit(X, y)
     same(model, make(**change).fit(X, y), 0.0)
@@ -747,15 +747,15 @@ def test_one_sample_and_constant_targets_are_a_warning() -> None:
         make(n_components=1).fit(X, y)
 
 
-def test_weights_that_count_too_few_samples_are_refused() -> None:
+def test_weights_that_count_too_few_samples_are_an_error() -> None:
     X, y = curve()
-    with pytest.raises(DataError, match=r"sum to 1, under the 8 samples .*: .*divide the weights by their mean"):
+    with pytest.raises(DataError, match=r"sum to 1, below the 8 samples .*: .*divide the weights by their mean"):
         make().fit(X, y, sample_weight=np.full(len(X), 1 / len(X)))
     with pytest.raises(DataError, match="sum of the sample weights overflows"):
         make().fit(X, y, sample_weight=np.full(len(X), 1e307))
 
 
-def test_rows_too_far_for_their_squares_are_refused() -> None:
+def test_rows_too_far_for_their_squares_are_an_error() -> None:
     X, y = curve()
     model = make().fit(X, y)
     far = np.where(np.arange(len(X))[:, None] == 2, 1e300, X)
@@ -770,7 +770,7 @@ def test_rows_too_far_for_their_squares_are_refused() -> None:
 
 
 @pytest.mark.parametrize("what", ["deep", "nan", "origin"])
-def test_files_that_would_answer_nonsense_are_refused(tmp_path: Path, what: str) -> None:
+def test_inconsistent_files_are_an_error(tmp_path: Path, what: str) -> None:
     path = tmp_path / "m"
     make().fit(*curve()).save(path)
     tensors, metadata = read_tensors(path)
@@ -824,4 +824,4 @@ def test_defaults_are_those_of_the_specification_and_the_options() -> None:
 @pytest.mark.parametrize("name", ["noise", "variance_floor", "n_starts", "max_iterations", "tolerance", "seed"])
 def test_earlier_names_are_a_type_error(name: str) -> None:
     with pytest.raises(TypeError, match=name):
-        GLLiMRegressor(**{name: 1})
+        make(**{name: 1})

@@ -1,4 +1,4 @@
-"""What the tests of gllim/ share: drawn forms and problems, random parameters, and the joint model by brute force."""
+"""Shared by the tests of gllim: strategies for specifications and problems, random parameters, and the joint model."""
 
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ def fit(features: Any, targets: Any, K: int | None = None, **settings: Any) -> F
 
 
 class Problem(NamedTuple):
-    """Data that follow no mixture exactly, a first r, and the mixture to fit."""
+    """Data, initial responsibilities, and the specification to fit."""
 
     features: Tensor
     targets: Tensor
@@ -42,7 +42,7 @@ class Problem(NamedTuple):
         return self.r.shape[1], self.targets.shape[1], self.features.shape[1]
 
     def __repr__(self) -> str:
-        """Without the numbers, which the seed tells."""
+        """Omit the data, which the seed determines."""
         return f"{self.spec}, K, L, D = {self.sizes}"
 
 
@@ -78,7 +78,7 @@ def make_problem(seed: int, noise: str, tied: bool, K: int, L: int, D: int, N: i
 
 
 def problem_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, N: int = 90, seed: int = 0) -> Problem:
-    """A problem for any form."""
+    """Return a problem for a specification."""
     return make_problem(seed, spec.covariance_type, spec.tied, K, L, D, N)._replace(spec=spec)
 
 
@@ -104,7 +104,7 @@ def make_parameters(seed: int, noise: str, tied: bool, K: int, L: int, D: int) -
 
 
 def parameters_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, seed: int = 0) -> Parameters:
-    """Random parameters of any form, of order one; estimated degrees of freedom differ between components."""
+    """Return random parameters of a specification, of order one; estimated degrees of freedom differ."""
     p = make_parameters(seed, spec.covariance_type, spec.tied, K, L, D)
     g = generator(seed + 1)
     Gamma = target_structure(spec.target_covariance)(p.Gamma)
@@ -118,7 +118,7 @@ def parameters_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, seed: i
 
 
 def fit_for(spec: MixtureSpec, D: int) -> MixtureSpec:
-    """The form with fewer latents than features."""
+    """Return the specification with fewer latents than features."""
     return spec._replace(n_latents=min(spec.n_latents, D - 1))
 
 
@@ -141,14 +141,14 @@ plain_specs = specs.map(lambda spec: spec._replace(n_latents=0, dof=None))
 
 @st.composite
 def problems(draw: st.DrawFn, specs: st.SearchStrategy[MixtureSpec] = specs) -> Problem:
-    """Problems of any form and size."""
+    """Draw problems of any specification and size."""
     K, L, D = draw(sizes)
     return problem_of(fit_for(draw(specs), D), K, L, D, seed=draw(seeds))
 
 
 @st.composite
 def parameter_sets(draw: st.DrawFn, specs: st.SearchStrategy[MixtureSpec] = specs) -> Parameters:
-    """Parameters of any form and size."""
+    """Draw parameters of any specification and size."""
     K, L, D = draw(sizes)
     return parameters_of(fit_for(draw(specs), D), K, L, D, seed=draw(seeds))
 
@@ -187,7 +187,7 @@ def marginal(mixture: Gaussians, kept: slice | list[int]) -> Gaussians:
 
 
 class Posterior(NamedTuple):
-    """What the E-step expects, by D × D algebra.
+    """The expectations of the E-step, by D × D algebra.
 
     Attributes:
         r: (N, K).
@@ -277,7 +277,7 @@ def moments(mixture: Gaussians, dof: Tensor | None = None) -> tuple[Tensor, Tens
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: float) -> bool:
-    """Equal to a share of the expected tensor's largest value: entries near 0 carry the rounding of the others."""
+    """Return whether tensors are equal up to a share of the maximum of the expected one."""
     assert actual.shape == expected.shape
     return bool((actual - expected).abs().max() <= tolerance * (expected.abs().max() + 1e-300))
 
@@ -300,7 +300,7 @@ def predicted(features: Tensor, parameters: Parameters) -> Tensor:
 
 
 def on_grid(values: Tensor) -> Tensor:
-    """Rounded, so that a shift changes no digit."""
+    """Return rounded values, which a shift does not change."""
     return (values / GRID).round() * GRID
 
 

@@ -37,7 +37,7 @@ def test_densities_are_those_of_scipy(seed: int, Q: int, dof: float) -> None:
 @given(st.floats(0.5, 30.0), st.integers(1, 6), st.floats(0.0, 100.0))
 @properties
 def test_the_student_family_is_the_gaussian_one_over_u(dof: float, Q: int, distance: float) -> None:
-    """u ~ Gamma(ν/2, ν/2) divides the covariance: the density and what is expected of u by quadrature over log u."""
+    """u ~ Gamma(ν/2, ν/2) divides the covariance: the density and the expectations of u by quadrature over log u."""
     prior = stats.gamma(0.5 * dof, scale=2.0 / dof)
 
     def integral(weight: object) -> float:
@@ -63,7 +63,7 @@ def test_the_student_family_is_the_gaussian_one_over_u(dof: float, Q: int, dista
 
 @given(st.integers(1, 50), st.floats(0.0, 200.0))
 @properties
-def test_student_noise_of_many_degrees_is_gaussian(Q: int, distance: float) -> None:
+def test_student_noise_with_many_degrees_of_freedom_is_gaussian(Q: int, distance: float) -> None:
     delta, nu = tensor(distance)[None], tensor(MAX_DOF)
     difference = STUDENT.log_density(delta, tensor(0.0), Q, nu) - GAUSSIAN.log_density(delta, tensor(0.0), Q, None)
     # the next term of the expansion in 1/ν is (δ² − 2 Q δ + Q² − 2 Q) / 4ν; lgamma at ν/2 has 6e6 · 1e-16 rounding
@@ -82,7 +82,7 @@ def test_gaussian_noise_has_no_scale() -> None:
 
 @given(st.lists(st.floats(0.06, 1e5), min_size=1, max_size=4))
 @properties
-def test_the_degrees_of_freedom_are_those_that_gave_the_expectations(dofs: list[float]) -> None:
+def test_solve_dof_recovers_the_degrees_of_freedom(dofs: list[float]) -> None:
     half = 0.5 * torch.tensor(dofs, dtype=torch.float64)
     excess = torch.digamma(half) - half.log() - 1.0  # E[log u − u] of Gamma(ν/2, ν/2)
     # log ν to 60 halvings of its range; the equation's slope falls as 1/ν², its rounding does not: 1e-16 · ν

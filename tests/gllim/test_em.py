@@ -1,4 +1,4 @@
-"""EM: identities for every form, and behaviour at the edges."""
+"""EM: identities for every specification, and edge cases."""
 
 import warnings
 from typing import Any
@@ -51,14 +51,14 @@ each_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
 def run(problem: Problem, iterations: int = 12, **options: Any) -> Fit:
-    """A number of iterations from the problem's own r, whatever the gain, without removals."""
+    """Run a number of iterations from the responsibilities of the problem, without removals."""
     x, y, r, spec = problem
     settings = {"tol": 0.0, "min_count": 0.0, "max_iter": iterations, **spec._asdict(), **options}
     return fit(x, y, responsibilities=r, **settings)
 
 
 def without_axes(p: Parameters) -> Parameters:
-    """With A_w A_wᵀ in the place of A_w, which is known up to a rotation."""
+    """Replace A_w, which is determined up to a rotation, by A_w A_wᵀ."""
     A_w = p.A[:, :, p.n_targets :]
     return p._replace(A=torch.cat([p.A[:, :, : p.n_targets], A_w @ A_w.mT], 2))
 
@@ -74,19 +74,19 @@ def never_falls(result: Fit) -> bool:
 
 @given(problems(), st.sampled_from([1e-6, 1e-2, 0.5]), st.sampled_from([0.0, 0.0, 4.0]))
 @settings(properties, max_examples=100)
-def test_the_objective_never_falls(problem: Problem, floor: float, prior_count: float) -> None:
+def test_the_objective_never_decreases(problem: Problem, floor: float, prior_count: float) -> None:
     assert never_falls(run(problem, covariance_floor=floor, prior_count=prior_count))
 
 
 @given(problems(), st.integers(1, 10))
 @properties
-def test_the_likelihood_never_falls_with_weights(problem: Problem, seed: int) -> None:
+def test_the_likelihood_never_decreases_with_weights(problem: Problem, seed: int) -> None:
     w = -torch.rand(90, generator=generator(seed)).log()
     assert never_falls(run(problem, sample_weight=w))
 
 
 @each_spec
-def test_the_likelihood_never_falls_at_the_floor(spec: MixtureSpec) -> None:
+def test_the_likelihood_never_decreases_at_the_floor(spec: MixtureSpec) -> None:
     problem = problem_of(spec, K=3, L=2, D=5, seed=5)
     x, y = problem.features.clone(), problem.targets
     x[:, 0] = y[:, 0]  # explained without error
@@ -104,7 +104,7 @@ def test_the_likelihood_never_falls_at_the_floor(spec: MixtureSpec) -> None:
 
 @given(seeds, specs)
 @properties
-def test_the_likelihood_never_falls_on_targets_from_a_grid(seed: int, spec: MixtureSpec) -> None:
+def test_the_likelihood_never_decreases_for_targets_on_a_grid(seed: int, spec: MixtureSpec) -> None:
     g = generator(seed)
     y = torch.cartesian_prod(torch.arange(-90.0, 91.0, 30.0), torch.arange(-60.0, 61.0, 30.0)).repeat(6, 1).double()
     x = torch.sin(y / 40.0 @ normal(g, 2, 6)) + 0.05 * normal(g, len(y), 6)
@@ -114,7 +114,7 @@ def test_the_likelihood_never_falls_on_targets_from_a_grid(seed: int, spec: Mixt
 
 @given(problems())
 @properties
-def test_the_trace_is_the_likelihood_of_the_parameters_returned(problem: Problem) -> None:
+def test_the_trace_is_the_likelihood_of_the_returned_parameters(problem: Problem) -> None:
     x, y = problem.features, 30.0 * problem.targets + 5.0
     result = run(problem._replace(targets=y), 4)
     value = float(torch.logsumexp(joint_log_density(x, y, result.parameters), 1).sum())
@@ -124,7 +124,7 @@ def test_the_trace_is_the_likelihood_of_the_parameters_returned(problem: Problem
 
 @given(problems(specs.map(lambda spec: spec._replace(dof=None))))
 @properties
-def test_student_noise_of_many_degrees_is_gaussian(problem: Problem) -> None:
+def test_student_noise_with_many_degrees_of_freedom_is_gaussian(problem: Problem) -> None:
     gaussian = run(problem, 3, covariance_floor=1e-2)
     student = run(problem._replace(spec=problem.spec._replace(dof=1e6)), 3, covariance_floor=1e-2)
     # u differs from 1 by (δ − D − L) / ν with δ up to 100 or so: 1e-4, which three iterations may multiply by ten
@@ -149,7 +149,7 @@ def test_the_size_of_blocks_does_not_matter(problem: Problem, block_rows: int) -
 
 @given(problems(), seeds)
 @properties
-def test_a_weight_of_two_is_the_sample_twice_and_zero_is_without_it(problem: Problem, seed: int) -> None:
+def test_weights_equal_repeated_samples(problem: Problem, seed: int) -> None:
     x, y, r, _ = problem
     w = torch.randint(0, 4, (90,), generator=generator(seed))
     i = torch.repeat_interleave(w)
@@ -160,7 +160,7 @@ def test_a_weight_of_two_is_the_sample_twice_and_zero_is_without_it(problem: Pro
 
 
 @each_spec
-def test_weights_count_from_a_start_as_well(spec: MixtureSpec) -> None:
+def test_weights_are_used_with_a_given_start(spec: MixtureSpec) -> None:
     x, y, _, _ = problem_of(spec)
     w, start = torch.arange(90) % 3, parameters_of(spec)
     i = torch.repeat_interleave(w)
@@ -200,7 +200,7 @@ def test_one_component_is_least_squares(problem: Problem, weighted: bool) -> Non
 
 
 def kept(covariance: Tensor, structure: str) -> Tensor:
-    """What a structure keeps of a covariance."""
+    """Restrict a covariance to a structure."""
     diagonal = covariance.diagonal()
     return {"full": covariance, "diagonal": diagonal, "isotropic": diagonal.mean()}[structure]
 
@@ -210,9 +210,7 @@ def kept(covariance: Tensor, structure: str) -> Tensor:
 
 @given(problems(), seeds, st.sampled_from([0.0, 4.0]))
 @properties
-def test_units_change_parameters_as_algebra_says_and_predictions_not_at_all(
-    problem: Problem, seed: int, prior_count: float
-) -> None:
+def test_fits_are_equivariant_under_changes_of_units(problem: Problem, seed: int, prior_count: float) -> None:
     x, y, _, spec = problem
     L, D = y.shape[1], x.shape[1]
     g = generator(seed)
@@ -263,12 +261,12 @@ def test_full_targets_are_exact_under_any_linear_map(seed: int, structure: tuple
     assert close(q.A @ T, p.A, 1e-7)
 
 
-# What a form promises.
+# The structure of the result.
 
 
 @given(problems())
 @properties
-def test_the_fit_has_its_form(problem: Problem) -> None:
+def test_the_fit_has_its_specified_structure(problem: Problem) -> None:
     spec, (K, L, _) = problem.spec, problem.sizes
     result = run(problem, 3)
     p, Gamma = result.parameters, result.parameters.Gamma
@@ -283,7 +281,7 @@ def test_the_fit_has_its_form(problem: Problem) -> None:
     assert spec.dof != 4.0 or (p.dof is not None and p.dof.tolist() == [4.0] * K)
 
 
-def test_heavy_tails_are_found_in_the_degrees_of_freedom() -> None:
+def test_estimated_degrees_of_freedom_are_low_for_heavy_tails() -> None:
     x, y, _, _ = problem_of(MixtureSpec(), K=1, N=400)
     light = fit(x, y, 1, dof="estimated").parameters.dof
     x[::20] += 8.0  # one in twenty far off
@@ -294,7 +292,7 @@ def test_heavy_tails_are_found_in_the_degrees_of_freedom() -> None:
 
 
 @pytest.mark.parametrize("noise", NOISES)
-def test_student_noise_resists_what_gaussian_noise_follows(noise: str) -> None:
+def test_student_noise_is_robust_to_outliers(noise: str) -> None:
     y = normal(generator(0), 300, 2)
     slopes = normal(generator(1), 2, 4)
     x = y @ slopes + 0.1 * normal(generator(2), 300, 4)
@@ -346,7 +344,7 @@ def test_one_iteration_keeps_the_given_responsibilities() -> None:
 
 
 @each_spec
-def test_a_start_goes_on_where_the_last_fit_ended(spec: MixtureSpec) -> None:
+def test_a_given_start_continues_an_earlier_fit(spec: MixtureSpec) -> None:
     problem = problem_of(spec, K=3)
     whole, half = run(problem, 6), run(problem, 3)
     rest = fit(
@@ -378,8 +376,8 @@ def test_empty_components_are_removed_with_a_warning(spec: MixtureSpec, empty: f
     assert all_close(without_axes(result.parameters), without_axes(expected), 1e-9)
 
 
-def test_samples_of_a_removed_component_go_to_the_others() -> None:
-    """Those that only it held are shared by all alike, at first."""
+def test_samples_of_a_removed_component_are_assigned_to_the_others() -> None:
+    """Samples of this component alone have equal responsibilities at first."""
     x, y, r, _ = problem = problem_of(MixtureSpec())
     more = torch.cat([r, torch.zeros(90, 1)], 1)
     more[:3] = torch.tensor([0.0, 0.0, 1.0])
@@ -392,7 +390,7 @@ def test_samples_of_a_removed_component_go_to_the_others() -> None:
 
 
 @each_spec
-def test_a_component_emptied_on_the_way_leaves_its_samples_to_the_others(spec: MixtureSpec) -> None:
+def test_a_component_that_becomes_empty_is_removed(spec: MixtureSpec) -> None:
     x, y, _, _ = problem_of(spec)
     start = parameters_of(spec, K=3)
     far = start._replace(c=start.c + torch.tensor([[0.0], [1e3], [0.0]]).double())
@@ -405,7 +403,7 @@ def test_a_component_emptied_on_the_way_leaves_its_samples_to_the_others(spec: M
     assert sum(result.trace[0].counts) == pytest.approx(90.0)
 
 
-def test_a_component_without_samples_goes_whatever_the_minimum() -> None:
+def test_a_component_without_samples_is_removed_for_any_min_count() -> None:
     problem = problem_of(MixtureSpec())
     r = torch.cat([problem.r, torch.zeros(90, 1)], 1)
     with pytest.warns(EmptyComponentWarning, match="removed 1 of 3 components"):
@@ -413,7 +411,7 @@ def test_a_component_without_samples_goes_whatever_the_minimum() -> None:
     assert all_close(result.parameters, run(problem, 3).parameters, 1e-12)
 
 
-def test_the_largest_component_stays() -> None:
+def test_the_largest_component_is_never_removed() -> None:
     x, y, _, _ = problem_of(MixtureSpec(), N=6)
     r = torch.softmax(torch.arange(3.0), 0).repeat(6, 1)
     with pytest.warns(EmptyComponentWarning, match="removed 2 of 3"):
@@ -422,7 +420,7 @@ def test_the_largest_component_stays() -> None:
     assert result.trace[-1].counts == pytest.approx((6.0,))
 
 
-def test_nothing_is_removed_without_need() -> None:
+def test_only_components_below_min_count_are_removed() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert occupied(torch.tensor([4.0, 50.0, 7.0]), 4.0).tolist() == [True] * 3
@@ -430,8 +428,8 @@ def test_nothing_is_removed_without_need() -> None:
         assert occupied(torch.tensor([4.0, 50.0, 0.0]), 5.0).tolist() == [False, True, False]
 
 
-def test_a_fall_after_a_removal_does_not_stop_the_fit() -> None:
-    """A tiny component explains its samples too well: its removal costs likelihood, and EM goes on."""
+def test_a_decrease_after_a_removal_does_not_stop_the_fit() -> None:
+    """The removal of a tiny component decreases the likelihood, and EM continues."""
     problem = make_problem(0, "diagonal", False, K=2, L=1, D=4)
     start = make_parameters(0, "diagonal", False, K=3, L=1, D=4)
     with pytest.warns(EmptyComponentWarning):
@@ -445,7 +443,7 @@ def test_a_fall_after_a_removal_does_not_stop_the_fit() -> None:
 
 
 @each_spec
-def test_a_component_of_a_few_samples_has_the_floor_for_covariance(spec: MixtureSpec) -> None:
+def test_a_component_of_few_samples_is_finite(spec: MixtureSpec) -> None:
     x, y = normal(generator(0), 40, 6), normal(generator(1), 40, 2)
     r = torch.zeros(40, 2)
     r[:, 0] = 1.0
@@ -456,7 +454,7 @@ def test_a_component_of_a_few_samples_has_the_floor_for_covariance(spec: Mixture
 
 
 @each_spec
-def test_one_sample_is_predicted_for_itself(spec: MixtureSpec) -> None:
+def test_a_fit_to_one_sample_predicts_it(spec: MixtureSpec) -> None:
     x, y = torch.tensor([[0.1, 2.0, -3.7]]), torch.tensor([[0.3, 7.0]])
     p = fit(x, y, 1, **spec._asdict(), max_iter=5, tol=0).parameters
     assert all_finite(p)
@@ -474,14 +472,14 @@ def test_fewer_samples_than_features_are_fitted(spec: MixtureSpec, K: int) -> No
 
 
 @each_spec
-def test_fewer_samples_than_components_are_refused(spec: MixtureSpec) -> None:
+def test_fewer_samples_than_components_are_an_error(spec: MixtureSpec) -> None:
     x, y, _, _ = problem_of(spec, N=3)
     with pytest.raises(DataError, match="3 samples are fewer than 4 components: use more samples or a smaller K"):
         fit(x, y, 4, **spec._asdict())
 
 
 @each_spec
-def test_constant_and_duplicated_features_do_no_harm(spec: MixtureSpec) -> None:
+def test_constant_and_duplicated_features_are_fitted(spec: MixtureSpec) -> None:
     problem = problem_of(spec, seed=3)
     constant = torch.full((90, 1), 0.1).double()
     x = torch.cat([problem.features, constant, problem.features[:, :1]], 1)
@@ -489,7 +487,7 @@ def test_constant_and_duplicated_features_do_no_harm(spec: MixtureSpec) -> None:
     assert all_finite(result.parameters)
     assert never_falls(result)
     error = (predicted(x, result.parameters) - problem.targets).square().mean(0)
-    assert bool((error < 0.5 * problem.targets.var(0)).all())  # the other features still tell the targets
+    assert bool((error < 0.5 * problem.targets.var(0)).all())  # the other features determine the targets
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -504,7 +502,7 @@ def test_a_constant_feature_alone_changes_no_prediction(noise: str) -> None:
 
 
 @each_spec
-def test_features_that_are_all_constant_tell_nothing(spec: MixtureSpec) -> None:
+def test_constant_features_predict_the_mean(spec: MixtureSpec) -> None:
     x, y, r, _ = problem_of(spec)
     p = run(Problem(torch.full_like(x, 0.1), y, r, spec), 5).parameters
     assert all_finite(p)
@@ -515,7 +513,7 @@ def test_features_that_are_all_constant_tell_nothing(spec: MixtureSpec) -> None:
 
 
 @each_spec
-def test_collinear_targets_are_predicted_as_one(spec: MixtureSpec) -> None:
+def test_predictions_of_collinear_targets_are_collinear(spec: MixtureSpec) -> None:
     problem = problem_of(spec, L=1, D=5, seed=1)
     y = torch.cat([problem.targets, 2.0 * problem.targets + 1.0], 1)
     result = run(problem._replace(targets=y))
@@ -530,7 +528,7 @@ def test_collinear_targets_are_predicted_as_one(spec: MixtureSpec) -> None:
 
 @each_spec
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.7])
-def test_constant_targets_are_predicted_constant(spec: MixtureSpec, value: float) -> None:
+def test_predictions_of_constant_targets_are_constant(spec: MixtureSpec, value: float) -> None:
     problem = problem_of(spec, seed=1)
     y = torch.cat([problem.targets[:, :1], torch.full((90, 1), value).double()], 1)
     answer = predicted(problem.features, run(problem._replace(targets=y)).parameters)
@@ -562,7 +560,7 @@ def test_singular_covariances_without_a_floor_are_an_error(noise: str, what: str
 
 @each_spec
 def test_values_too_large_for_their_squares_are_an_error(spec: MixtureSpec) -> None:
-    """Features of 10²⁰⁰ have no variance in float64: nothing may come back as NaN."""
+    """Features of 10²⁰⁰ have no variance in float64: no result may be NaN."""
     x, y, r, _ = problem_of(spec)
     for features, targets in ((1e200 * x, y), (x, 1e200 * y)):
         with pytest.raises((DataError, NumericalError)):
@@ -570,7 +568,7 @@ def test_values_too_large_for_their_squares_are_an_error(spec: MixtureSpec) -> N
 
 
 @each_spec
-def test_weights_of_zero_leave_the_others(spec: MixtureSpec) -> None:
+def test_samples_with_weight_zero_are_ignored(spec: MixtureSpec) -> None:
     x, y, r, _ = problem_of(spec)
     w = (torch.arange(90) % 2).double()
     x[::2] = 1e6  # would be seen
@@ -580,7 +578,7 @@ def test_weights_of_zero_leave_the_others(spec: MixtureSpec) -> None:
 
 
 def test_a_prior_keeps_a_small_component_from_collapsing() -> None:
-    """Two samples explain each other: their variance is the floor's, or what the prior's samples bring."""
+    """The variance of two samples is that of the floor or of the prior."""
     x, y = normal(generator(0), 40, 3), normal(generator(1), 40, 1)
     r = torch.zeros(40, 2)
     r[:, 0] = 1.0
@@ -593,8 +591,8 @@ def test_a_prior_keeps_a_small_component_from_collapsing() -> None:
     assert close(prior.Sigma[1], 6.0 / 8.0 * 0.5 * variance, 1e-9)
 
 
-def test_an_incomplete_row_is_no_training_sample() -> None:
-    """Missing features are for prediction; a fit names the row."""
+def test_missing_features_in_training_data_are_an_error() -> None:
+    """Missing features are valid at prediction only."""
     x, y, _, _ = problem_of(MixtureSpec())
     p = fit(x, y, 1).parameters
     x[5, 2] = torch.nan

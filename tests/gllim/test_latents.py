@@ -1,4 +1,4 @@
-"""The first A_w against whole eigendecompositions of the residuals."""
+"""The initial A_w against eigendecompositions of the residuals."""
 
 import pytest
 import torch
@@ -69,7 +69,7 @@ def test_the_axes_are_the_principal_ones_of_the_residuals(tied: bool, problem: P
 
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal"])
 @pytest.mark.parametrize("n_latents", [1, 2])
-def test_the_first_latents_raise_the_likelihood(noise: str, n_latents: int) -> None:
+def test_initial_latents_increase_the_likelihood(noise: str, n_latents: int) -> None:
     """Without latents, the residuals' correlations are left unexplained."""
     problem = problem_of(MixtureSpec(covariance_type=noise), K=1, D=5)
     rows, p = first(problem)
@@ -100,7 +100,7 @@ def test_few_of_many_axes_are_found_in_a_few_passes(noise: str) -> None:
 
 @given(plain_specs)
 @properties
-def test_a_weight_of_two_is_the_sample_twice(spec: MixtureSpec) -> None:
+def test_weights_equal_repeated_samples(spec: MixtureSpec) -> None:
     problem = problem_of(spec)
     w = torch.arange(90) % 3
     index = torch.repeat_interleave(w)
@@ -115,7 +115,7 @@ def test_a_weight_of_two_is_the_sample_twice(spec: MixtureSpec) -> None:
     assert close(weighted.Sigma, other.Sigma, 1e-9)
 
 
-def test_seeds_choose_nothing_but_a_first_guess() -> None:
+def test_seeds_hardly_change_the_initial_latents() -> None:
     problem = problem_of(MixtureSpec())
     rows, p = first(problem)
     one, other = (add_latents(rows, p, known(problem.r), 2, seed) for seed in (0, 1))
@@ -125,7 +125,7 @@ def test_seeds_choose_nothing_but_a_first_guess() -> None:
 
 
 @pytest.mark.parametrize("n_latents", [4, 7])
-def test_as_many_latents_as_features_are_refused(n_latents: int) -> None:
+def test_as_many_latents_as_features_are_an_error(n_latents: int) -> None:
     problem = problem_of(MixtureSpec())
     with pytest.raises(ConfigurationError, match=f"n_latents = {n_latents} for n_features = 4: use fewer latents"):
         fit(problem.features, problem.targets, n_latents=n_latents)
@@ -133,8 +133,8 @@ def test_as_many_latents_as_features_are_refused(n_latents: int) -> None:
 
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("tied", [False, True])
-def test_features_without_noise_keep_the_start_finite(noise: str, tied: bool) -> None:
-    """Features that the targets explain: nothing is left for latents."""
+def test_initial_latents_are_finite_without_noise(noise: str, tied: bool) -> None:
+    """The targets determine the features, so that the residuals are zero."""
     y = normal(generator(0), 60, 2)
     x = y @ normal(generator(1), 2, 4)
     p = fit(x, y, 2, covariance_type=noise, tied=tied, n_latents=2, max_iter=3, tol=0).parameters

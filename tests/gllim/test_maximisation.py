@@ -1,4 +1,4 @@
-"""The M-step is a maximum of the expected log-likelihood, for every form, under floors and a prior."""
+"""The M-step is a maximum of the expected log-likelihood, for every specification, under floors and a prior."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def expected_log_likelihood(x: Tensor, y: Tensor, q: Posterior, p: Parameters) -
 
 
 def congruent(S: Tensor, g: torch.Generator, alike: bool) -> Tensor:
-    """S (1 or K, ·) a little aside within its structure, alike for all components if tied."""
+    """Return S (1 or K, ·) with a small perturbation within its structure, equal for all components if tied."""
     number = 1 if alike else len(S)
     if S.ndim < 3:
         return S * (STEP * normal(g, number, *S.shape[1:])).exp()
@@ -67,7 +67,7 @@ def congruent(S: Tensor, g: torch.Generator, alike: bool) -> Tensor:
 def neighbours(
     best: Parameters, spec: MixtureSpec, limits: Regularisation | None, g: torch.Generator
 ) -> dict[str, Parameters]:
-    """One parameter a little aside in each, within the form and over the floors."""
+    """Return parameters with one perturbation each, within the specification and above the floors."""
     Sigma, Gamma = congruent(best.Sigma, g, spec.tied), congruent(best.Gamma, g, spec.target_tied)
     if limits is not None:
         Sigma = noise_structure(spec.covariance_type).floor(Sigma, limits.feature_floor)
@@ -145,7 +145,7 @@ def test_collinear_targets_have_the_least_slopes() -> None:
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
-def test_a_prior_is_so_many_samples_of_its_variance(noise: str) -> None:
+def test_a_prior_equals_pseudo_samples(noise: str) -> None:
     x, y, _, spec = problem_of(MixtureSpec(covariance_type=noise))
     rows = Rows(x, y)
     one = collect(rows, known(torch.ones(90, 1)), 1, noise_structure(noise))
@@ -195,7 +195,9 @@ STRUCTURES = [(noise, tied) for noise in ("isotropic", "diagonal", "full") for t
 
 @pytest.mark.parametrize("target_covariance", ["full", "diagonal", "isotropic"])
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_the_m_step_of_the_models_own_statistics_is_the_model(noise: str, tied: bool, target_covariance: str) -> None:
+def test_the_m_step_of_expected_statistics_returns_the_parameters(
+    noise: str, tied: bool, target_covariance: str
+) -> None:
     spec = MixtureSpec(1, noise, tied, target_covariance)
     p = parameters_of(spec, K=3)
     found = m_step(expected_statistics(p), spec)
@@ -203,7 +205,7 @@ def test_the_m_step_of_the_models_own_statistics_is_the_model(noise: str, tied: 
         assert close(getattr(found, name), value, 1e-10), name
 
 
-def test_the_models_own_statistics_are_the_mean_over_its_samples() -> None:
+def test_expected_statistics_are_the_mean_over_samples() -> None:
     spec = MixtureSpec(covariance_type="full")
     p = parameters_of(spec, K=2)
     x, y = sample(p, 200_000, generator(5))
@@ -243,7 +245,7 @@ def test_an_isotropic_covariance_is_shrunk_to_itself_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("noise", ["diagonal", "full"])
-def test_em_with_shrinkage_ends_with_shrunk_noise_and_settles(noise: str) -> None:
+def test_em_with_shrinkage_converges(noise: str) -> None:
     x, y = sample(parameters_of(MixtureSpec(covariance_type=noise), K=2, D=6), 400, generator(2))
     plain, shrunk = (
         fit(x, y, 2, covariance_type=noise, shrinkage=share, tol=1e-6, random_state=1) for share in (0.0, 0.5)
@@ -254,6 +256,6 @@ def test_em_with_shrinkage_ends_with_shrunk_noise_and_settles(noise: str) -> Non
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, "ledoit", float("nan")])
-def test_a_shrinkage_that_is_no_share_is_refused(value: float | str) -> None:
+def test_invalid_shrinkage_is_an_error(value: float | str) -> None:
     with pytest.raises(ConfigurationError, match=f"shrinkage is {value!r}"):
         fit(torch.randn(20, 3), torch.randn(20, 1), shrinkage=value)

@@ -32,7 +32,7 @@ def test_merged_moments_are_those_of_the_whole(seed: int, lengths: list[int], we
     assert close(merged.square, (share * (values - mean).square()).sum(0), 1e-12)
 
 
-def test_blocks_without_weight_do_no_harm() -> None:
+def test_blocks_with_weight_zero_are_ignored() -> None:
     x, y = normal(generator(0), 9, 2) + 5.0, normal(generator(1), 9, 1)
     w = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 1.0, 0.0, 0.0, 0.0]).double()
     blocks, whole = Rows(x, y, w, block_rows=3).scaling, Rows(x, y, w).scaling

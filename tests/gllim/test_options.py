@@ -1,4 +1,4 @@
-"""Options that make no sense are refused, with their names and what may be given."""
+"""Invalid options are errors whose message gives the option and its range."""
 
 import re
 
@@ -49,19 +49,19 @@ REFUSED: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("options", "message"), REFUSED, ids=[str(options) for options, _ in REFUSED])
-def test_options_out_of_range_are_refused(options: dict[str, object], message: str) -> None:
+def test_options_out_of_range_are_an_error(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        fit(X, Y, 2, **options)  # type: ignore[arg-type]
+        fit(X, Y, 2, **options)
 
 
 @pytest.mark.parametrize("K", [0, -1, 2.5])
 @pytest.mark.parametrize("noise", ["diagonal", "full"])
-def test_numbers_of_components_that_cannot_be_are_refused(K: int, noise: str) -> None:
+def test_invalid_n_components_is_an_error(K: int, noise: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{K}.*use .*1 or more"):
         fit(X, Y, K, covariance_type=noise)
 
 
 @pytest.mark.parametrize("options", [{"dof": 5}, {"dof": 0.05}, {"dof": 1e6}, {"n_latents": 3}], ids=str)
-def test_options_at_the_ends_of_their_ranges_are_taken(options: dict[str, object]) -> None:
-    result = fit(X, Y, 1, max_iter=3, tol=0.0, **options)  # type: ignore[arg-type]
+def test_options_at_the_ends_of_their_ranges_are_valid(options: dict[str, object]) -> None:
+    result = fit(X, Y, 1, max_iter=3, tol=0.0, **options)
     assert all(bool(value.isfinite().all()) for value in result.parameters.tensors.values())

@@ -1,4 +1,4 @@
-"""Parameters and changes of unit, for every form."""
+"""Parameters and changes of units, for every specification."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_feature_mean_is_that_of_the_joint_model(p: Parameters) -> None:
 
 @given(specs)
 @properties
-def test_properties_name_the_form(spec: MixtureSpec) -> None:
+def test_properties_describe_the_structure(spec: MixtureSpec) -> None:
     p = parameters_of(spec, K=3, L=2, D=4)
     assert (p.covariance_type, p.tied, p.n_latents) == (spec.covariance_type, spec.tied, spec.n_latents)
     assert (p.n_components, p.n_features, p.n_targets) == (3, 4, 2)
@@ -84,7 +84,7 @@ def test_observed_latents_are_targets_of_the_same_model(p: Parameters) -> None:
 
 @given(specs)
 @properties
-def test_kept_components_are_those_of_the_mask(spec: MixtureSpec) -> None:
+def test_keep_selects_components_by_mask(spec: MixtureSpec) -> None:
     p = parameters_of(spec, K=3)
     kept = p.keep(torch.tensor([True, False, True]))
     assert close(kept.pi, p.pi[[0, 2]] / (p.pi[0] + p.pi[2]), ROUNDING)

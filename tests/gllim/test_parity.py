@@ -1,4 +1,4 @@
-"""Parity with xLLiM's Gaussian runs that its own formulas get right: no latents, Σ not tied."""
+"""Parity with the Gaussian runs of xLLiM in which it is correct: without latents, Σ not tied."""
 
 import csv
 from pathlib import Path
@@ -38,7 +38,7 @@ def cases(folder: Path, dataset: str) -> list[Case]:
             dataset,
             int(run["K"]),
             MixtureSpec(
-                STRUCTURES[run["Sigma"]],
+                covariance_type=STRUCTURES[run["Sigma"]],
                 target_covariance={"full": "full", "d": "diagonal", "i": "isotropic"}[run["Gammat"]],
                 equal_weights=run["pi"] == "eq",
             ),

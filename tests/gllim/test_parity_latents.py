@@ -1,4 +1,4 @@
-"""Parity with textbook EM: latents and tied noise, which xLLiM gets wrong (docs/peers.md)."""
+"""Parity with textbook EM: latents and tied noise, for which xLLiM is wrong (docs/peers.md)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +58,7 @@ def principal_axes(p: Parameters, x: Tensor, y: Tensor, r: Tensor, n_latents: in
 
 
 def first_statistics(rows: Rows, r: Tensor, spec: MixtureSpec) -> SufficientStatistics:
-    """What the references' first M-step sees: r itself, or an E-step after the latents' axes."""
+    """Return the statistics of the first M-step of the references: of r, or of an E-step with initial latents."""
     statistics = collect(rows, given(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
     if not spec.n_latents:
         return statistics

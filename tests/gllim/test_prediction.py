@@ -1,4 +1,4 @@
-"""The inversion against conditioning the joint model by D × D algebra, for every form."""
+"""The inversion against conditioning the joint model by D × D algebra, for every specification."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ each_spec = pytest.mark.parametrize("spec", SPECS, ids=["plain", "tied full late
 
 
 def points(p: Parameters, seed: int) -> tuple[Tensor, Tensor]:
-    """Samples, and some features that nothing explains."""
+    """Return samples, and some features far from all components."""
     x, y = sample(p, 8, generator(seed))
     x[6:] += 3.0
     return x, y
@@ -134,7 +134,7 @@ def test_gaussian_answers_are_those_of_student_noise_of_many_degrees() -> None:
     assert close(student.covariances, gaussian.covariances.expand_as(student.covariances), 1e-3)
 
 
-def test_features_of_any_dtype_are_taken_in_that_of_the_parameters() -> None:
+def test_features_are_converted_to_the_dtype_of_the_parameters() -> None:
     p = parameters_of(MixtureSpec())
     x = (10.0 * normal(generator(0), 5, 4)).round()
     for other in (x.float(), x.int(), x.half()):

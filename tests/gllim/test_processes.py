@@ -1,4 +1,4 @@
-"""Several processes that hold a part of the rows each fit what one process fits that holds them all."""
+"""Several processes with a part of the rows each give the same fit as one process."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def data() -> Data:
 
 @pytest.fixture(scope="module")
 def fitted(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Answers]]:
-    """The answers of 1, 2 and 4 processes."""
+    """The results of 1, 2 and 4 processes."""
     folder = tmp_path_factory.mktemp("processes")
     x, y, w = (value.numpy() for value in data)
     np.savez(folder / "data.npz", x=x, y=y, w=w)
@@ -120,7 +120,7 @@ def fitted(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[int, li
 
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("name", CASES)
-def test_processes_fit_what_one_fits(
+def test_several_processes_fit_as_one(
     data: Data,
     fitted: dict[int, list[Answers]],
     name: str,
@@ -165,13 +165,13 @@ dist.destroy_process_group()
 """
 
 
-def test_data_that_one_process_refuses_stop_all(tmp_path: Path) -> None:
+def test_invalid_data_in_one_process_are_an_error_in_all(tmp_path: Path) -> None:
     command = [sys.executable, "-c", REFUSING, str(tmp_path)]
     started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
     printed = [process.communicate(timeout=TIMEOUT)[0].strip() for process in started]
     assert (
         printed
-        == ["process 1: features row 2, column 1 is nan: every value must be finite; drop or mend the sample"] * 2
+        == ["process 1: features row 2, column 1 is nan: every value must be finite; remove or correct the sample"] * 2
     )
 
 
@@ -202,7 +202,7 @@ dist.destroy_process_group()
 """
 
 
-def test_batches_that_change_in_one_process_stop_all(tmp_path: Path) -> None:
+def test_changed_batches_in_one_process_are_an_error_in_all(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHANGING, str(tmp_path)]
     started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
     printed = [process.communicate(timeout=TIMEOUT)[0].strip() for process in started]

@@ -104,7 +104,7 @@ def test_held_out_densities_are_the_joint_and_the_conditional(dof: float | None,
     assert held_out_density(x, y, p) == pytest.approx((float(joint.mean()), float(conditional.mean())), rel=SUMS)
 
 
-def test_what_is_held_out_is_not_fitted_to() -> None:
+def test_held_out_samples_are_not_used_in_the_fit() -> None:
     problem = make_problem(2, "diagonal", False, K=2, L=2, D=4, N=120)
     x, y = problem.features, problem.targets
     options = OPTIONS._replace(random_state=7)
@@ -118,7 +118,7 @@ def test_what_is_held_out_is_not_fitted_to() -> None:
 
 
 @pytest.mark.parametrize("criterion", ["held_out", "held_out_conditional"])
-def test_a_fifth_is_held_out_where_the_criterion_needs_it(criterion: str) -> None:
+def test_one_fifth_is_held_out_by_default(criterion: str) -> None:
     problem = make_problem(0, "diagonal", False, K=2, L=1, D=3, N=101)
     best = select(problem.features, problem.targets, n_components=[1], criterion=criterion).best
     # a K = 1 fit has one number of samples: its counts
@@ -161,7 +161,7 @@ def test_the_table_has_the_best_first() -> None:
     assert reverse["held_out"].is_monotonic_decreasing
 
 
-def test_arrays_and_seeds() -> None:
+def test_arrays_and_seeds_are_accepted() -> None:
     x, y = clusters(90)
     first, again = (select(x.numpy(), y.numpy(), n_components=[3], criterion="held_out") for _ in range(2))
     assert first.best.held_out == again.best.held_out
@@ -171,14 +171,14 @@ def test_arrays_and_seeds() -> None:
     assert low.best.held_out == pytest.approx(first.best.held_out, rel=1e-4)  # float32 inputs, seven digits
 
 
-def test_what_cannot_be_chosen_from_is_refused() -> None:
+def test_invalid_selections_are_an_error() -> None:
     x, y = clusters(30)
     with pytest.raises(ConfigurationError, match="unknown criterion 'mdl': use one of bic, aic"):
         select(x, y, criterion="mdl")
     for share in (-0.1, 1.0, math.nan):
         with pytest.raises(ConfigurationError, match=r"held_out is .*from 0 to below 1"):
             select(x, y, held_out=share)
-    with pytest.raises(DataError, match="nothing to choose from"):
+    with pytest.raises(DataError, match="there is no candidate"):
         select(x, y, n_components=[])
     with pytest.raises(DataError, match="30 samples are fewer than 40 components"):
         select(x, y, n_components=[40])
@@ -189,8 +189,8 @@ def test_what_cannot_be_chosen_from_is_refused() -> None:
 
 
 @pytest.mark.parametrize("n_targets", [20, 40])
-def test_lengths_that_differ_are_refused(n_targets: int) -> None:
-    """More targets than features must not pass: which belong together is unknown."""
+def test_lengths_that_differ_are_an_error(n_targets: int) -> None:
+    """Features and targets of different lengths are an error in both directions."""
     x, y = normal(generator(0), 30, 3), normal(generator(1), n_targets, 1)
     with pytest.raises(DataError, match="do not fit"):
         select(x, y, n_components=[1])
@@ -203,8 +203,8 @@ def test_equal_candidates_keep_the_first() -> None:
     assert close(found.candidates[0].fit.parameters.A, found.candidates[1].fit.parameters.A, 1e-12)
 
 
-def test_a_likelihood_that_measures_the_floor_is_not_chosen() -> None:
-    """Three full Σ of 150 features from 300 samples are singular: the likelihood is that of the floor, and enormous."""
+def test_candidates_at_the_floor_are_not_selected() -> None:
+    """Three full Σ of 150 features from 300 samples are singular: the likelihood measures the floor."""
     g = generator(0)
     y = normal(g, 300, 1)
     x = y @ normal(g, 1, 150) + normal(g, 300, 150)
@@ -218,7 +218,7 @@ def test_a_likelihood_that_measures_the_floor_is_not_chosen() -> None:
     assert bool(chosen.table["at_floor"].iloc[-1])
 
 
-def test_constant_features_and_no_floor_are_no_sign_of_singularity() -> None:
+def test_constant_features_are_not_at_the_floor() -> None:
     g = generator(1)
     y = normal(g, 80, 1)
     x = torch.cat([y + 0.5 * normal(g, 80, 1), torch.full((80, 1), 3.0).double()], 1)

@@ -1,4 +1,4 @@
-"""Statistics are their sums, and add over rows."""
+"""Sufficient statistics against plain sums, and their addition over rows."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def collected(rows: Rows, r: Tensor, spec: MixtureSpec) -> SufficientStatistics:
 
 
 def second_moment(x: Tensor, r: Tensor, spec: MixtureSpec) -> Tensor:
-    """Σ_n r_nk x xᵀ, kept to the structure of Σ."""
+    """Σ_n r_nk x xᵀ, restricted to the structure of Σ."""
     full = torch.einsum("nk,nd,ne->kde", r, x, x)
     diagonal = full.diagonal(dim1=1, dim2=2)
     q = {"full": full, "diagonal": diagonal, "isotropic": diagonal.sum(1)}[spec.covariance_type]
@@ -107,7 +107,7 @@ def test_statistics_of_batches_sum_to_those_of_the_whole(problem: Problem, cut: 
 
 @given(problems(), st.sampled_from([torch.float32, torch.float64]))
 @properties
-def test_a_weight_of_two_is_the_sample_twice_and_zero_is_without_it(problem: Problem, dtype: torch.dtype) -> None:
+def test_weights_equal_repeated_samples(problem: Problem, dtype: torch.dtype) -> None:
     x, y, _, spec = problem
     w = torch.arange(90) % 3
     p = parameters_of(spec, *problem.sizes)
@@ -131,7 +131,7 @@ def test_single_precision_products_are_near_those_in_double(problem: Problem) ->
 
 @given(specs)
 @properties
-def test_kept_components_are_those_of_the_mask(spec: MixtureSpec) -> None:
+def test_keep_selects_components_by_mask(spec: MixtureSpec) -> None:
     problem, p = problem_of(spec), parameters_of(spec, K=3)
     whole = e_step(Rows(*problem[:2]), p)
     kept = whole.keep(torch.tensor([True, False, True]))

@@ -1,4 +1,4 @@
-"""Stepwise EM: one component is exact, several approach batch EM, and a stream that drifts is followed."""
+"""Stepwise EM: one component is exact, several approach batch EM, and drifting data are followed."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def mean_log_likelihood(x: Tensor, y: Tensor, p: Parameters) -> float:
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
-def test_one_component_that_forgets_nothing_is_the_fit_on_everything(noise: str) -> None:
+def test_one_component_without_forgetting_is_the_batch_fit(noise: str) -> None:
     """η = 1/t makes the running averages plain averages; without latents r and u are 1, whatever the parameters."""
     parts = batches(truth(noise=noise), 5)
     found = follow(parts, 1, MixtureSpec(covariance_type=noise), forgetting=1.0)
@@ -75,13 +75,13 @@ def test_a_stream_approaches_the_fit_on_all_its_batches(spec: MixtureSpec) -> No
     begun = stream.begin(Rows(*parts[0]), spec._replace(n_components=2), OPTIONS).fitted
     found = follow(parts, 2, spec, forgetting=1.0).fitted
     best, first, last = (mean_log_likelihood(x, y, q) for q in (whole, begun, found))
-    # the fit errs by (free parameters) / 2N ≈ 40 / 6000 nats a sample, the first batch by 30 times that, and a stream
-    # by a few times that: it saw its first batches with worse parameters
+    # the fit has an error of (free parameters) / 2N ≈ 40 / 6000 nats per sample, the first batch 30 times that, and
+    # a stream a few times that, because its first batches had worse parameters
     assert best - last < 0.03
     assert best - last < 0.3 * (best - first)
 
 
-def test_a_stream_that_drifts_is_followed() -> None:
+def test_a_stream_follows_drifting_data() -> None:
     """Intercepts move at half time: the less is kept of the past, the nearer the end they are."""
     early, late = truth(), truth()._replace(b=truth().b + 2.0)
     parts = batches(early, 20) + batches(late, 20)
@@ -98,7 +98,7 @@ def test_a_stream_that_drifts_is_followed() -> None:
     assert mean_log_likelihood(x, y, follow(parts, forgetting=0.55).fitted) > mean_log_likelihood(x, y, early) + 1.0
 
 
-def test_a_weight_of_two_is_the_sample_twice() -> None:
+def test_weights_equal_repeated_samples() -> None:
     (x0, y0), (x1, y1) = batches(truth(), 2)
     begun = stream.begin(Rows(x0, y0), PLAIN._replace(n_components=2), OPTIONS)
     w = 1.0 + (torch.arange(100) % 2)
@@ -122,8 +122,8 @@ def test_weights_of_the_first_batch_count() -> None:
     assert close(weighted.fitted.A, less.fitted.A, 1e-9)  # thirty iterations of the same sums
 
 
-def test_small_batches_do() -> None:
-    """A batch may hold fewer samples than a component needs: the averages hold the others."""
+def test_batches_may_be_small() -> None:
+    """A batch may have fewer samples than a component needs, because the averages include earlier batches."""
     first, *rest = batches(truth(), 6)
     singles = [(x[None], y[None]) for part in rest[:1] for x, y in zip(*part, strict=True)][:50]
     found = follow([first, *singles], forgetting=1.0)
@@ -131,7 +131,7 @@ def test_small_batches_do() -> None:
     assert all(bool(value.isfinite().all()) for value in found.fitted.tensors.values())
 
 
-def test_a_component_without_samples_is_dropped() -> None:
+def test_a_component_without_samples_is_removed() -> None:
     p = truth()
     x, y = batches(p, 2)[0]
     nowhere = p._replace(c=torch.cat([p.c[:1], p.c[1:] + 1e4]))
@@ -151,7 +151,7 @@ def test_a_component_without_samples_is_dropped() -> None:
     [MixtureSpec(covariance_type="full", tied=True), MixtureSpec(dof="estimated"), MixtureSpec(n_latents=1)],
     ids=str,
 )
-def test_a_component_of_any_form_can_be_dropped(spec: MixtureSpec) -> None:
+def test_components_are_removed_for_every_specification(spec: MixtureSpec) -> None:
     x, y = batches(truth(), 1)[0]
     p = fit_rows(Rows(x, y), spec._replace(n_components=2), OPTIONS).parameters
     begun = stream.begin(Rows(x, y), spec._replace(n_components=2), OPTIONS, start=p)
@@ -169,7 +169,7 @@ def test_a_component_of_any_form_can_be_dropped(spec: MixtureSpec) -> None:
     assert again.n_batches == 3
 
 
-def test_a_start_is_where_the_stream_begins() -> None:
+def test_a_stream_begins_at_a_given_start() -> None:
     p, (x, y) = truth(), batches(truth(), 1)[0]
     begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=5), OPTIONS, start=p)
     assert all(
@@ -187,13 +187,13 @@ def test_a_start_is_where_the_stream_begins() -> None:
         (MixtureSpec(dof=-1.0), "dof is -1.0"),
     ],
 )
-def test_a_start_of_another_form_is_refused(spec: MixtureSpec, message: str) -> None:
+def test_a_start_with_another_structure_is_an_error(spec: MixtureSpec, message: str) -> None:
     x, y = batches(truth(), 1)[0]
     with pytest.raises(ConfigurationError, match=message):
         stream.begin(Rows(x, y), spec._replace(n_components=2), OPTIONS, start=truth())
 
 
-def test_a_start_of_another_size_is_refused() -> None:
+def test_a_start_of_another_size_is_an_error() -> None:
     x, y = batches(truth(), 1)[0]
     with pytest.raises(DataError, match="start has 4 features and 2 targets, the data 3 and 2"):
         stream.begin(Rows(x[:, :3], y), PLAIN._replace(n_components=2), OPTIONS, start=truth())
@@ -206,11 +206,11 @@ def test_a_gaussian_start_becomes_a_student_stream(dof: float | str) -> None:
     for part in parts[1:]:
         state = stream.advance(state, Rows(*part, scaling=state.scaling), OPTIONS)
     assert state.fitted.dof is not None
-    # 1000 samples of ν = 4: its estimate errs by less than 1, from batch to batch by some more
+    # 1000 samples of ν = 4: the estimate has an error below 1, from batch to batch somewhat more
     assert bool(((state.fitted.dof - 4.0).abs() < (1e-12 if dof == 4.0 else 2.5)).all())
 
 
-def test_isotropic_targets_stay_so_from_a_start() -> None:
+def test_isotropic_targets_stay_isotropic_from_a_start() -> None:
     """Γ is isotropic in the data's units, whatever the spread of each target in the first batch."""
     p = truth()
     p = p._replace(Gamma=2.0 * torch.eye(L).double().expand(2, L, L))
@@ -223,7 +223,7 @@ def test_isotropic_targets_stay_so_from_a_start() -> None:
     assert close(Gamma, Gamma[:, :1, :1] * torch.eye(L).double(), 1e-12)
 
 
-def test_what_a_stream_cannot_do_is_refused() -> None:
+def test_invalid_stream_arguments_are_an_error() -> None:
     x, y = batches(truth(), 1)[0]
     begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=2), OPTIONS)
     for forgetting in (0.5, 1.1, float("nan")):
@@ -235,7 +235,7 @@ def test_what_a_stream_cannot_do_is_refused() -> None:
         stream.advance(begun, Rows(x, y, torch.zeros(100), scaling=begun.scaling), OPTIONS)
 
 
-def test_advancing_leaves_the_stream_before_as_it_was() -> None:
+def test_advance_does_not_change_its_argument() -> None:
     (x0, y0), (x1, y1) = batches(truth(), 2)
     begun = stream.begin(Rows(x0, y0), PLAIN._replace(n_components=2), OPTIONS)
     before = begun.statistics.M.clone(), begun.parameters.A.clone()
@@ -245,10 +245,10 @@ def test_advancing_leaves_the_stream_before_as_it_was() -> None:
     assert torch.equal(one.fitted.A, other.fitted.A)
 
 
-def test_a_batch_in_other_units_is_refused() -> None:
+def test_a_batch_with_another_scaling_is_an_error() -> None:
     x, y = batches(truth(), 1)[0]
     begun = stream.begin(Rows(x, y), PLAIN._replace(n_components=2), OPTIONS, start=truth())
-    with pytest.raises(ConfigurationError, match=r"scaled otherwise.*scaling=stream\.scaling"):
+    with pytest.raises(ConfigurationError, match=r"another scaling.*scaling=stream\.scaling"):
         stream.advance(begun, Rows(x, y), OPTIONS)
 
 
@@ -274,7 +274,7 @@ def test_the_models_own_scaling_is_that_of_its_samples(noise: str) -> None:
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=0.05, rtol=0.02)
 
 
-def test_running_averages_forget_where_they_began() -> None:
+def test_running_averages_do_not_depend_on_their_start() -> None:
     """After many windows the parameters are those of EM on the batch, whatever the start."""
     p, other = truth(), truth(seed=9)
     x, y = sample(p, 400, generator(1))
@@ -294,7 +294,7 @@ def target_moments(p: Parameters) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_a_component_seeded_again_leaves_the_targets_moments(tied: bool) -> None:
+def test_reseeding_preserves_the_moments_of_the_targets(tied: bool) -> None:
     p = make_parameters(2, "full", tied, 3, L, D)
     empty = torch.tensor([False, True, False])
     found = stream.reseed(p, empty)
@@ -306,7 +306,7 @@ def test_a_component_seeded_again_leaves_the_targets_moments(tied: bool) -> None
     assert torch.equal(found.Sigma[0], p.Sigma[0])
 
 
-def test_an_empty_component_of_a_stream_is_seeded_again() -> None:
+def test_an_empty_component_of_a_stream_is_reseeded() -> None:
     p = truth()
     x, y = sample(p, 300, generator(1))
     state = stream.begin_from(p, PLAIN, 300)
@@ -317,7 +317,7 @@ def test_an_empty_component_of_a_stream_is_seeded_again() -> None:
     assert float(state.fitted.pi.min()) > 0.1
 
 
-def test_a_mixture_grows_to_the_components_asked_for() -> None:
+def test_grow_adds_components() -> None:
     p = make_parameters(2, "diagonal", False, 2, L, D)
     found = stream.grow(p, 5)
     assert found.n_components == 5
@@ -341,8 +341,8 @@ def test_a_stream_of_targets_far_from_zero_keeps_its_digits(noise: str, shift: f
 
 
 @pytest.mark.parametrize("K", [1, 2])
-def test_the_largest_component_of_a_stream_is_kept_however_few_it_holds(K: int) -> None:
-    """Full covariances ask for as many samples as features; a small data set has fewer in all."""
+def test_the_largest_component_of_a_stream_is_never_reseeded(K: int) -> None:
+    """Full covariances need as many samples as features; a small data set has fewer."""
     p = make_parameters(2, "full", False, K, L, D)
     x, y = sample(p, 30, generator(1))
     state = stream.begin_from(p, PLAIN._replace(covariance_type="full"), 30)

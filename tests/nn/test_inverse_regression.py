@@ -1,6 +1,7 @@
 """The objective of inverse regression: a family of likelihoods, and θ that follows the batches."""
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -335,7 +336,7 @@ def test_solve_shrinks_the_noise_as_the_recipe_says() -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
     objective(y, components=1, noise="full", shrinkage=0.5).solve(head, x, y, -1)
-    options = {"covariance_type": "full", "shrinkage": 0.5, "covariance_floor": 1e-4, "max_iter": 100, "tol": 1e-3}
+    options: dict[str, Any] = {"covariance_type": "full", "shrinkage": 0.5, "covariance_floor": 1e-4, "max_iter": 100, "tol": 1e-3}
     expected = fit(x, y, **options).parameters
     assert torch.equal(head.mixture.Sigma, expected.Sigma)
 

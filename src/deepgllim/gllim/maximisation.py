@@ -1,4 +1,4 @@
-"""The M-step: statistics to parameters, for every form, under floors and a prior."""
+"""The M-step: from sufficient statistics to parameters, for every variant, under floors and a prior."""
 
 from typing import NamedTuple
 
@@ -14,22 +14,22 @@ from deepgllim.gllim.spec import MixtureSpec
 from deepgllim.gllim.statistics import SufficientStatistics
 
 ZERO = 1e-13  # a variance below this share of the data's variance is zero up to rounding
-COLLINEAR = 1e-11  # an eigenvalue of M under this share of its largest is rounding: N sums of 1e-16 each
+COLLINEAR = 1e-11  # an eigenvalue of M below this share of the largest is rounding, of N sums with 1e-16 each
 
 
 class Regularisation(NamedTuple):
-    """What keeps the covariances from collapsing, in the units that EM runs in.
+    """The floors, the prior and the shrinkage of the covariances, in the units of EM.
 
-    A floor is a constraint, Σ ≥ floor; a prior is κ pseudo-samples that each bring the variance S to every covariance:
+    A floor is a constraint, Σ ≥ floor. The prior is κ pseudo-samples of variance S for every covariance:
     Σ_k = (scatter_k + κ S) / (s0_k + κ), the mode under log p(Σ) = −½ κ (log |Σ| + tr(Σ⁻¹ S)), an inverse Wishart.
 
     Attributes:
-        feature_floor: least noise variances, (D,).
-        target_floor: least variances of the targets, (L,).
-        prior_count: κ, pseudo-samples; 0 for no prior.
+        feature_floor: minimum noise variances, (D,).
+        target_floor: minimum variances of the targets, (L,).
+        prior_count: κ, number of pseudo-samples; 0 for no prior.
         feature_variance: S of Σ, (D,).
         target_variance: S of Γ, (L,).
-        shrinkage: of Σ_k towards its mean variance, see `shrink`. No objective is maximised then, so EM may fall.
+        shrinkage: of Σ_k towards its mean variance, see `shrink`. EM then maximises no objective, so it may decrease.
     """
 
     feature_floor: Tensor
@@ -40,7 +40,7 @@ class Regularisation(NamedTuple):
     shrinkage: float | str = 0.0
 
     def log_prior(self, parameters: Parameters, target_tied: bool = False) -> float:
-        """log p(Σ, Γ) up to a constant, 0 without a prior; what is tied counts once."""
+        """Return log p(Σ, Γ) up to a constant, 0 without a prior; a tied covariance counts once."""
         if self.prior_count == 0:
             return 0.0
         total = 0.0
@@ -61,7 +61,7 @@ def regularise(
     prior_variance: float,
     shrinkage: float | str = 0.0,
 ) -> Regularisation:
-    """The floors and the prior as shares of the data's variances."""
+    """Return the floors and the prior, given as shares of the variances of the data."""
     one = torch.ones_like(scaling.target_scale)
     return Regularisation(
         relative_floor(scaling.feature_variance, covariance_floor),
@@ -74,13 +74,13 @@ def regularise(
 
 
 def relative_floor(variance: Tensor, share: float) -> Tensor:
-    """A share of each feature's variance; a constant feature takes the mean variance, or 1, for its own."""
+    """Return a share of the variance of each feature, (D,); for a constant feature, of the mean variance, or of 1."""
     mean = variance.mean() if bool(variance.mean() > 0) else torch.ones_like(variance.mean())
     return share * torch.where(variance > 0, variance, mean)
 
 
 def at_floor(parameters: Parameters, scaling: Scaling, covariance_floor: float) -> bool:
-    """Whether a variance of Σ, in some direction, is within 1 % of its floor; constant features do not count."""
+    """Return whether a variance of Σ, in any direction, is within 1 % of its floor; constant features do not count."""
     varying = scaling.feature_variance > 0
     if covariance_floor == 0 or not bool(varying.any()):
         return False
@@ -123,16 +123,16 @@ def m_step(
     regularisation: Regularisation | None = None,
     dof: Tensor | None = None,
 ) -> Parameters:
-    """The maximiser of the expected log-likelihood, one formula for every form.
+    """Return the parameters that maximise the expected log-likelihood.
 
-    [A_k b_k] = C_k M_k⁻¹;  Σ_k = (q_k − [A_k b_k] C_kᵀ) / s0_k, kept to its structure; tied: Σ_k s0_k Σ_k / N;
+    [A_k b_k] = C_k M_k⁻¹;  Σ_k = (q_k − [A_k b_k] C_kᵀ) / s0_k, restricted to its structure; tied: Σ_k s0_k Σ_k / N;
     c_k, Γ_k from the target block of M_k;  π_k = s0_k / N;  ν_k solves log(ν/2) − ψ(ν/2) + 1 + E[log u − u] = 0.
 
     Args:
-        statistics: of all rows, every component with some weight.
-        form: which mixture.
-        regularisation: floors and prior; None for neither. A floor keeps EM monotone: it is a constraint.
-        dof: ν of the last E-step, kept where the form fixes it; needed for Student noise only.
+        statistics: of all rows; every component has a positive weight.
+        spec: the variant of the mixture.
+        regularisation: floors and prior; None for neither. EM stays monotone under a floor, which is a constraint.
+        dof: ν of the last E-step, returned unless ν is estimated; None for Gaussian noise.
 
     Example:
         >>> import torch
@@ -142,29 +142,29 @@ def m_step(
         >>> m_step(s, MixtureSpec(covariance_type="full")).A.shape
         torch.Size([1, 4, 2])
     """
-    s0, M, C, q, excess, _ = statistics
-    L, D = M.shape[-1] - 1 - spec.n_latents, C.shape[1]
-    B = C @ torch.linalg.pinv(M, hermitian=True, rtol=COLLINEAR)  # (K, D, P); least-norm where collinear
-    c, Gamma = _target_part(s0, M, L, spec, regularisation)
+    s0 = statistics.s0
+    inverse = torch.linalg.pinv(statistics.M, hermitian=True, rtol=COLLINEAR)  # minimum norm if collinear
+    B = statistics.C @ inverse  # (K, D, P)
+    c, Gamma = _target_part(statistics, spec, regularisation)
     return Parameters(
         pi=torch.full_like(s0, 1.0 / len(s0)) if spec.equal_weights else s0 / s0.sum(),
         c=c,
         Gamma=Gamma,
         A=B[:, :, :-1],
         b=B[:, :, -1],
-        Sigma=_noise_part(s0, B, C, q, D, spec, regularisation),
-        dof=solve_dof(excess / s0) if spec.dof == "estimated" else dof,
+        Sigma=_noise_part(statistics, B, spec, regularisation),
+        dof=solve_dof(statistics.excess / s0) if spec.dof == "estimated" else dof,
     )
 
 
 def _noise_part(
-    s0: Tensor, B: Tensor, C: Tensor, q: Tensor, D: int, spec: MixtureSpec, regularisation: Regularisation | None
+    statistics: SufficientStatistics, B: Tensor, spec: MixtureSpec, regularisation: Regularisation | None
 ) -> Tensor:
     structure = noise_structure(spec.covariance_type)
-    explained, count = structure.explained(B, C), s0
+    explained, count, D = structure.explained(B, statistics.C), statistics.s0, statistics.C.shape[1]
     if spec.tied:
-        explained, count = explained.sum(0, keepdim=True), s0.sum(0, keepdim=True)
-    residual = q - explained
+        explained, count = explained.sum(0, keepdim=True), count.sum(0, keepdim=True)
+    residual = statistics.q - explained
     if regularisation is None:
         return structure.spread(residual, count, D)
     if regularisation.prior_count > 0:
@@ -175,12 +175,12 @@ def _noise_part(
 
 
 def expected_statistics(parameters: Parameters) -> SufficientStatistics:
-    """The statistics that a sample contributes on average under the model itself: `m_step` of them is θ again.
+    """Return the expected statistics of one sample under the model; `m_step` of them returns θ.
 
     s0_k = π_k;  M_k = π_k E[t tᵀ | k], t = [y; 1];  C_k = [A_k b_k] M_k;  q_k = π_k Σ_k + [A_k b_k] C_kᵀ.
 
     Args:
-        parameters: θ of Gaussian noise and without latents, in the units that EM runs in.
+        parameters: θ of Gaussian noise and without latents, in the units of EM.
 
     Example:
         >>> import torch
@@ -205,8 +205,10 @@ def expected_statistics(parameters: Parameters) -> SufficientStatistics:
 
 
 def _target_part(
-    s0: Tensor, M: Tensor, L: int, spec: MixtureSpec, regularisation: Regularisation | None
+    statistics: SufficientStatistics, spec: MixtureSpec, regularisation: Regularisation | None
 ) -> tuple[Tensor, Tensor]:
+    s0, M = statistics.s0, statistics.M
+    L = M.shape[-1] - 1 - spec.n_latents
     c = M[:, :L, -1] / M[:, -1:, -1]
     scatter, count = M[:, :L, :L] - c[:, :, None] * M[:, None, :L, -1], s0
     if spec.target_tied:

@@ -1,4 +1,4 @@
-"""The parameters of the mixture, and what a change of origin or unit does to them."""
+"""The parameters of the mixture, absolute or about an origin."""
 
 from typing import NamedTuple
 
@@ -7,18 +7,20 @@ from torch import Tensor
 
 
 class Parameters(NamedTuple):
-    """z ~ Cat(π);  y | z=k ~ N(c_k, Γ_k);  w | z=k ~ N(0, I);  x | y, w, z=k ~ N(A_k [y; w] + b_k, Σ_k).
+    """The parameters of the mixture.
+
+    z ~ Cat(π);  y | z=k ~ N(c_k, Γ_k);  w | z=k ~ N(0, I);  x | y, w, z=k ~ N(A_k [y; w] + b_k, Σ_k).
 
     With Student noise, u | z=k ~ Gamma(ν_k/2, ν_k/2) divides Γ, the latents' I and Σ alike.
 
     Attributes:
-        pi: weights, (K,), positive, sum 1.
-        c: means of the targets, (K, L), in the targets' units.
+        pi: weights, (K,), positive, with sum 1.
+        c: means of the targets, (K, L), in their units.
         Gamma: covariances of the targets, (K, L, L); of Student noise, scale matrices, as Σ is.
-        A: slopes, (K, D, L + Lw), feature units per target unit; the last Lw columns belong to the latents.
+        A: slopes, (K, D, L + Lw), in feature units per target unit; the last Lw columns belong to the latents.
         b: intercepts, (K, D).
-        Sigma: noise of the features by structure: (K,) isotropic, (K, D) diagonal, (K, D, D) full.
-            A tied Σ, one for all components, has a leading dimension of 1.
+        Sigma: noise covariances of the features: (K,) isotropic, (K, D) diagonal, (K, D, D) full. A tied Σ has a
+            leading dimension of 1.
         dof: degrees of freedom ν of Student noise, (K,); None for Gaussian noise.
 
     Source: Deleforge, Forbes & Horaud, Statistics and Computing 2015; Perthame, Forbes & Deleforge, Journal of
@@ -69,23 +71,23 @@ class Parameters(NamedTuple):
 
     @property
     def tied(self) -> bool:
-        """Whether one Σ serves all components."""
+        """Whether all components share one Σ."""
         return self.Sigma.shape[0] < self.n_components
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """Those that are there, by name: without `dof` for Gaussian noise."""
+        """The tensors by name, without `dof` for Gaussian noise."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     @property
     def noise_variances(self) -> Tensor:
-        """The diagonal of Σ_k of any structure, (K, D)."""
+        """The diagonal of Σ_k for any structure, (K, D)."""
         Sigma = self.Sigma.diagonal(dim1=1, dim2=2) if self.Sigma.ndim == 3 else self.Sigma
         return (Sigma[:, None] if Sigma.ndim == 1 else Sigma).expand(self.n_components, self.n_features)
 
     @property
     def noise_matrices(self) -> Tensor:
-        """Σ_k of any structure as matrices, (K, D, D)."""
+        """Σ_k as matrices for any structure, (K, D, D)."""
         if self.Sigma.ndim == 3:
             return self.Sigma.expand(self.n_components, -1, -1)
         return torch.diag_embed(self.noise_variances)
@@ -102,17 +104,17 @@ class Parameters(NamedTuple):
         return torch.einsum("k,kd->d", self.pi, torch.einsum("kdl,kl->kd", slopes, self.c) + self.b)
 
     def to(self, *args: torch.device | torch.dtype) -> "Parameters":
-        """The same parameters on another device or in another dtype."""
+        """Return the parameters on another device or in another dtype."""
         return Parameters(*(value if value is None else value.to(*args) for value in self))  # type: ignore[call-overload, arg-type]
 
     def keep(self, components: Tensor) -> "Parameters":
-        """Some components only, by a boolean mask (K,), their weights scaled to sum 1."""
+        """Return the components of a boolean mask (K,), with weights scaled to sum 1."""
         kept = Parameters(*(None if value is None else value[components] for value in self._replace(Sigma=self.b)))  # type: ignore[arg-type]
         Sigma = self.Sigma if self.tied else self.Sigma[components]
         return kept._replace(pi=kept.pi / kept.pi.sum(), Sigma=Sigma)
 
     def observe_latents(self) -> "Parameters":
-        """The same model with w as targets: c = [c; 0], Γ = blockdiag(Γ, I)."""
+        """Return the same model with w among the targets: c = [c; 0], Γ = blockdiag(Γ, I)."""
         K, Lw = self.n_components, self.n_latents
         if Lw == 0:
             return self
@@ -125,10 +127,10 @@ class Parameters(NamedTuple):
 class Centred(NamedTuple):
     """The mixture of x − x̄ and y − ȳ for an origin (x̄, ȳ) near the data.
 
-    Where an origin is far from 0, c and b of the absolute values lose the digits that it takes; these do not.
+    If the origin is far from 0, c and b of the absolute values lose digits; those about the origin do not.
 
     Attributes:
-        parameters: of the differences.
+        parameters: of the mixture of the differences.
         feature_origin: x̄, (D,).
         target_origin: ȳ, (L,).
 
@@ -153,14 +155,14 @@ class Centred(NamedTuple):
         return self.parameters.n_components
 
     def about(self, feature_origin: Tensor, target_origin: Tensor) -> "Centred":
-        """The same mixture about another origin: c + ȳ − ȳ', b + x̄ − x̄' + A (ȳ' − ȳ)."""
+        """Return the same mixture about another origin: c + ȳ − ȳ', b + x̄ − x̄' + A (ȳ' − ȳ)."""
         p, moved = self.parameters, target_origin - self.target_origin
         slopes = p.A[:, :, : p.n_targets]
         b = p.b + (self.feature_origin - feature_origin) + slopes @ moved
         return Centred(p._replace(c=p.c - moved, b=b), feature_origin, target_origin)
 
     def to(self, *args: torch.device | torch.dtype) -> "Centred":
-        """The same mixture on another device or in another dtype."""
+        """Return the same mixture on another device or in another dtype."""
         return Centred(self.parameters.to(*args), self.feature_origin.to(*args), self.target_origin.to(*args))  # type: ignore[call-overload]
 
     @property
@@ -170,7 +172,7 @@ class Centred(NamedTuple):
 
 
 def centre(parameters: Parameters | Centred) -> Centred:
-    """The mixture about E[x] and E[y]; one that is centred already stays as it is."""
+    """Return the mixture about E[x] and E[y]; return a `Centred` unchanged."""
     if isinstance(parameters, Centred):
         return parameters
     absolute = Centred(parameters, torch.zeros_like(parameters.b[0]), torch.zeros_like(parameters.c[0]))
@@ -178,7 +180,7 @@ def centre(parameters: Parameters | Centred) -> Centred:
 
 
 class TargetMixture(NamedTuple):
-    """y ~ Σ_k π_k N(c_k, Γ_k): the part of the parameters that the targets alone tell.
+    """y ~ Σ_k π_k N(c_k, Γ_k): the parameters of the marginal distribution of the targets.
 
     Attributes:
         pi: (K,).
@@ -192,5 +194,5 @@ class TargetMixture(NamedTuple):
 
 
 def with_intercept(targets: Tensor) -> Tensor:
-    """t = [y; 1], (..., L) to (..., L + 1)."""
+    """Return t = [y; 1], (..., L + 1), of targets (..., L)."""
     return torch.cat([targets, torch.ones_like(targets[..., :1])], dim=-1)

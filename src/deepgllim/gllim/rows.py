@@ -50,11 +50,13 @@ class Rows:
         device: torch.device | str | None = None,
         group: ProcessGroup | None = None,
     ) -> None:
-        self._open(ArraySource(features, targets, weights), scaling, block_rows, dtype, device, group)
+        source = ArraySource(features, targets, weights)
+        self._open(source, scaling=scaling, block_rows=block_rows, dtype=dtype, device=device, group=group)
 
     def _open(
         self,
         source: Source,
+        *,
         scaling: Scaling | None,
         block_rows: int | None,
         dtype: torch.dtype,
@@ -161,7 +163,8 @@ class BatchRows(Rows):
         device: torch.device | str | None = None,
         group: ProcessGroup | None = None,
     ) -> None:
-        self._open(BatchSource(batches), scaling, block_rows, dtype, device, group)
+        source = BatchSource(batches)
+        self._open(source, scaling=scaling, block_rows=block_rows, dtype=dtype, device=device, group=group)
 
 
 def _device(name: torch.device | str | None) -> torch.device:

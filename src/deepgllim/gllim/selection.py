@@ -1,4 +1,4 @@
-"""How many components, how many latents, which structures: a table of fits by information criteria or held-out data."""
+"""Selection of the number of components, the number of latents and the structures, by criteria of several fits."""
 
 import itertools
 import math
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = {"bic": 1, "aic": 1, "icl": 1, "held_out": -1, "held_out_conditional": -1}
-"""The criteria, and whether less (1) or more (−1) is better."""
+"""The criteria, with 1 if lower is better and −1 if higher is better."""
 
 
 class Candidate(NamedTuple):
-    """One fitted form.
+    """One fitted specification.
 
     Attributes:
         spec: the fitted variant; `fit.parameters.n_components` components are left.
-        n_parameters: free parameters.
-        log_likelihood: Σ_n log p(x_n, y_n) of the samples it was fitted to.
+        n_parameters: number of free parameters.
+        log_likelihood: Σ_n log p(x_n, y_n) of the training samples.
         bic: −2 log p + parameters · log N (Schwarz 1978).
         aic: −2 log p + 2 parameters (Akaike 1974).
-        icl: BIC + twice the entropy of r (Biernacki, Celeux & Govaert 2000): it prefers fewer, distinct components.
-        held_out: mean log p(x, y) of samples left out of the fit; NaN without any.
-        held_out_conditional: mean log p(y | x) of them: what a regression is for.
-        at_floor: whether a variance of Σ sits on the floor, so that the likelihood says how low the floor is and
-            nothing about the data: too few samples for the form. Such a candidate is best only where all are.
-        seconds: of the fit.
-        fit: the fit itself.
+        icl: BIC + twice the entropy of r (Biernacki, Celeux & Govaert 2000): it prefers fewer and distinct components.
+        held_out: mean log p(x, y) of held-out samples; NaN if there are none.
+        held_out_conditional: mean log p(y | x) of held-out samples, a criterion for regression.
+        at_floor: whether a variance of Σ lies on its floor, because there are too few samples for the specification.
+            The likelihood then measures the floor, so that such a candidate is the best only if all are at the floor.
+        seconds: duration of the fit.
+        fit: the fit.
     """
 
     spec: MixtureSpec
@@ -63,12 +63,12 @@ class Candidate(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """All candidates, and the best of them.
+    """The candidates of a selection, and the best of them.
 
     Attributes:
-        candidates: in the order tried.
-        criterion: by which `best` was chosen.
-        best: the candidate.
+        candidates: in the order of their fits.
+        criterion: the criterion by which `best` was chosen.
+        best: the best candidate.
     """
 
     candidates: list[Candidate]
@@ -77,7 +77,7 @@ class Selection(NamedTuple):
 
     @property
     def table(self) -> "pd.DataFrame":
-        """A row for each candidate, the best first."""
+        """A table with one row per candidate, the best first."""
         import pandas as pd
 
         rows = [
@@ -102,20 +102,21 @@ def select(
     held_out: float = 0.0,
     options: Options = Options(),  # noqa: B008 - an immutable tuple
 ) -> Selection:
-    """Fit every combination and choose the best.
+    """Fit every combination of specifications and return the best one.
 
     Args:
-        features: x, (N, D): a tensor, an array, a table or a list.
+        features: x, (N, D): a tensor, array, table or list.
         targets: y, (N, L), or (N,) for one target.
-        n_components, n_latents, covariance_type, tied, target_covariance, dof: what to combine; as for `fit`.
+        n_components, n_latents, covariance_type, tied, target_covariance, dof: values of these fields of `MixtureSpec`
+            to combine.
         criterion: "bic", "aic", "icl", "held_out" or "held_out_conditional".
-        held_out: share of the samples, drawn at random, that no candidate is fitted to; 0.2 where the criterion
-            needs it.
-        options: of every fit; `options.random_state` draws the samples too.
+        held_out: share of randomly drawn samples that are excluded from the fits; where it is 0 and the criterion needs
+            them, 0.2.
+        options: options of every fit; `options.random_state` is also the seed of the held-out samples.
 
     Raises:
         ConfigurationError: for an unknown criterion or a share outside [0, 1).
-        DataError: for no candidate at all, and as `fit`.
+        DataError: if there is no candidate, and as in `fit`.
 
     Example:
         >>> y = torch.linspace(-1, 1, 300)[:, None].double()
@@ -141,7 +142,7 @@ def select(
         for (s, t, g, Lw, nu), K in itertools.product(specs, n_components)
     ]
     if not candidates:
-        raise DataError("there is nothing to choose from: give at least one value of every option")
+        raise DataError("there is no candidate: give at least one value of every option")
     best = min(candidates, key=lambda one: (one.at_floor, CRITERIA[criterion] * float(getattr(one, criterion))))
     return Selection(candidates, criterion, best)
 
@@ -169,7 +170,7 @@ def _candidate(data: list[torch.Tensor], spec: MixtureSpec, options: Options) ->
 
 
 def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:
-    """−Σ_nk r_nk log r_nk, in nats: how undecided the assignment to components is."""
+    """Return −Σ_nk r_nk log r_nk, in nats, the uncertainty of the assignment to components."""
     model = prepare(rows.scaling.reduce(parameters))
     total = 0.0
     for block in rows:
@@ -181,7 +182,7 @@ def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:
 def held_out_density(
     features: torch.Tensor, targets: torch.Tensor, parameters: Parameters | Centred
 ) -> tuple[float, float]:
-    """Mean log p(x, y) and mean log p(y | x) of samples that were not fitted to, in nats a sample."""
+    """Return mean log p(x, y) and mean log p(y | x) of held-out samples, in nats per sample."""
     rows = Rows(features, targets)
     model = prepare(rows.scaling.reduce(parameters))
     shift = float(rows.scaling.target_scale.log().sum())

@@ -1,4 +1,4 @@
-"""The sums that the M-step needs; they add over rows, batches, files and processes."""
+"""The E-step: from rows and parameters to sufficient statistics, which add over rows, batches and processes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,22 +14,22 @@ from deepgllim.gllim.parameters import Parameters, with_intercept
 from deepgllim.gllim.rows import Rows
 
 Assign = Callable[[Block, int], Tensor]
-"""A block, centred and scaled, and the number of its first row, to responsibilities (n, K)."""
+"""A function from a block, centred and scaled, and the number of its first row to responsibilities (n, K)."""
 
 
 class SufficientStatistics(NamedTuple):
     """Expected sufficient statistics with t̃ = [y; E w; 1], P = L + Lw + 1, and u = 1 for Gaussian noise.
 
-    s0_k = Σ_n r_nk;  M_k = Σ_n r_nk u_nk (t̃ t̃ᵀ + V/u_nk);  C_k = Σ_n r_nk u_nk x t̃ᵀ;  q_k = Σ_n r_nk u_nk x xᵀ, kept to
-    the structure of Σ. V is the posterior covariance of w. A sample's weight multiplies its r.
+    s0_k = Σ_n r_nk;  M_k = Σ_n r_nk u_nk (t̃ t̃ᵀ + V/u_nk);  C_k = Σ_n r_nk u_nk x t̃ᵀ;  q_k = Σ_n r_nk u_nk x xᵀ,
+    restricted to the structure of Σ. V is the posterior covariance of w. The weight of a sample multiplies its r.
 
     Attributes:
         s0: effective counts, (K,).
         M: (K, P, P).
         C: (K, D, P).
         q: (K,) of ‖x‖² isotropic, (K, D) of x∘x diagonal, (K, D, D) full; a leading 1 for a tied Σ.
-        excess: Σ_n r_nk E[log u_nk − u_nk], (K,): what ν depends on; −s0 for Gaussian noise.
-        log_likelihood: Σ_n log p(x_n, y_n) under the parameters that gave r; 0 where r was given.
+        excess: Σ_n r_nk E[log u_nk − u_nk], (K,), which determines ν; −s0 for Gaussian noise.
+        log_likelihood: Σ_n log p(x_n, y_n) under the parameters of the E-step; 0 if r was given.
     """
 
     s0: Tensor
@@ -40,22 +40,22 @@ class SufficientStatistics(NamedTuple):
     log_likelihood: Tensor
 
     def __add__(self, other: "SufficientStatistics") -> "SufficientStatistics":  # type: ignore[override]
-        """The statistics of both sets of rows together."""
+        """Return the statistics of the union of two sets of rows."""
         return SufficientStatistics(*(a + b for a, b in zip(self, other, strict=True)))
 
     def keep(self, components: Tensor) -> "SufficientStatistics":
-        """The statistics of some components only, by a boolean mask (K,); the moment of a tied Σ stays whole."""
+        """Return the statistics of the components of a boolean mask (K,); the moment of a tied Σ is not changed."""
         tied = len(self.q) < len(self.s0)
         s0, M, C, excess = (value[components] for value in (self.s0, self.M, self.C, self.excess))
         return SufficientStatistics(s0, M, C, self.q if tied else self.q[components], excess, self.log_likelihood)
 
     def scaled(self, factor: float) -> "SufficientStatistics":
-        """The statistics with every sample's weight multiplied."""
+        """Return the statistics with the weights of all samples multiplied by a factor."""
         return SufficientStatistics(*(factor * value for value in self))
 
 
 class _Accumulator:
-    """The statistics while they grow, in place: float64, whatever the dtype of the products."""
+    """The sums of the statistics, updated in place: float64 for any dtype of the products."""
 
     def __init__(self, rows: Rows, n_components: int, n_latents: int, noise: Noise, tied: bool) -> None:
         K, D, L = n_components, len(rows.scaling.feature_mean), len(rows.scaling.target_mean)
@@ -84,7 +84,7 @@ class _Accumulator:
         self.s0 += r.sum(0)
 
     def statistics(self, rows: Rows) -> SufficientStatistics:
-        """The sums over all rows of all processes."""
+        """Return the statistics of all rows of all processes."""
         assert self.q is not None
         values = [self.s0, self.M, self.C, self.q, self.excess, self.log_likelihood]
         if rows.group is not None:
@@ -97,7 +97,7 @@ class _Accumulator:
 
 
 def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: bool = False) -> SufficientStatistics:
-    """The statistics of all rows under given responsibilities, without latents, u = 1."""
+    """Return the statistics of all rows under given responsibilities, without latents and with u = 1."""
     total = _Accumulator(rows, n_components, 0, noise, tied)
     first = 0
     for block in rows:
@@ -111,7 +111,10 @@ def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: b
 
 
 def e_step(rows: Rows, parameters: Parameters) -> SufficientStatistics:
-    """The E-step and the sums of the next M-step in one pass: r never exists for more than a block of rows."""
+    """Return the statistics for the next M-step, in one pass over the rows.
+
+    The responsibilities are computed for one block of rows at a time.
+    """
     model = prepare(parameters)
     noise = model.expansion.noise
     K, D, L, Lw = (parameters.n_components, parameters.n_features, parameters.n_targets, parameters.n_latents)
