@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgllim.gllim.moments import merge, moments_of
+from deepgllim.gllim.moments import Moments, merge, moments_of
 from deepgllim.gllim.rows import Rows
-from tests.gllim.strategies import close, generator, normal, properties, seeds
+from tests.gllim.strategies import close, generator, normal, on_grid, properties, seeds
 
 
 @given(seeds, st.lists(st.integers(1, 40), min_size=1, max_size=5), st.booleans())
@@ -30,6 +30,22 @@ def test_merged_moments_are_those_of_the_whole(seed: int, lengths: list[int], we
     assert float(merged.total) == float(share.sum())
     assert close(merged.mean, mean, 1e-13)  # sums of 200 terms of order one
     assert close(merged.square, (share * (values - mean).square()).sum(0), 1e-12)
+
+
+@given(seeds, st.lists(st.integers(1, 40), min_size=1, max_size=5), st.sampled_from([2.0**10, -(2.0**25), 2.0**38]))
+@properties
+def test_merged_moments_do_not_depend_on_the_origin(seed: int, lengths: list[int], shift: float) -> None:
+    g = generator(seed)
+    x, y = on_grid(normal(g, sum(lengths), 3)), on_grid(normal(g, sum(lengths), 2))
+
+    def merged(offset: float) -> Moments:
+        parts = zip(torch.split(x + offset, lengths), torch.split(y + offset, lengths), strict=True)
+        return merge(moments_of(a, b, None) for a, b in parts)
+
+    near, far = merged(0.0), merged(shift)
+    # the values are shifted without rounding, so that only sums of terms of order one are rounded
+    assert close(far.square, near.square, 1e-13)
+    assert close(far.origin + far.offset, near.mean + shift, 1e-15)
 
 
 def test_blocks_with_weight_zero_are_ignored() -> None:

@@ -22,17 +22,27 @@ MAX_DEVIATION = {torch.float64: torch.inf, torch.float32: 1e15}
 class Moments(NamedTuple):
     """Weighted mean and sum of squares of [features, targets] of some rows.
 
+    The mean is stored as one of the rows and a small offset, because the difference of two rounded means far from zero
+    would lose the digits that merging needs.
+
     Attributes:
         n_rows: number of rows, of any weight.
         total: sum of their weights, ().
-        mean: (D + L,).
+        origin: one of the rows, (D + L,).
+        offset: mean − origin, (D + L,).
         square: Σ w (value − mean)², (D + L,).
     """
 
     n_rows: int
     total: Tensor
-    mean: Tensor
+    origin: Tensor
+    offset: Tensor
     square: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of each column, (D + L,)."""
+        return self.origin + self.offset
 
     @property
     def variance(self) -> Tensor:
@@ -43,10 +53,10 @@ class Moments(NamedTuple):
 
     def scaling(self, n_features: int) -> Scaling:
         """Return the scaling to features of mean 0 and targets of mean 0 and variance 1."""
-        variance = self.variance
+        mean, variance = self.mean, self.variance
         scale = variance[n_features:].sqrt()
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        return Scaling(self.mean[:n_features], variance[:n_features], self.mean[n_features:], scale)
+        return Scaling(mean[:n_features], variance[:n_features], mean[n_features:], scale)
 
 
 def merge(parts: Iterable[Moments]) -> Moments:
@@ -56,10 +66,10 @@ def merge(parts: Iterable[Moments]) -> Moments:
     for part in all_parts:
         total = result.total + part.total
         share = torch.nan_to_num(part.total / total)
-        delta = part.mean - result.mean
-        mean = result.mean + delta * share
+        delta = (part.origin - result.origin) + (part.offset - result.offset)
+        offset = result.offset + delta * share
         square = result.square + part.square + delta.square() * (result.total * share)
-        result = Moments(result.n_rows + part.n_rows, total, mean, square)
+        result = Moments(result.n_rows + part.n_rows, total, result.origin, offset, square)
     return result
 
 
@@ -68,13 +78,12 @@ def moments_of(x: Tensor, y: Tensor, w: Tensor | None) -> Moments:
     w = torch.ones_like(y[:, 0]) if w is None else w
     total = w.sum()
     share = torch.nan_to_num(w / total)
-    means, squares = [], []
+    offsets, squares = [], []
     for values in (x, y):
         moved = values - values[:1]  # no digits are lost to a mean far from zero, and a constant column has variance 0
-        mean = share @ moved
-        means.append(mean + values[0])
-        squares.append(w @ moved.sub_(mean).square_())
-    return Moments(len(x), total, torch.cat(means), torch.cat(squares))
+        offsets.append(share @ moved)
+        squares.append(w @ moved.sub_(offsets[-1]).square_())
+    return Moments(len(x), total, torch.cat([x[0], y[0]]), torch.cat(offsets), torch.cat(squares))
 
 
 class VariedColumns:
@@ -129,9 +138,8 @@ def gather_moments(moments: Moments, group: ProcessGroup | None) -> list[Moments
     """Return the moments of all processes, in their order."""
     if group is None:
         return [moments]
-    flat = torch.cat([moments.total[None], moments.mean, moments.square])
-    D = len(moments.mean)
-    return [Moments(0, part[0], part[1 : 1 + D], part[1 + D :]) for part in gather_rows(flat[None], group)]
+    flat = torch.cat([moments.total[None], moments.origin, moments.offset, moments.square])
+    return [Moments(0, part[0], *part[1:].chunk(3)) for part in gather_rows(flat[None], group)]
 
 
 class TargetSubsample:
