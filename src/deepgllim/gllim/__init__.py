@@ -2,10 +2,16 @@
 
 from deepgllim.forking import limit_pools_in_children
 from deepgllim.gllim.conditional import Densities, DensityModel
+from deepgllim.gllim.covariances import shrink
 from deepgllim.gllim.em import Fit, fit, fit_rows, rows_at_once
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
 from deepgllim.gllim.inverse import FeaturePredictive, predict_features
-from deepgllim.gllim.likelihood import joint_log_density, responsibilities, target_responsibilities
+from deepgllim.gllim.likelihood import (
+    joint_log_density,
+    responsibilities,
+    target_log_density,
+    target_responsibilities,
+)
 from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
@@ -57,6 +63,8 @@ __all__ = [
     "rows_at_once",
     "sample",
     "select",
+    "shrink",
+    "target_log_density",
     "target_responsibilities",
 ]
 
