@@ -63,7 +63,7 @@ def em(size: Size, threads: int) -> Work:
     """Iterations of EM, diagonal Σ."""
     import torch
 
-    from deepgllim.gllim import Rows, expect, fit, m_step
+    from deepgllim.gllim import Options, Rows, e_step, fit, m_step
 
     g = torch.Generator().manual_seed(0)
     targets = torch.randn(size.samples, 3, generator=g, dtype=torch.float64)
@@ -72,12 +72,12 @@ def em(size: Size, threads: int) -> Work:
     features = torch.sin(targets) @ slopes + noise
     r = torch.softmax(-torch.cdist(targets, targets[: size.components]).square(), 1)
     rows = Rows(features, targets)
-    parameters = rows.scaling.reduce(fit(features, targets, responsibilities=r, max_iterations=1).parameters)
+    parameters = rows.scaling.reduce(fit(features, targets, options=Options(max_iter=1), responsibilities=r).parameters)
 
     def work() -> None:
         nonlocal parameters
         for _ in range(size.iterations):
-            parameters = m_step(expect(rows, parameters))
+            parameters = m_step(e_step(rows, parameters))
 
     return work
 

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Parameters, Rows, expect, fit, m_step
+from deepgllim.gllim import Options, Parameters, Rows, e_step, fit, m_step
 
 
 class Size(NamedTuple):
@@ -75,14 +75,14 @@ def measure_time(size: Size, repeats: int) -> dict[str, float]:
     features, targets, r = make_data(size)
     width = size.K * (size.L + 2)
     right, left = (torch.randn(n, width, dtype=torch.float64) for n in (size.D, size.N))
-    parameters = fit(features, targets, responsibilities=r, max_iterations=1).parameters
+    parameters = fit(features, targets, options=Options(max_iter=1), responsibilities=r).parameters
     rows = Rows(features, targets)
     parameters = rows.scaling.reduce(parameters)
     em, products = [], []
     for _ in range(repeats + 1):
         products.append(seconds_of_products(features, left, right))
         start = time.perf_counter()
-        parameters = m_step(expect(rows, parameters))
+        parameters = m_step(e_step(rows, parameters))
         em.append(time.perf_counter() - start)
     em_seconds, product_seconds = statistics.median(em[1:]), statistics.median(products[1:])
     return {
@@ -99,10 +99,10 @@ def peak_bytes() -> int:
 
 def measure_memory(size: Size) -> dict[str, float]:
     """Peak memory of two EM iterations beyond the data and the libraries, as a share of the features' bytes."""
-    fit(torch.randn(99, 3), torch.randn(99, 1), 1)  # what the libraries load on first use
+    fit(torch.randn(99, 3), torch.randn(99, 1))  # what the libraries load on first use
     features, targets, r = make_data(size)
     before = peak_bytes()
-    fit(features, targets, responsibilities=r, max_iterations=2, tolerance=0)
+    fit(features, targets, options=Options(max_iter=2, tol=0), responsibilities=r)
     over = peak_bytes() - before
     return {"memory_over_data_bytes": over, "memory_over_data_share": over / features.nbytes}
 
@@ -117,7 +117,7 @@ def in_child(size: Size) -> dict[str, float]:
 def run_peer(python: str, size: Size, iterations: int, threads: int) -> dict[str, float]:
     """xllim and this package, so many iterations from one start: seconds of one, memory, and where they end."""
     features, targets, r = make_data(size)
-    start = fit(features, targets, responsibilities=r, max_iterations=1, variance_floor=0).parameters
+    start = fit(features, targets, options=Options(max_iter=1, covariance_floor=0), responsibilities=r).parameters
     rows = Rows(features, targets)
     with TemporaryDirectory() as folder:
         given, found = Path(folder) / "start.npz", Path(folder) / "end.npz"
@@ -132,9 +132,9 @@ def run_peer(python: str, size: Size, iterations: int, threads: int) -> dict[str
     ours, seconds = rows.scaling.reduce(start), []
     for _ in range(iterations):
         begin = time.perf_counter()
-        ours = m_step(expect(rows, ours))
+        ours = m_step(e_step(rows, ours))
         seconds.append(time.perf_counter() - begin)
-    ends = [expect(rows, p).log_likelihood for p in (ours, rows.scaling.reduce(Parameters(**theirs)))]
+    ends = [e_step(rows, p).log_likelihood for p in (ours, rows.scaling.reduce(Parameters(**theirs)))]
     return {
         "peer_iterations": iterations,
         "peer_seconds": peer_seconds,

@@ -112,9 +112,11 @@ def chosen(
     X: Float, y: Float, seed: int, dof: Literal["estimated"] | None, noise: tuple[str, ...], criterion: str
 ) -> Model:
     """The best fit by a criterion."""
-    options = Options(seed=seed, max_iterations=300)
-    best = select(X, y, n_components=COMPONENTS, noise=noise, dof=(dof,), criterion=criterion, options=options).best
-    model = GLLiMRegressor(noise=best.form.noise, dof=dof, max_iter=300)
+    options = Options(random_state=seed, max_iter=300, tol=1e-3)
+    best = select(
+        X, y, n_components=COMPONENTS, covariance_type=noise, dof=(dof,), criterion=criterion, options=options
+    ).best
+    model = GLLiMRegressor(covariance_type=best.spec.covariance_type, dof=dof, max_iter=300)
     return model.fit(X, y, start=best.fit.parameters).predict_distribution
 
 

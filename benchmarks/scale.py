@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepgllim.gllim import fit
+from deepgllim.gllim import MixtureSpec, Options, fit
 
 L = 3
 
@@ -73,10 +73,8 @@ def measure(path: Path, n: int, n_features: int, components: int, iterations: in
         result = fit(
             features,
             targets,
-            components,
-            init="kmeans",
-            max_iterations=iterations,
-            tolerance=0,
+            MixtureSpec(components),
+            Options(init="kmeans", max_iter=iterations, tol=0),
             dtype=getattr(torch, dtype),
         )
     return {
@@ -129,7 +127,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the memory map is written; a temporary folder when left out")
     parser.add_argument("--output", type=Path, help="path without suffix for .json and .png")
     options = parser.parse_args()
-    fit(np.random.default_rng(0).normal(size=(99, 2)), np.arange(99.0)[:, None], 2, init="kmeans")  # loads libraries
+    fit(
+        np.random.default_rng(0).normal(size=(99, 2)), np.arange(99.0)[:, None], MixtureSpec(2), Options(init="kmeans")
+    )  # loads libraries
     results = []
     with TemporaryDirectory(dir=options.folder) as folder:
         for n in options.samples:

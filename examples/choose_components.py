@@ -41,20 +41,20 @@ def main(output: Path) -> dict[str, float]:
             X,
             y,
             n_components=range(1, 9),
-            noise=("isotropic", "diagonal"),
+            covariance_type=("isotropic", "diagonal"),
             criterion="bic",
             held_out=0.2,
-            options=Options(n_starts=2, max_iterations=500),
+            options=Options(n_init=2, max_iter=500, tol=1e-3),
         )
 
     table = chosen.table
-    columns = ["n_components", "noise", "n_parameters", "log_likelihood", "bic", "held_out_conditional"]
+    columns = ["n_components", "covariance_type", "n_parameters", "log_likelihood", "bic", "held_out_conditional"]
     print(table[columns].head(6).round(2).to_string(index=False))
     best = chosen.best
-    diagonal = table[table["noise"] == "diagonal"].sort_values("n_components")
+    diagonal = table[table["covariance_type"] == "diagonal"].sort_values("n_components")
     numbers = {
         "K by BIC": float(best.n_components),
-        "diagonal noise chosen": float(best.form.noise == "diagonal"),
+        "diagonal noise chosen": float(best.spec.covariance_type == "diagonal"),
         "K by the likelihood": float(diagonal["n_components"].iloc[int(np.argmax(diagonal["log_likelihood"]))]),
         "held-out log p(y | x), chosen": best.held_out_conditional,
         "held-out log p(y | x), K = 1": float(diagonal["held_out_conditional"].iloc[0]),

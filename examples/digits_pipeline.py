@@ -48,7 +48,7 @@ def main(output: Path) -> dict[str, float]:
     X, y = make_data(np.random.default_rng(0))
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
 
-    regressor = GLLiMRegressor(noise="full", tol=1e-3, random_state=0)
+    regressor = GLLiMRegressor(covariance_type="full", tol=1e-3, random_state=0)
     pipeline = make_pipeline(PCA(20), StandardScaler(), regressor)
     grid = {"gllimregressor__n_components": [1, 5, 10], "gllimregressor__dof": [None, "estimated"]}
     search = GridSearchCV(pipeline, grid, scoring=log_probability, cv=3).fit(X, y)

@@ -39,7 +39,7 @@ def main(output: Path) -> dict[str, float]:
     X, y = make_data(2000, rng)
     X_test, y_test = make_data(100, rng)
 
-    model = GLLiMRegressor(n_components=16, noise="full", random_state=0, max_iter=500, tol=1e-3).fit(X, y)
+    model = GLLiMRegressor(n_components=16, covariance_type="full", random_state=0, max_iter=500, tol=1e-3).fit(X, y)
 
     forest = RandomForestRegressor(50, min_samples_leaf=5, random_state=0).fit(X, y)
     modes = np.stack([found[:2] for found in model.predict_modes(X_test)])  # the two highest of each, (n, 2, 2)

@@ -40,11 +40,12 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 }
 # inside gllim, nn and synthetic, each may import those before it, and no later one
 GLLIM_LAYERS = (
-    ("parameters", "arrays", "checks", "covariances", "densities", "monitor"),
-    ("moments", "likelihood", "sampling"),
-    ("rows", "prediction", "inverse"),
-    ("missing", "statistics", "conditional"),
-    ("initialisation", "latents", "maximisation"),
+    ("arrays", "checks", "covariances", "densities", "distributed", "monitor", "parameters"),
+    ("blocks", "likelihood", "sampling", "scaling", "spec"),
+    ("moments", "prediction", "inverse"),
+    ("missing", "conditional", "rows"),
+    ("statistics",),
+    ("initialisation", "latents", "maximisation", "removal"),
     ("options",),
     ("em",),
     ("selection", "stream"),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.apps.demo.trained import train_method
-from deepgllim.gllim import Parameters, fit, responsibilities
+from deepgllim.gllim import MixtureSpec, Options, Parameters, fit, responsibilities
 from deepgllim.gllim.covariances import shrink
 from deepgllim.nn.evaluation import best_scale, collect_normalised, scaled
 from deepgllim.nn.head import InverseRegressionHead
@@ -44,7 +44,9 @@ def residual_noise(parameters: Parameters, part: Part) -> Tensor:
 def em_on_all(parameters: Parameters, training: Part, validation: Part) -> Parameters:
     """EM from θ on training and validation people together, Σ shrunk by 20 % as in the recipe."""
     x, y = (torch.cat(pair) for pair in zip(training, validation, strict=True))
-    return fit(x, y, start=parameters, noise="full", tied=True, shrinkage=SHRINKAGE, variance_floor=1e-4).parameters
+    spec = MixtureSpec(covariance_type="full", tied=True)
+    options = Options(max_iter=100, tol=1e-3, shrinkage=SHRINKAGE, covariance_floor=1e-4)
+    return fit(x, y, spec, options, start=parameters).parameters
 
 
 def noise_of(parameters: Parameters, part: Part, shrinkage: float | str) -> Parameters:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deepgllim.data import Manifest, load_data
 from deepgllim.geometry.rotations import NECK_ANGLES
+from deepgllim.gllim import MixtureSpec, Options
 from deepgllim.gllim import fit as fit_mixture
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
@@ -106,6 +107,10 @@ def widen(model: DeepRegression, pictures: Pictures, plan: Plan) -> None:
     starts = torch.nn.functional.one_hot(pictures.kinds).double()
     assert isinstance(model.head, InverseRegressionHead)
     model.head.mixture = fit_mixture(
-        features, inputs.targets.double(), responsibilities=starts, noise="full", variance_floor=1e-3
+        features,
+        inputs.targets.double(),
+        MixtureSpec(covariance_type="full"),
+        Options(max_iter=100, tol=1e-3, covariance_floor=1e-3),
+        responsibilities=starts,
     ).parameters
     model.eval()

@@ -105,7 +105,7 @@ def inverse(
 ) -> Predictor:
     """A mixture of inverse regressions; one factor on its covariances from validation people, as the networks have."""
     K = min(settings["n_components"], max(1, len(training) // LEAST_SAMPLES))
-    model = GLLiMRegressor(noise="diagonal", random_state=seed, **settings | {"n_components": K})
+    model = GLLiMRegressor(covariance_type="diagonal", random_state=seed, **settings | {"n_components": K})
     scaler = make_pipeline(VarianceThreshold(1e-12), StandardScaler())
     with warnings.catch_warnings():
         for category in EXPECTED:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.peers import run_xllim
-from deepgllim.gllim import Rows, expect, m_step
+from deepgllim.gllim import Rows, e_step, m_step
 from tests.gllim.strategies import generator, make_parameters, normal
 
 INSTALLED = importlib.util.find_spec("xllim") is not None
@@ -29,6 +29,6 @@ def test_the_same_iterations_end_at_the_same_parameters() -> None:
     rows = Rows(x, y)
     ours = rows.scaling.reduce(START)
     for _ in range(3):
-        ours = m_step(expect(rows, ours))
+        ours = m_step(e_step(rows, ours))
     for name, value in rows.scaling.restore(ours).tensors.items():
         np.testing.assert_allclose(theirs[name], value.numpy(), rtol=0, atol=1e-10 * float(value.abs().max()))

@@ -168,7 +168,7 @@ VALUES: dict[str, Fit] = {
     "one constant target": Fit(t(lambda y: y * [1, 0] + [0, 3]), Answers(0.2, (0.8, 1.0), SINGULAR), ONE),
     "features twice": Fit(x(lambda X: np.column_stack([X, X])), Answers(0.2, (0.6, 0.98))),
     "features twice, full noise": Fit(
-        x(lambda X: np.column_stack([X, X])), Answers(0.2, (0.0, 1.0), SINGULAR), {"noise": "full"}
+        x(lambda X: np.column_stack([X, X])), Answers(0.2, (0.0, 1.0), SINGULAR), {"covariance_type": "full"}
     ),
     "targets twice": Fit(t(lambda y: y[:, [0, 0]]), Answers(0.2, (0.8, 1.0), SINGULAR)),
     "features are the targets": Fit(lambda X, y: (np.column_stack([y, y]), y), Answers(0.01, (0.8, 1.0), SINGULAR)),
@@ -199,11 +199,11 @@ OPTED: list[tuple[str, Any, Answers | Refused]] = [
     ("n_latents", -1, refused("n_latents", ConfigurationError)),
     ("n_latents", 50, refused("", ConfigurationError)),
     ("tol", float("nan"), refused("tol is nan", ConfigurationError)),
-    ("variance_floor", -1, refused("variance", ConfigurationError)),
+    ("covariance_floor", -1, refused("covariance_floor", ConfigurationError)),
     ("dof", 0, refused("dof", ConfigurationError)),
     ("dof", "estimated", GOOD),
-    ("noise", "round", refused("round", ConfigurationError)),
-    ("noise", "full", GOOD),
+    ("covariance_type", "round", refused("round", ConfigurationError)),
+    ("covariance_type", "full", GOOD),
     ("init", "luck", refused("luck", ConfigurationError)),
     ("dtype", "float16", refused("unknown dtype 'float16'", ConfigurationError)),
     ("missing", "ignore", refused("unknown missing 'ignore'", ConfigurationError)),
@@ -253,7 +253,7 @@ QUESTIONS: dict[str, Question] = {
     "columns in another order": Question(
         lambda m, X: m.fit(frame(X), usual()[1]).predict(frame(X)[list("fedcba")]), Refused(ValueError, "order")
     ),
-    "targets of another width": Question(lambda m, X: m.score_samples(X, X[:, :3]), refused("do not fit")),
+    "targets of another width": Question(lambda m, X: m.score_samples(X, X[:, :3]), refused("have shape")),
     "not fitted": Question(lambda m, X: GLLiMRegressor().predict(X), Refused(ValueError, "not fitted yet")),
     "a batch far away": Question(
         lambda m, X: m.partial_fit(X, X[:, :2]).partial_fit(X + 1e6, X[:, :2] + 1e6).predict(X + 1e6), finite

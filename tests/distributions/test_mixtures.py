@@ -92,7 +92,7 @@ def test_mean_and_variance_are_torchs(p: MultivariateMixture) -> None:
 def scipys(p: MultivariateMixture, n: int, k: int, y: Tensor) -> float:
     """The density of one component."""
     if isinstance(p, MultivariateStudentMixture):
-        dof = float(p.dof[n, k])  # of which scipy's stubs know whole ones only
+        dof = float(p.dof[n, k])  # the stubs of scipy allow integers only
         return float(stats.multivariate_t.pdf(y, p.means[n, k], p.scales[n, k], dof))  # type: ignore[arg-type]
     return float(stats.multivariate_normal.pdf(y, p.means[n, k], p.covariances[n, k]))
 
@@ -130,7 +130,7 @@ def test_the_density_of_the_input_is_kept() -> None:
     assert kept.input_log_density is density
 
 
-def test_a_covariance_that_is_none_is_refused() -> None:
+def test_an_invalid_covariance_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match=r"covariance \[0\] is not positive definite, from its row 2"):
         one([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]])
 
@@ -175,7 +175,7 @@ def test_the_quantile_inverts_the_marginal_distribution(p: MultivariateMixture, 
 
 @properties
 @given(mixtures, st.floats(0.01, 0.99))
-def test_an_interval_holds_its_level_and_leaves_the_same_on_either_side(p: MultivariateMixture, level: float) -> None:
+def test_an_interval_is_central_and_has_its_level(p: MultivariateMixture, level: float) -> None:
     lower, upper = p.interval(level)
     assert (lower < upper).all()
     torch.testing.assert_close(p.marginal_cdf(lower), 1 - p.marginal_cdf(upper), atol=1e-10, rtol=0)
@@ -195,13 +195,13 @@ def test_the_marginal_distribution_is_that_of_samples(p: MultivariateMixture) ->
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0, -0.1, math.nan])
-def test_a_probability_outside_is_refused(probability: float) -> None:
+def test_probabilities_out_of_range_are_an_error(probability: float) -> None:
     with pytest.raises(ConfigurationError, match="strictly between 0 and 1"):
         make(0).quantile(probability)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.5, 1.5])
-def test_an_interval_of_no_level_is_refused(level: float) -> None:
+def test_levels_out_of_range_are_an_error(level: float) -> None:
     with pytest.raises(ConfigurationError):
         make(0).interval(level)
 
@@ -223,7 +223,7 @@ def test_several_quantiles_are_those_of_each(p: MultivariateMixture) -> None:
     torch.testing.assert_close(together[1], p.quantile(0.5), rtol=0, atol=0)
 
 
-def test_no_quantiles_are_refused() -> None:
+def test_no_quantiles_are_an_error() -> None:
     with pytest.raises(ConfigurationError, match="no probabilities"):
         make(0).marginal_quantiles([])
 
@@ -235,7 +235,7 @@ def test_quantiles_far_out_in_the_tails(dof: float, probability: float) -> None:
     assert float(p.marginal_cdf(p.quantile(probability))) == pytest.approx(probability, rel=1e-12, abs=0)
 
 
-def test_a_quantile_that_no_number_reaches_is_still_a_number() -> None:
+def test_an_extreme_quantile_is_finite() -> None:
     """Of 0.05 degrees of freedom, the 1e-9 quantile is near −1e167."""
     quantile = MultivariateStudentMixture(
         torch.zeros(1, 1), torch.zeros(1, 1, 1), torch.ones(1, 1, 1), torch.full((1,), 0.05)
@@ -253,7 +253,7 @@ def log_density(p: MultivariateMixture, n: int, points: Tensor) -> Tensor:
 
 @properties
 @given(mixtures)
-def test_modes_are_maxima_in_falling_order(p: MultivariateMixture) -> None:
+def test_modes_are_maxima_in_descending_order(p: MultivariateMixture) -> None:
     for n, modes in enumerate(p.modes(tolerance=1e-9)):
         assert 1 <= len(modes) <= p.means.shape[1]
         heights = log_density(p, n, modes)
@@ -261,7 +261,7 @@ def test_modes_are_maxima_in_falling_order(p: MultivariateMixture) -> None:
         for mode in modes:
             gradient, hessian = derivatives(p, n, mode)
             scale = p.scales[n].diagonal(dim1=1, dim2=2).amin(0).sqrt()
-            # in units of the components' own deviations; the climb stops at steps of 1e-9, slow where it is flat
+            # in units of the components' deviations; the iteration stops at steps of 1e-9
             assert float((gradient * scale).abs().max()) < 1e-4
             assert torch.linalg.eigvalsh(hessian).max() < 1e-3
 
@@ -289,7 +289,7 @@ def test_the_probabilities_of_modes_are_a_distribution(p: MultivariateMixture) -
 @properties
 @given(mixtures)
 def test_no_mean_is_higher_than_the_highest_mode(p: MultivariateMixture) -> None:
-    """Every climb ascends."""
+    """The iteration increases the density."""
     for n, modes in enumerate(p.modes()):
         assert float(log_density(p, n, p.means[n]).max()) <= float(log_density(p, n, modes[:1])) + 1e-9
 
@@ -327,7 +327,7 @@ def test_far_components_are_modes_at_their_means_by_height(dof: list[float] | No
     weights, means = [0.2, 0.4, 0.3, 0.1], [-50.0, 0.0, 50.0, 0.0]
     ((modes, probabilities),) = line(weights, means, dof=dof).modes_with_probabilities()
     torch.testing.assert_close(modes.flatten(), torch.tensor([0.0, 50.0, -50.0], dtype=torch.float64))
-    # two components climb to the first
+    # the iterations of two components converge to the first
     torch.testing.assert_close(probabilities, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64))
 
 
@@ -339,8 +339,8 @@ def test_equal_components_are_one_mode(dof: list[float] | None) -> None:
 
 
 @pytest.mark.parametrize("dof", [None, [20.0] * 3])
-def test_a_saddle_between_two_modes_is_none(dof: list[float] | None) -> None:
-    """The middle component starts at a minimum, from where symmetry lets the climb go neither way."""
+def test_a_saddle_point_is_not_a_mode(dof: list[float] | None) -> None:
+    """The middle component starts at a minimum, where the gradient is zero by symmetry."""
     (modes,) = line([0.495, 0.01, 0.495], [-2.5, 0.0, 2.5], dof=dof).modes()
     assert len(modes) == 2
     assert float(modes.abs().min()) > 2
@@ -503,12 +503,12 @@ def test_students_quantiles_in_single_precision() -> None:
 
 
 @pytest.mark.parametrize("dof", [0.0, -2.0, math.nan, math.inf])
-def test_degrees_of_freedom_outside_are_refused(dof: float) -> None:
-    with pytest.raises(ConfigurationError, match=f"dof {dof:g}: degrees of freedom are above 0 and finite"):
+def test_degrees_of_freedom_outside_are_an_error(dof: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"dof {dof:g}: degrees of freedom must be above 0 and finite"):
         line([0.5, 0.5], [0.0, 1.0], dof=[3.0, dof])
 
 
-def test_a_scale_matrix_that_is_none_is_refused() -> None:
+def test_an_invalid_scale_matrix_is_an_error() -> None:
     p = make_student(0)
     scales = p.scales.clone()
     scales[1, 2] = -scales[1, 2]

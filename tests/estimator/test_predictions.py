@@ -1,4 +1,4 @@
-"""What a fitted mixture answers: consistent with its distribution, with gllim's functions, and with brute force."""
+"""Predictions: consistent with the distribution, with the functions of gllim, and with brute force."""
 
 from typing import Any
 
@@ -15,20 +15,20 @@ from torch import Tensor
 
 from deepgllim import GLLiMRegressor, MultivariateGaussianMixture, MultivariateStudentMixture
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.estimator import predictions
+from deepgllim.estimator import missing
 from deepgllim.gllim import Parameters, impute, invert, joint_log_density, predict, predict_features, responsibilities
 from tests.gllim.strategies import joint, moments
 
 Float = NDArray[np.float64]
 
-FORMS: dict[str, dict[str, Any]] = {
+SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
-    "tied full": {"noise": "full", "tied": True},
-    "latents": {"noise": "isotropic", "n_latents": 2},
+    "tied full": {"covariance_type": "full", "tied": True},
+    "latents": {"covariance_type": "isotropic", "n_latents": 2},
     "student": {"dof": 5.0},
-    "student with latents": {"noise": "full", "n_latents": 1, "dof": "estimated"},
+    "student with latents": {"covariance_type": "full", "n_latents": 1, "dof": "estimated"},
 }
-forms = pytest.mark.parametrize("form", FORMS)
+specs = pytest.mark.parametrize("spec", SPECS)
 ROUNDING = 1e-9  # log-densities of order ten by two ways, covariances of condition under 10⁴
 
 
@@ -44,12 +44,12 @@ X, Y = curve()
 KNOWN: dict[tuple[str, bool], GLLiMRegressor] = {}
 
 
-def fitted(form: str, flat: bool = False) -> Any:  # an answer's type depends on its arguments
-    """A model of three components, fitted once for each form; y[:, 0] alone where flat."""
-    if (form, flat) not in KNOWN:
-        model = GLLiMRegressor(3, max_iter=15, tol=0.0, random_state=0, **FORMS[form])
-        KNOWN[form, flat] = model.fit(X, Y[:, 0] if flat else Y)
-    return KNOWN[form, flat]
+def fitted(spec: str, flat: bool = False) -> Any:  # an answer's type depends on its arguments
+    """A model of three components, fitted once for each specification; y[:, 0] alone where flat."""
+    if (spec, flat) not in KNOWN:
+        model = GLLiMRegressor(3, max_iter=15, tol=0.0, random_state=0, **SPECS[spec])
+        KNOWN[spec, flat] = model.fit(X, Y[:, 0] if flat else Y)
+    return KNOWN[spec, flat]
 
 
 def tensors() -> tuple[Tensor, Tensor]:
@@ -59,9 +59,9 @@ def tensors() -> tuple[Tensor, Tensor]:
 # p(y | x)
 
 
-@forms
-def test_prediction_is_that_of_the_functions(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_prediction_is_that_of_the_functions(spec: str) -> None:
+    model = fitted(spec)
     answer = predict(torch.from_numpy(X), invert(model.parameters_))
     distribution = model.predict_distribution(X)
     assert isinstance(distribution, MultivariateGaussianMixture if answer.dof is None else MultivariateStudentMixture)
@@ -80,9 +80,9 @@ def test_prediction_is_that_of_the_functions(form: str) -> None:
     np.testing.assert_array_equal(distribution.input_log_density, model.log_density(X))
 
 
-@forms
-def test_a_target_of_one_dimension_comes_back_as_one(form: str) -> None:
-    n, (flat, column) = len(X), (fitted(form, True), fitted(form))
+@specs
+def test_one_dimensional_targets_stay_one_dimensional(spec: str) -> None:
+    n, (flat, column) = len(X), (fitted(spec, True), fitted(spec))
     x = X[:5]
     mean, std = flat.predict(x, return_std=True)
     assert mean.shape == std.shape == (5,)
@@ -115,9 +115,9 @@ def test_one_column_stays_one_column() -> None:
     assert model.inverse_predict(Y[:4, :1]).shape == model.inverse_predict(Y[:4, 0]).shape == (4, 4)
 
 
-@forms
-def test_conditional_density_is_joint_over_marginal(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_conditional_density_is_joint_over_marginal(spec: str) -> None:
+    model = fitted(spec)
     log_joint = torch.logsumexp(joint_log_density(*tensors(), model.parameters_), 1).numpy()
     found = model.score_samples(X, Y)
     np.testing.assert_allclose(found, log_joint - model.log_density(X), rtol=ROUNDING, atol=ROUNDING)
@@ -125,18 +125,18 @@ def test_conditional_density_is_joint_over_marginal(form: str) -> None:
     np.testing.assert_array_equal(model.score_samples(X), model.log_density(X))
 
 
-@forms
-def test_densities_integrate_to_one(form: str) -> None:
-    model, grid = fitted(form, True), np.linspace(-40.0, 40.0, 40_001)
+@specs
+def test_densities_integrate_to_one(spec: str) -> None:
+    model, grid = fitted(spec, True), np.linspace(-40.0, 40.0, 40_001)
     for x in X[:3]:
         density = np.exp(model.score_samples(np.tile(x, (len(grid), 1)), grid))
         # a step of 0.002 against deviations of 0.05; Student tails beyond 40 with ν + 4 degrees of freedom
         assert np.trapezoid(density, grid) == pytest.approx(1.0, abs=1e-6)
 
 
-@forms
-def test_responsibilities_are_probabilities(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_responsibilities_are_probabilities(spec: str) -> None:
+    model = fitted(spec)
     r, weights = model.responsibilities(X, Y), model.responsibilities(X)
     for values in (r, weights):
         np.testing.assert_allclose(values.sum(1), 1.0, rtol=1e-12)
@@ -151,11 +151,11 @@ def test_responsibilities_are_probabilities(form: str) -> None:
     np.testing.assert_allclose(r, by_bayes, atol=1e-8)  # densities of ten digits, in an exponent
 
 
-@forms
-def test_blocks_of_rows_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    model = fitted(form)
+@specs
+def test_blocks_of_rows_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
+    model = fitted(spec)
     whole, distribution = model.predict(X), model.predict_distribution(X)
-    monkeypatch.setattr(predictions, "BLOCK_ELEMENTS", 4 * 40)  # forty rows at once
+    monkeypatch.setattr(missing, "BLOCK_ELEMENTS", 4 * 40)  # forty rows at once
     parts = model.predict_distribution(X)
     np.testing.assert_allclose(model.predict(X), whole, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(parts.covariance_matrix, distribution.covariance_matrix, rtol=1e-11, atol=1e-14)
@@ -167,9 +167,9 @@ def test_blocks_of_rows_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatc
 # quantiles, intervals, samples, modes
 
 
-@forms
-def test_intervals_hold_their_share_of_the_samples(form: str) -> None:
-    model, n = fitted(form), 20_000
+@specs
+def test_intervals_have_their_coverage(spec: str) -> None:
+    model, n = fitted(spec), 20_000
     for level in (0.5, 0.9):
         lower, upper = model.predict_interval(X[:3], level)
         drawn = model.sample_y(X[:3], n, random_state=1)
@@ -181,9 +181,9 @@ def test_intervals_hold_their_share_of_the_samples(form: str) -> None:
         )
 
 
-@forms
-def test_quantiles_rise_with_the_probability(form: str) -> None:
-    model, levels = fitted(form), [0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999]
+@specs
+def test_quantiles_increase_with_the_probability(spec: str) -> None:
+    model, levels = fitted(spec), [0.001, 0.05, 0.3, 0.5, 0.7, 0.95, 0.999]
     quantiles = model.predict_quantiles(X[:20], levels)
     assert quantiles.shape == (7, 20, 2)
     assert (np.diff(quantiles, axis=0) > 0).all()
@@ -201,9 +201,9 @@ def test_one_gaussian_component_has_its_closed_forms() -> None:
     np.testing.assert_allclose(model.score_samples(X, Y[:, 0]), stats.norm.logpdf(Y[:, 0], mean, std), rtol=1e-9)
 
 
-@forms
-def test_samples_have_the_moments_of_the_prediction(form: str) -> None:
-    model, n = fitted(form), 20_000
+@specs
+def test_samples_have_the_moments_of_the_prediction(spec: str) -> None:
+    model, n = fitted(spec), 20_000
     drawn = model.sample_y(X[:3], n, random_state=0)
     mean, covariance = model.predict(X[:3], return_cov=True)
     centred = drawn - mean
@@ -227,9 +227,9 @@ def test_samples_are_reproduced_by_a_seed_and_leave_torchs_alone() -> None:
     assert not np.array_equal(model.sample_y(X[:4]), model.sample_y(X[:4]))
 
 
-@pytest.mark.parametrize("form", ["diagonal", "tied full", "latents"])
-def test_joint_samples_have_the_moments_of_the_model(form: str) -> None:
-    model, n = fitted(form), 40_000
+@pytest.mark.parametrize("spec", ["diagonal", "tied full", "latents"])
+def test_joint_samples_have_the_moments_of_the_model(spec: str) -> None:
+    model, n = fitted(spec), 40_000
     x, y = model.sample(n, random_state=0)
     whole = joint(model.parameters_.observe_latents())
     mean, covariance = (value.numpy() for value in moments(whole))
@@ -240,9 +240,9 @@ def test_joint_samples_have_the_moments_of_the_model(form: str) -> None:
     assert (np.abs(products.mean(0) - covariance[:6, :6]) < 6.0 * products.std(0) / n**0.5).all()
 
 
-@forms
-def test_modes_are_maxima_and_the_highest_is_first(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_modes_are_maxima_and_the_highest_is_first(spec: str) -> None:
+    model = fitted(spec)
     distribution, found = model.predict_distribution(X[:10]), model.predict_modes(X[:10])
     assert len(found) == 10
     for n, modes in enumerate(found):
@@ -256,7 +256,7 @@ def test_modes_are_maxima_and_the_highest_is_first(form: str) -> None:
         assert heights[0] >= component - 1e-9
 
 
-def test_several_values_of_the_target_for_one_input_are_all_found() -> None:
+def test_all_modes_of_a_multimodal_target_are_found() -> None:
     """x = |y| + noise: either sign of y."""
     rng = np.random.default_rng(0)
     y = rng.choice([-1.0, 1.0], 400) * rng.uniform(1.0, 2.0, 400)
@@ -296,9 +296,9 @@ def inverse_by_brute_force(y: Tensor, p: Parameters) -> tuple[Tensor, Tensor]:
     return expected, torch.einsum("nk,nkde->nde", r, within + spread[..., :, None] * spread[..., None, :])
 
 
-@forms
-def test_features_are_predicted_from_targets(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_features_are_predicted_from_targets(spec: str) -> None:
+    model = fitted(spec)
     mean, covariance = inverse_by_brute_force(torch.from_numpy(Y), model.parameters_)
     found, matrices = model.inverse_predict(Y, return_cov=True)
     again, std = model.inverse_predict(Y, return_std=True)
@@ -348,10 +348,10 @@ def with_gaps() -> tuple[Float, Float]:
     return gaps, Y[:40]
 
 
-@forms
-def test_what_is_missing_is_integrated_out_of_every_answer(form: str) -> None:
+@specs
+def test_missing_features_are_integrated_out_of_every_prediction(spec: str) -> None:
     gaps, y = with_gaps()
-    model = clone(fitted(form)).set_params(missing="integrate").fit(X, Y)
+    model = clone(fitted(spec)).set_params(missing="integrate").fit(X, Y)
     for found in (
         *model.predict(gaps, return_cov=True),
         *model.predict_interval(gaps),
@@ -364,9 +364,9 @@ def test_what_is_missing_is_integrated_out_of_every_answer(form: str) -> None:
         assert np.isfinite(found).all()
 
 
-@forms
-def test_responsibilities_of_incomplete_features(form: str) -> None:
-    model = clone(fitted(form)).set_params(missing="integrate").fit(X, Y)
+@specs
+def test_responsibilities_of_incomplete_features(spec: str) -> None:
+    model = clone(fitted(spec)).set_params(missing="integrate").fit(X, Y)
     gaps, y = with_gaps()
     distribution = model.predict_distribution(gaps)
     terms = distribution.component_distribution.log_prob(torch.from_numpy(y)[:, None])
@@ -380,18 +380,18 @@ def test_responsibilities_of_incomplete_features(form: str) -> None:
 # refusals
 
 
-def test_what_does_not_fit_is_refused() -> None:
+def test_inputs_of_wrong_shape_are_an_error() -> None:
     model = fitted("diagonal")
     with pytest.raises(ValueError, match="X has 3 features, but GLLiMRegressor is expecting 4"):
         model.predict(X[:, :3])
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
         model.predict(X[0])
     for y in (Y[:5, :1], Y[:5, 0], np.ones((5, 3)), Y[:4]):
-        with pytest.raises(DataError, match=r"targets .* do not fit: give \(5, 2\), as y of fit had"):
+        with pytest.raises(DataError, match=r"targets have shape .*: use \(5, 2\), as in the fit"):
             model.score_samples(X[:5], y)
-        with pytest.raises(DataError, match=r"do not fit: give \(5, 2\)"):
+        with pytest.raises(DataError, match=r"use \(5, 2\), as in the fit"):
             model.responsibilities(X[:5], y)
-    with pytest.raises(DataError, match=r"targets \(5, 3\) do not fit: give \(n, 2\)"):
+    with pytest.raises(DataError, match=r"targets have shape \(5, 3\): use \(n, 2\)"):
         model.inverse_predict(np.ones((5, 3)))
     with pytest.raises(ValueError, match="contains NaN"):
         model.score_samples(X[:1], [[0.0, np.nan]])
@@ -405,7 +405,7 @@ def test_what_does_not_fit_is_refused() -> None:
         model.predict_quantiles(X[:1], [0.5, 1.0])
 
 
-def test_draws_that_make_no_sense_are_refused() -> None:
+def test_invalid_numbers_of_draws_are_an_error() -> None:
     model = fitted("diagonal")
     for number in (0, -1):
         with pytest.raises(ValueError, match=f"n_samples.*{number}"):
@@ -421,7 +421,7 @@ def test_seeds_may_be_numpys(kind: type) -> None:
     np.testing.assert_array_equal(model.sample(2, random_state=kind(3))[0], model.sample(2, random_state=3)[0])
 
 
-def test_both_kinds_of_spread_are_refused_either_way_round() -> None:
+def test_return_std_and_return_cov_exclude_each_other() -> None:
     with pytest.raises(ConfigurationError, match="both return_std and return_cov"):
         fitted("diagonal").inverse_predict(Y, return_std=True, return_cov=True)
 
@@ -442,7 +442,7 @@ def test_both_kinds_of_spread_are_refused_either_way_round() -> None:
         "sample_y",
     ],
 )
-def test_nothing_is_predicted_before_the_fit(method: str) -> None:
+def test_predictions_before_the_fit_are_an_error(method: str) -> None:
     with pytest.raises(NotFittedError):
         getattr(GLLiMRegressor(), method)(X)
     with pytest.raises(NotFittedError):
@@ -452,18 +452,18 @@ def test_nothing_is_predicted_before_the_fit(method: str) -> None:
 # quality
 
 
-@forms
-def test_the_score_is_r2(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_the_score_is_r2(spec: str) -> None:
+    model = fitted(spec)
     w = np.linspace(0.0, 1.0, len(X))
     assert model.score(X, Y) == pytest.approx(r2_score(Y, model.predict(X)))
     assert model.score(X, Y, w) == pytest.approx(r2_score(Y, model.predict(X), sample_weight=w))
     assert model.score(X, Y) > 0.7  # of three lines for a curve and a square, with noise of 0.1
 
 
-@forms
-def test_inputs_that_nothing_explains_are_told_by_their_density(form: str) -> None:
-    model = fitted(form)
+@specs
+def test_unlikely_inputs_have_a_low_density(spec: str) -> None:
+    model = fitted(spec)
     far = np.full((1, 4), 1e6)
     assert model.log_density(far)[0] < model.log_density(X).min()
     mean, std = model.predict(far, return_std=True)

@@ -1,4 +1,4 @@
-"""GLLiMRegressor: scikit-learn's own checks, every kind of input and source, files, and options that make no sense."""
+"""GLLiMRegressor: the checks of scikit-learn, all kinds of input and source, files, and invalid options."""
 
 import itertools
 import json
@@ -22,21 +22,21 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from deepgllim import GLLiMRegressor
 from deepgllim.errors import ConfigurationError, DataError, ModelError, SingularCovarianceWarning
-from deepgllim.estimator import files, regressor
-from deepgllim.gllim import BatchRows, Iteration, Rows, fit, joint_log_density, sample
+from deepgllim.estimator import files, fitting
+from deepgllim.gllim import BatchRows, Iteration, MixtureSpec, Options, Rows, joint_log_density, sample
 from deepgllim.storage import read_tensors, write_tensors
-from tests.gllim.strategies import generator, make_parameters
+from tests.gllim.strategies import fit, generator, make_parameters
 
 Float = NDArray[np.float64]
 Array = NDArray[Any]
 
-FORMS: dict[str, dict[str, Any]] = {
+SPECS: dict[str, dict[str, Any]] = {
     "diagonal": {},
-    "isotropic": {"noise": "isotropic", "target_covariance": "isotropic", "target_tied": True},
-    "tied full": {"noise": "full", "tied": True, "equal_weights": True},
+    "isotropic": {"covariance_type": "isotropic", "target_covariance": "isotropic", "target_tied": True},
+    "tied full": {"covariance_type": "full", "tied": True, "equal_weights": True},
     "latents": {"n_latents": 2},
     "student": {"dof": 5.0, "target_covariance": "diagonal"},
-    "student with latents": {"noise": "isotropic", "n_latents": 1, "dof": "estimated"},
+    "student with latents": {"covariance_type": "isotropic", "n_latents": 1, "dof": "estimated"},
 }
 ROUNDING = 1e-9  # sums over a hundred rows in another order, a few iterations of EM
 
@@ -60,13 +60,15 @@ def expected_failures(model: GLLiMRegressor) -> dict[str, str]:
     [
         GLLiMRegressor(),
         GLLiMRegressor(n_components=3, init="joint", random_state=0),
-        GLLiMRegressor(dof=4.0, noise="isotropic"),
-        GLLiMRegressor(noise="full", tied=True, n_components=2, init="joint", random_state=0, prior_count=1.0),
+        GLLiMRegressor(dof=4.0, covariance_type="isotropic"),
+        GLLiMRegressor(
+            covariance_type="full", tied=True, n_components=2, init="joint", random_state=0, prior_count=1.0
+        ),
         GLLiMRegressor(n_latents=1, max_iter=20),
     ],
     expected_failed_checks=expected_failures,
 )
-def test_scikit_learn_is_content(estimator: GLLiMRegressor, check: Callable[[GLLiMRegressor], None]) -> None:
+def test_scikit_learn_checks_pass(estimator: GLLiMRegressor, check: Callable[[GLLiMRegressor], None]) -> None:
     check(estimator)
 
 
@@ -111,19 +113,19 @@ def total(model: GLLiMRegressor, X: Float, y: Float) -> float:
 # fitting
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_fit_is_that_of_the_function(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_fit_is_that_of_the_function(spec: dict[str, Any]) -> None:
     X, y = curve()
-    model = make(**form).fit(X, y)
+    model = make(**spec).fit(X, y)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))  # how a scikit-learn estimator draws one
-    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **form, max_iterations=10, tolerance=0, seed=seed)
+    alone = fit(torch.from_numpy(X), torch.from_numpy(y), 2, **spec, max_iter=10, tol=0, random_state=seed)
     assert model.log_likelihoods_ == alone.log_likelihoods
     assert all(torch.equal(value, alone.parameters.tensors[name]) for name, value in model.parameters_.tensors.items())
     assert (model.n_components_, model.n_iter_, model.n_features_in_, model.converged_) == (2, 10, 4, False)
     assert model.log_likelihoods_[-1] == pytest.approx(total(model, X, y))
 
 
-def test_lists_do() -> None:
+def test_lists_are_accepted() -> None:
     X, y = curve()
     listed = make().fit(X.tolist(), y.tolist())
     same(listed, make().fit(X, y), 0.0)
@@ -148,7 +150,7 @@ def test_tables_keep_their_names() -> None:
 
 
 def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What EM passes over is the array itself, or the memory map: never another copy of all rows."""
+    """EM reads the array or the memory map itself, not a copy of all rows."""
     seen: list[Array] = []
 
     class Spy(Rows):
@@ -156,7 +158,7 @@ def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
             seen.append(features)
             super().__init__(features, *args, **options)
 
-    monkeypatch.setattr(regressor, "Rows", Spy)
+    monkeypatch.setattr(fitting, "Rows", Spy)
     X, y = curve()
     low = X.astype(np.float32)
     make().fit(low, y)
@@ -170,13 +172,13 @@ def test_float32_is_not_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert np.shares_memory(seen[-1], X)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_products_in_float32_are_near_those_in_float64(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_products_in_float32_are_near_those_in_float64(spec: dict[str, Any]) -> None:
     X, y = curve()
     low, high = X.astype(np.float32), X.astype(np.float32).astype(np.float64)
-    same(make(**form).fit(low, y), make(**form).fit(high, y))  # the same numbers, whatever holds them
-    fast = make(dtype="float32", max_iter=3, **form).fit(low, y)
-    exact = make(max_iter=3, **form).fit(high, y)
+    same(make(**spec).fit(low, y), make(**spec).fit(high, y))  # the same numbers, whatever holds them
+    fast = make(dtype="float32", max_iter=3, **spec).fit(low, y)
+    exact = make(max_iter=3, **spec).fit(high, y)
     # products good to 1e-7, means over 150 rows; three iterations of EM amplify it
     assert np.abs(means(fast, X) - means(exact, X)).max() < 1e-4
     assert fast.log_likelihoods_ == pytest.approx(exact.log_likelihoods_, rel=1e-4)
@@ -191,7 +193,7 @@ def test_one_component_in_float32_is_good_to_five_digits() -> None:
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
-def test_memory_maps_do(tmp_path: Path, mode: Any) -> None:
+def test_memory_maps_are_accepted(tmp_path: Path, mode: Any) -> None:
     X, y = curve()
     X.tofile(tmp_path / "x.bin")
     mapped = np.memmap(tmp_path / "x.bin", dtype=np.float64, mode=mode, shape=X.shape)
@@ -201,7 +203,7 @@ def test_memory_maps_do(tmp_path: Path, mode: Any) -> None:
     np.testing.assert_array_equal(np.asarray(mapped), X)  # and nothing is written to it
 
 
-def test_tensors_do() -> None:
+def test_tensors_are_accepted() -> None:
     X, y = curve()
     model = make().fit(torch.from_numpy(X), torch.from_numpy(y))
     same(model, make().fit(X, y), 0.0)
@@ -210,7 +212,7 @@ def test_tensors_do() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.int8, np.uint16, np.bool_, np.float16])
-def test_numbers_of_any_kind_do(dtype: type) -> None:
+def test_numbers_of_any_dtype_are_accepted(dtype: type) -> None:
     X, y = curve()
     rounded: Array = (np.abs(X) * 3.0).astype(dtype)
     model = make(n_components=1).fit(rounded, y)
@@ -224,7 +226,7 @@ def test_memory_layout_makes_no_difference() -> None:
         same(make().fit(layout, np.asfortranarray(y)), make().fit(X, y), 0.0)
 
 
-def test_nothing_given_is_changed() -> None:
+def test_inputs_are_not_modified() -> None:
     X, y = curve()
     w = np.ones(len(X))
     copies = X.copy(), y.copy(), w.copy()
@@ -235,14 +237,14 @@ def test_nothing_given_is_changed() -> None:
 # weights
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_weights_are_repetitions(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_weights_are_repetitions(spec: dict[str, Any]) -> None:
     X, y = curve()
     count = np.arange(len(X)) % 3  # 0 is the sample left out
     twice = np.repeat(np.arange(len(X)), count)
     r = np.random.default_rng(1).dirichlet([1.0, 1.0], len(X))
-    weighted = make(**form).fit(X, y, count, responsibilities=r)
-    repeated = make(**form).fit(X[twice], y[twice], responsibilities=r[twice])
+    weighted = make(**spec).fit(X, y, count, responsibilities=r)
+    repeated = make(**spec).fit(X[twice], y[twice], responsibilities=r[twice])
     same(weighted, repeated)
     assert weighted.log_likelihoods_ == pytest.approx(repeated.log_likelihoods_)
 
@@ -257,15 +259,19 @@ def test_metadata_is_routed() -> None:
         scaled = StandardScaler().fit_transform(X)
         same(piped[-1], make(n_components=1).fit(scaled, y, w))
         scored = make(n_components=1).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        search = GridSearchCV(scored, {"noise": ["diagonal", "full"]}, cv=2).fit(X, y, sample_weight=w)
-    same(search.best_estimator_, make(n_components=1, noise=search.best_params_["noise"]).fit(X, y, w), 0.0)
+        search = GridSearchCV(scored, {"covariance_type": ["diagonal", "full"]}, cv=2).fit(X, y, sample_weight=w)
+    same(
+        search.best_estimator_,
+        make(n_components=1, covariance_type=search.best_params_["covariance_type"]).fit(X, y, w),
+        0.0,
+    )
 
 
 # as scikit-learn uses it
 
 
 def test_options_can_be_read_and_set() -> None:
-    model = make(dof="estimated", noise="full")
+    model = make(dof="estimated", covariance_type="full")
     assert clone(model).get_params() == model.get_params()
     assert model.set_params(n_components=4, tied=True).get_params()["n_components"] == 4
     assert not hasattr(clone(make().fit(*curve())), "parameters_")
@@ -274,10 +280,10 @@ def test_options_can_be_read_and_set() -> None:
         model.set_params(k=3)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_pickle_predicts_as_before(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_pickle_predicts_as_before(spec: dict[str, Any]) -> None:
     X, y = curve()
-    model = make(**form).fit(X, y)
+    model = make(**spec).fit(X, y)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     assert again.get_params() == model.get_params()
@@ -295,7 +301,7 @@ def test_searches_and_pipelines() -> None:
     np.testing.assert_allclose(scores, raw, atol=1e-6)
 
 
-def test_a_seed_reproduces_and_a_generator_moves_on() -> None:
+def test_seeds_reproduce_and_generators_advance() -> None:
     X, y = curve()
     options = {"n_components": 5, "max_iter": 2, "init": "kmeans", "min_count": 0}
     same(make(**options).fit(X, y), make(**options).fit(X, y), 0.0)
@@ -308,13 +314,13 @@ def test_a_seed_reproduces_and_a_generator_moves_on() -> None:
 # where EM starts
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_warm_start_goes_on(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_warm_start_continues_the_fit(spec: dict[str, Any]) -> None:
     X, y = curve()
-    model = make(max_iter=4, warm_start=True, **form).fit(X, y)
+    model = make(max_iter=4, warm_start=True, **spec).fit(X, y)
     first = model.log_likelihoods_
     second = model.fit(X, y).log_likelihoods_
-    whole = make(max_iter=8, **form).fit(X, y)
+    whole = make(max_iter=8, **spec).fit(X, y)
     assert second[0] >= first[-1]
     assert first + second == pytest.approx(whole.log_likelihoods_, rel=ROUNDING)
     same(model, whole, 1e-7)
@@ -331,17 +337,17 @@ def test_a_warm_start_takes_fewer_iterations() -> None:
     assert cold.fit(X, y).n_iter_ == before
 
 
-def test_a_start_is_taken_instead_of_an_initialisation() -> None:
+def test_a_given_start_replaces_the_initialization() -> None:
     X, y = curve()
     other = make(max_iter=3).fit(X, y)
     found = make(n_components=7, max_iter=2).fit(X, y, start=other.parameters_)  # its K, not 7
     assert found.n_components_ == 2
     same(found, make(max_iter=5).fit(X, y), 1e-7)
-    with pytest.raises(ConfigurationError, match="start has diagonal noise but noise is 'full'"):
-        make(noise="full").fit(X, y, start=other.parameters_)
+    with pytest.raises(ConfigurationError, match="start has covariance_type 'diagonal' but covariance_type is 'full'"):
+        make(covariance_type="full").fit(X, y, start=other.parameters_)
 
 
-def test_responsibilities_are_taken_instead_of_an_initialisation() -> None:
+def test_given_responsibilities_replace_the_initialization() -> None:
     X, y = curve()
     r = np.stack([y[:, 0] > 0, y[:, 0] <= 0], 1).astype(float)
     found = make(max_iter=1).fit(X, y, responsibilities=r)
@@ -353,20 +359,20 @@ def test_responsibilities_are_taken_instead_of_an_initialisation() -> None:
         make().fit(X, y, responsibilities=r, start=found.parameters_)
 
 
-def test_the_likeliest_of_several_starts_is_kept() -> None:
+def test_the_best_of_several_initializations_is_kept() -> None:
     X, y = curve()
     options: dict[str, Any] = {"n_components": 5, "max_iter": 8, "init": "kmeans", "min_count": 0}
     several = make(n_init=4, **options).fit(X, y)
     seed = int(np.random.RandomState(0).randint(2**31 - 1))
     values = [
-        fit(X, y, 5, init="kmeans", max_iterations=8, tolerance=0, minimum_count=0, seed=seed + i).log_likelihoods[-1]
+        fit(X, y, 5, init="kmeans", max_iter=8, tol=0, min_count=0, random_state=seed + i).log_likelihoods[-1]
         for i in range(4)
     ]
     assert len(set(values)) > 1
     assert several.log_likelihoods_[-1] == max(values)
 
 
-def test_the_callback_sees_each_iteration() -> None:
+def test_the_callback_receives_every_iteration() -> None:
     X, y = curve()
     seen: list[Iteration] = []
     model = make().fit(X, y, callback=seen.append)
@@ -381,19 +387,19 @@ def test_the_callback_sees_each_iteration() -> None:
 # rows of other sources, and streams
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_batches_are_the_whole(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_batches_give_the_same_fit_as_arrays(spec: dict[str, Any]) -> None:
     X, y = curve()
     w = np.linspace(0.5, 1.5, len(X))
     ends = [0, 40, 47, 150]
     parts = [(X[i:j], y[i:j], w[i:j]) for i, j in itertools.pairwise(ends)]
-    found, whole = make(**form).fit_rows(BatchRows(parts)), make(**form).fit(X, y, w)
+    found, whole = make(**spec).fit_rows(BatchRows(parts)), make(**spec).fit(X, y, w)
     same(found, whole, 1e-8)
     assert found.n_features_in_ == 4
     assert means(found, X).shape == (150, 2)
 
 
-def test_a_fit_on_rows_forgets_the_names_of_the_table_before() -> None:
+def test_a_fit_on_rows_deletes_the_feature_names() -> None:
     X, y = curve()
     model = make().fit(pd.DataFrame(X, columns=list("abcd")), pd.DataFrame(y, columns=["u", "v"]))
     model.fit_rows(Rows(X[:, :3], y))
@@ -402,30 +408,30 @@ def test_a_fit_on_rows_forgets_the_names_of_the_table_before() -> None:
     assert means(model, X[:, :3]).shape == (150, 2)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_stream_of_batches_approaches_the_fit(form: dict[str, Any]) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_stream_of_batches_approaches_the_fit(spec: dict[str, Any]) -> None:
     p = make_parameters(0, "diagonal", False, 2, 2, 4)
     p = p._replace(c=torch.tensor([[-4.0, 0.0], [4.0, 0.0]]).double())
     x, y = (values.numpy() for values in sample(p, 2400, generator(0)))
-    whole, streamed = make(**form).fit(x, y), make(**form)
+    whole, streamed = make(**spec).fit(x, y), make(**spec)
     for start in range(0, 2400, 120):
         streamed.partial_fit(x[start : start + 120], y[start : start + 120])
-    first = make(**form).fit(x[:120], y[:120])
+    first = make(**spec).fit(x[:120], y[:120])
     assert streamed.n_iter_ == 20
     best, begun, last = (total(model, x, y) / 2400 for model in (whole, first, streamed))
-    # the fit errs by (free parameters) / 2N ≈ 40 / 5000 nats a sample, the first batch by twenty times that
+    # the fit has an error of (free parameters) / 2N ≈ 40 / 5000 nats a sample, the first batch by twenty times that
     assert best - last < 0.04
     assert best - last < 0.4 * (best - begun)
     assert np.abs(means(streamed, x) - means(whole, x)).mean() < 0.1 * y.std()
 
 
-def test_the_first_batch_is_a_fit_on_it() -> None:
+def test_the_first_batch_is_fitted() -> None:
     X, y = curve()
     w = np.linspace(0.5, 1.5, len(X))
     same(make().partial_fit(X, y, w), make().fit(X, y, w), 1e-12)
 
 
-def test_a_stream_goes_on_from_a_fit() -> None:
+def test_a_stream_continues_a_fit() -> None:
     X, y = curve(300)
     model = make().fit(X[:200], y[:200])
     before = pickle.loads(pickle.dumps(model))
@@ -433,8 +439,8 @@ def test_a_stream_goes_on_from_a_fit() -> None:
     assert model.partial_fit(X[200:], y[200:]).n_iter_ == 2
 
 
-def test_a_fit_ends_the_stream_before() -> None:
-    """fit starts anew: what a stream saw before it must not come back with the next batch."""
+def test_a_fit_ends_an_earlier_stream() -> None:
+    """A fit deletes the stream, so that the next batch does not depend on it."""
     X, y = curve(300)
     model = make().partial_fit(X, y + 50.0)
     model.fit(X, y)
@@ -445,28 +451,30 @@ def test_a_fit_ends_the_stream_before() -> None:
     assert model.partial_fit(X[:, :3], y).n_features_in_ == 3
 
 
-def test_batches_that_do_not_fit_the_stream_are_refused() -> None:
+def test_batches_that_do_not_match_the_stream_are_an_error() -> None:
     X, y = curve()
     model = make().partial_fit(X, y)
-    with pytest.raises(DataError, match="y has 1 targets, the batches before had 2"):
+    with pytest.raises(DataError, match="y has 1 targets, but the earlier batches had 2"):
         model.partial_fit(X, y[:, 0])
     with pytest.raises(ValueError, match="X has 3 features"):
         model.partial_fit(X[:, :3], y)
     with pytest.raises(DataError, match="1 samples are fewer than 2 components"):
         make().partial_fit(X[:1], y[:1])
-    with pytest.raises(ConfigurationError, match="noise is 'full', the samples before were fitted with 'diagonal'"):
-        make().fit(X, y).set_params(noise="full").partial_fit(X, y)
+    with pytest.raises(
+        ConfigurationError, match="covariance_type is 'full', but the earlier samples were fitted with 'diagonal'"
+    ):
+        make().fit(X, y).set_params(covariance_type="full").partial_fit(X, y)
 
 
 # files
 
 
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_file_predicts_as_before(tmp_path: Path, form: dict[str, Any], flat: bool) -> None:
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_file_predicts_as_before(tmp_path: Path, spec: dict[str, Any], flat: bool) -> None:
     X, y = curve()
     y = y[:, 0] if flat else y
-    model = make(**form).fit(X, y)
+    model = make(**spec).fit(X, y)
     model.save(tmp_path / "m.safetensors")
     again = GLLiMRegressor.load(tmp_path / "m.safetensors")
     assert again.get_params() == model.get_params()
@@ -493,7 +501,7 @@ def test_names_are_kept_in_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["warm_start", "partial_fit", "start"])
-def test_a_model_from_a_file_is_fitted_on(tmp_path: Path, way: str) -> None:
+def test_a_loaded_model_can_continue_its_fit(tmp_path: Path, way: str) -> None:
     X, y = curve()
     model = make(max_iter=3, warm_start=way == "warm_start").fit(X, y)
     model.save(tmp_path / "m")
@@ -508,7 +516,7 @@ def test_a_model_from_a_file_is_fitted_on(tmp_path: Path, way: str) -> None:
 
 
 def test_options_that_came_from_a_search_can_be_saved(tmp_path: Path) -> None:
-    """Grids are often numpy's, and their values its scalars."""
+    """The values of a grid may be NumPy scalars."""
     X, y = curve()
     grid = {"n_components": np.arange(1, 3), "dof": [np.float64(5.0)], "tied": np.array([True])}
     best = GridSearchCV(make(), grid, cv=2).fit(X, y).best_estimator_
@@ -516,7 +524,7 @@ def test_options_that_came_from_a_search_can_be_saved(tmp_path: Path) -> None:
     assert GLLiMRegressor.load(tmp_path / "m").get_params() == best.get_params()
 
 
-def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
+def test_models_that_cannot_be_saved_are_an_error(tmp_path: Path) -> None:
     X, y = curve()
     with pytest.raises(ConfigurationError, match=r"random_state is a generator.*set it to a number or None"):
         make(random_state=np.random.RandomState(0)).fit(X, y).save(tmp_path / "m")
@@ -529,10 +537,10 @@ def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
 
 
 def changed(path: Path, what: str) -> None:
-    """Spoil a saved model."""
+    """Change a saved model."""
     tensors, metadata = read_tensors(path)
     header = json.loads(metadata[files.HEADER])
-    if what == "foreign":
+    if what == "other kind":
         write_tensors(path, tensors, {"other": "{}"})
     elif what == "cut":
         path.write_bytes(path.read_bytes()[:-10])
@@ -559,15 +567,15 @@ def changed(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("foreign", "not a deepgllim model.*GLLiMRegressor.save"),
+        ("other kind", "not a deepgllim model.*GLLiMRegressor.save"),
         ("cut", "cut short or not a safetensors file"),
         ("text", "cut short or not a safetensors file"),
-        ("newer", "model format 3, this version reads up to 2: upgrade"),
-        *[(what, "does not hold a fitted mixture") for what in ("option", "no options", "singular", "lacking")],
-        *[(what, "does not hold a fitted mixture") for what in ("surplus", "shape")],
+        ("newer", "model format 4, this version reads up to 3: upgrade"),
+        *[(what, "does not contain a fitted mixture") for what in ("option", "no options", "singular", "lacking")],
+        *[(what, "does not contain a fitted mixture") for what in ("surplus", "shape")],
     ],
 )
-def test_files_of_other_kinds_are_refused(tmp_path: Path, what: str, message: str) -> None:
+def test_files_of_other_kinds_are_an_error(tmp_path: Path, what: str, message: str) -> None:
     path = tmp_path / "m.safetensors"
     make().fit(*curve()).save(path)
     changed(path, what)
@@ -589,8 +597,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"n_components": 0}, "n_components is 0: use a whole number, 1 or more"),
         ({"n_components": -3}, "n_components is -3: use a whole number, 1 or more"),
         ({"n_components": 151}, "150 samples are fewer than 151 components: use more samples or a smaller K"),
-        ({"noise": "round"}, "noise structure 'round': use one of isotropic, diagonal, full"),
-        ({"target_covariance": "round"}, "target covariance 'round': use one of full, diagonal, isotropic"),
+        ({"covariance_type": "round"}, "unknown covariance_type 'round': use one of isotropic, diagonal, full"),
+        ({"target_covariance": "round"}, "target_covariance 'round': use one of full, diagonal, isotropic"),
         ({"dof": -1}, "dof is -1: use None for Gaussian noise, 'estimated', or degrees of freedom"),
         ({"dof": 0.0}, "dof is 0.0"),
         ({"dof": "guessed"}, "dof is 'guessed'"),
@@ -600,7 +608,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"init": "random"}, "init 'random': use one of targets, kmeans, joint"),
         ({"n_init": 0}, "n_init is 0: use a whole number, 1 or more"),
         ({"max_iter": 0}, "max_iter is 0: use a whole number, 1 or more"),
-        ({"variance_floor": -1e-3}, "variance_floor is -0.001"),
+        ({"covariance_floor": -1e-3}, "covariance_floor is -0.001"),
         ({"prior_count": -1.0}, "prior_count is -1.0"),
         ({"prior_variance": 0.0}, "prior_variance is 0.0"),
         ({"missing": "drop"}, "missing 'drop': use one of error, integrate, impute"),
@@ -610,8 +618,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str, method: str) -> None:
-    """A ValueError that names the value and what may be given, when fitting and not before."""
+def test_invalid_options_are_an_error(options: dict[str, Any], message: str, method: str) -> None:
+    """The fit raises a ValueError with the value and its range; the constructor does not."""
     model = make(**options)
     with pytest.raises(ValueError, match=message):
         getattr(model, method)(*curve())
@@ -629,13 +637,12 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
     ],
     ids=str,
 )
-def test_options_of_another_kind_are_refused(options: dict[str, Any], name: str) -> None:
+def test_options_of_wrong_type_are_an_error(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=name):
         make(**options).fit(*curve())
 
 
 def test_messages_name_the_options_of_the_estimator() -> None:
-    """Its max_iter is the function's max_iterations, its n_init the function's n_starts."""
     with pytest.raises(ValueError, match=r"max_iter\b"):
         make(max_iter=0).fit(*curve())
     with pytest.raises(ValueError, match=r"n_init\b"):
@@ -652,7 +659,7 @@ def test_options_set_after_the_fit_are_checked_too() -> None:
 @pytest.mark.parametrize("missing", ["error", "integrate", "impute"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["X", "y", "sample_weight"])
-def test_values_that_are_none_are_refused_at_the_fit(missing: str, value: float, where: str) -> None:
+def test_values_that_are_not_finite_are_an_error(missing: str, value: float, where: str) -> None:
     X, y = curve()
     given: dict[str, Any] = {"X": X, "y": y, "sample_weight": np.ones(len(X))}
     given[where].flat[7] = value
@@ -660,7 +667,7 @@ def test_values_that_are_none_are_refused_at_the_fit(missing: str, value: float,
         make(missing=missing).fit(**given)
 
 
-def test_weights_that_make_no_sense_are_refused() -> None:
+def test_invalid_weights_are_an_error() -> None:
     X, y = curve()
     for weights, message in (
         (np.zeros(150), "all sample weights are 0|at least one non-zero"),
@@ -694,7 +701,7 @@ def test_missing_features_at_prediction() -> None:
     assert np.isnan(gaps[1]).all()  # not filled in place
 
 
-def test_too_few_distinct_targets_are_refused_with_a_remedy() -> None:
+def test_too_few_distinct_targets_are_an_error() -> None:
     X, _ = curve()
     y = (X[:, 2] > 0).astype(int)
     with pytest.raises(DataError, match=r"2 distinct values are fewer than 3 components.*init 'joint'"):
@@ -704,28 +711,28 @@ def test_too_few_distinct_targets_are_refused_with_a_remedy() -> None:
 
 
 def test_too_few_samples_for_a_full_covariance_are_a_warning() -> None:
-    """Thirty samples of forty features: the likelihood is that of the floor, and nothing about the data."""
+    """Thirty samples of forty features: the likelihood measures the floor."""
     rng = np.random.default_rng(0)
     y = rng.normal(size=(30, 1))
     x = y @ rng.normal(size=(1, 40)) + rng.normal(size=(30, 40))
-    with pytest.warns(SingularCovarianceWarning, match="singular but for variance_floor.*prior_count"):
-        assert GLLiMRegressor(noise="full").fit(x, y).at_floor_
+    with pytest.warns(SingularCovarianceWarning, match="singular but for covariance_floor.*prior_count"):
+        assert GLLiMRegressor(covariance_type="full").fit(x, y).at_floor_
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not GLLiMRegressor(noise="full", prior_count=20.0).fit(x, y).at_floor_
+        assert not GLLiMRegressor(covariance_type="full", prior_count=20.0).fit(x, y).at_floor_
         assert not GLLiMRegressor().fit(x, y).at_floor_
 
 
 # what an earlier fit, too few samples, weights and distance leave
 
 
-@pytest.mark.parametrize("change", [{"n_components": 4}, {"noise": "full"}, {"n_latents": 1}])
-def test_a_changed_mixture_starts_anew(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"n_components": 4}, {"covariance_type": "full"}, {"n_latents": 1}])
+def test_a_changed_mixture_is_initialized_again(change: dict[str, Any]) -> None:
     X, y = curve()
     model = make(warm_start=True).fit(X, y).set_params(**change).fit(X, y)
     same(model, make(**change).fit(X, y), 0.0)
     streamed = make().partial_fit(X, y).set_params(**change)
-    with pytest.raises(ConfigurationError, match=r"the samples before were fitted with .*: set it back, or call fit"):
+    with pytest.raises(ConfigurationError, match=r"earlier samples were fitted with .*: set it back, or call fit"):
         streamed.partial_fit(X, y)
 
 
@@ -740,15 +747,15 @@ def test_one_sample_and_constant_targets_are_a_warning() -> None:
         make(n_components=1).fit(X, y)
 
 
-def test_weights_that_count_too_few_samples_are_refused() -> None:
+def test_weights_that_count_too_few_samples_are_an_error() -> None:
     X, y = curve()
-    with pytest.raises(DataError, match=r"sum to 1, under the 8 samples .*: .*divide the weights by their mean"):
+    with pytest.raises(DataError, match=r"sum to 1, below the 8 samples .*: .*divide the weights by their mean"):
         make().fit(X, y, sample_weight=np.full(len(X), 1 / len(X)))
     with pytest.raises(DataError, match="sum of the sample weights overflows"):
         make().fit(X, y, sample_weight=np.full(len(X), 1e307))
 
 
-def test_rows_too_far_for_their_squares_are_refused() -> None:
+def test_rows_too_far_for_their_squares_are_an_error() -> None:
     X, y = curve()
     model = make().fit(X, y)
     far = np.where(np.arange(len(X))[:, None] == 2, 1e300, X)
@@ -763,7 +770,7 @@ def test_rows_too_far_for_their_squares_are_refused() -> None:
 
 
 @pytest.mark.parametrize("what", ["deep", "nan", "origin"])
-def test_files_that_would_answer_nonsense_are_refused(tmp_path: Path, what: str) -> None:
+def test_inconsistent_files_are_an_error(tmp_path: Path, what: str) -> None:
     path = tmp_path / "m"
     make().fit(*curve()).save(path)
     tensors, metadata = read_tensors(path)
@@ -774,7 +781,7 @@ def test_files_that_would_answer_nonsense_are_refused(tmp_path: Path, what: str)
     else:
         del tensors["target_origin"]
     write_tensors(path, tensors, metadata)
-    with pytest.raises(ModelError, match="header is not a model's" if what == "deep" else "does not hold a fitted"):
+    with pytest.raises(ModelError, match="header is not a model's" if what == "deep" else "does not contain a fitted"):
         GLLiMRegressor.load(path)
 
 
@@ -787,3 +794,34 @@ def test_files_of_the_first_format_are_read(tmp_path: Path) -> None:
     old = {name: value for name, value in tensors.items() if name not in files.ORIGINS}
     write_tensors(tmp_path / "m", old, {files.HEADER: json.dumps(header)})
     np.testing.assert_allclose(GLLiMRegressor.load(tmp_path / "m").predict(X), model.predict(X), atol=1e-10)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_option_names_of_earlier_formats_are_translated(tmp_path: Path, version: int) -> None:
+    X, y = curve()
+    model = make(covariance_type="isotropic", covariance_floor=1e-3).fit(X, y)
+    model.save(tmp_path / "m")
+    tensors, metadata = read_tensors(tmp_path / "m")
+    header = json.loads(metadata[files.HEADER]) | {"format_version": version}
+    options = header["options"]
+    options["noise"], options["variance_floor"] = options.pop("covariance_type"), options.pop("covariance_floor")
+    del options["shrinkage"]  # which they did not have
+    if version == 1:
+        tensors = {name: value for name, value in tensors.items() if name not in files.ORIGINS}
+    write_tensors(tmp_path / "m", tensors, {files.HEADER: json.dumps(header)})
+    again = GLLiMRegressor.load(tmp_path / "m")
+    assert again.get_params() == model.get_params()
+    np.testing.assert_allclose(again.predict(X), model.predict(X), atol=1e-10)
+
+
+def test_defaults_are_those_of_the_specification_and_the_options() -> None:
+    defaults = MixtureSpec()._asdict() | Options()._asdict()
+    found = {name: value for name, value in GLLiMRegressor().get_params().items() if name in defaults}
+    assert found == {name: defaults[name] for name in found}
+    assert len(found) == len(defaults) - 2  # without callback and first_log_likelihood, which are not options of it
+
+
+@pytest.mark.parametrize("name", ["noise", "variance_floor", "n_starts", "max_iterations", "tolerance", "seed"])
+def test_earlier_names_are_a_type_error(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        make(**{name: 1})

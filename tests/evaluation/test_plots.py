@@ -198,9 +198,12 @@ def test_calibration_is_drawn_against_the_diagonal(axes: Axes) -> None:
 def test_selection_rings_the_best_and_names_what_differs(axes: Axes) -> None:
     y = torch.linspace(-1, 1, 120).double()[:, None]
     x = torch.cat([y.abs(), y], 1) + 0.02 * torch.randn(120, 2, generator=torch.Generator().manual_seed(0)).double()
-    chosen = select(x, y, n_components=[1, 2], noise=["diagonal", "isotropic"])
+    chosen = select(x, y, n_components=[1, 2], covariance_type=["diagonal", "isotropic"])
     plot_selection(axes, chosen.table, "bic")
-    assert sorted(str(line.get_label()) for line in axes.lines) == ["noise diagonal", "noise isotropic"]
+    assert sorted(str(line.get_label()) for line in axes.lines) == [
+        "covariance_type diagonal",
+        "covariance_type isotropic",
+    ]
     ((K, value),) = np.asarray(axes.collections[0].get_offsets())
     assert (K, value) == (chosen.best.n_components, chosen.best.bic)
 

@@ -1,4 +1,4 @@
-"""Small matrices gain nothing from threads, and lose much where other processes hold the cores."""
+"""Fixtures of the tests of gllim. Small matrices are fastest on one thread."""
 
 from collections.abc import Iterator
 

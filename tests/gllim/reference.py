@@ -1,4 +1,4 @@
-"""The stored runs of other implementations: their data, their constants, and what is compared.
+"""The stored runs of other implementations: data, constants and comparison.
 
 The references call the features Y and the targets X. Their hidden constant: 1e-8 is added to Γ and Σ at each M-step.
 """
@@ -18,37 +18,43 @@ STRUCTURES = {"i": "isotropic", "d": "diagonal", "": "full", "full": "full", "fu
 
 @functools.lru_cache
 def table(folder: Path, name: str) -> Tensor:
-    """A CSV of numbers."""
+    """Read a CSV of numbers."""
     return torch.from_numpy(np.loadtxt(folder / "data" / f"{name}.csv", delimiter=",", ndmin=2))
 
 
 @functools.lru_cache
 def archive(folder: Path, name: str) -> dict[str, Tensor]:
-    """All arrays of a stored file."""
+    """Read all arrays of a file."""
     stored = np.load(folder / f"{name}.npz")
     return {key: torch.from_numpy(stored[key]) for key in stored.files}
 
 
 def values(folder: Path, name: str, case: str) -> dict[str, Tensor]:
-    """The arrays of one run, by parameter."""
+    """Return the arrays of one run, by parameter."""
     return {key.split("/")[1]: value for key, value in archive(folder, name).items() if key.startswith(f"{case}/")}
 
 
 def centred(x: Tensor, y: Tensor) -> Rows:
-    """Rows with the targets in their own units, in which the references add their constant."""
+    """Return rows whose targets are not scaled, because the references add their constant in these units."""
     scaling = Rows(x, y).scaling
     return Rows(x, y, scaling=scaling._replace(target_scale=torch.ones_like(scaling.target_scale)))
 
 
+def whole(rows: Rows) -> tuple[Tensor, Tensor]:
+    """Return the centred and scaled features and targets of all blocks."""
+    parts = [(x.clone(), y) for x, y, _ in rows]
+    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+
 def jittered(p: Parameters) -> Parameters:
-    """With the references' constant added to the variances."""
+    """Add the constant of the references to the variances."""
     D, L = p.n_features, p.n_targets
-    feature = torch.eye(D).double() if p.noise == "full" else torch.ones(()).double()
+    feature = torch.eye(D).double() if p.covariance_type == "full" else torch.ones(()).double()
     return p._replace(Gamma=p.Gamma + JITTER * torch.eye(L).double(), Sigma=p.Sigma + JITTER * feature)
 
 
 def differences(p: Parameters, trace: list[float], stored: dict[str, Tensor], x_test: Tensor) -> dict[str, float]:
-    """The largest difference of each quantity, relative to its largest value; A_w up to a rotation, as A_w A_wᵀ."""
+    """Return the maximum difference of each quantity, relative to its maximum; A_w is compared as A_w A_wᵀ."""
     L = p.n_targets
     answer = predict(x_test, invert(p))
     ours = {

@@ -1,6 +1,6 @@
-"""What the tests of gllim/ share: drawn forms and problems, random parameters, and the joint model by brute force."""
+"""Shared by the tests of gllim: strategies for specifications and problems, random parameters, and the joint model."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from hypothesis import settings
@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from deepgllim.gllim import Centred, Form, Parameters, invert, predict
+from deepgllim import gllim
+from deepgllim.gllim import Centred, Fit, MixtureSpec, Options, Parameters, invert, predict
 from deepgllim.gllim.covariances import target_structure
 
 NOISES = ("isotropic", "diagonal", "full")
@@ -18,13 +19,22 @@ GRID = 2.0**-14  # values of it and shifts up to 2^37 add without rounding
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 
 
+def fit(features: Any, targets: Any, K: int | None = None, **settings: Any) -> Fit:
+    """Call `gllim.fit` with the fields of its specification and options as keyword arguments."""
+    if K is not None:
+        settings["n_components"] = K
+    spec = MixtureSpec(**{name: settings.pop(name) for name in MixtureSpec._fields if name in settings})
+    options = Options(**{name: settings.pop(name) for name in Options._fields if name in settings})
+    return gllim.fit(features, targets, spec, options, **settings)
+
+
 class Problem(NamedTuple):
-    """Data that follow no mixture exactly, a first r, and the mixture to fit."""
+    """Data, initial responsibilities, and the specification to fit."""
 
     features: Tensor
     targets: Tensor
     r: Tensor
-    form: Form
+    spec: MixtureSpec
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -32,8 +42,8 @@ class Problem(NamedTuple):
         return self.r.shape[1], self.targets.shape[1], self.features.shape[1]
 
     def __repr__(self) -> str:
-        """Without the numbers, which the seed tells."""
-        return f"{self.form}, K, L, D = {self.sizes}"
+        """Omit the data, which the seed determines."""
+        return f"{self.spec}, K, L, D = {self.sizes}"
 
 
 class Gaussians(NamedTuple):
@@ -64,12 +74,12 @@ def make_problem(seed: int, noise: str, tied: bool, K: int, L: int, D: int, N: i
     g = generator(seed)
     y = normal(g, N, L) @ normal(g, L, L) + normal(g, L)
     x = torch.sin(y @ normal(g, L, D)) + y @ normal(g, L, D) + (0.1 + torch.rand(D, generator=g)) * normal(g, N, D)
-    return Problem(x, y, torch.softmax(2.0 * normal(g, N, K), 1), Form(noise, tied))
+    return Problem(x, y, torch.softmax(2.0 * normal(g, N, K), 1), MixtureSpec(1, noise, tied))
 
 
-def problem_of(form: Form, K: int = 2, L: int = 2, D: int = 4, N: int = 90, seed: int = 0) -> Problem:
-    """A problem for any form."""
-    return make_problem(seed, form.noise, form.tied, K, L, D, N)._replace(form=form)
+def problem_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, N: int = 90, seed: int = 0) -> Problem:
+    """Return a problem for a specification."""
+    return make_problem(seed, spec.covariance_type, spec.tied, K, L, D, N)._replace(spec=spec)
 
 
 def covariance(g: torch.Generator, K: int, D: int) -> Tensor:
@@ -93,31 +103,32 @@ def make_parameters(seed: int, noise: str, tied: bool, K: int, L: int, D: int) -
     )
 
 
-def parameters_of(form: Form, K: int = 2, L: int = 2, D: int = 4, seed: int = 0) -> Parameters:
-    """Random parameters of any form, of order one; estimated degrees of freedom differ between components."""
-    p = make_parameters(seed, form.noise, form.tied, K, L, D)
+def parameters_of(spec: MixtureSpec, K: int = 2, L: int = 2, D: int = 4, seed: int = 0) -> Parameters:
+    """Return random parameters of a specification, of order one; estimated degrees of freedom differ."""
+    p = make_parameters(seed, spec.covariance_type, spec.tied, K, L, D)
     g = generator(seed + 1)
-    Gamma = target_structure(form.target_covariance)(p.Gamma)
-    dof = None if form.dof is None else 1.0 + 9.0 * uniform(g, K) if isinstance(form.dof, str) else form.dof
+    Gamma = target_structure(spec.target_covariance)(p.Gamma)
+    dof = None if spec.dof is None else 1.0 + 9.0 * uniform(g, K) if isinstance(spec.dof, str) else spec.dof
     return p._replace(
-        pi=torch.full_like(p.pi, 1.0 / K) if form.equal_weights else p.pi,
-        Gamma=Gamma[:1].repeat(K, 1, 1) if form.target_tied else Gamma,
-        A=torch.cat([p.A, normal(g, K, D, form.n_latents)], 2),
+        pi=torch.full_like(p.pi, 1.0 / K) if spec.equal_weights else p.pi,
+        Gamma=Gamma[:1].repeat(K, 1, 1) if spec.target_tied else Gamma,
+        A=torch.cat([p.A, normal(g, K, D, spec.n_latents)], 2),
         dof=torch.full_like(p.pi, dof) if isinstance(dof, float) else dof,
     )
 
 
-def fit_for(form: Form, D: int) -> Form:
-    """The form with fewer latents than features."""
-    return form._replace(n_latents=min(form.n_latents, D - 1))
+def fit_for(spec: MixtureSpec, D: int) -> MixtureSpec:
+    """Return the specification with fewer latents than features."""
+    return spec._replace(n_latents=min(spec.n_latents, D - 1))
 
 
 structures = st.tuples(st.sampled_from(NOISES), st.booleans())
 sizes = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5))  # K, L, D
 seeds = st.integers(0, 10**6)
-forms = st.builds(
-    Form,
-    noise=st.sampled_from(NOISES),
+specs = st.builds(
+    MixtureSpec,
+    n_components=st.just(1),
+    covariance_type=st.sampled_from(NOISES),
     tied=st.booleans(),
     target_covariance=st.sampled_from(TARGET_COVARIANCES),
     target_tied=st.booleans(),
@@ -125,21 +136,21 @@ forms = st.builds(
     n_latents=st.sampled_from([0, 1, 2]),
     dof=st.sampled_from([None, 4.0, "estimated"]),
 )
-plain_forms = forms.map(lambda form: form._replace(n_latents=0, dof=None))
+plain_specs = specs.map(lambda spec: spec._replace(n_latents=0, dof=None))
 
 
 @st.composite
-def problems(draw: st.DrawFn, forms: st.SearchStrategy[Form] = forms) -> Problem:
-    """Problems of any form and size."""
+def problems(draw: st.DrawFn, specs: st.SearchStrategy[MixtureSpec] = specs) -> Problem:
+    """Draw problems of any specification and size."""
     K, L, D = draw(sizes)
-    return problem_of(fit_for(draw(forms), D), K, L, D, seed=draw(seeds))
+    return problem_of(fit_for(draw(specs), D), K, L, D, seed=draw(seeds))
 
 
 @st.composite
-def parameter_sets(draw: st.DrawFn, forms: st.SearchStrategy[Form] = forms) -> Parameters:
-    """Parameters of any form and size."""
+def parameter_sets(draw: st.DrawFn, specs: st.SearchStrategy[MixtureSpec] = specs) -> Parameters:
+    """Draw parameters of any specification and size."""
     K, L, D = draw(sizes)
-    return parameters_of(fit_for(draw(forms), D), K, L, D, seed=draw(seeds))
+    return parameters_of(fit_for(draw(specs), D), K, L, D, seed=draw(seeds))
 
 
 def full_noise(p: Parameters) -> Tensor:
@@ -150,7 +161,7 @@ def full_noise(p: Parameters) -> Tensor:
         "isotropic": lambda: p.Sigma[:, None, None] * eye,
         "diagonal": lambda: torch.diag_embed(p.Sigma),
         "full": lambda: p.Sigma,
-    }[p.noise]()
+    }[p.covariance_type]()
     return full.expand(K, D, D)
 
 
@@ -176,7 +187,7 @@ def marginal(mixture: Gaussians, kept: slice | list[int]) -> Gaussians:
 
 
 class Posterior(NamedTuple):
-    """What the E-step expects, by D × D algebra.
+    """The expectations of the E-step, by D × D algebra.
 
     Attributes:
         r: (N, K).
@@ -266,7 +277,7 @@ def moments(mixture: Gaussians, dof: Tensor | None = None) -> tuple[Tensor, Tens
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: float) -> bool:
-    """Equal to a share of the expected tensor's largest value: entries near 0 carry the rounding of the others."""
+    """Return whether tensors are equal up to a share of the maximum of the expected one."""
     assert actual.shape == expected.shape
     return bool((actual - expected).abs().max() <= tolerance * (expected.abs().max() + 1e-300))
 
@@ -289,7 +300,7 @@ def predicted(features: Tensor, parameters: Parameters) -> Tensor:
 
 
 def on_grid(values: Tensor) -> Tensor:
-    """Rounded, so that a shift changes no digit."""
+    """Return rounded values, which a shift does not change."""
     return (values / GRID).round() * GRID
 
 

@@ -1,4 +1,4 @@
-"""Lists, tables and one target a sample are what arrays of the same numbers are."""
+"""Lists, tables and one-dimensional targets are equivalent to arrays."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from deepgllim.errors import DataError
-from deepgllim.gllim import BatchRows, Rows, fit, fit_target_mixture, initial_responsibilities
+from deepgllim.gllim import BatchRows, Rows, fit_target_mixture, initial_responsibilities
 from deepgllim.gllim.arrays import as_array, as_columns
-from tests.gllim.strategies import all_close, generator, normal
+from tests.gllim.strategies import all_close, fit, generator, normal
 
 X = normal(generator(0), 40, 3).numpy()
 Y = (X[:, 0] + 0.1 * normal(generator(1), 40).numpy()).round(2)
@@ -28,22 +28,22 @@ KINDS: dict[str, Kind] = {
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_all_kinds_give_the_same_fit(kind: Kind) -> None:
+def test_all_containers_give_the_same_fit(kind: Kind) -> None:
     expected = fit(X, Y[:, None], 2).parameters
     weights = kind(np.ones(40))
-    assert all_close(fit(kind(X), kind(Y), 2, sample_weight=weights).parameters, expected, 1e-12)  # type: ignore[arg-type]
+    assert all_close(fit(kind(X), kind(Y), 2, sample_weight=weights).parameters, expected, 1e-12)
     assert Rows(kind(X), kind(Y)).n_rows == BatchRows([(kind(X), kind(Y))]).n_rows == 40  # type: ignore[arg-type, list-item]
     assert torch.equal(initial_responsibilities(kind(Y), 2), initial_responsibilities(Y[:, None], 2))  # type: ignore[arg-type]
     assert torch.equal(fit_target_mixture(kind(Y), 2).c, fit_target_mixture(Y[:, None], 2).c)  # type: ignore[arg-type]
 
 
-def test_a_table_of_several_types_is_numbers() -> None:
+def test_a_table_of_mixed_dtypes_is_numeric() -> None:
     table = pd.DataFrame({"a": [1.5, 2.5], "b": [True, False], "c": np.array([3, 4], np.int8)})
     assert as_array(table).tolist() == [[1.5, 1.0, 3.0], [2.5, 0.0, 4.0]]
     assert tuple(as_columns(table["a"]).shape) == (2, 1)
 
 
-def test_what_can_be_sliced_is_not_copied() -> None:
+def test_arrays_are_not_copied() -> None:
     assert as_array(X) is X
     tensor = torch.from_numpy(X)
     assert as_array(tensor) is tensor
@@ -51,6 +51,6 @@ def test_what_can_be_sliced_is_not_copied() -> None:
 
 
 @pytest.mark.parametrize("values", [[[1.0, 2.0], [3.0]], [["a", 1], [None, 2]]])
-def test_what_is_no_number_is_refused(values: object) -> None:
-    with pytest.raises(DataError, match=r"is no table of numbers .*: give real numbers"):
+def test_values_that_are_not_numbers_are_an_error(values: object) -> None:
+    with pytest.raises(DataError, match=r"is not a table of numbers .*: use real numbers"):
         as_array(values)  # type: ignore[arg-type]

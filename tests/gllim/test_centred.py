@@ -1,4 +1,4 @@
-"""Where the origin of features and targets lies changes nothing: every question about a mixture far from zero."""
+"""All functions of a mixture far from zero give the same results as near zero."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ from tests.gllim.strategies import (
 
 @properties
 @given(parameter_sets(), seeds, SHIFTS, SHIFTS)
-def test_an_origin_far_away_takes_no_digits(p: Parameters, seed: int, far_x: float, far_y: float) -> None:
+def test_a_distant_origin_loses_no_digits(p: Parameters, seed: int, far_x: float, far_y: float) -> None:
     near, far, x, y = near_and_far(p, seed, far_x, far_y)
     expected, found = predict(x, invert(near)), predict(x + far_x, invert(far))
     last = 4 * torch.finfo(torch.float64).eps  # digits of the answers themselves
@@ -50,7 +50,7 @@ def test_an_origin_far_away_takes_no_digits(p: Parameters, seed: int, far_x: flo
 
 @properties
 @given(parameter_sets(), seeds, SHIFTS, SHIFTS)
-def test_what_is_missing_is_found_far_away_too(p: Parameters, seed: int, far_x: float, far_y: float) -> None:
+def test_missing_features_are_handled_far_from_zero(p: Parameters, seed: int, far_x: float, far_y: float) -> None:
     near, far, x, _ = near_and_far(p, seed, far_x, far_y)
     x = torch.where(torch.rand(x.shape, generator=generator(seed)) < 0.4, torch.nan, x)
     expected, found = predict_incomplete(x, near), predict_incomplete(x + far_x, far)
@@ -62,7 +62,7 @@ def test_what_is_missing_is_found_far_away_too(p: Parameters, seed: int, far_x: 
 
 @properties
 @given(parameter_sets(), seeds)
-def test_absolute_parameters_answer_to_the_digits_of_the_data(p: Parameters, seed: int) -> None:
+def test_absolute_parameters_have_the_precision_of_the_data(p: Parameters, seed: int) -> None:
     """c and b of the absolute values are rounded as values of that size are; nothing is lost beyond it."""
     shift = 2.0**27
     near, far, x, y = near_and_far(p, seed, shift, shift)
@@ -77,7 +77,7 @@ def test_absolute_parameters_answer_to_the_digits_of_the_data(p: Parameters, see
 
 @properties
 @given(parameter_sets(), seeds)
-def test_an_origin_is_exchanged_for_another(p: Parameters, seed: int) -> None:
+def test_the_origin_can_be_changed(p: Parameters, seed: int) -> None:
     g = generator(seed)
     about = centre(p)
     assert centre(about) is about

@@ -6,7 +6,7 @@ from hypothesis import given
 from torch.distributions import MultivariateNormal
 
 from deepgllim.gllim import DensityModel, invert, predict
-from deepgllim.gllim.parameters import model_scaling
+from deepgllim.gllim.scaling import model_scaling
 from tests.gllim.strategies import (
     NOISES,
     SHIFTS,
@@ -40,7 +40,7 @@ def test_both_densities_are_those_of_the_joint_gaussian_mixture(noise: str, tied
 
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
 def test_target_noise_is_an_error_of_the_targets(noise: str, tied: bool) -> None:
-    """p(y | x) becomes its convolution with the error; p(x) stays."""
+    """p(y | x) is convolved with the error; p(x) does not change."""
     p = make_parameters(3, noise, tied, K, L, D)
     x, y = normal(generator(0), N, D), normal(generator(1), N, L)
     plain, found = DensityModel.of(p).densities(x, y), DensityModel.of(p, 0.3).densities(x, y)

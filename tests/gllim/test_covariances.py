@@ -97,7 +97,7 @@ def test_floor_maximises_the_likelihood_under_the_constraint(seed: int, D: int, 
 
 
 def _others(g: torch.Generator, noise: str, sample: torch.Tensor) -> list[torch.Tensor]:
-    """Covariances around the sample's: up, down and aside."""
+    """Return covariances near that of the sample."""
     if noise == "full":
         return [
             sample * 0.7,
@@ -110,7 +110,7 @@ def _others(g: torch.Generator, noise: str, sample: torch.Tensor) -> list[torch.
 
 @given(seeds, st.integers(1, 4), st.sampled_from(TARGET_COVARIANCES))
 @properties
-def test_a_target_covariance_is_the_likeliest_of_its_structure(seed: int, L: int, name: str) -> None:
+def test_a_target_covariance_maximises_the_likelihood_in_its_structure(seed: int, L: int, name: str) -> None:
     g = generator(seed)
     S = covariance(g, 2, L)
     best = target_structure(name)(S)
@@ -143,10 +143,10 @@ def test_a_floor_of_zero_changes_nothing() -> None:
     assert torch.equal(floor_eigenvalues(matrices, torch.zeros(3).double()), matrices)
 
 
-def test_singular_covariances_are_named() -> None:
+def test_singular_covariances_are_an_error() -> None:
     matrices = torch.eye(2, dtype=torch.float64).repeat(3, 1, 1)
     matrices[1] = 1.0
-    with pytest.raises(NumericalError, match=r"the target covariance of component 1 is singular.*variance_floor"):
+    with pytest.raises(NumericalError, match=r"the target covariance of component 1 is singular.*covariance_floor"):
         cholesky(matrices, "the target covariance")
     with pytest.raises(NumericalError, match="of component 1 is singular"):
         noise_structure("full").precision(matrices)
@@ -158,8 +158,8 @@ def test_singular_covariances_are_named() -> None:
         noise_structure("isotropic").precision(torch.tensor([torch.nan, 1.0]))
 
 
-def test_unknown_structure_is_refused_with_the_choices() -> None:
+def test_unknown_structures_are_an_error() -> None:
     with pytest.raises(ConfigurationError, match="'spherical': use one of isotropic, diagonal, full"):
         noise_structure("spherical")
-    with pytest.raises(ConfigurationError, match="unknown target covariance 'tied': use one of full, diagonal, isotro"):
+    with pytest.raises(ConfigurationError, match="unknown target_covariance 'tied': use one of full, diagonal, isotro"):
         target_structure("tied")

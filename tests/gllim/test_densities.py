@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, special, stats
 from torch import Tensor
 
-from deepgllim.gllim.densities import GAUSSIAN, LEAST_DOF, MOST_DOF, STUDENT, family, solve_dof
+from deepgllim.gllim.densities import GAUSSIAN, MAX_DOF, MIN_DOF, STUDENT, family, solve_dof
 from tests.gllim.strategies import covariance, generator, log_student, normal, properties, seeds
 
-dofs = st.floats(LEAST_DOF, 60.0)
+dofs = st.floats(MIN_DOF, 60.0)
 
 
 def tensor(*values: float) -> Tensor:
@@ -37,7 +37,7 @@ def test_densities_are_those_of_scipy(seed: int, Q: int, dof: float) -> None:
 @given(st.floats(0.5, 30.0), st.integers(1, 6), st.floats(0.0, 100.0))
 @properties
 def test_the_student_family_is_the_gaussian_one_over_u(dof: float, Q: int, distance: float) -> None:
-    """u ~ Gamma(ν/2, ν/2) divides the covariance: the density and what is expected of u by quadrature over log u."""
+    """u ~ Gamma(ν/2, ν/2) divides the covariance: the density and the expectations of u by quadrature over log u."""
     prior = stats.gamma(0.5 * dof, scale=2.0 / dof)
 
     def integral(weight: object) -> float:
@@ -63,15 +63,15 @@ def test_the_student_family_is_the_gaussian_one_over_u(dof: float, Q: int, dista
 
 @given(st.integers(1, 50), st.floats(0.0, 200.0))
 @properties
-def test_student_noise_of_many_degrees_is_gaussian(Q: int, distance: float) -> None:
-    delta, nu = tensor(distance)[None], tensor(MOST_DOF)
+def test_student_noise_with_many_degrees_of_freedom_is_gaussian(Q: int, distance: float) -> None:
+    delta, nu = tensor(distance)[None], tensor(MAX_DOF)
     difference = STUDENT.log_density(delta, tensor(0.0), Q, nu) - GAUSSIAN.log_density(delta, tensor(0.0), Q, None)
     # the next term of the expansion in 1/ν is (δ² − 2 Q δ + Q² − 2 Q) / 4ν; lgamma at ν/2 has 6e6 · 1e-16 rounding
-    assert float(difference.abs()) <= (distance + Q + 2.0) ** 2 / (4 * MOST_DOF) + 1e-8
+    assert float(difference.abs()) <= (distance + Q + 2.0) ** 2 / (4 * MAX_DOF) + 1e-8
     scale = STUDENT.expected_scale(delta, Q, nu)
     assert scale is not None
-    assert float((scale - 1.0).abs()) <= (distance + Q + 1.0) / MOST_DOF
-    assert float(STUDENT.expected_log_scale(delta, Q, nu).abs()) <= (distance + Q + 2.0) / MOST_DOF
+    assert float((scale - 1.0).abs()) <= (distance + Q + 1.0) / MAX_DOF
+    assert float(STUDENT.expected_log_scale(delta, Q, nu).abs()) <= (distance + Q + 2.0) / MAX_DOF
 
 
 def test_gaussian_noise_has_no_scale() -> None:
@@ -82,7 +82,7 @@ def test_gaussian_noise_has_no_scale() -> None:
 
 @given(st.lists(st.floats(0.06, 1e5), min_size=1, max_size=4))
 @properties
-def test_the_degrees_of_freedom_are_those_that_gave_the_expectations(dofs: list[float]) -> None:
+def test_solve_dof_recovers_the_degrees_of_freedom(dofs: list[float]) -> None:
     half = 0.5 * torch.tensor(dofs, dtype=torch.float64)
     excess = torch.digamma(half) - half.log() - 1.0  # E[log u − u] of Gamma(ν/2, ν/2)
     # log ν to 60 halvings of its range; the equation's slope falls as 1/ν², its rounding does not: 1e-16 · ν
@@ -96,13 +96,11 @@ def test_the_degrees_of_freedom_maximise_their_expected_log_likelihood(excess: f
         half = math.exp(log_half)
         return -float(half * math.log(half) - special.gammaln(half) + half * excess)
 
-    best = optimize.minimize_scalar(
-        loss, bounds=(math.log(0.5 * LEAST_DOF), math.log(0.5 * MOST_DOF)), method="bounded"
-    )
+    best = optimize.minimize_scalar(loss, bounds=(math.log(0.5 * MIN_DOF), math.log(0.5 * MAX_DOF)), method="bounded")
     found = float(solve_dof(tensor(excess)))
     assert loss(math.log(0.5 * found)) <= float(best.fun) + 1e-9 * (1.0 + abs(float(best.fun)))  # rounding of the loss
 
 
 def test_degrees_of_freedom_stay_in_their_range() -> None:
     found = solve_dof(tensor(-1.0, -0.9, -1e6))  # no excess: Gaussian; more than any Student has
-    torch.testing.assert_close(found, tensor(MOST_DOF, MOST_DOF, LEAST_DOF), rtol=1e-12, atol=0)
+    torch.testing.assert_close(found, tensor(MAX_DOF, MAX_DOF, MIN_DOF), rtol=1e-12, atol=0)

@@ -1,4 +1,4 @@
-"""What EM starts from."""
+"""Initialization of EM."""
 
 import warnings
 from typing import Any
@@ -11,11 +11,10 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim import (
-    Form,
+    MixtureSpec,
     Options,
     Parameters,
     Rows,
-    fit,
     fit_target_mixture,
     initial_responsibilities,
     initialisation,
@@ -26,6 +25,7 @@ from deepgllim.gllim.statistics import Assign
 from tests.gllim.strategies import (
     all_close,
     close,
+    fit,
     generator,
     make_parameters,
     normal,
@@ -58,7 +58,7 @@ def test_separate_clusters_are_found() -> None:
 
 
 @pytest.mark.parametrize("value", [0.1, -3.7, 1e6 / 3])
-def test_a_constant_target_tells_nothing(value: float) -> None:
+def test_a_constant_target_does_not_change_responsibilities(value: float) -> None:
     y = normal(generator(3), 333, 1)
     both = torch.cat([y, torch.full((333, 1), value, dtype=torch.float64)], 1)
     assert close(
@@ -68,9 +68,9 @@ def test_a_constant_target_tells_nothing(value: float) -> None:
 
 def test_the_target_mixture_is_defined_for_other_targets() -> None:
     y = torch.tensor([20.0, 3.0]).double() * normal(generator(0), 80, 2) + 5.0
-    mixture = fit_target_mixture(y, 3, seed=1)
+    mixture = fit_target_mixture(y, 3, random_state=1)
     assert abs(float(mixture.pi.sum()) - 1.0) < 1e-12
-    assert close(target_responsibilities(y, mixture), initial_responsibilities(y, 3, seed=1), 1e-12)
+    assert close(target_responsibilities(y, mixture), initial_responsibilities(y, 3, random_state=1), 1e-12)
     # EM's fixed point: the mixture's mean is that of the targets, as near as a tolerance of 1e-3 stops
     assert close(mixture.pi @ mixture.c, y.mean(0), 0.05)
     assert target_responsibilities(-y[:7], mixture).shape == (7, 3)
@@ -78,10 +78,10 @@ def test_the_target_mixture_is_defined_for_other_targets() -> None:
 
 def test_seeds_reproduce() -> None:
     y = normal(generator(0), 80, 2)
-    assert torch.equal(initial_responsibilities(y, 4, seed=3), initial_responsibilities(y, 4, seed=3))
+    assert torch.equal(initial_responsibilities(y, 4, random_state=3), initial_responsibilities(y, 4, random_state=3))
 
 
-def test_counts_that_cannot_be_are_refused() -> None:
+def test_invalid_numbers_of_components_are_an_error() -> None:
     with pytest.raises(ConfigurationError, match="n_components is 0: use a whole number, 1 or more"):
         initial_responsibilities(torch.zeros(5, 1), 0)
     with pytest.raises(DataError, match="3 samples are fewer than 4 components"):
@@ -90,29 +90,29 @@ def test_counts_that_cannot_be_are_refused() -> None:
         initial_responsibilities(torch.arange(10)[:, None] % 2, 3)
 
 
-def test_more_components_than_samples_are_refused() -> None:
+def test_more_components_than_samples_are_an_error() -> None:
     with pytest.raises(DataError, match="3 samples are fewer than 4"):
         fit(normal(generator(0), 3, 2), normal(generator(1), 3, 1), 4)
 
 
-def test_components_are_counted_from_what_is_given() -> None:
+def test_the_number_of_components_follows_from_the_start() -> None:
     r, start = torch.ones(6, 2) / 2, make_parameters(0, "full", False, K=3, L=1, D=2)
-    assert [count_components(*given) for given in ((None, None, None), (4, None, None), (None, r, None))] == [1, 4, 2]
+    assert [count_components(*given) for given in ((1, None, None), (4, None, None), (1, r, None))] == [1, 4, 2]
     assert count_components(3, None, start) == 3
     with pytest.raises(ConfigurationError, match="n_components is 5 but the start has 2"):
         count_components(5, r, None)
     with pytest.raises(ConfigurationError, match="both"):
-        count_components(None, r, start)
+        count_components(1, r, start)
 
 
 def test_a_start_must_be_of_the_same_structure_and_shape() -> None:
     x, y = normal(generator(0), 30, 4), normal(generator(1), 30, 2)
-    with pytest.raises(ConfigurationError, match="start has full noise but noise is 'diagonal'"):
+    with pytest.raises(ConfigurationError, match="start has covariance_type 'full' but covariance_type is 'diagonal'"):
         fit(x, y, start=make_parameters(0, "full", False, K=2, L=2, D=4))
     with pytest.raises(DataError, match="start has 5 features and 2 targets, the data 4 and 2"):
         fit(x, y, start=make_parameters(0, "diagonal", False, K=2, L=2, D=5))
     with pytest.raises(ConfigurationError, match="start has 1 latents but n_latents is 0"):
-        fit(x, y, start=parameters_of(Form(n_latents=1)))
+        fit(x, y, start=parameters_of(MixtureSpec(n_latents=1)))
 
 
 @pytest.mark.parametrize("bad", [-0.2, float("nan"), 3.0])
@@ -124,19 +124,19 @@ def test_responsibilities_must_be_probabilities(bad: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(29, 2), (30,), (30, 2, 1)])
-def test_responsibilities_of_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
+def test_responsibilities_of_wrong_shape_are_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"responsibilities .* do not fit 30 samples"):
         fit(normal(generator(0), 30, 4), normal(generator(1), 30, 2), responsibilities=torch.ones(shape))
 
 
 def test_the_first_parameters_are_those_of_the_given_responsibilities() -> None:
-    x, y, r, _ = problem_of(Form())
+    x, y, r, _ = problem_of(MixtureSpec())
     for same in (r, r.float().numpy()):
-        p = fit(x, y, responsibilities=same, max_iterations=1).parameters
+        p = fit(x, y, responsibilities=same, max_iter=1).parameters
         assert close(p.pi, r.mean(0), 1e-6)  # float32 responsibilities
     whole = torch.nn.functional.one_hot(r.argmax(1))
     for one_hot in (whole, whole.bool().numpy(), whole.int().numpy()):
-        p = fit(x, y, responsibilities=one_hot, max_iterations=1).parameters
+        p = fit(x, y, responsibilities=one_hot, max_iter=1).parameters
         assert close(p.pi, whole.double().mean(0), 1e-12)
 
 
@@ -149,16 +149,16 @@ def in_blocks(rows: Rows, assign: Assign) -> Tensor:
     return torch.cat(parts)
 
 
-def test_targets_are_the_default_start() -> None:
-    x, y, _, _ = problem_of(Form())
+def test_targets_are_the_default_initialization() -> None:
+    x, y, _, _ = problem_of(MixtureSpec())
     rows = Rows(x, 30.0 * y + 5.0, block_rows=20)
     assert Options().init == "targets"
     found = in_blocks(rows, INITIALISATIONS["targets"](rows, 3, 1))
     # standardised by one sum or by several
-    assert close(found, initial_responsibilities(30.0 * y + 5.0, 3, seed=1), 1e-6)
+    assert close(found, initial_responsibilities(30.0 * y + 5.0, 3, random_state=1), 1e-6)
 
 
-def test_clusters_of_targets_or_of_both_are_whole() -> None:
+def test_cluster_assignments_are_hard() -> None:
     """Four groups: two of the targets, each in two of the features."""
     g = generator(0)
     label = torch.arange(80) % 4
@@ -173,7 +173,7 @@ def test_clusters_of_targets_or_of_both_are_whole() -> None:
     assert len(set(zip(label.tolist(), both.argmax(1).tolist(), strict=True))) == 4
 
 
-def test_joint_clusters_come_from_a_spread_of_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joint_clusters_use_evenly_spaced_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(initialisation, "JOINT_ELEMENTS", 3 * 40)  # a row in ten of 400 with 3 features
     seen: list[Tensor] = []
     k_means = initialisation._k_means
@@ -196,43 +196,46 @@ def test_joint_clusters_come_from_a_spread_of_many_rows(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("init", INITIALISATIONS)
-def test_rows_without_weight_are_as_if_removed(init: str) -> None:
-    x, y, _, _ = problem_of(Form())
+def test_rows_with_weight_zero_are_ignored(init: str) -> None:
+    x, y, _, _ = problem_of(MixtureSpec())
     w = (torch.arange(90) % 3 > 0).double()
     kept = w > 0
-    options = {"init": init, "max_iterations": 5, "tolerance": 0.0}
-    weighted = fit(x, y, 3, sample_weight=w, **options).parameters  # type: ignore[arg-type]
-    removed = fit(x[kept], y[kept], 3, **options).parameters  # type: ignore[arg-type]
+    options = {"init": init, "max_iter": 5, "tol": 0.0}
+    weighted = fit(x, y, 3, sample_weight=w, **options).parameters
+    removed = fit(x[kept], y[kept], 3, **options).parameters
     assert all_close(weighted, removed, 1e-9)  # sums with zeros between, five iterations
 
 
-def test_the_likeliest_of_several_starts_is_kept() -> None:
-    x, y, _, _ = problem_of(Form(), K=4)
-    options = {"max_iterations": 4, "tolerance": 0.0, "init": "kmeans"}
-    alone = [fit(x, y, 4, seed=seed, **options) for seed in (3, 4, 5)]  # type: ignore[arg-type]
+def test_the_best_of_several_initializations_is_kept() -> None:
+    x, y, _, _ = problem_of(MixtureSpec(), K=4)
+    options = {"max_iter": 4, "tol": 0.0, "init": "kmeans"}
+    alone = [fit(x, y, 4, random_state=seed, **options) for seed in (3, 4, 5)]
     values = [result.log_likelihoods[-1] for result in alone]
     assert len(set(values)) > 1
-    best = fit(x, y, 4, seed=3, n_starts=3, **options)  # type: ignore[arg-type]
+    best = fit(x, y, 4, random_state=3, n_init=3, **options)
     assert best.log_likelihoods[-1] == max(values)
 
 
-def test_starts_of_tied_and_untied_noise_become_each_other() -> None:
-    x, y, _, _ = problem_of(Form("full"))
-    tied, untied = parameters_of(Form("full", tied=True)), parameters_of(Form("full"))
+def test_tied_and_untied_starts_are_converted() -> None:
+    x, y, _, _ = problem_of(MixtureSpec(covariance_type="full"))
+    tied, untied = (
+        parameters_of(MixtureSpec(covariance_type="full", tied=True)),
+        parameters_of(MixtureSpec(covariance_type="full")),
+    )
     repeated = tied._replace(Sigma=tied.noise_matrices.contiguous())
     mean = untied._replace(Sigma=torch.tensordot(untied.pi, untied.Sigma, 1)[None])
-    options = {"noise": "full", "max_iterations": 2, "tolerance": 0.0, "minimum_count": 0.0}
+    options = {"covariance_type": "full", "max_iter": 2, "tol": 0.0, "min_count": 0.0}
     pairs = ((tied, repeated, False), (untied, mean, True))
-    for start, other, form in pairs:
-        got, expected = (fit(x, y, start=p, tied=form, **options).parameters for p in (start, other))  # type: ignore[arg-type]
-        assert got.tied == form
+    for start, other, spec in pairs:
+        got, expected = (fit(x, y, start=p, tied=spec, **options).parameters for p in (start, other))  # type: ignore[arg-type]
+        assert got.tied == spec
         assert all_close(got, expected, 1e-12)
 
 
 @pytest.mark.parametrize("name", Parameters._fields)
-def test_a_start_that_is_not_finite_is_refused(name: str) -> None:
-    x, y, _, form = problem_of(Form(n_latents=1, dof="estimated"))
-    start = parameters_of(form)
+def test_a_start_that_is_not_finite_is_an_error(name: str) -> None:
+    x, y, _, spec = problem_of(MixtureSpec(n_latents=1, dof="estimated"))
+    start = parameters_of(spec)
     bad = start.tensors[name].clone()
     bad.view(-1)[0] = torch.nan
     with pytest.raises(DataError, match="start"):
@@ -244,4 +247,4 @@ def test_read_only_targets_raise_no_warning() -> None:
     targets.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert fit(normal(generator(0), 30, 4), targets, 2, max_iterations=1).parameters.n_targets == 2
+        assert fit(normal(generator(0), 30, 4), targets, 2, max_iter=1).parameters.n_targets == 2

@@ -70,7 +70,7 @@ def test_the_moments_are_those_of_the_conditioned_joint(
     assert close(answer.covariance, answer.covariance.mT, ROUNDING)
 
 
-def test_the_covariance_comes_only_when_asked_for() -> None:
+def test_the_covariance_is_optional() -> None:
     p, y = parameters("full", False, 1), normal(generator(3), 5, L)
     plain, whole = predict_features(y, p), predict_features(y, p, covariance=True)
     assert plain.covariance is None
@@ -109,7 +109,7 @@ def test_the_moments_are_those_of_samples_near_the_target(dof: float | None) -> 
 
 
 def test_the_variance_of_too_heavy_tails_is_infinite() -> None:
-    """ν + L ≤ 2: the mean is there, the variance is not."""
+    """For ν + L ≤ 2 the mean is finite and the variance is not."""
     p = make_parameters(0, "diagonal", False, 2, 1, D)
     p = p._replace(dof=torch.tensor([1.0, 0.5]).double())
     answer = predict_features(normal(generator(0), 3, 1), p)
@@ -123,7 +123,7 @@ def test_targets_far_from_all_components_belong_to_one() -> None:
     assert bool(answer.mean.isfinite().all() & (answer.variance > 0).all())
 
 
-def test_targets_of_another_dtype_are_taken_in_the_parameters() -> None:
+def test_targets_are_converted_to_the_dtype_of_the_parameters() -> None:
     p, y = parameters("isotropic", True), normal(generator(3), 5, L)
     assert predict_features(y.float(), p).mean.dtype == torch.float64
     assert predict_features(y, p.to(torch.float32)).mean.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Log-densities by two matrix products against densities of the joint model by brute force, for every form."""
+"""Log-densities by two matrix products against densities of the joint model by brute force, for every specification."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_target_responsibilities_are_those_of_the_marginal(p: Parameters, seed: 
 
 @given(parameter_sets(), seeds, st.sampled_from([1e6, -1e6]))
 @properties
-def test_a_common_shift_of_the_features_changes_nothing(p: Parameters, seed: int, shift: float) -> None:
+def test_densities_are_invariant_under_shifts(p: Parameters, seed: int, shift: float) -> None:
     x, y = drawn(p, seed)
     near, far = joint_log_density(x, y, p), joint_log_density(x + shift, y, p._replace(b=p.b + shift))
     # x and b at 10⁶ are rounded to 1e-10; a quadratic of slope 10² makes that 1e-8, of values of order 10 and more.

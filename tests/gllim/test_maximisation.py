@@ -1,4 +1,4 @@
-"""The M-step is a maximum of the expected log-likelihood, for every form, under floors and a prior."""
+"""The M-step is a maximum of the expected log-likelihood, for every specification, under floors and a prior."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.covariance import oas
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import Form, Parameters, Rows, Scaling, collect, expect, fit, m_step, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, Scaling, collect, e_step, m_step, sample
 from deepgllim.gllim.covariances import noise_structure, shrink
 from deepgllim.gllim.initialisation import given as known
 from deepgllim.gllim.maximisation import Regularisation, expected_statistics, regularise, relative_floor
@@ -17,12 +17,13 @@ from tests.gllim.strategies import (
     Posterior,
     Problem,
     close,
+    fit,
     full_noise,
     generator,
     normal,
     parameter_sets,
     parameters_of,
-    plain_forms,
+    plain_specs,
     posterior,
     problem_of,
     problems,
@@ -51,7 +52,7 @@ def expected_log_likelihood(x: Tensor, y: Tensor, q: Posterior, p: Parameters) -
 
 
 def congruent(S: Tensor, g: torch.Generator, alike: bool) -> Tensor:
-    """S (1 or K, ·) a little aside within its structure, alike for all components if tied."""
+    """Return S (1 or K, ·) with a small perturbation within its structure, equal for all components if tied."""
     number = 1 if alike else len(S)
     if S.ndim < 3:
         return S * (STEP * normal(g, number, *S.shape[1:])).exp()
@@ -64,28 +65,28 @@ def congruent(S: Tensor, g: torch.Generator, alike: bool) -> Tensor:
 
 
 def neighbours(
-    best: Parameters, form: Form, limits: Regularisation | None, g: torch.Generator
+    best: Parameters, spec: MixtureSpec, limits: Regularisation | None, g: torch.Generator
 ) -> dict[str, Parameters]:
-    """One parameter a little aside in each, within the form and over the floors."""
-    Sigma, Gamma = congruent(best.Sigma, g, form.tied), congruent(best.Gamma, g, form.target_tied)
+    """Return parameters with one perturbation each, within the specification and above the floors."""
+    Sigma, Gamma = congruent(best.Sigma, g, spec.tied), congruent(best.Gamma, g, spec.target_tied)
     if limits is not None:
-        Sigma = noise_structure(form.noise).floor(Sigma, limits.feature_floor)
+        Sigma = noise_structure(spec.covariance_type).floor(Sigma, limits.feature_floor)
         Gamma = noise_structure("full").floor(Gamma, limits.target_floor)
     others = {
         name: best._replace(**{name: getattr(best, name) + STEP * normal(g, *getattr(best, name).shape)})
         for name in "Abc"
     }
     others |= {"Sigma": best._replace(Sigma=Sigma), "Gamma": best._replace(Gamma=Gamma)}
-    if not form.equal_weights:
+    if not spec.equal_weights:
         others["pi"] = best._replace(pi=torch.softmax(best.pi.log() + STEP * normal(g, len(best.pi)), 0))
-    if form.dof == "estimated" and best.dof is not None:
+    if spec.dof == "estimated" and best.dof is not None:
         others["dof"] = best._replace(dof=best.dof * (STEP * normal(g, len(best.pi))).exp())
     return others
 
 
-def diffuse(form: Form, sizes: tuple[int, int, int]) -> Parameters:
+def diffuse(spec: MixtureSpec, sizes: tuple[int, int, int]) -> Parameters:
     """Parameters of wide components, which share all samples."""
-    p = parameters_of(form, *sizes)
+    p = parameters_of(spec, *sizes)
     return p._replace(Sigma=30.0 * p.Sigma, Gamma=10.0 * p.Gamma)
 
 
@@ -95,45 +96,45 @@ limits = st.sampled_from([None, (0.0, 5.0), (0.3, 0.0), (0.3, 5.0)])
 @given(problems(), limits)
 @settings(properties, max_examples=60)
 def test_the_m_step_is_a_maximum(problem: Problem, limit: tuple[float, float] | None) -> None:
-    x, y, _, form = problem
+    x, y, _, spec = problem
     rows = Rows(x, y)
-    rows.adapt(form)
+    rows.adapt(spec)
     x, y = rows.scaling.apply(x, y)
-    old = diffuse(form, problem.sizes)
+    old = diffuse(spec, problem.sizes)
     regularisation = None if limit is None else regularise(rows.scaling, limit[0], limit[1], 0.1)
-    best = m_step(expect(rows, old), form, regularisation, old.dof)
+    best = m_step(e_step(rows, old), spec, regularisation, old.dof)
     q = posterior(x, y, old)
 
     def value(p: Parameters) -> float:
-        prior = 0.0 if regularisation is None else regularisation.log_prior(p, form.target_tied)
+        prior = 0.0 if regularisation is None else regularisation.log_prior(p, spec.target_tied)
         return expected_log_likelihood(x, y, q, p) + prior
 
     top, g = value(best), generator(0)
     for _ in range(4):
-        for name, p in neighbours(best, form, regularisation, g).items():
+        for name, p in neighbours(best, spec, regularisation, g).items():
             # sums of 270 terms of order 10 to 100: a rounding of 1e-16 each, and ν's of up to 10⁶
             assert value(p) <= top + (1e-8 if name == "dof" else 1e-10), name
 
 
-@given(problems(plain_forms))
+@given(problems(plain_specs))
 @properties
 def test_the_m_step_under_given_responsibilities_is_weighted_least_squares(problem: Problem) -> None:
-    x, y, r, form = problem
+    x, y, r, spec = problem
     rows = Rows(x, y)
-    rows.adapt(form)
-    p = m_step(collect(rows, known(r), r.shape[1], noise_structure(form.noise), form.tied), form)
+    rows.adapt(spec)
+    p = m_step(collect(rows, known(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied), spec)
     x, y = rows.scaling.apply(x, y)
     design = torch.cat([y, torch.ones(len(y), 1)], 1)
     for k, weights in enumerate(r.T):
         root = weights.sqrt()[:, None]
         solution = np.linalg.lstsq((root * design).numpy(), (root * x).numpy(), rcond=None)[0]
         assert close(p.coefficients[k], torch.from_numpy(solution).T, 1e-8)  # normal equations: conditions squared
-    assert close(p.pi, torch.full_like(p.pi, 1.0 / len(p.pi)) if form.equal_weights else r.mean(0), 1e-12)
+    assert close(p.pi, torch.full_like(p.pi, 1.0 / len(p.pi)) if spec.equal_weights else r.mean(0), 1e-12)
     assert close(p.c, r.T @ y / r.sum(0)[:, None], 1e-10)
 
 
 def test_collinear_targets_have_the_least_slopes() -> None:
-    x, y, _, _ = problem_of(Form(), L=1)
+    x, y, _, _ = problem_of(MixtureSpec(), L=1)
     y = torch.cat([y, 2.0 * y + 1.0, 0.0 * y], 1)
     rows = Rows(x, y)
     p = m_step(collect(rows, known(torch.ones(90, 1)), 1, noise_structure("diagonal")))
@@ -144,11 +145,11 @@ def test_collinear_targets_have_the_least_slopes() -> None:
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
-def test_a_prior_is_so_many_samples_of_its_variance(noise: str) -> None:
-    x, y, _, form = problem_of(Form(noise))
+def test_a_prior_equals_pseudo_samples(noise: str) -> None:
+    x, y, _, spec = problem_of(MixtureSpec(covariance_type=noise))
     rows = Rows(x, y)
     one = collect(rows, known(torch.ones(90, 1)), 1, noise_structure(noise))
-    plain, drawn = (m_step(one, form, regularise(rows.scaling, 0.0, kappa, 0.2)) for kappa in (0.0, 30.0))
+    plain, drawn = (m_step(one, spec, regularise(rows.scaling, 0.0, kappa, 0.2)) for kappa in (0.0, 30.0))
     variance = 0.2 * torch.diag(x.var(0, correction=0))
     if noise == "isotropic":
         variance = variance.diagonal().mean() * torch.eye(4).double()
@@ -169,7 +170,7 @@ def test_the_log_prior_is_an_inverse_wishart_density_but_for_a_constant() -> Non
         return -1.5 * float(torch.logdet(S).sum() + trace)
 
     for noise in ("isotropic", "diagonal", "full"):
-        p = parameters_of(Form(noise))
+        p = parameters_of(MixtureSpec(covariance_type=noise))
         expected = value(full_noise(p), limits.feature_variance) + value(p.Gamma, limits.target_variance)
         assert limits.log_prior(p) == pytest.approx(expected, rel=1e-12)
         assert limits._replace(prior_count=0.0).log_prior(p) == 0.0
@@ -194,21 +195,23 @@ STRUCTURES = [(noise, tied) for noise in ("isotropic", "diagonal", "full") for t
 
 @pytest.mark.parametrize("target_covariance", ["full", "diagonal", "isotropic"])
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
-def test_the_m_step_of_the_models_own_statistics_is_the_model(noise: str, tied: bool, target_covariance: str) -> None:
-    form = Form(noise, tied, target_covariance)
-    p = parameters_of(form, K=3)
-    found = m_step(expected_statistics(p), form)
+def test_the_m_step_of_expected_statistics_returns_the_parameters(
+    noise: str, tied: bool, target_covariance: str
+) -> None:
+    spec = MixtureSpec(1, noise, tied, target_covariance)
+    p = parameters_of(spec, K=3)
+    found = m_step(expected_statistics(p), spec)
     for name, value in p.tensors.items():
         assert close(getattr(found, name), value, 1e-10), name
 
 
-def test_the_models_own_statistics_are_the_mean_over_its_samples() -> None:
-    form = Form("full")
-    p = parameters_of(form, K=2)
+def test_expected_statistics_are_the_mean_over_samples() -> None:
+    spec = MixtureSpec(covariance_type="full")
+    p = parameters_of(spec, K=2)
     x, y = sample(p, 200_000, generator(5))
     scaling = Scaling(torch.zeros(4), torch.ones(4), torch.zeros(2), torch.ones(2))
     scaling = Scaling(*(value.double() for value in scaling))
-    found = expect(Rows(x, y, scaling=scaling), p).scaled(1.0 / len(x))
+    found = e_step(Rows(x, y, scaling=scaling), p).scaled(1.0 / len(x))
     expected = expected_statistics(p)
     for name in ("s0", "M", "C", "q"):
         # 200,000 samples: a standard error of a few thousandths of each moment's scale
@@ -216,13 +219,13 @@ def test_the_models_own_statistics_are_the_mean_over_its_samples() -> None:
 
 
 @settings(properties)
-@given(p=parameter_sets(plain_forms), share=st.floats(0.01, 0.99))
+@given(p=parameter_sets(plain_specs), share=st.floats(0.01, 0.99))
 def test_shrinkage_keeps_the_mean_variance_and_narrows_the_spectrum(p: Parameters, share: float) -> None:
     count = torch.ones(len(p.Sigma)).double()
     found = full_noise(p._replace(Sigma=shrink(p.Sigma, share, count)))
     before, after = torch.linalg.eigvalsh(full_noise(p)), torch.linalg.eigvalsh(found)
     assert close(after.mean(1), before.mean(1), 1e-9)
-    spread = (before - before.mean(1, keepdim=True)) * (1.0 if p.noise == "isotropic" else 1.0 - share)
+    spread = (before - before.mean(1, keepdim=True)) * (1.0 if p.covariance_type == "isotropic" else 1.0 - share)
     assert close(after, before.mean(1, keepdim=True) + spread, 1e-8)
 
 
@@ -242,15 +245,17 @@ def test_an_isotropic_covariance_is_shrunk_to_itself_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("noise", ["diagonal", "full"])
-def test_em_with_shrinkage_ends_with_shrunk_noise_and_settles(noise: str) -> None:
-    x, y = sample(parameters_of(Form(noise), K=2, D=6), 400, generator(2))
-    plain, shrunk = (fit(x, y, 2, noise=noise, shrinkage=share, tolerance=1e-6, seed=1) for share in (0.0, 0.5))
+def test_em_with_shrinkage_converges(noise: str) -> None:
+    x, y = sample(parameters_of(MixtureSpec(covariance_type=noise), K=2, D=6), 400, generator(2))
+    plain, shrunk = (
+        fit(x, y, 2, covariance_type=noise, shrinkage=share, tol=1e-6, random_state=1) for share in (0.0, 0.5)
+    )
     assert shrunk.converged
     conditions = [torch.linalg.cond(full_noise(result.parameters)).max() for result in (plain, shrunk)]
     assert conditions[1] < conditions[0]
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.0, "ledoit", float("nan")])
-def test_a_shrinkage_that_is_no_share_is_refused(value: float | str) -> None:
+def test_invalid_shrinkage_is_an_error(value: float | str) -> None:
     with pytest.raises(ConfigurationError, match=f"shrinkage is {value!r}"):
         fit(torch.randn(20, 3), torch.randn(20, 1), shrinkage=value)

@@ -1,4 +1,4 @@
-"""Incomplete features against the model of those that are there, and the conditional mean of those that are not."""
+"""Incomplete features against the marginal model of the present ones, and imputation against the conditional mean."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Predictive, impute, invert, predict, predict_incomplete, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Predictive, impute, invert, predict, predict_incomplete, sample
 from deepgllim.gllim.likelihood import target_log_density
 from deepgllim.gllim.missing import marginal
 from tests.gllim.strategies import (
@@ -22,12 +22,12 @@ from tests.gllim.strategies import (
 
 # Matrices up to 8 × 8 with condition numbers to 10⁴, quadratics to 10⁴; 1e-16 each.
 ROUNDING = 1e-8
-FORMS = [
-    Form(noise, tied, n_latents=n_latents, dof=dof)
+SPECS = [
+    MixtureSpec(covariance_type=noise, tied=tied, n_latents=n_latents, dof=dof)
     for noise in NOISES
     for tied, n_latents, dof in ((False, 0, None), (True, 2, None), (False, 1, 4.0), (True, 0, "estimated"))
 ]
-each_form = pytest.mark.parametrize("form", FORMS, ids=lambda f: f"{f.noise}-{f.tied}-{f.n_latents}-{f.dof}")
+each_spec = pytest.mark.parametrize("spec", SPECS, ids=lambda f: f"{f.covariance_type}-{f.tied}-{f.n_latents}-{f.dof}")
 
 
 def gaps(p: Parameters, seed: int, share: float, N: int = 9) -> Tensor:
@@ -40,7 +40,7 @@ def gaps(p: Parameters, seed: int, share: float, N: int = 9) -> Tensor:
 
 
 def row(answer: Predictive, n: int) -> list[Tensor]:
-    """What is said of one sample: log-weights, means, covariances, log-density, degrees of freedom."""
+    """Return the prediction of one sample: log-weights, means, covariances, log-density, degrees of freedom."""
     per_sample = answer.covariances.ndim == 4
     covariances = answer.covariances[n] if per_sample else answer.covariances
     values = [answer.log_weights[n], answer.means[n], covariances, answer.log_density[n]]
@@ -54,7 +54,7 @@ def same_rows(answer: Predictive, n: int, other: Predictive, m: int = 0) -> bool
 
 @given(parameter_sets(), seeds, st.floats(0.1, 0.9))
 @properties
-def test_the_answer_is_that_of_the_features_that_are_there(p: Parameters, seed: int, share: float) -> None:
+def test_the_prediction_is_that_of_the_marginal_model(p: Parameters, seed: int, share: float) -> None:
     x = gaps(p, seed, share)
     answer = predict_incomplete(x, p)
     D, L = p.n_features, p.n_targets
@@ -75,24 +75,28 @@ def test_the_marginal_model_is_that_of_some_features(p: Parameters, seed: int) -
     present = torch.rand(p.n_features, generator=generator(seed)) < 0.7
     present[0] = True
     part = marginal(p, present)
-    assert (part.noise, part.n_features, part.n_latents) == (p.noise, int(present.sum()), p.n_latents)
+    assert (part.covariance_type, part.n_features, part.n_latents) == (
+        p.covariance_type,
+        int(present.sum()),
+        p.n_latents,
+    )
     answer = predict(x[:, present], invert(part))
     log_density = conditional(x[:, present], p, present.nonzero().flatten().tolist(), [0])[3]
     assert close(answer.log_density, log_density, ROUNDING)
 
 
-@each_form
-def test_with_nothing_missing_it_is_the_prediction(form: Form) -> None:
-    p = parameters_of(form, K=3)
+@each_spec
+def test_complete_features_are_predicted_as_usual(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, K=3)
     x, _ = sample(p, 6, generator(1))
     answer, expected = predict_incomplete(x, p), predict(x, invert(p))
     assert all(same_rows(answer, n, expected, n) for n in range(6))
     assert torch.equal(impute(x, p), x)
 
 
-@each_form
-def test_with_everything_missing_it_is_the_targets_own_mixture(form: Form) -> None:
-    p = parameters_of(form, K=3)
+@each_spec
+def test_without_features_the_prediction_is_the_target_mixture(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, K=3)
     answer = predict_incomplete(torch.full((2, 4), torch.nan), p)
     assert close(answer.log_weights.exp(), p.pi.expand(2, -1), 1e-12)
     assert close(answer.means, p.c.expand(2, -1, -1), 1e-12)
@@ -106,7 +110,7 @@ def test_with_everything_missing_it_is_the_targets_own_mixture(form: Form) -> No
 
 @given(parameter_sets(), seeds, st.floats(0.1, 0.9))
 @properties
-def test_gaps_are_filled_with_the_conditional_mean(p: Parameters, seed: int, share: float) -> None:
+def test_imputed_features_are_the_conditional_mean(p: Parameters, seed: int, share: float) -> None:
     x = gaps(p, seed, share)
     filled = impute(x, p)
     for n, present in enumerate(~x.isnan()):
@@ -119,8 +123,8 @@ def test_gaps_are_filled_with_the_conditional_mean(p: Parameters, seed: int, sha
         assert close(filled[n, ~present], expected, 1e-7)  # weights are differences of log-densities
 
 
-def test_an_answer_from_less_is_less_sure() -> None:
-    p = parameters_of(Form("full"), K=1)
+def test_missing_features_widen_the_prediction() -> None:
+    p = parameters_of(MixtureSpec(covariance_type="full"), K=1)
     x, _ = sample(p, 1, generator(0))
     x = x.repeat(5, 1)
     for n in range(1, 5):
@@ -129,26 +133,26 @@ def test_an_answer_from_less_is_less_sure() -> None:
     assert bool((variances.diff(dim=0) > 0).all())
 
 
-@each_form
-def test_float32_is_near_float64(form: Form) -> None:
-    p = parameters_of(form)
+@each_spec
+def test_float32_is_near_float64(spec: MixtureSpec) -> None:
+    p = parameters_of(spec)
     x = gaps(p, 0, 0.4)
     low = predict_incomplete(x, p.to(torch.float32))
     assert low.means.dtype == impute(x, p.to(torch.float32)).dtype == torch.float32
     assert close(low.means.double(), predict_incomplete(x, p).means, 1e-3)  # 1e-7 times condition numbers of 10³
 
 
-@each_form
-def test_no_rows_have_no_answers(form: Form) -> None:
-    p = parameters_of(form)
+@each_spec
+def test_empty_input_gives_empty_output(spec: MixtureSpec) -> None:
+    p = parameters_of(spec)
     none = torch.zeros(0, 4).double()
     assert impute(none, p).shape == (0, 4)
     assert predict_incomplete(none, p).means.shape == (0, 2, 2)
 
 
-def test_log_density_falls_with_what_is_strange() -> None:
-    """A row whose one present feature is far from anything."""
-    p = parameters_of(Form())
+def test_log_density_is_low_for_unlikely_features() -> None:
+    """A row with one present feature, which is far from all components."""
+    p = parameters_of(MixtureSpec())
     x = torch.tensor([[torch.nan, 0.0, torch.nan, torch.nan], [torch.nan, 1e3, torch.nan, torch.nan]]).double()
     near, far = predict_incomplete(x, p).log_density
     assert float(far) < float(near) - 100.0

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgllim.gllim.moments import merge, moments_of
+from deepgllim.gllim.moments import Moments, merge, moments_of
 from deepgllim.gllim.rows import Rows
-from tests.gllim.strategies import close, generator, normal, properties, seeds
+from tests.gllim.strategies import close, generator, normal, on_grid, properties, seeds
 
 
 @given(seeds, st.lists(st.integers(1, 40), min_size=1, max_size=5), st.booleans())
@@ -32,7 +32,23 @@ def test_merged_moments_are_those_of_the_whole(seed: int, lengths: list[int], we
     assert close(merged.square, (share * (values - mean).square()).sum(0), 1e-12)
 
 
-def test_blocks_without_weight_do_no_harm() -> None:
+@given(seeds, st.lists(st.integers(1, 40), min_size=1, max_size=5), st.sampled_from([2.0**10, -(2.0**25), 2.0**38]))
+@properties
+def test_merged_moments_do_not_depend_on_the_origin(seed: int, lengths: list[int], shift: float) -> None:
+    g = generator(seed)
+    x, y = on_grid(normal(g, sum(lengths), 3)), on_grid(normal(g, sum(lengths), 2))
+
+    def merged(offset: float) -> Moments:
+        parts = zip(torch.split(x + offset, lengths), torch.split(y + offset, lengths), strict=True)
+        return merge(moments_of(a, b, None) for a, b in parts)
+
+    near, far = merged(0.0), merged(shift)
+    # the values are shifted without rounding, so that only sums of terms of order one are rounded
+    assert close(far.square, near.square, 1e-13)
+    assert close(far.origin + far.offset, near.mean + shift, 1e-15)
+
+
+def test_blocks_with_weight_zero_are_ignored() -> None:
     x, y = normal(generator(0), 9, 2) + 5.0, normal(generator(1), 9, 1)
     w = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 1.0, 0.0, 0.0, 0.0]).double()
     blocks, whole = Rows(x, y, w, block_rows=3).scaling, Rows(x, y, w).scaling

@@ -1,4 +1,4 @@
-"""What is recorded of EM, when it stops, and what is a warning."""
+"""The trace of EM, its convergence, and its warnings."""
 
 import warnings
 
@@ -6,19 +6,19 @@ import pytest
 import torch
 
 from deepgllim.errors import ConvergenceWarning
-from deepgllim.gllim import Form, Iteration, Monitor, fit, joint_log_density
+from deepgllim.gllim import Iteration, MixtureSpec, Monitor, joint_log_density
 from deepgllim.gllim.monitor import has_converged
-from tests.gllim.strategies import problem_of
+from tests.gllim.strategies import fit, problem_of
 
 
-def watch(values: list[float], tolerance: float = 1e-2, rounding: float = 1e-9) -> Monitor:
-    monitor = Monitor(tolerance, rounding=rounding)
+def watch(values: list[float], tol: float = 1e-2, rounding: float = 1e-9) -> Monitor:
+    monitor = Monitor(tol, rounding=rounding)
     for number, value in enumerate(values, 1):
         monitor.record(Iteration(number, value - 1.0, value, (5.0,)))  # the objective is what counts
     return monitor
 
 
-def test_convergence_is_a_small_gain_and_never_a_fall() -> None:
+def test_convergence_is_a_small_gain_and_not_a_decrease() -> None:
     assert not has_converged([-5.0], 0.1)
     assert not has_converged([-100.0, -50.0], 0.1)
     assert has_converged([-100.0, -50.0, -49.0], 0.1)
@@ -37,8 +37,10 @@ def test_the_monitor_converges_as_the_objective_does() -> None:
     assert [iteration.number for iteration in monitor.trace] == [1, 2, 3]
 
 
-def test_a_fall_beyond_rounding_is_a_warning() -> None:
-    with pytest.warns(ConvergenceWarning, match="fell from -50 to -50.1 in iteration 3.*variance_floor, or float64"):
+def test_a_decrease_beyond_rounding_is_a_warning() -> None:
+    with pytest.warns(
+        ConvergenceWarning, match="decreased from -50 to -50.1 in iteration 3.*covariance_floor, or float64"
+    ):
         assert not watch([-100.0, -50.0, -50.1]).converged
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -47,7 +49,7 @@ def test_a_fall_beyond_rounding_is_a_warning() -> None:
         watch([0.0, 1e-10, 0.0])  # values near 0 are not asked for more digits
 
 
-def test_a_smaller_model_is_measured_from_its_own_beginning() -> None:
+def test_the_gain_is_measured_from_a_removal() -> None:
     monitor = watch([-100.0, -50.0])
     monitor.components_removed()
     # a fall, and no warning; then 0.5 is a small share of 50, not of 10.5
@@ -59,23 +61,23 @@ def test_a_smaller_model_is_measured_from_its_own_beginning() -> None:
 
 
 def test_the_iteration_limit_is_a_warning() -> None:
-    problem = problem_of(Form(), K=3)
+    problem = problem_of(MixtureSpec(), K=3)
     with pytest.warns(ConvergenceWarning, match="after 2 iterations"):
-        result = fit(*problem[:2], responsibilities=problem.r, max_iterations=2)
+        result = fit(*problem[:2], responsibilities=problem.r, max_iter=2)
     assert not result.converged
     assert len(result.log_likelihoods) == 2
 
 
-def test_all_iterations_or_one_are_no_warning() -> None:
+def test_requested_iterations_are_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        watch([-100.0, -50.0], tolerance=0.0).stopped_early(2)
+        watch([-100.0, -50.0], tol=0.0).stopped_early(2)
         watch([-100.0]).stopped_early(1)
 
 
-def test_a_fit_stops_when_the_gain_is_under_the_tolerance() -> None:
-    problem = problem_of(Form())
-    result = fit(*problem[:2], responsibilities=problem.r, tolerance=1e-2)
+def test_a_fit_stops_when_the_gain_is_below_tol() -> None:
+    problem = problem_of(MixtureSpec())
+    result = fit(*problem[:2], responsibilities=problem.r, tol=1e-2)
     trace = result.log_likelihoods
     assert result.converged
     assert trace[-1] - trace[-2] <= 1e-2 * (trace[-1] - trace[0])
@@ -83,12 +85,10 @@ def test_a_fit_stops_when_the_gain_is_under_the_tolerance() -> None:
 
 
 @pytest.mark.parametrize("prior_count", [0.0, 5.0])
-def test_a_callback_sees_every_iteration(prior_count: float) -> None:
-    x, y, r, _ = problem_of(Form())
+def test_the_callback_receives_every_iteration(prior_count: float) -> None:
+    x, y, r, _ = problem_of(MixtureSpec())
     seen: list[Iteration] = []
-    result = fit(
-        x, 30.0 * y, responsibilities=r, tolerance=0, max_iterations=4, prior_count=prior_count, callback=seen.append
-    )
+    result = fit(x, 30.0 * y, responsibilities=r, tol=0, max_iter=4, prior_count=prior_count, callback=seen.append)
     assert tuple(seen) == result.trace
     assert [iteration.number for iteration in seen] == [1, 2, 3, 4]
     assert [iteration.log_likelihood for iteration in seen] == result.log_likelihoods

@@ -1,18 +1,17 @@
-"""Parameters and changes of unit, for every form."""
+"""Parameters and changes of units, for every specification."""
 
 import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, Scaling, joint_log_density, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, Scaling, joint_log_density, sample
 from tests.gllim.strategies import (
     NOISES,
     TARGET_COVARIANCES,
     Problem,
     all_close,
     close,
-    forms,
     full_noise,
     generator,
     joint,
@@ -24,6 +23,7 @@ from tests.gllim.strategies import (
     problems,
     properties,
     residual_noise,
+    specs,
     uniform,
 )
 
@@ -37,13 +37,13 @@ def test_feature_mean_is_that_of_the_joint_model(p: Parameters) -> None:
     assert close(p.feature_mean, mean[: p.n_features], ROUNDING)
 
 
-@given(forms)
+@given(specs)
 @properties
-def test_properties_name_the_form(form: Form) -> None:
-    p = parameters_of(form, K=3, L=2, D=4)
-    assert (p.noise, p.tied, p.n_latents) == (form.noise, form.tied, form.n_latents)
+def test_properties_describe_the_structure(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, K=3, L=2, D=4)
+    assert (p.covariance_type, p.tied, p.n_latents) == (spec.covariance_type, spec.tied, spec.n_latents)
     assert (p.n_components, p.n_features, p.n_targets) == (3, 4, 2)
-    assert (p.dof is None) == (form.dof is None)
+    assert (p.dof is None) == (spec.dof is None)
     assert torch.equal(p.coefficients, torch.cat([p.A, p.b[:, :, None]], 2))
     assert torch.equal(p.noise_matrices, full_noise(p))
     assert torch.equal(p.noise_variances, full_noise(p).diagonal(dim1=1, dim2=2))
@@ -66,7 +66,7 @@ def test_reduce_undoes_restore(p: Parameters) -> None:
 def test_restored_parameters_are_the_same_density_in_the_data_units(problem: Problem) -> None:
     x, y = problem.features, 3.0 * problem.targets + 7.0
     scaling = Rows(x, y).scaling
-    p = parameters_of(problem.form, *problem.sizes)
+    p = parameters_of(problem.spec, *problem.sizes)
     reduced = joint_log_density(*scaling.apply(x, y), p) - scaling.target_scale.log().sum()
     # quadratics of order 10⁴ at most, each term with a rounding of 1e-16
     assert close(joint_log_density(x, y, scaling.restore(p)), reduced, 1e-10)
@@ -82,22 +82,24 @@ def test_observed_latents_are_targets_of_the_same_model(p: Parameters) -> None:
     assert close(joint(whole).covariances[:, seen, seen], joint(p).covariances, ROUNDING)
 
 
-@given(forms)
+@given(specs)
 @properties
-def test_kept_components_are_those_of_the_mask(form: Form) -> None:
-    p = parameters_of(form, K=3)
+def test_keep_selects_components_by_mask(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, K=3)
     kept = p.keep(torch.tensor([True, False, True]))
     assert close(kept.pi, p.pi[[0, 2]] / (p.pi[0] + p.pi[2]), ROUNDING)
     for name, value in p._replace(Sigma=full_noise(p)).tensors.items():
         if name != "pi":
             assert torch.equal(kept._replace(Sigma=full_noise(kept)).tensors[name], value[[0, 2]]), name
     alone = p.keep(torch.tensor([False, True, False]))
-    assert (alone.n_components, alone.noise, float(alone.pi)) == (1, form.noise, 1.0)
+    assert (alone.n_components, alone.covariance_type, float(alone.pi)) == (1, spec.covariance_type, 1.0)
 
 
-@pytest.mark.parametrize("form", [Form(), Form("isotropic", n_latents=1, dof=5.0)], ids=["gaussian", "student"])
-def test_to_moves_between_dtypes_without_a_change_of_distribution(form: Form) -> None:
-    p = parameters_of(form, seed=3)
+@pytest.mark.parametrize(
+    "spec", [MixtureSpec(), MixtureSpec(covariance_type="isotropic", n_latents=1, dof=5.0)], ids=["gaussian", "student"]
+)
+def test_to_moves_between_dtypes_without_a_change_of_distribution(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, seed=3)
     x, y = sample(p, 5, generator(0))
     low = joint_log_density(x.float(), y.float(), p.to(torch.float32))
     assert close(low.double(), joint_log_density(x, y, p), 1e-4)  # float32: 1e-7 a term, terms of order 100
@@ -111,7 +113,7 @@ def test_an_isotropic_target_covariance_keeps_its_meaning_under_a_common_scale()
 # Free parameters: the rank of the map from all numbers that a form stores to the distribution that they stand for.
 
 
-def distribution_of(numbers: Tensor, form: Form, K: int, L: int, D: int) -> Tensor:
+def distribution_of(numbers: Tensor, spec: MixtureSpec, K: int, L: int, D: int) -> Tensor:
     """π, the components' joint moments and ν, of unrestricted numbers."""
     left = numbers
 
@@ -130,11 +132,11 @@ def distribution_of(numbers: Tensor, form: Form, K: int, L: int, D: int) -> Tens
         }[structure]()
         return matrices.expand(K, Q, Q)
 
-    pi = torch.full((K,), 1.0 / K).double() if form.equal_weights else torch.softmax(take(K), 0)
-    Sigma = covariances(form.noise, form.tied, D)
-    Gamma = covariances(form.target_covariance, form.target_tied, L)
-    p = Parameters(pi, take(K, L), Gamma, take(K, D, L + form.n_latents), take(K, D), Sigma)
-    dof = take(K) if form.dof == "estimated" else torch.zeros(0)
+    pi = torch.full((K,), 1.0 / K).double() if spec.equal_weights else torch.softmax(take(K), 0)
+    Sigma = covariances(spec.covariance_type, spec.tied, D)
+    Gamma = covariances(spec.target_covariance, spec.target_tied, L)
+    p = Parameters(pi, take(K, L), Gamma, take(K, D, L + spec.n_latents), take(K, D), Sigma)
+    dof = take(K) if spec.dof == "estimated" else torch.zeros(0)
     return torch.cat([value.flatten() for value in (p.pi, p.c, p.Gamma, p.A[:, :, :L], p.b, residual_noise(p), dof)])
 
 
@@ -147,18 +149,18 @@ STRUCTURES = [(noise, n_latents) for noise in NOISES for n_latents in (0, 1, 2) 
 @pytest.mark.parametrize("target_covariance", TARGET_COVARIANCES)
 def test_free_parameters_are_counted(noise: str, n_latents: int, tied: bool, target_covariance: str) -> None:
     K, L, D = 2, 2, 6  # a diagonal Σ and two latents are identified from D = 5 on
-    form = Form(noise, tied, target_covariance, not tied, tied, n_latents, "estimated" if tied else 4.0)
+    spec = MixtureSpec(K, noise, tied, target_covariance, not tied, tied, n_latents, "estimated" if tied else 4.0)
     numbers = normal(generator(1), 400)
     jacobian: Tensor = torch.autograd.functional.jacobian(  # type: ignore[no-untyped-call]
-        lambda values: distribution_of(values, form, K, L, D), numbers
+        lambda values: distribution_of(values, spec, K, L, D), numbers
     )
-    assert form.n_parameters(K, D, L) == int(torch.linalg.matrix_rank(jacobian, rtol=1e-10))
+    assert spec.n_parameters(D, L) == int(torch.linalg.matrix_rank(jacobian, rtol=1e-10))
 
 
 def test_the_weights_and_a_gaussian_family_have_no_hidden_parameters() -> None:
-    base = Form()
-    assert base.n_parameters(3, 4, 2) == 2 + 3 * (2 + 3 + 8 + 4 + 4)
-    assert base._replace(equal_weights=True).n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2) - 2
-    assert base._replace(dof=4.0).n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2)
-    assert base._replace(dof="estimated").n_parameters(3, 4, 2) == base.n_parameters(3, 4, 2) + 3
+    base = MixtureSpec(3)
+    assert base.n_parameters(4, 2) == 2 + 3 * (2 + 3 + 8 + 4 + 4)
+    assert base._replace(equal_weights=True).n_parameters(4, 2) == base.n_parameters(4, 2) - 2
+    assert base._replace(dof=4.0).n_parameters(4, 2) == base.n_parameters(4, 2)
+    assert base._replace(dof="estimated").n_parameters(4, 2) == base.n_parameters(4, 2) + 3
     assert make_parameters(0, "diagonal", False, 1, 1, 1).n_latents == 0

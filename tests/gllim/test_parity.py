@@ -1,4 +1,4 @@
-"""Parity with xLLiM's Gaussian runs that its own formulas get right: no latents, Σ not tied."""
+"""Parity with the Gaussian runs of xLLiM in which it is correct: without latents, Σ not tied."""
 
 import csv
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from deepgllim.gllim import Form, expect, m_step, responsibilities
+from deepgllim.gllim import MixtureSpec, e_step, m_step, responsibilities
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.statistics import collect
@@ -19,7 +19,7 @@ class Case(NamedTuple):
     name: str
     dataset: str
     K: int
-    form: Form
+    spec: MixtureSpec
     iterations: int
 
 
@@ -37,8 +37,8 @@ def cases(folder: Path, dataset: str) -> list[Case]:
             run["case"],
             dataset,
             int(run["K"]),
-            Form(
-                STRUCTURES[run["Sigma"]],
+            MixtureSpec(
+                covariance_type=STRUCTURES[run["Sigma"]],
                 target_covariance={"full": "full", "d": "diagonal", "i": "isotropic"}[run["Gammat"]],
                 equal_weights=run["pi"] == "eq",
             ),
@@ -61,10 +61,10 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
     for case in chosen:
         rows = centred(x, y)
         r = table(reference_dir, f"{dataset}_r_K{case.K}")
-        statistics, trace = collect(rows, given(r), case.K, noise_structure(case.form.noise)), []
+        statistics, trace = collect(rows, given(r), case.K, noise_structure(case.spec.covariance_type)), []
         for _ in range(case.iterations):
-            p = jittered(m_step(statistics, case.form))
-            statistics = expect(rows, p)
+            p = jittered(m_step(statistics, case.spec))
+            statistics = e_step(rows, p)
             trace.append(float(statistics.log_likelihood))
         p = rows.scaling.restore(p)
         stored = values(reference_dir, f"reference_gllim_{dataset}", case.name)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Rows, expect, m_step
+from deepgllim.gllim import MixtureSpec, Parameters, Rows, e_step, m_step
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import given
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.statistics import collect
-from tests.gllim.reference import STRUCTURES, centred, differences, jittered, table, values
+from tests.gllim.reference import STRUCTURES, centred, differences, jittered, table, values, whole
 
 FIRST_ALPHA = 20.0
 
@@ -54,7 +54,7 @@ def to_ours(p: Parameters, alpha: Tensor) -> Parameters:
 def expected_log_scale(rows: Rows, p: Parameters) -> Tensor:
     """Σ_n r_nk E[log u_nk] / Σ_n r_nk in their scale, for their step of α."""
     assert p.dof is not None
-    x, y = rows.scaling.apply(*(torch.as_tensor(values) for values in rows.arrays[:2]))
+    x, y = whole(rows)
     model = prepare(p)
     joint = join(multiply(x, model.expansion), y, model)
     r = normalise(joint.log_joint)[0]
@@ -68,19 +68,19 @@ def test_parity_with_xllim(reference_dir: Path, dataset: str) -> None:
     assert len(chosen) == (15 if dataset == "xllim" else 21)
     x, y, x_test = (table(reference_dir, f"{dataset}_{name}") for name in ("Y", "X", "Y_test"))
     for run in chosen:
-        K, form = int(run["K"]), Form(STRUCTURES[run["Sigma"]])
+        K, spec = int(run["K"]), MixtureSpec(covariance_type=STRUCTURES[run["Sigma"]])
         rows = centred(x, y)
         r = table(reference_dir, f"{dataset}_r_K{K}")
-        statistics = collect(rows, given(r), K, noise_structure(form.noise))
+        statistics = collect(rows, given(r), K, noise_structure(spec.covariance_type))
         alpha, trace = torch.full((K,), FIRST_ALPHA).double(), []
         scale = torch.ones(K).double()  # of u in the last E-step: none before the first
         log_scale = scale
         for iteration in range(int(run["n_iter"])):
-            p = jittered(to_theirs(m_step(statistics, form), scale))
+            p = jittered(to_theirs(m_step(statistics, spec), scale))
             if iteration > 0:
                 alpha = inverse_digamma(log_scale)
             ours = to_ours(p, alpha)
-            statistics, log_scale, scale = expect(rows, ours), expected_log_scale(rows, ours), alpha
+            statistics, log_scale, scale = e_step(rows, ours), expected_log_scale(rows, ours), alpha
             trace.append(float(statistics.log_likelihood))
         stored = values(reference_dir, f"reference_sllim_{dataset}", run["case"])
         restored = to_theirs(rows.scaling.restore(ours), alpha)

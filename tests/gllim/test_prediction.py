@@ -1,4 +1,4 @@
-"""The inversion against conditioning the joint model by D × D algebra, for every form."""
+"""The inversion against conditioning the joint model by D × D algebra, for every specification."""
 
 import pytest
 import torch
@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, Predictive, fit, invert, joint_log_density, predict, sample
+from deepgllim.gllim import MixtureSpec, Parameters, Predictive, invert, joint_log_density, predict, sample
 from tests.gllim.strategies import (
     all_finite,
     close,
     conditional,
+    fit,
     generator,
     log_student,
     normal,
@@ -23,12 +24,17 @@ from tests.gllim.strategies import (
 
 # Matrices up to 8 × 8 with condition numbers to 10⁴, quadratics to 10⁴; 1e-16 each.
 ROUNDING = 1e-8
-FORMS = [Form(), Form("full", tied=True, n_latents=1), Form("isotropic", dof=4.0), Form(n_latents=2, dof="estimated")]
-each_form = pytest.mark.parametrize("form", FORMS, ids=["plain", "tied full latent", "student", "student latents"])
+SPECS = [
+    MixtureSpec(),
+    MixtureSpec(covariance_type="full", tied=True, n_latents=1),
+    MixtureSpec(covariance_type="isotropic", dof=4.0),
+    MixtureSpec(n_latents=2, dof="estimated"),
+]
+each_spec = pytest.mark.parametrize("spec", SPECS, ids=["plain", "tied full latent", "student", "student latents"])
 
 
 def points(p: Parameters, seed: int) -> tuple[Tensor, Tensor]:
-    """Samples, and some features that nothing explains."""
+    """Return samples, and some features far from all components."""
     x, y = sample(p, 8, generator(seed))
     x[6:] += 3.0
     return x, y
@@ -89,28 +95,28 @@ def test_features_far_from_the_origin_lose_no_digits(p: Parameters, seed: int, s
     assert close(far.means, near.means, 1e-8)
 
 
-@each_form
-def test_fit_and_prediction_far_from_the_origin_are_those_near_it(form: Form) -> None:
-    x, y, r, _ = problem_of(form, D=5)
+@each_spec
+def test_fit_and_prediction_far_from_the_origin_are_those_near_it(spec: MixtureSpec) -> None:
+    x, y, r, _ = problem_of(spec, D=5)
     answers = []
     for shift in (0.0, 1e4):
-        result = fit(x + shift, y, responsibilities=r, max_iterations=5, tolerance=0, **form._asdict())
+        result = fit(x + shift, y, responsibilities=r, max_iter=5, tol=0, **spec._asdict())
         answers.append(predict(x + shift, invert(result.parameters)))
     assert close(answers[1].means, answers[0].means, 1e-7)  # inputs rounded to 1e-12 of 0.1, five iterations
     assert close(answers[1].log_density, answers[0].log_density, 1e-7)
 
 
-@each_form
-def test_weights_sum_to_one_where_all_densities_are_tiny(form: Form) -> None:
-    p = parameters_of(form, K=3)
+@each_spec
+def test_weights_sum_to_one_where_all_densities_are_tiny(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, K=3)
     answer = predict(1e6 * normal(generator(0), 5, 4), invert(p))
     assert close(answer.log_weights.exp().sum(1), torch.ones(5).double(), 1e-12)
     assert all(bool(value.isfinite().all()) for value in answer if value is not None)
 
 
-@each_form
-def test_prediction_in_float32_is_near_that_in_float64(form: Form) -> None:
-    p = parameters_of(form, K=3, D=5)
+@each_spec
+def test_prediction_in_float32_is_near_that_in_float64(spec: MixtureSpec) -> None:
+    p = parameters_of(spec, K=3, D=5)
     x, _ = points(p, 0)
     low, high = predict(x, invert(p.to(torch.float32))), predict(x, invert(p))
     assert low.means.dtype == torch.float32
@@ -118,7 +124,7 @@ def test_prediction_in_float32_is_near_that_in_float64(form: Form) -> None:
 
 
 def test_gaussian_answers_are_those_of_student_noise_of_many_degrees() -> None:
-    p = parameters_of(Form("full", n_latents=2), K=3)
+    p = parameters_of(MixtureSpec(covariance_type="full", n_latents=2), K=3)
     x, _ = points(p, 0)
     student = predict(x, invert(p._replace(dof=torch.full_like(p.pi, 1e6))))
     gaussian = predict(x, invert(p))
@@ -128,8 +134,8 @@ def test_gaussian_answers_are_those_of_student_noise_of_many_degrees() -> None:
     assert close(student.covariances, gaussian.covariances.expand_as(student.covariances), 1e-3)
 
 
-def test_features_of_any_dtype_are_taken_in_that_of_the_parameters() -> None:
-    p = parameters_of(Form())
+def test_features_are_converted_to_the_dtype_of_the_parameters() -> None:
+    p = parameters_of(MixtureSpec())
     x = (10.0 * normal(generator(0), 5, 4)).round()
     for other in (x.float(), x.int(), x.half()):
         assert torch.equal(predict(other, invert(p)).means, predict(x, invert(p)).means)

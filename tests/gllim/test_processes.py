@@ -1,4 +1,4 @@
-"""Several processes that hold a part of the rows each fit what one process fits that holds them all."""
+"""Several processes with a part of the rows each give the same fit as one process."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from deepgllim.gllim import Form, Options, Rows, fit_rows
+from deepgllim.gllim import MixtureSpec, Options, Rows, fit_rows
 from tests.gllim.strategies import generator, make_parameters, normal
 
 Answers = dict[str, NDArray[np.float64]]
@@ -25,14 +25,14 @@ TIMEOUT = 300  # seconds, for imports on busy cores
 AGREEMENT = 1e-10
 
 CASES: dict[str, tuple[int, dict[str, object], dict[str, object], bool]] = {
-    # K, form, options, whether samples are weighted
+    # K, specification, options, whether samples are weighted
     "gaussian": (3, {}, {}, False),
     "student with latents": (2, {"n_latents": 1, "dof": "estimated"}, {"init": "kmeans"}, False),
-    "tied full": (3, {"noise": "full", "tied": True}, {"init": "joint"}, False),
+    "tied full": (3, {"covariance_type": "full", "tied": True}, {"init": "joint"}, False),
     "weights": (3, {"target_covariance": "isotropic"}, {}, True),
-    "weights, joint": (2, {"noise": "isotropic", "dof": 5.0}, {"init": "joint"}, True),
-    "prior": (2, {}, {"prior_count": 5.0, "variance_floor": 0.05}, True),
-    "starts": (2, {}, {"n_starts": 2, "max_iterations": 4}, False),
+    "weights, joint": (2, {"covariance_type": "isotropic", "dof": 5.0}, {"init": "joint"}, True),
+    "prior": (2, {}, {"prior_count": 5.0, "covariance_floor": 0.05}, True),
+    "starts": (2, {}, {"n_init": 2, "max_iter": 4}, False),
 }
 
 CHILD = """
@@ -40,7 +40,7 @@ import json, sys
 import numpy as np
 import torch
 import torch.distributed as dist
-from deepgllim.gllim import Form, Options, Rows, fit_rows
+from deepgllim.gllim import MixtureSpec, Options, Rows, fit_rows
 
 torch.set_num_threads(1)
 folder, rank, ends, cases = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
@@ -53,10 +53,10 @@ for number, group in groups.items():
     mine = slice(([0] + ends[number])[rank], ends[number][rank])
     x, y, w = (data[name][mine] for name in ("x", "y", "w"))
     answers = {}
-    for name, (K, form, options, weighted) in cases.items():
+    for name, (K, spec, options, weighted) in cases.items():
         rows = Rows(x, y, w if weighted else None, block_rows=64, group=group)
-        answers[f"{name}/scaling"] = torch.cat(list(rows.scaling)).numpy()  # before a form changes it
-        fitted = fit_rows(rows, K, Form(**form), Options(**options))
+        answers[f"{name}/scaling"] = torch.cat(list(rows.scaling)).numpy()  # before the specification changes it
+        fitted = fit_rows(rows, MixtureSpec(K, **spec), Options(**options))
         for key, value in fitted.parameters.tensors.items():
             answers[f"{name}/{key}"] = value.numpy()
         answers[f"{name}/log_likelihoods"] = np.array(fitted.log_likelihoods)
@@ -68,7 +68,7 @@ dist.destroy_process_group()
 
 
 def settled(options: dict[str, object]) -> dict[str, object]:
-    return {"max_iterations": 10, "tolerance": 0.0, **options}
+    return {"max_iter": 10, "tol": 0.0, **options}
 
 
 def make_data() -> Data:
@@ -84,7 +84,7 @@ def make_data() -> Data:
 
 def launch(folder: Path) -> None:
     """Four processes, of which the first one, the first two and then all fit every case."""
-    cases = json.dumps({name: (K, form, settled(o), weighted) for name, (K, form, o, weighted) in CASES.items()})
+    cases = json.dumps({name: (K, spec, settled(o), weighted) for name, (K, spec, o, weighted) in CASES.items()})
     children = [
         subprocess.Popen(
             [sys.executable, "-W", "error", "-c", CHILD, str(folder), str(rank), json.dumps(ENDS), cases],
@@ -110,7 +110,7 @@ def data() -> Data:
 
 @pytest.fixture(scope="module")
 def fitted(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Answers]]:
-    """The answers of 1, 2 and 4 processes."""
+    """The results of 1, 2 and 4 processes."""
     folder = tmp_path_factory.mktemp("processes")
     x, y, w = (value.numpy() for value in data)
     np.savez(folder / "data.npz", x=x, y=y, w=w)
@@ -120,17 +120,17 @@ def fitted(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[int, li
 
 @pytest.mark.parametrize("number", ENDS)
 @pytest.mark.parametrize("name", CASES)
-def test_processes_fit_what_one_fits(
+def test_several_processes_fit_as_one(
     data: Data,
     fitted: dict[int, list[Answers]],
     name: str,
     number: int,
 ) -> None:
-    K, form, options, weighted = CASES[name]
+    K, spec, options, weighted = CASES[name]
     x, y, w = data
     rows = Rows(x, y, w if weighted else None, block_rows=64)
     scaling = torch.cat(list(rows.scaling))
-    alone = fit_rows(rows, K, Form(**form), Options(**settled(options)))  # type: ignore[arg-type]
+    alone = fit_rows(rows, MixtureSpec(K, **spec), Options(**settled(options)))  # type: ignore[arg-type]
     expected = {
         "scaling": scaling,
         **alone.parameters.tensors,
@@ -165,13 +165,13 @@ dist.destroy_process_group()
 """
 
 
-def test_data_that_one_process_refuses_stop_all(tmp_path: Path) -> None:
+def test_invalid_data_in_one_process_are_an_error_in_all(tmp_path: Path) -> None:
     command = [sys.executable, "-c", REFUSING, str(tmp_path)]
     started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
     printed = [process.communicate(timeout=TIMEOUT)[0].strip() for process in started]
     assert (
         printed
-        == ["process 1: features row 2, column 1 is nan: every value must be finite; drop or mend the sample"] * 2
+        == ["process 1: features row 2, column 1 is nan: every value must be finite; remove or correct the sample"] * 2
     )
 
 
@@ -195,16 +195,16 @@ def batches():
     yield torch.cat([y, -y], 1) + 0.1 * torch.randn(n, 2, generator=generator), y
 
 try:
-    fit_rows(BatchRows(batches, group=dist.group.WORLD), 1)
+    fit_rows(BatchRows(batches, group=dist.group.WORLD))
 except DataError as error:
     print(error)
 dist.destroy_process_group()
 """
 
 
-def test_batches_that_change_in_one_process_stop_all(tmp_path: Path) -> None:
+def test_changed_batches_in_one_process_are_an_error_in_all(tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHANGING, str(tmp_path)]
     started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
     printed = [process.communicate(timeout=TIMEOUT)[0].strip() for process in started]
-    assert printed[0] == "another process could not use its rows: see what it says"
+    assert printed[0] == "another process could not use its rows: see its error message"
     assert printed[1].startswith("this pass over the batches gave 30 rows, the first gave 40")

@@ -1,4 +1,4 @@
-"""Rows may come in any blocks, dtype or container, and what cannot be used is refused by name."""
+"""Rows in blocks, dtypes and containers of any kind, and errors for invalid data."""
 
 import re
 from collections.abc import Iterator
@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from deepgllim.errors import DataError
-from deepgllim.gllim import BatchRows, Form, Options, Rows, fit, fit_rows
-from deepgllim.gllim import rows as rows_module
-from tests.gllim.strategies import all_close, generator, normal, problem_of
+from deepgllim.gllim import BatchRows, MixtureSpec, Options, Rows, fit_rows, moments
+from tests.gllim.strategies import all_close, fit, generator, normal, problem_of
 
-OPTIONS = Options(max_iterations=3, tolerance=0.0)
+OPTIONS = Options(max_iter=3, tol=0.0)
 Pair = tuple[Tensor, Tensor]
 
 
@@ -92,16 +91,16 @@ def test_tensors_of_any_dtype_are_those_in_double(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "object", "str", "datetime64[s]"])
-def test_what_is_no_real_number_is_refused(which: int, dtype: str) -> None:
+def test_values_that_are_not_real_are_an_error(which: int, dtype: str) -> None:
     arrays = [np.ones((10, 2)), np.ones((10, 1)), np.ones(10)]
     arrays[which] = arrays[which].astype(int).astype(dtype)
-    with pytest.raises(DataError, match=rf"values of dtype {re.escape(str(arrays[which].dtype))}: give real numbers"):
+    with pytest.raises(DataError, match=rf"values of dtype {re.escape(str(arrays[which].dtype))}: use real numbers"):
         Rows(*arrays)
 
 
-def test_complex_tensors_are_refused() -> None:
+def test_complex_tensors_are_an_error() -> None:
     x, y = data()
-    with pytest.raises(DataError, match=r"values of dtype torch.complex128: give real numbers"):
+    with pytest.raises(DataError, match=r"values of dtype torch.complex128: use real numbers"):
         Rows(x * 1j, y)
 
 
@@ -120,12 +119,12 @@ def test_blocks_are_the_rows_centred_and_scaled() -> None:
     assert {block.features.dtype for block in Rows(x, y, dtype=torch.float32)} == {torch.float32}
 
 
-def test_default_blocks_fit_the_cache_and_hold_enough_rows() -> None:
+def test_default_blocks_have_a_reasonable_size() -> None:
     assert Rows(torch.zeros(1, 3), torch.zeros(1, 1)).block_rows == 2**18 // 3
     assert Rows(torch.zeros(1, 10_000), torch.zeros(1, 1)).block_rows == 512
 
 
-def test_batches_are_rows_wherever_they_are_cut() -> None:
+def test_batches_of_any_size_give_the_same_rows() -> None:
     (x, y), w = data(), torch.arange(50) % 3
     expected = blocks(Rows(x, y, w, block_rows=50))[0]
     pieces = list(zip(*(cut(values, 7, 1, 30, 12) for values in (x, y, w)), strict=True))
@@ -139,21 +138,26 @@ def test_batches_are_rows_wherever_they_are_cut() -> None:
             assert torch.allclose(joined, value, rtol=0, atol=1e-14)  # means in another order
 
 
-@pytest.mark.parametrize("form", [Form(), Form("full", tied=True, n_latents=1, dof="estimated")], ids=["plain", "full"])
+@pytest.mark.parametrize(
+    "spec",
+    [MixtureSpec(), MixtureSpec(covariance_type="full", tied=True, n_latents=1, dof="estimated")],
+    ids=["plain", "full"],
+)
 @pytest.mark.parametrize("init", ["targets", "kmeans", "joint"])
-def test_a_fit_to_batches_is_that_to_the_whole(form: Form, init: str) -> None:
-    x, y, _, form = problem_of(form)
+def test_a_fit_to_batches_is_that_to_arrays(spec: MixtureSpec, init: str) -> None:
+    x, y, _, spec = problem_of(spec)
     options = OPTIONS._replace(init=init)
-    expected = fit_rows(Rows(x, y), 2, form, options).parameters
-    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), 2, form, options).parameters
+    spec = spec._replace(n_components=2)
+    expected = fit_rows(Rows(x, y), spec, options).parameters
+    got = fit_rows(BatchRows(list(zip(cut(x, 40, 50), cut(y, 40, 50), strict=True))), spec, options).parameters
     assert all_close(got, expected, 1e-9)  # other orders of summation, amplified by three iterations
 
 
 @pytest.mark.parametrize("block_rows", [1, 7, 64, 500])
 @pytest.mark.parametrize("N", [9, 10, 11, 33, 500])
-def test_targets_of_many_rows_are_kept_evenly_spread(monkeypatch: pytest.MonkeyPatch, N: int, block_rows: int) -> None:
+def test_the_target_subsample_is_evenly_spaced(monkeypatch: pytest.MonkeyPatch, N: int, block_rows: int) -> None:
     """For the first mixture: every row, or every second, fourth, … of more than are kept."""
-    monkeypatch.setattr(rows_module, "KEPT_TARGETS", 10)
+    monkeypatch.setattr(moments, "MAX_TARGETS", 10)
     y = torch.arange(float(N))[:, None].double()
     rows = Rows(torch.ones(N, 2), y, 1.0 + torch.arange(N), block_rows=block_rows)
     targets, weights = rows.known_targets()
@@ -171,7 +175,7 @@ def test_targets_of_many_rows_are_kept_evenly_spread(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["features", "targets", "weights"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
-def test_what_is_not_finite_is_named_by_row_and_column(name: str, value: float, dtype: torch.dtype) -> None:
+def test_values_that_are_not_finite_are_an_error(name: str, value: float, dtype: torch.dtype) -> None:
     arrays = {"features": torch.zeros(50, 4), "targets": torch.zeros(50, 3), "weights": torch.ones(50, 1)}
     column = 0 if name == "weights" else 2
     arrays[name][37, column] = value
@@ -198,7 +202,7 @@ def test_large_finite_values_are_not_taken_for_infinite() -> None:
         *(((0, 3), (0, 2)), ((5, 0), (5, 1)), ((5, 2), (5, 0)), ((), ())),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(features: tuple[int, ...], targets: tuple[int, ...]) -> None:
+def test_shapes_that_do_not_fit_are_an_error(features: tuple[int, ...], targets: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"do not fit|0 samples"):
         Rows(torch.zeros(features), torch.zeros(targets))
     with pytest.raises(DataError, match=r"do not fit|0 samples"):
@@ -206,19 +210,19 @@ def test_shapes_that_do_not_fit_are_refused(features: tuple[int, ...], targets: 
 
 
 @pytest.mark.parametrize("shape", [(49,), (51,), (50, 1), (1,), ()])
-def test_weights_of_another_length_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match=r"sample weights .* do not fit 50 samples: give \(N,\)"):
+def test_weights_of_another_length_are_an_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"sample weights .* do not fit 50 samples: use \(N,\)"):
         Rows(*data(), torch.ones(shape))
 
 
-def test_negative_weights_are_refused_by_row() -> None:
+def test_negative_weights_are_an_error_by_row() -> None:
     w = torch.ones(50)
     w[41] = -0.5
     with pytest.raises(DataError, match=r"the weight of row 41 is -0.5: sample weights must be ≥ 0"):
         Rows(*data(), w, block_rows=20)
 
 
-def test_weights_that_are_all_zero_are_refused() -> None:
+def test_weights_that_are_all_zero_are_an_error() -> None:
     x, y = data()
     with pytest.raises(DataError, match="all sample weights are 0"):
         Rows(x, y, torch.zeros(50))
@@ -228,22 +232,22 @@ def test_weights_that_are_all_zero_are_refused() -> None:
         fit(x, y, sample_weight=np.zeros(50, dtype=bool))
 
 
-def test_no_batches_are_refused() -> None:
+def test_no_batches_are_an_error() -> None:
     with pytest.raises(DataError, match="the batches are empty"):
         BatchRows([])
     with pytest.raises(DataError, match="the batches are empty"):
         BatchRows(lambda: iter(()))
 
 
-def test_a_generator_is_refused_since_it_ends_after_one_pass() -> None:
+def test_a_generator_is_an_error_since_it_ends_after_one_pass() -> None:
     batches: Iterator[Pair] = (data() for _ in range(3))
-    with pytest.raises(DataError, match=r"end.* after one pass.*give a list, a DataLoader, or a function"):
+    with pytest.raises(DataError, match=r"end.* after one pass.*use a list, a DataLoader, or a function"):
         BatchRows(batches)
     with pytest.raises(DataError, match="this pass over the batches gave 0 rows"):
-        fit_rows(BatchRows(lambda: batches), 1)  # the same iterator each time
+        fit_rows(BatchRows(lambda: batches))  # the same iterator each time
 
 
-def test_an_empty_batch_is_refused() -> None:
+def test_an_empty_batch_is_an_error() -> None:
     x, y = data()
     for batches in ([(x[:0], y[:0]), (x, y)], [(x, y), (x[:0], y[:0])]):
         with pytest.raises(DataError, match="0 samples"):
@@ -251,7 +255,7 @@ def test_an_empty_batch_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("D", "L"), [(3, 3), (5, 3), (4, 2)])
-def test_batches_with_other_columns_are_refused(D: int, L: int) -> None:
+def test_batches_with_other_columns_are_an_error(D: int, L: int) -> None:
     x, y = data()
     message = f"a batch has {D} features and {L} targets, the first 4 and 3"
     with pytest.raises(DataError, match=message):
@@ -259,7 +263,7 @@ def test_batches_with_other_columns_are_refused(D: int, L: int) -> None:
 
 
 @pytest.mark.parametrize("later", [1, 3])
-def test_passes_of_another_length_are_refused(later: int) -> None:
+def test_passes_of_another_length_are_an_error(later: int) -> None:
     passes = 0
 
     def batches() -> list[Pair]:
@@ -268,10 +272,10 @@ def test_passes_of_another_length_are_refused(later: int) -> None:
         return [data()] * (2 if passes <= 2 else later)  # a look at the first batch, then the first pass
 
     with pytest.raises(DataError, match=f"this pass over the batches gave {50 * later} rows, the first gave 100"):
-        fit_rows(BatchRows(batches), 1, options=OPTIONS)
+        fit_rows(BatchRows(batches), options=OPTIONS)
 
 
-def test_batches_that_are_no_longer_finite_are_refused() -> None:
+def test_batches_that_are_no_longer_finite_are_an_error() -> None:
     passes = 0
 
     def batches() -> list[Pair]:
@@ -281,10 +285,10 @@ def test_batches_that_are_no_longer_finite_are_refused() -> None:
         return [(x if passes <= 2 else x * torch.nan, y)]
 
     with pytest.raises(ArithmeticError):
-        fit_rows(BatchRows(batches), 1, options=OPTIONS)
+        fit_rows(BatchRows(batches), options=OPTIONS)
 
 
-def test_batches_may_use_their_memory_again() -> None:
+def test_batches_may_reuse_their_memory() -> None:
     y = normal(generator(0), 60, 2)
     x = y @ normal(generator(1), 2, 3)
     memory = torch.empty(20, 5).double()

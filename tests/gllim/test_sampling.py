@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from deepgllim.gllim import Form, Parameters, fit, sample
+from deepgllim.gllim import MixtureSpec, Parameters, sample
 from tests.gllim.strategies import (
     close,
-    forms,
+    fit,
     generator,
     joint,
     make_parameters,
@@ -16,13 +16,14 @@ from tests.gllim.strategies import (
     parameter_sets,
     parameters_of,
     properties,
+    specs,
     uniform,
 )
 
 N = 40_000
 
 
-@given(parameter_sets(forms.map(lambda form: form if form.dof is None else form._replace(dof=9.0))))
+@given(parameter_sets(specs.map(lambda spec: spec if spec.dof is None else spec._replace(dof=9.0))))
 @settings(properties, max_examples=20)
 def test_samples_have_the_mean_and_covariance_of_the_model(p: Parameters) -> None:
     points = torch.cat(sample(p, N, generator(0)), 1)
@@ -40,7 +41,7 @@ def test_student_samples_share_one_scale(dof: float) -> None:
     """The squared distance of [x, y], over its dimensions, is F-distributed: heavier tails than Σ and Γ alone give."""
     from scipy import stats
 
-    p = parameters_of(Form("full", n_latents=2, dof=dof), K=1)
+    p = parameters_of(MixtureSpec(covariance_type="full", n_latents=2, dof=dof), K=1)
     points = torch.cat(sample(p, 4000, generator(1)), 1)
     _, means, scales = joint(p)
     deviation = points - means
@@ -48,37 +49,37 @@ def test_student_samples_share_one_scale(dof: float) -> None:
     assert stats.kstest(distance.numpy(), stats.f(6, dof).cdf).pvalue > 1e-3
 
 
-RECOVERED: dict[str, Form] = {
-    "diagonal": Form(),
-    "isotropic": Form("isotropic", target_covariance="isotropic", equal_weights=True),
-    "tied full": Form("full", tied=True, target_covariance="diagonal"),
-    "tied targets": Form(target_tied=True),
-    "latents": Form("isotropic", n_latents=1),
-    "two latents": Form(n_latents=2),
-    "student": Form(dof=5.0),
-    "estimated student": Form("full", dof="estimated"),
-    "student with latents": Form("isotropic", tied=True, n_latents=1, dof="estimated"),
+RECOVERED: dict[str, MixtureSpec] = {
+    "diagonal": MixtureSpec(),
+    "isotropic": MixtureSpec(covariance_type="isotropic", target_covariance="isotropic", equal_weights=True),
+    "tied full": MixtureSpec(covariance_type="full", tied=True, target_covariance="diagonal"),
+    "tied targets": MixtureSpec(target_tied=True),
+    "latents": MixtureSpec(covariance_type="isotropic", n_latents=1),
+    "two latents": MixtureSpec(n_latents=2),
+    "student": MixtureSpec(dof=5.0),
+    "estimated student": MixtureSpec(covariance_type="full", dof="estimated"),
+    "student with latents": MixtureSpec(covariance_type="isotropic", tied=True, n_latents=1, dof="estimated"),
 }
 
 
-@pytest.mark.parametrize("form", RECOVERED.values(), ids=RECOVERED)
-def test_a_fit_on_samples_recovers_the_model(form: Form) -> None:
+@pytest.mark.parametrize("spec", RECOVERED.values(), ids=RECOVERED)
+def test_a_fit_on_samples_recovers_the_model(spec: MixtureSpec) -> None:
     L, D, N = 2, 6, 20_000
-    truth = parameters_of(form, K=2, L=L, D=D, seed=4)
+    truth = parameters_of(spec, K=2, L=L, D=D, seed=4)
     truth = truth._replace(
-        pi=torch.full((2,), 0.5).double() if form.equal_weights else torch.tensor([0.4, 0.6]).double(),
+        pi=torch.full((2,), 0.5).double() if spec.equal_weights else torch.tensor([0.4, 0.6]).double(),
         c=torch.tensor([[-4.0, 0.0], [4.0, 0.0]]).double(),
         dof=None if truth.dof is None else torch.full((2,), 5.0).double(),
     )
     x, y = sample(truth, N, generator(1))
-    result = fit(x, y, 2, max_iterations=40, tolerance=1e-4, **form._asdict())
+    result = fit(x, y, 2, max_iter=40, tol=1e-4, **spec._asdict())
     found = result.parameters
     order = found.c[:, 0].argsort()
     found = found._replace(**{name: value[order] for name, value in found.tensors.items() if len(value) == 2})
     (pi, means, S), (pi_found, means_found, S_found) = joint(truth), joint(found)
     # six standard errors of unrestricted estimates, which those of a structure are within; of Student noise with
     # ν = 5 in 8 dimensions, they are 1 + 2 / (ν + 8) times those, and for its scale up to twice
-    count, heavy = N * pi[:, None], 1.0 if form.dof is None else 2.0
+    count, heavy = N * pi[:, None], 1.0 if spec.dof is None else 2.0
     variance = S.diagonal(dim1=1, dim2=2)
     assert bool(((pi_found - pi).abs() < 6.0 * (pi * (1.0 - pi) / N).sqrt() + 1e-12).all())
     assert bool(((means_found - means).abs() < 6.0 * heavy * (variance / count).sqrt()).all())
@@ -88,7 +89,7 @@ def test_a_fit_on_samples_recovers_the_model(form: Form) -> None:
         # its information is about 0.01 a sample at ν = 5 in many dimensions: 0.1 for the smaller component
         assert bool(((found.dof - truth.dof).abs() < 0.6).all())
     A_w, expected = found.A[:, :, L:], truth.A[:, :, L:]
-    if form.n_latents:  # up to a rotation; relative errors of sqrt(2 / N π) = 0.016, and of telling A_w from Σ
+    if spec.n_latents:  # up to a rotation; relative errors of sqrt(2 / N π) = 0.016, and of telling A_w from Σ
         assert close(A_w @ A_w.mT, expected @ expected.mT, 0.1)
         assert close(found.Sigma, truth.Sigma, 0.1)
 

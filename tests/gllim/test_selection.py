@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim import Form, Options, fit, invert, joint_log_density, predict, responsibilities, select
+from deepgllim.gllim import MixtureSpec, Options, invert, joint_log_density, predict, responsibilities, select
 from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.selection import CRITERIA, Candidate, assignment_entropy, held_out_density
-from tests.gllim.strategies import close, generator, make_parameters, make_problem, normal
+from tests.gllim.strategies import close, fit, generator, make_parameters, make_problem, normal
 
-OPTIONS = Options(max_iterations=30, tolerance=0)
+OPTIONS = Options(max_iter=30, tol=0)
 SUMS = 1e-9  # of log-likelihoods over a few hundred rows, expanded about another origin
 
 
@@ -33,30 +33,30 @@ def log_likelihood(x: Tensor, y: Tensor, candidate: Candidate) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("form", "count"),
+    ("spec", "count"),
     [
-        (Form("isotropic"), 23 + 2 + 6),
-        (Form("diagonal"), 23 + 6 + 6),
-        (Form("full"), 23 + 12 + 6),
-        (Form("full", tied=True), 23 + 6 + 6),
-        (Form("diagonal", target_covariance="diagonal"), 23 + 6 + 4),
-        (Form("diagonal", target_covariance="isotropic", target_tied=True), 23 + 6 + 1),
-        (Form("diagonal", equal_weights=True), 22 + 6 + 6),
-        (Form("isotropic", n_latents=1), 23 + 2 + 6 + 6),
-        (Form("isotropic", n_latents=2), 23 + 2 + 6 + 2 * (6 - 1)),
-        (Form("diagonal", dof=4.0), 23 + 6 + 6),
-        (Form("diagonal", dof="estimated"), 23 + 6 + 6 + 2),
+        (MixtureSpec(covariance_type="isotropic"), 23 + 2 + 6),
+        (MixtureSpec(covariance_type="diagonal"), 23 + 6 + 6),
+        (MixtureSpec(covariance_type="full"), 23 + 12 + 6),
+        (MixtureSpec(covariance_type="full", tied=True), 23 + 6 + 6),
+        (MixtureSpec(covariance_type="diagonal", target_covariance="diagonal"), 23 + 6 + 4),
+        (MixtureSpec(covariance_type="diagonal", target_covariance="isotropic", target_tied=True), 23 + 6 + 1),
+        (MixtureSpec(covariance_type="diagonal", equal_weights=True), 22 + 6 + 6),
+        (MixtureSpec(covariance_type="isotropic", n_latents=1), 23 + 2 + 6 + 6),
+        (MixtureSpec(covariance_type="isotropic", n_latents=2), 23 + 2 + 6 + 2 * (6 - 1)),
+        (MixtureSpec(covariance_type="diagonal", dof=4.0), 23 + 6 + 6),
+        (MixtureSpec(covariance_type="diagonal", dof="estimated"), 23 + 6 + 6 + 2),
     ],
 )
-def test_free_parameters_are_counted(form: Form, count: int) -> None:
-    assert form.n_parameters(2, 3, 2) == count
+def test_free_parameters_are_counted(spec: MixtureSpec, count: int) -> None:
+    assert spec._replace(n_components=2).n_parameters(3, 2) == count
 
 
 @pytest.mark.parametrize(
     ("options", "count"),
     [
         ({}, lambda K: (K - 1) + K * (2 + 3 + 8 + 4 + 4)),  # π; c, Γ, A, b, Σ
-        ({"noise": ["full"], "tied": [True]}, lambda K: (K - 1) + K * (2 + 3 + 8 + 4) + 10),
+        ({"covariance_type": ["full"], "tied": [True]}, lambda K: (K - 1) + K * (2 + 3 + 8 + 4) + 10),
         ({"n_latents": [1]}, lambda K: (K - 1) + K * (2 + 3 + 12 + 4 + 4)),
         ({"dof": ["estimated"], "target_covariance": ["diagonal"]}, lambda K: (K - 1) + K * (2 + 2 + 8 + 4 + 4 + 1)),
     ],
@@ -65,7 +65,7 @@ def test_the_criteria_are_those_of_their_definitions(options: dict[str, list[obj
     assert callable(count)
     problem = make_problem(0, "diagonal", False, K=2, L=2, D=4, N=150)
     x, y = problem.features, problem.targets
-    fixed = OPTIONS._replace(max_iterations=15)
+    fixed = OPTIONS._replace(max_iter=15)
     for candidate in select(x, y, n_components=[1, 2], options=fixed, **options).candidates:  # type: ignore[arg-type]
         value = float(log_likelihood(x, y, candidate).sum())
         size = count(candidate.fit.parameters.n_components)
@@ -104,21 +104,21 @@ def test_held_out_densities_are_the_joint_and_the_conditional(dof: float | None,
     assert held_out_density(x, y, p) == pytest.approx((float(joint.mean()), float(conditional.mean())), rel=SUMS)
 
 
-def test_what_is_held_out_is_not_fitted_to() -> None:
+def test_held_out_samples_are_not_used_in_the_fit() -> None:
     problem = make_problem(2, "diagonal", False, K=2, L=2, D=4, N=120)
     x, y = problem.features, problem.targets
-    options = OPTIONS._replace(seed=7)
+    options = OPTIONS._replace(random_state=7)
     best = select(x, y, n_components=[2], criterion="held_out", held_out=0.3, options=options).best
     order = torch.randperm(120, generator=generator(7))  # drawn from the seed alone
     test, train = order[:36], order[36:].sort().values
-    alone = fit(x[train], y[train], 2, seed=7, max_iterations=30, tolerance=0)
+    alone = fit(x[train], y[train], 2, random_state=7, max_iter=30, tol=0)
     assert best.fit.log_likelihoods == pytest.approx(alone.log_likelihoods, rel=1e-12)
     assert best.bic == pytest.approx(best.n_parameters * math.log(84) - 2 * best.log_likelihood, rel=1e-12)
     assert best.held_out == pytest.approx(float(log_likelihood(x[test], y[test], best).mean()), rel=SUMS)
 
 
 @pytest.mark.parametrize("criterion", ["held_out", "held_out_conditional"])
-def test_a_fifth_is_held_out_where_the_criterion_needs_it(criterion: str) -> None:
+def test_one_fifth_is_held_out_by_default(criterion: str) -> None:
     problem = make_problem(0, "diagonal", False, K=2, L=1, D=3, N=101)
     best = select(problem.features, problem.targets, n_components=[1], criterion=criterion).best
     # a K = 1 fit has one number of samples: its counts
@@ -141,50 +141,56 @@ def test_the_number_of_clusters_is_found(criterion: str) -> None:
 def test_the_table_has_the_best_first() -> None:
     x, y = clusters(150)
     found = select(
-        x, y, n_components=[1, 3], noise=["diagonal", "isotropic"], dof=[None, 4.0], held_out=0.2, options=OPTIONS
+        x,
+        y,
+        n_components=[1, 3],
+        covariance_type=["diagonal", "isotropic"],
+        dof=[None, 4.0],
+        held_out=0.2,
+        options=OPTIONS,
     )
     table = found.table
     assert len(table) == len(found.candidates) == 8
     assert table["bic"].is_monotonic_increasing
     assert table["bic"][0] == found.best.bic
     assert table["n_components"][0] == found.best.n_components
-    assert list(table.columns[:2]) == ["n_components", "noise"]
+    assert list(table.columns[:2]) == ["n_components", "covariance_type"]
     assert set(CRITERIA) | {"n_parameters", "log_likelihood", "seconds", "dof", "n_latents"} <= set(table.columns)
     assert table["held_out"].notna().all()
     reverse = found._replace(criterion="held_out").table
     assert reverse["held_out"].is_monotonic_decreasing
 
 
-def test_arrays_and_seeds() -> None:
+def test_arrays_and_seeds_are_accepted() -> None:
     x, y = clusters(90)
     first, again = (select(x.numpy(), y.numpy(), n_components=[3], criterion="held_out") for _ in range(2))
     assert first.best.held_out == again.best.held_out
-    other = select(x, y, n_components=[3], criterion="held_out", options=Options(seed=1))
+    other = select(x, y, n_components=[3], criterion="held_out", options=Options(random_state=1))
     assert other.best.held_out != first.best.held_out
     low = select(x.float(), y.float(), n_components=[3], criterion="held_out")
     assert low.best.held_out == pytest.approx(first.best.held_out, rel=1e-4)  # float32 inputs, seven digits
 
 
-def test_what_cannot_be_chosen_from_is_refused() -> None:
+def test_invalid_selections_are_an_error() -> None:
     x, y = clusters(30)
     with pytest.raises(ConfigurationError, match="unknown criterion 'mdl': use one of bic, aic"):
         select(x, y, criterion="mdl")
     for share in (-0.1, 1.0, math.nan):
         with pytest.raises(ConfigurationError, match=r"held_out is .*from 0 to below 1"):
             select(x, y, held_out=share)
-    with pytest.raises(DataError, match="nothing to choose from"):
+    with pytest.raises(DataError, match="there is no candidate"):
         select(x, y, n_components=[])
     with pytest.raises(DataError, match="30 samples are fewer than 40 components"):
         select(x, y, n_components=[40])
     with pytest.raises(ConfigurationError, match="'round'"):
-        select(x, y, noise=["round"])
+        select(x, y, covariance_type=["round"])
     with pytest.raises(DataError, match="0 samples"):
         select(x, y, held_out=0.99)
 
 
 @pytest.mark.parametrize("n_targets", [20, 40])
-def test_lengths_that_differ_are_refused(n_targets: int) -> None:
-    """More targets than features must not pass: which belong together is unknown."""
+def test_lengths_that_differ_are_an_error(n_targets: int) -> None:
+    """Features and targets of different lengths are an error in both directions."""
     x, y = normal(generator(0), 30, 3), normal(generator(1), n_targets, 1)
     with pytest.raises(DataError, match="do not fit"):
         select(x, y, n_components=[1])
@@ -197,27 +203,25 @@ def test_equal_candidates_keep_the_first() -> None:
     assert close(found.candidates[0].fit.parameters.A, found.candidates[1].fit.parameters.A, 1e-12)
 
 
-def test_a_likelihood_that_measures_the_floor_is_not_chosen() -> None:
-    """Three full Σ of 150 features from 300 samples are singular: the likelihood is that of the floor, and enormous."""
+def test_candidates_at_the_floor_are_not_selected() -> None:
+    """Three full Σ of 150 features from 300 samples are singular: the likelihood measures the floor."""
     g = generator(0)
     y = normal(g, 300, 1)
     x = y @ normal(g, 1, 150) + normal(g, 300, 150)
-    chosen = select(
-        x, y, n_components=[1, 3], noise=["diagonal", "full"], options=Options(max_iterations=5, tolerance=0)
-    )
-    floored = {(one.n_components, one.form.noise): one.at_floor for one in chosen.candidates}
+    chosen = select(x, y, n_components=[1, 3], covariance_type=["diagonal", "full"], options=Options(max_iter=5, tol=0))
+    floored = {(one.n_components, one.spec.covariance_type): one.at_floor for one in chosen.candidates}
     assert floored == {(1, "diagonal"): False, (3, "diagonal"): False, (1, "full"): False, (3, "full"): True}
     by_likelihood = min(chosen.candidates, key=lambda one: one.bic)
     assert by_likelihood.at_floor
-    assert (chosen.best.n_components, chosen.best.form.noise) == (1, "diagonal")
+    assert (chosen.best.n_components, chosen.best.spec.covariance_type) == (1, "diagonal")
     assert not bool(chosen.table["at_floor"].iloc[0])
     assert bool(chosen.table["at_floor"].iloc[-1])
 
 
-def test_constant_features_and_no_floor_are_no_sign_of_singularity() -> None:
+def test_constant_features_are_not_at_the_floor() -> None:
     g = generator(1)
     y = normal(g, 80, 1)
     x = torch.cat([y + 0.5 * normal(g, 80, 1), torch.full((80, 1), 3.0).double()], 1)
     for noise in ("isotropic", "diagonal", "full"):
-        (only,) = select(x, y, n_components=[1], noise=[noise]).candidates
+        (only,) = select(x, y, n_components=[1], covariance_type=[noise]).candidates
         assert not only.at_floor

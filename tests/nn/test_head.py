@@ -74,7 +74,7 @@ def test_a_state_of_another_size_and_structure_loads(noise: str, tied: bool) -> 
     loaded = InverseRegressionHead(D, L)
     loaded.load_state_dict(saved.state_dict())
     x = normal(4, D)
-    assert loaded.mixture.noise == noise
+    assert loaded.mixture.covariance_type == noise
     assert loaded.mixture.tied == tied
     assert torch.equal(loaded(x).mean, saved(x).mean)
     assert torch.equal(loaded(x).covariance_matrix, saved(x).covariance_matrix)

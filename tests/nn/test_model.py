@@ -63,7 +63,7 @@ def test_inverse_regression_is_the_same_after_a_round_trip(tmp_path: Path, noise
     after = assert_round_trip(before, tmp_path / "m.safetensors", perceptron(seed=9))
     assert after.spec == before.spec
     assert isinstance(after.head, InverseRegressionHead)
-    assert after.head.mixture.noise == noise
+    assert after.head.mixture.covariance_type == noise
     assert after.head.mixture.tied == tied
     assert torch.equal(after(inputs()).input_log_density, before(inputs()).input_log_density)
 

@@ -1,4 +1,4 @@
-"""Predictive distributions: mixtures over a few targets, with the answers that users ask of them."""
+"""Predictive distributions: mixtures over a few targets, with moments, quantiles, intervals and modes."""
 
 from deepgllim.distributions.mixture import MultivariateMixture
 from deepgllim.distributions.predictive import (
@@ -16,7 +16,5 @@ __all__ = [
     "MultivariateStudentT",
     "gaussian_entropy",
 ]
-
-limit_pools_in_children()
 
 limit_pools_in_children()

@@ -1,7 +1,7 @@
-"""What mixtures of elliptical components have in common, whatever their density.
+"""The base class of mixtures of elliptical components.
 
-A component is a location m, a scale matrix S, and a density that falls with the squared Mahalanobis distance
-δ(y) = (y − m)ᵀ S⁻¹ (y − m). What follows from that alone is written here, once.
+A component has a location m, a scale matrix S, and a density that decreases with the squared Mahalanobis distance
+δ(y) = (y − m)ᵀ S⁻¹ (y − m). This module contains everything that follows from this alone.
 """
 
 from abc import ABC, abstractmethod
@@ -14,19 +14,19 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from deepgllim.distributions.student import MultivariateStudentT
 from deepgllim.errors import ConfigurationError
 
-MOST_HALVINGS = 2200  # from the widest bracket of float64 to its last digit; a usual one takes about 55
-MOST_STEPS = 500  # of a climb to a mode
+MAX_HALVINGS = 2200  # from the widest bracket of float64 to its last digit; usual brackets take about 55
+MAX_STEPS = 500  # of the iteration to a mode
 
 
 class MultivariateMixture(MixtureSameFamily, ABC):
     """p(y) = Σ_k w_k p_k(y; m_k, S_k), a batch of N mixtures of K elliptical components over L targets.
 
-    What `MultivariateGaussianMixture` and `MultivariateStudentMixture` have in common.
+    The base class of `MultivariateGaussianMixture` and `MultivariateStudentMixture`.
 
     Attributes:
-        means: m, (N, K, L), the components' locations.
-        scales: S, (N, K, L, L), their scale matrices.
-        input_log_density: log p(x) of the inputs the mixtures were predicted from, (N,); None where unknown.
+        means: m, (N, K, L), locations of the components.
+        scales: S, (N, K, L, L), scale matrices of the components.
+        input_log_density: log p(x) of the inputs of the prediction, (N,); None if unknown.
     """
 
     def __init__(
@@ -47,15 +47,15 @@ class MultivariateMixture(MixtureSameFamily, ABC):
 
     @abstractmethod
     def select(self, index: Tensor) -> "MultivariateMixture":
-        """Some mixtures of the batch, by index or boolean mask."""
+        """Return the mixtures of the batch that an index or a boolean mask selects."""
 
     @abstractmethod
     def _standard_cdf(self, value: Tensor) -> Tensor:
-        """P(z ≤ value) of each component's marginal z = (y − m) / √S_ll, (..., K, L)."""
+        """Return P(z ≤ value) of the marginal of each component, z = (y − m) / √S_ll, (..., K, L)."""
 
     @abstractmethod
     def _standard_bracket(self, probability: float) -> tuple[Tensor, Tensor]:
-        """Bounds on each component's marginal quantile of z, (..., K, 1) or less."""
+        """Return bounds on the marginal quantile of z of each component, broadcastable to (..., K, 1)."""
 
     @property
     def weights(self) -> Tensor:
@@ -66,12 +66,12 @@ class MultivariateMixture(MixtureSameFamily, ABC):
     @property
     def mean(self) -> Tensor:
         """E[y] = Σ_k w_k E[y | k], (N, L)."""
-        likeliest = self._likeliest
-        return likeliest + torch.einsum("...k,...kl->...l", self.weights, self.means - likeliest.unsqueeze(-2))
+        origin = self._largest_mean
+        return origin + torch.einsum("...k,...kl->...l", self.weights, self.means - origin.unsqueeze(-2))
 
     @property
-    def _likeliest(self) -> Tensor:
-        """The mean of the component with the most weight, (N, L): an origin that takes no digits."""
+    def _largest_mean(self) -> Tensor:
+        """The mean of the component with the largest weight, (N, L): an origin about which no digits are lost."""
         index = self.weights.argmax(-1)[..., None, None].expand(*self.means.shape[:-2], 1, self.means.shape[-1])
         return self.means.gather(-2, index).squeeze(-2)
 
@@ -90,7 +90,7 @@ class MultivariateMixture(MixtureSameFamily, ABC):
         return torch.einsum("...k,...klm->...lm", self.weights, self.covariances)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log p(y), (N,), of targets (N, L), in nats."""
+        """Return log p(y), (N,), of targets (N, L), in nats."""
         answer: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
         return answer
 
@@ -99,12 +99,12 @@ class MultivariateMixture(MixtureSameFamily, ABC):
         return self.scales.diagonal(dim1=-2, dim2=-1).sqrt()
 
     def marginal_cdf(self, value: Tensor) -> Tensor:
-        """P(y_l ≤ value_l) of each target by itself, (..., L)."""
+        """Return P(y_l ≤ value_l) of each target, (..., L)."""
         probability = self._standard_cdf((value.unsqueeze(-2) - self.means) / self._marginal_scales)
         return torch.einsum("...k,...kl->...l", self.weights, probability)
 
     def quantile(self, probability: float) -> Tensor:
-        """The marginal quantile of each target, (N, L), by bisection to the last digit.
+        """Return the marginal quantile of each target, (N, L), by bisection to the last digit.
 
         Raises:
             ConfigurationError: unless 0 < probability < 1.
@@ -112,7 +112,7 @@ class MultivariateMixture(MixtureSameFamily, ABC):
         if not 0.0 < probability < 1.0:
             raise ConfigurationError(f"probability {probability}: use a value strictly between 0 and 1")
         below, above = self._standard_bracket(probability)
-        # the mixture's quantile lies among its components'
+        # the quantile of the mixture lies between those of its components
         low = (self.means + self._marginal_scales * below).amin(-2)
         high = (self.means + self._marginal_scales * above).amax(-2)
         return self._bisect(probability, low, high)
@@ -120,7 +120,7 @@ class MultivariateMixture(MixtureSameFamily, ABC):
     def _bisect(self, probability: float, low: Tensor, high: Tensor) -> Tensor:
         limits, unit = torch.finfo(low.dtype), self._marginal_scales.amin(-2)
         low, high = low.clamp(limits.min, limits.max), high.clamp(limits.min, limits.max)
-        for _ in range(MOST_HALVINGS):
+        for _ in range(MAX_HALVINGS):
             middle = 0.5 * low + 0.5 * high
             if not (high - low > limits.eps * (middle.abs() + unit)).any():
                 break
@@ -129,17 +129,17 @@ class MultivariateMixture(MixtureSameFamily, ABC):
         return 0.5 * low + 0.5 * high
 
     def marginal_quantiles(self, probabilities: Sequence[float]) -> Tensor:
-        """The marginal quantiles of each target at several probabilities, (number of probabilities, N, L).
+        """Return the marginal quantiles of each target at several probabilities, (number of probabilities, N, L).
 
         Raises:
-            ConfigurationError: unless all are between 0 and 1, and there is one.
+            ConfigurationError: unless there is at least one probability and all are between 0 and 1.
         """
         if not len(probabilities):
-            raise ConfigurationError("no probabilities: give at least one, strictly between 0 and 1")
+            raise ConfigurationError("no probabilities: use at least one, strictly between 0 and 1")
         return torch.stack([self.quantile(probability) for probability in probabilities])
 
     def interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
-        """The central interval of each target that holds `level` of its probability: (lower, upper), (N, L) each.
+        """Return the bounds of the central interval of each target with probability `level`: lower, upper, (N, L) each.
 
         Raises:
             ConfigurationError: unless 0 < level < 1.
@@ -149,47 +149,49 @@ class MultivariateMixture(MixtureSameFamily, ABC):
         return self.quantile(0.5 - 0.5 * level), self.quantile(0.5 + 0.5 * level)
 
     def modes(self, tolerance: float = 1e-6) -> list[Tensor]:
-        """The local maxima of each density, (number of modes, L), highest first; see `modes_with_probabilities`."""
+        """Return the local maxima of each density, (number of modes, L), highest first."""
         return [modes for modes, _ in self.modes_with_probabilities(tolerance)]
 
     def modes_with_probabilities(self, tolerance: float = 1e-6) -> list[tuple[Tensor, Tensor]]:
-        """The local maxima of each density, (number of modes, L), highest first, and the weight that climbs to each.
+        """Return the local maxima of each density, (number of modes, L), highest first, and their probabilities.
 
-        From every component's mean the fixed point y ← (Σ_k a_k S_k⁻¹)⁻¹ Σ_k a_k S_k⁻¹ m_k climbs to a mode, where
-        a_k = P(k | y), times E[u | y, k] for Student components (Carreira-Perpiñán, IEEE PAMI 2000); those closer than
-        1 % of a standard deviation are one. A mode's probability is Σ w_k of the components that climb to it.
+        From the mean of every component, y ← (Σ_k a_k S_k⁻¹)⁻¹ Σ_k a_k S_k⁻¹ m_k converges to a mode, where
+        a_k = P(k | y), times E[u | y, k] for Student components. Modes closer than 1 % of a standard deviation are
+        merged. The probability of a mode is Σ w_k of the components whose iterations converge to it.
 
         Args:
-            tolerance: the longest last step of a climb, as a share of the least standard deviation of a component.
-        """
-        summits = self._climb(tolerance)  # (K starts, N, L)
-        heights = self.log_prob(summits)  # (K starts, N)
-        return [self._distinct(summits[:, n], heights[:, n], n) for n in range(summits.shape[1])]
+            tolerance: maximum of the last step, as a share of the smallest standard deviation of a component.
 
-    def _climb(self, tolerance: float) -> Tensor:
-        nudge = 1e-3 * self._marginal_scales  # off any saddle that a mean may lie on
-        origin = self._likeliest  # (N, L)
-        point = (self.means + nudge).transpose(0, 1).contiguous()  # (K starts, N, L)
-        unit = self._marginal_scales.amin(-2)  # (N, L), of what is measured; and what float64 tells apart
-        least = torch.maximum(tolerance * unit, 4.0 * torch.finfo(unit.dtype).eps * self.means.abs().amax(-2))
+        Source: Carreira-Perpiñán, IEEE Transactions on Pattern Analysis and Machine Intelligence 2000.
+        """
+        points = self._ascend(tolerance)  # (K starts, N, L)
+        heights = self.log_prob(points)  # (K starts, N)
+        return [self._distinct(points[:, n], heights[:, n], n) for n in range(points.shape[1])]
+
+    def _ascend(self, tolerance: float) -> Tensor:
+        offset = 1e-3 * self._marginal_scales  # away from a saddle point at which a mean may lie
+        origin = self._largest_mean  # (N, L)
+        points = (self.means + offset).transpose(0, 1).contiguous()  # (K starts, N, L)
+        unit = self._marginal_scales.amin(-2)  # (N, L)
+        max_step = torch.maximum(tolerance * unit, 4.0 * torch.finfo(unit.dtype).eps * self.means.abs().amax(-2))
         precision = torch.linalg.inv(self.scales)  # (N, K, L, L)
         pull = torch.einsum("nklm,nkm->nkl", precision, self.means - origin.unsqueeze(-2))
-        moving = torch.arange(point.shape[1], device=point.device)  # the mixtures with a climb under way
+        active = torch.arange(points.shape[1], device=points.device)  # the mixtures that have not converged
         part: MultivariateMixture = self
-        for _ in range(MOST_STEPS):
-            a = part._attraction(point[:, moving])  # (K starts, moving, K)
+        for _ in range(MAX_STEPS):
+            a = part._attraction(points[:, active])  # (K starts, active, K)
             new = torch.linalg.solve(
-                torch.einsum("snk,nklm->snlm", a, precision[moving]), torch.einsum("snk,nkl->snl", a, pull[moving])
+                torch.einsum("snk,nklm->snlm", a, precision[active]), torch.einsum("snk,nkl->snl", a, pull[active])
             )
-            new = new + origin[moving]
-            still = ((new - point[:, moving]).abs() > least[moving]).any(2).any(0)
-            point[:, moving] = new
-            if not bool(still.any()):
+            new = new + origin[active]
+            changing = ((new - points[:, active]).abs() > max_step[active]).any(2).any(0)
+            points[:, active] = new
+            if not bool(changing.any()):
                 break
-            if not bool(still.all()):
-                moving = moving[still]
-                part = self.select(moving)
-        return point
+            if not bool(changing.all()):
+                active = active[changing]
+                part = self.select(active)
+        return points
 
     def _attraction(self, point: Tensor) -> Tensor:
         log_joint = self.mixture_distribution.logits + self.component_distribution.log_prob(point.unsqueeze(-2))

@@ -1,4 +1,4 @@
-"""The predictive distributions: mixtures of Gaussian or Student components over a few targets."""
+"""Mixtures of Gaussian or Student components over a few targets."""
 
 import math
 
@@ -14,14 +14,14 @@ from deepgllim.errors import ConfigurationError
 class MultivariateGaussianMixture(MultivariateMixture):
     """p(y) = Σ_k w_k N(y; m_k, S_k), a batch of N mixtures over L targets.
 
-    A `torch.distributions` mixture (`mean`, `variance`, `log_prob`, `sample`) that also knows its joint covariance,
-    marginal quantiles, intervals and modes.
+    A `torch.distributions` mixture (`mean`, `variance`, `log_prob`, `sample`) with a joint covariance, marginal
+    quantiles, intervals and modes.
 
     Args:
-        log_weights: log w, (N, K), normalised or not.
-        means: m, (N, K, L), in the targets' units.
-        covariances: S, (N, K, L, L) or (K, L, L) for all of the batch.
-        input_log_density: log p(x) of the inputs the mixtures were predicted from, (N,); None where unknown.
+        log_weights: log w, (N, K), which need not be normalised.
+        means: m, (N, K, L), in the units of the targets.
+        covariances: S, (N, K, L, L), or (K, L, L) for the whole batch.
+        input_log_density: log p(x) of the inputs of the prediction, (N,); None if unknown.
 
     Raises:
         ConfigurationError: if a covariance is not positive definite.
@@ -50,7 +50,7 @@ class MultivariateGaussianMixture(MultivariateMixture):
         return self.scales
 
     def select(self, index: Tensor) -> "MultivariateGaussianMixture":
-        """Some mixtures of the batch, by index or boolean mask."""
+        """Return the mixtures of the batch that an index or a boolean mask selects."""
         logits, density = self.mixture_distribution.logits, self.input_log_density
         picked = None if density is None else density[index]
         return MultivariateGaussianMixture(logits[index], self.means[index], self.scales[index], picked)
@@ -67,15 +67,16 @@ class MultivariateGaussianMixture(MultivariateMixture):
 class MultivariateStudentMixture(MultivariateMixture):
     """p(y) = Σ_k w_k t_{ν_k}(y; m_k, S_k), a batch of N mixtures over L targets.
 
-    As `MultivariateGaussianMixture`, with heavier tails. The mean is NaN where a component that has a weight has ν ≤ 1,
-    the variance infinite for ν ≤ 2; density, quantiles, intervals and modes exist for every ν.
+    It has the methods of `MultivariateGaussianMixture`, and heavier tails. The mean is NaN if a component with a
+    positive weight has ν ≤ 1; the variance is infinite for ν ≤ 2. Density, quantiles, intervals and modes exist for
+    every ν.
 
     Args:
-        log_weights: log w, (N, K), normalised or not.
-        means: m, (N, K, L), in the targets' units: the components' locations.
-        scales: S, (N, K, L, L) or (K, L, L): scale matrices; a component's covariance is ν / (ν − 2) S.
+        log_weights: log w, (N, K), which need not be normalised.
+        means: m, (N, K, L), locations of the components, in the units of the targets.
+        scales: S, (N, K, L, L) or (K, L, L), scale matrices; the covariance of a component is ν / (ν − 2) S.
         dof: ν, degrees of freedom, (N, K) or (K,), > 0 and finite.
-        input_log_density: log p(x) of the inputs the mixtures were predicted from, (N,); None where unknown.
+        input_log_density: log p(x) of the inputs of the prediction, (N,); None if unknown.
 
     Raises:
         ConfigurationError: if a scale matrix is not positive definite, or degrees of freedom are out of range.
@@ -98,8 +99,8 @@ class MultivariateStudentMixture(MultivariateMixture):
         outside = dof[~((dof > 0) & dof.isfinite())]
         if len(outside):
             raise ConfigurationError(
-                f"dof {float(outside[0]):g}: degrees of freedom are above 0 and finite; "
-                "for infinitely many use MultivariateGaussianMixture"
+                f"dof {float(outside[0]):g}: degrees of freedom must be above 0 and finite; "
+                "use MultivariateGaussianMixture instead of infinite ones"
             )
         factor = _cholesky(scales, "scale matrix").expand(*means.shape, means.shape[-1])
         self.dof = dof.to(means).expand(means.shape[:-1])
@@ -108,7 +109,7 @@ class MultivariateStudentMixture(MultivariateMixture):
 
     @property
     def mean(self) -> Tensor:
-        """E[y] = Σ_k w_k m_k, (N, L); NaN where a component that has a weight has none."""
+        """E[y] = Σ_k w_k m_k, (N, L); NaN if a component with a positive weight has no mean."""
         defined = ((self.dof > 1) | (self.weights == 0)).all(-1, keepdim=True)
         return torch.where(defined, super().mean, math.nan)
 
@@ -118,7 +119,7 @@ class MultivariateStudentMixture(MultivariateMixture):
         return self._components.covariance_matrix
 
     def select(self, index: Tensor) -> "MultivariateStudentMixture":
-        """Some mixtures of the batch, by index or boolean mask."""
+        """Return the mixtures of the batch that an index or a boolean mask selects."""
         logits, density = self.mixture_distribution.logits, self.input_log_density
         picked = None if density is None else density[index]
         return MultivariateStudentMixture(logits[index], self.means[index], self.scales[index], self.dof[index], picked)
@@ -141,12 +142,15 @@ class MultivariateStudentMixture(MultivariateMixture):
 
         size = torch.as_tensor(abs(stdtrit(self.dof.detach().double().cpu().numpy(), probability)))
         size = size.to(self.means).clamp(max=0.1 * torch.finfo(self.means.dtype).max).unsqueeze(-1)
-        z, slack = math.copysign(1.0, probability - 0.5) * size, 1e-6 * size  # not exact in all releases of scipy
+        z, slack = (
+            math.copysign(1.0, probability - 0.5) * size,
+            1e-6 * size,
+        )  # stdtrit is not exact in all releases of scipy
         return z - slack, z + slack
 
 
 def gaussian_entropy(covariances: Tensor) -> Tensor:
-    """½ log |2πe S|, in nats: the size of a Gaussian's region on the scale of log-densities, (..., L, L) to (...)."""
+    """Return the entropies ½ log |2πe S| of Gaussians, in nats, (...), given covariances (..., L, L)."""
     L = covariances.shape[-1]
     return 0.5 * (torch.logdet(covariances) + L * (1.0 + math.log(2.0 * math.pi)))
 

@@ -1,4 +1,4 @@
-"""The multivariate Student t, which torch lacks."""
+"""The multivariate Student t distribution, which torch does not have."""
 
 import math
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from torch.distributions import Distribution, Gamma, constraints
 class MultivariateStudentT(Distribution):
     """t_ν(y; m, S) ∝ (1 + δ(y) / ν)^(−(ν + L) / 2), the multivariate Student distribution.
 
-    A Gaussian whose covariance S is divided by u ~ Gamma(ν/2, ν/2). The mean is NaN for ν ≤ 1, the variance infinite
-    for ν ≤ 2 and NaN for ν ≤ 1, as in `torch.distributions.StudentT`.
+    It is a Gaussian whose covariance S is divided by u ~ Gamma(ν/2, ν/2). The mean is NaN for ν ≤ 1; the variance is
+    infinite for 1 < ν ≤ 2 and NaN for ν ≤ 1, as in `torch.distributions.StudentT`.
 
     Args:
         loc: m, (..., L).
         scale_tril: Cholesky factor of the scale matrix S, (..., L, L).
         df: ν, degrees of freedom, (...), > 0 and finite.
-        validate_args: whether torch checks the arguments; None for torch's default.
+        validate_args: whether torch checks the arguments; None for the default of torch.
 
     Raises:
         ValueError: from torch, if an argument is out of its range and `validate_args` is on.
@@ -47,7 +47,7 @@ class MultivariateStudentT(Distribution):
         super().__init__(batch, torch.Size([L]), validate_args=validate_args)
 
     def expand(self, batch_shape: Sequence[int], _instance: object = None) -> "MultivariateStudentT":
-        """The same distribution for a larger batch."""
+        """Return the distribution expanded to a larger batch."""
         L = self.event_shape[0]
         return MultivariateStudentT(
             self.loc.expand(*batch_shape, L),
@@ -58,7 +58,7 @@ class MultivariateStudentT(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """m where ν > 1, (..., L)."""
+        """m, (..., L); NaN for ν ≤ 1."""
         return torch.where(self.df.unsqueeze(-1) > 1, self.loc, math.nan)
 
     @property
@@ -75,7 +75,7 @@ class MultivariateStudentT(Distribution):
         return factor * (self.scale_tril @ self.scale_tril.mT)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log t(y), (...), of values (..., L), in nats."""
+        """Return log t(y), (...), of values (..., L), in nats."""
         if self._validate_args:
             self._validate_sample(value)
         L, nu = self.event_shape[0], self.df.double()  # the constant is a small difference of large numbers
@@ -84,7 +84,7 @@ class MultivariateStudentT(Distribution):
         return constant.to(self.df) - log_factor - 0.5 * (self.df + L) * torch.log1p(self._distance(value) / self.df)
 
     def expected_precision(self, value: Tensor) -> Tensor:
-        """E[u | y] = (ν + L) / (ν + δ(y)), (...): how near y is, 1 for a Gaussian."""
+        """Return E[u | y] = (ν + L) / (ν + δ(y)), (...): 1 for a Gaussian, low for distant y."""
         return (self.df + self.event_shape[0]) / (self.df + self._distance(value))
 
     def _distance(self, value: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class MultivariateStudentT(Distribution):
         return standard.square().sum((-2, -1))
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """m + S^½ z / √u with z ~ N(0, I): (*sample_shape, ..., L)."""
+        """Draw m + S^½ z / √u with z ~ N(0, I), (*sample_shape, ..., L)."""
         shape = self._extended_shape(torch.Size(sample_shape))
         z = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
         u = Gamma(0.5 * self.df, 0.5 * self.df, validate_args=False).rsample(torch.Size(sample_shape))

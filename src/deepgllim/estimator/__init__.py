@@ -1,4 +1,4 @@
-"""The scikit-learn face of the mixture: fitting (regressor), asking (predictions), files."""
+"""The mixture as a scikit-learn estimator."""
 
 from deepgllim.estimator.regressor import GLLiMRegressor
 

@@ -1,7 +1,7 @@
-"""All that can be asked of a fitted mixture, arrays and tables in, arrays and tables out."""
+"""The prediction methods of `GLLiMRegressor`, with arrays and tables as input and output."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
@@ -11,17 +11,8 @@ from torch import Tensor
 
 from deepgllim.distributions import MultivariateGaussianMixture, MultivariateStudentMixture
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim import (
-    Centred,
-    Forward,
-    Parameters,
-    Predictive,
-    impute,
-    predict,
-    predict_features,
-    predict_incomplete,
-    sample,
-)
+from deepgllim.estimator.missing import check_missing, predict_blocks
+from deepgllim.gllim import Centred, Forward, Parameters, Predictive, predict_features, sample
 from deepgllim.gllim.checks import require_integer
 
 if TYPE_CHECKING:
@@ -30,14 +21,11 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Mixture = MultivariateGaussianMixture | MultivariateStudentMixture
 
-MISSING = ("error", "integrate", "impute")
-BLOCK_ELEMENTS = 2**22  # of features that are predicted at once
-
 
 class MixturePredictions:
-    """p(y | x), p(x), p(x | y) and p(z | x, y) of a fitted mixture: the predicting half of `GLLiMRegressor`.
+    """The prediction half of `GLLiMRegressor`: p(y | x), p(x), p(x | y) and p(z | x, y).
 
-    A target that was given as (n,) comes back as (n,), one given as (n, L) as (n, L).
+    Targets are returned with the shape of the targets in the fit: (n,) or (n, L).
     """
 
     parameters_: Parameters
@@ -65,10 +53,15 @@ class MixturePredictions:
         self, X: ArrayLike, return_std: bool = False, return_cov: bool = False
     ) -> Float | tuple[Float, Float]: ...
     def predict(self, X: ArrayLike, return_std: bool = False, return_cov: bool = False) -> Float | tuple[Float, Float]:
-        """E[y | x], (n,) or (n, L); with marginal standard deviations of the same shape, or covariances (n, L, L).
+        """Return E[y | x], (n,) or (n, L).
+
+        Parameters:
+            X: features, (n, D).
+            return_std: also return the marginal standard deviations, of the same shape.
+            return_cov: also return the covariances, (n, L, L).
 
         Raises:
-            ConfigurationError: if both are asked for.
+            ConfigurationError: if both `return_std` and `return_cov` are set.
         """
         _one_of(return_std, return_cov)
         if not (return_std or return_cov):
@@ -81,7 +74,10 @@ class MixturePredictions:
         return mean, self._shaped(distribution.variance.sqrt())
 
     def predict_distribution(self, X: ArrayLike) -> Mixture:
-        """p(y | x), a torch distribution of batch n: `mean`, `log_prob`, `quantile`, `interval`, `modes`, `sample`."""
+        """Return p(y | x) as a torch distribution with batch size n.
+
+        It has `mean`, `log_prob`, `quantile`, `interval`, `modes` and `sample`.
+        """
         answer = self._predictive(X)
         if answer.dof is None:
             return MultivariateGaussianMixture(answer.log_weights, answer.means, answer.covariances, answer.log_density)
@@ -90,12 +86,12 @@ class MixturePredictions:
         )
 
     def predict_interval(self, X: ArrayLike, level: float = 0.9) -> tuple[Float, Float]:
-        """(lower, upper): the central interval of each target that holds `level` of its probability."""
+        """Return the bounds of the central interval of each target with probability `level`."""
         lower, upper = self.predict_distribution(X).interval(level)
         return self._shaped(lower), self._shaped(upper)
 
     def predict_quantiles(self, X: ArrayLike, probabilities: Sequence[float] = (0.05, 0.5, 0.95)) -> Float:
-        """Marginal quantiles, (number of probabilities, n) or (…, n, L)."""
+        """Return the marginal quantiles, (number of probabilities, n) or (number of probabilities, n, L)."""
         return self._shaped(self.predict_distribution(X).marginal_quantiles(probabilities))
 
     @overload
@@ -105,16 +101,17 @@ class MixturePredictions:
     def predict_modes(
         self, X: ArrayLike, return_probabilities: bool = False
     ) -> list[Float] | tuple[list[Float], list[Float]]:
-        """The local maxima of each p(y | x), highest first: a list of (modes,) or (modes, L).
+        """Return the local maxima of each p(y | x), highest first: a list of (modes,) or (modes, L).
 
-        With probabilities: those of the components that belong to each mode, a list of (modes,) that sum to 1.
+        With `return_probabilities`, also return the probability of the components that belong to each mode: a list of
+        (modes,), each with sum 1.
         """
         found = self.predict_distribution(X).modes_with_probabilities()
         modes = [self._shaped(points) for points, _ in found]
         return (modes, [probability.numpy() for _, probability in found]) if return_probabilities else modes
 
     def predict_frame(self, X: ArrayLike, level: float = 0.9) -> "pd.DataFrame":
-        """A table with the index of X: mean, standard deviation and interval of every target by name, and log p(x).
+        """Return a table of mean, standard deviation and interval of every target, and log p(x), with the index of X.
 
         Example:
             >>> from deepgllim import GLLiMRegressor
@@ -140,12 +137,12 @@ class MixturePredictions:
         return pd.DataFrame(columns, index=getattr(X, "index", None) if hasattr(X, "iloc") else None)
 
     def log_density(self, X: ArrayLike) -> Float:
-        """log p(x), (n,), in nats: low where an input is unlike the training data."""
+        """Return log p(x), (n,), in nats; it is low for inputs unlike the training data."""
         answer: Float = self._predictive(X).log_density.numpy()
         return answer
 
     def score_samples(self, X: ArrayLike, y: ArrayLike | None = None) -> Float:
-        """log p(y | x) of each sample, (n,), in nats; log p(x) without y, as scikit-learn's densities do."""
+        """Return log p(y | x) of each sample, (n,), in nats; without y, log p(x)."""
         if y is None:
             return self.log_density(X)
         distribution = self.predict_distribution(X)
@@ -155,7 +152,7 @@ class MixturePredictions:
         return answer
 
     def responsibilities(self, X: ArrayLike, y: ArrayLike | None = None) -> Float:
-        """p(z = k | x, y), (n, K); p(z = k | x), the weights of the prediction, without y."""
+        """Return p(z = k | x, y), (n, K); without y, p(z = k | x), the weights of the predictive mixture."""
         distribution = self.predict_distribution(X)
         log_joint = distribution.mixture_distribution.logits
         if y is not None:
@@ -184,7 +181,13 @@ class MixturePredictions:
     def inverse_predict(
         self, y: ArrayLike, return_std: bool = False, return_cov: bool = False
     ) -> Float | tuple[Float, Float]:
-        """E[x | y], (n, D): what features a target gives; with standard deviations (n, D) or covariances (n, D, D)."""
+        """Return E[x | y], (n, D), the expected features of given targets.
+
+        Parameters:
+            y: targets, (n,) or (n, L).
+            return_std: also return the marginal standard deviations, (n, D).
+            return_cov: also return the covariances, (n, D, D).
+        """
         check_is_fitted(self)
         _one_of(return_std, return_cov)
         answer = predict_features(self._targets(y), self._centred, covariance=return_cov)
@@ -196,14 +199,14 @@ class MixturePredictions:
         return (mean, answer.variance.sqrt().numpy()) if return_std else mean
 
     def sample(self, n_samples: int = 1, random_state: int | None = None) -> tuple[Float, Float]:
-        """(X, y) drawn from the joint model p(x, y)."""
+        """Draw X (n_samples, D) and y from the joint model p(x, y)."""
         check_is_fitted(self)
         require_integer("n_samples", n_samples, 1)
         x, y = sample(self._centred, n_samples, _generator(random_state))
         return x.numpy(), self._shaped(y)
 
     def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: int | None = None) -> Float:
-        """Targets drawn from p(y | x), (n_samples, n) or (n_samples, n, L)."""
+        """Draw targets from p(y | x), (n_samples, n) or (n_samples, n, L)."""
         require_integer("n_samples", n_samples, 1)
         distribution = self.predict_distribution(X)
         with torch.random.fork_rng():
@@ -216,23 +219,9 @@ class MixturePredictions:
 
     def _predictive(self, X: ArrayLike) -> Predictive:
         check_missing(self.missing)
-        x = self._features(X)
-        ways: dict[str, Callable[[Tensor], Predictive]] = {
-            "error": lambda block: predict(block, self._forward),
-            "integrate": self._integrate,
-            "impute": lambda block: predict(impute(block, self._centred), self._forward),
-        }
-        solve = ways[self.missing]
-        rows = max(1, BLOCK_ELEMENTS // x.shape[1])
-        blocks = (x[start : start + rows] for start in range(0, len(x), rows))
-        parts = [solve(torch.from_numpy(np.require(block, np.float64, ["C", "W"]))) for block in blocks]
-        answer = parts[0] if len(parts) == 1 else _joined(parts)
+        answer = predict_blocks(self._features(X), self._centred, self._forward, self.missing)
         _require_near("features", answer.log_density + answer.means.sum((1, 2)))
         return answer
-
-    def _integrate(self, block: Tensor) -> Predictive:
-        complete = not bool(block.isnan().any())
-        return predict(block, self._forward) if complete else predict_incomplete(block, self._centred)
 
     def _features(self, X: ArrayLike) -> NDArray[np.floating]:
         check_is_fitted(self)
@@ -246,7 +235,7 @@ class MixturePredictions:
         table = values.reshape(-1, 1) if values.ndim == 1 else values
         if table.shape[1] != self._n_targets or n_samples not in (None, len(table)):
             rows = "n" if n_samples is None else n_samples
-            raise DataError(f"targets {values.shape} do not fit: give ({rows}, {self._n_targets}), as y of fit had")
+            raise DataError(f"targets have shape {values.shape}: use ({rows}, {self._n_targets}), as in the fit")
         return torch.from_numpy(np.require(table, np.float64, ["C", "W"]))
 
     def _shaped(self, values: Tensor) -> Float:
@@ -259,42 +248,25 @@ class MixturePredictions:
         return ["y"] if self._n_targets == 1 else [f"y{index}" for index in range(self._n_targets)]
 
 
-def check_missing(missing: str) -> None:
-    """Refuse an unknown way with missing features.
-
-    Raises:
-        ConfigurationError: naming those that are known.
-    """
-    if missing not in MISSING:
-        raise ConfigurationError(f"unknown missing {missing!r}: use one of {', '.join(MISSING)}")
-
-
 def _one_of(return_std: bool, return_cov: bool) -> None:
     if return_std and return_cov:
-        raise ConfigurationError("both return_std and return_cov are asked for: the covariance holds the variances")
+        raise ConfigurationError(
+            "both return_std and return_cov are set: use return_cov, whose diagonal contains the variances"
+        )
 
 
 def _require_near(name: str, value: Tensor) -> None:
-    """Refuse rows so far from the data that squared distances overflow, and with them every answer.
+    """Raise an error if rows are so far from the training data that their squared distance overflows.
 
     Raises:
-        DataError: naming the first such row.
+        DataError: if there are such rows; the message gives the first.
     """
     if not bool(value.isfinite().all()):
         row = int((~value.isfinite()).nonzero()[0])
         raise DataError(
             f"{name} row {row} is so far from the training data that its squared distance overflows: "
-            "drop or mend the sample"
+            "remove or correct the sample"
         )
-
-
-def _joined(parts: list[Predictive]) -> Predictive:
-    def cat(values: list[Any]) -> Any:
-        return None if values[0] is None else torch.cat(values)
-
-    log_weights, means, log_density, dof = (cat([part[i] for part in parts]) for i in (0, 1, 3, 4))
-    covariances = [part.covariances.expand(*part.means.shape, part.means.shape[-1]) for part in parts]
-    return Predictive(log_weights, means, torch.cat(covariances), log_density, dof)
 
 
 def _generator(random_state: int | None) -> torch.Generator:

@@ -11,14 +11,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from deepgllim.gllim import Form, Parameters, target_responsibilities
+from deepgllim.gllim import MixtureSpec, Parameters, target_responsibilities
 from deepgllim.gllim.likelihood import target_log_density
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLOURS = ("#3b6fb6", "#d1603d", "#4a9d6f", "#8a63ac", "#b09a2f", "#5f6b73")
-FORM_COLUMNS = Form._fields
+SPEC_COLUMNS = MixtureSpec._fields[1:]  # without n_components
 LABELS = {
     "bic": "BIC",
     "aic": "AIC",
@@ -202,12 +202,12 @@ def plot_densities(axes: Axes, grid: ArrayLike, densities: Mapping[str, ArrayLik
 
 def plot_selection(axes: Axes, table: "pd.DataFrame", criterion: str = "bic") -> Axes:
     """A criterion over K, a curve for each form in a table of `gllim.select`; the best is ringed."""
-    forms = [name for name in FORM_COLUMNS if name in table and table[name].astype(str).nunique() > 1]
-    groups = table.groupby([table[name].astype(str) for name in forms], sort=True) if forms else [("", table)]
-    for colour, (names, rows) in zip(cycle(COLOURS), groups, strict=False):
+    names = [name for name in SPEC_COLUMNS if name in table and table[name].astype(str).nunique() > 1]
+    groups = table.groupby([table[name].astype(str) for name in names], sort=True) if names else [("", table)]
+    for colour, (group, rows) in zip(cycle(COLOURS), groups, strict=False):
         ordered = rows.sort_values("n_components")
-        values = [names] if isinstance(names, str) else names
-        parts = [f"{form} {value}" for form, value in zip(forms, values, strict=False)]
+        values = [group] if isinstance(group, str) else group
+        parts = [f"{name} {value}" for name, value in zip(names, values, strict=False)]
         axes.plot(ordered["n_components"], ordered[criterion], color=colour, marker="o", ms=4, label=", ".join(parts))
     best = table.iloc[0]
     axes.scatter(best["n_components"], best[criterion], s=120, facecolor="none", edgecolor="0.2", label="best")

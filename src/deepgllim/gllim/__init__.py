@@ -1,21 +1,29 @@
-"""The Gaussian mixture of linear inverse regressions: EM from sums, closed-form inversion. Nothing about images."""
+"""The Gaussian mixture of linear inverse regressions: EM on sufficient statistics, and closed-form inversion."""
 
 from deepgllim.forking import limit_pools_in_children
 from deepgllim.gllim.conditional import Densities, DensityModel
-from deepgllim.gllim.em import Fit, fit, fit_rows
+from deepgllim.gllim.covariances import shrink
+from deepgllim.gllim.em import Fit, fit, fit_rows, rows_at_once
 from deepgllim.gllim.initialisation import fit_target_mixture, initial_responsibilities
 from deepgllim.gllim.inverse import FeaturePredictive, predict_features
-from deepgllim.gllim.likelihood import joint_log_density, responsibilities, target_responsibilities
+from deepgllim.gllim.likelihood import (
+    joint_log_density,
+    responsibilities,
+    target_log_density,
+    target_responsibilities,
+)
 from deepgllim.gllim.maximisation import m_step
 from deepgllim.gllim.missing import impute, predict_incomplete
 from deepgllim.gllim.monitor import Iteration, Monitor
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture, centre
+from deepgllim.gllim.parameters import Centred, Parameters, TargetMixture, centre
 from deepgllim.gllim.prediction import Forward, Predictive, invert, predict
 from deepgllim.gllim.rows import BatchRows, Rows
 from deepgllim.gllim.sampling import sample
+from deepgllim.gllim.scaling import Scaling
 from deepgllim.gllim.selection import Selection, select
-from deepgllim.gllim.statistics import Statistics, collect, expect
+from deepgllim.gllim.spec import MixtureSpec, check_spec
+from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
 __all__ = [
     "BatchRows",
@@ -24,9 +32,9 @@ __all__ = [
     "DensityModel",
     "FeaturePredictive",
     "Fit",
-    "Form",
     "Forward",
     "Iteration",
+    "MixtureSpec",
     "Monitor",
     "Options",
     "Parameters",
@@ -34,11 +42,12 @@ __all__ = [
     "Rows",
     "Scaling",
     "Selection",
-    "Statistics",
+    "SufficientStatistics",
     "TargetMixture",
     "centre",
+    "check_spec",
     "collect",
-    "expect",
+    "e_step",
     "fit",
     "fit_rows",
     "fit_target_mixture",
@@ -51,8 +60,11 @@ __all__ = [
     "predict_features",
     "predict_incomplete",
     "responsibilities",
+    "rows_at_once",
     "sample",
     "select",
+    "shrink",
+    "target_log_density",
     "target_responsibilities",
 ]
 

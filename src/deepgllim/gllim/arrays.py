@@ -1,4 +1,4 @@
-"""What may be given for features, targets and weights, and how it becomes tensors."""
+"""Conversion of features, targets and weights to arrays and tensors."""
 
 import numpy as np
 import torch
@@ -11,10 +11,10 @@ Array = Tensor | NDArray[np.generic]
 
 
 def as_array(values: ArrayLike | Tensor) -> Array:
-    """Tensors, arrays and whatever is sliced like them (memory maps, files) as they are; lists and tables as an array.
+    """Return lists and tables as an array; return tensors, arrays and memory maps unchanged.
 
     Raises:
-        DataError: if rows differ in length, or something is no number.
+        DataError: if rows differ in length, or a value is not a number.
 
     Example:
         >>> as_array([[1, 2], [3, 4]]).shape
@@ -27,11 +27,11 @@ def as_array(values: ArrayLike | Tensor) -> Array:
         array = np.asarray(values)
         return array.astype(np.float64) if array.dtype == object else array
     except (TypeError, ValueError) as error:
-        raise DataError(f"a {type(values).__name__} is no table of numbers ({error}): give real numbers") from None
+        raise DataError(f"a {type(values).__name__} is not a table of numbers ({error}): use real numbers") from None
 
 
 def as_columns(targets: ArrayLike | Tensor) -> Array:
-    """`as_array`, and one target for each sample, (N,), as a column, (N, 1).
+    """Return targets as an array (N, L); one target per sample, (N,), becomes a column, (N, 1).
 
     Example:
         >>> as_columns([1.0, 2.0, 3.0]).shape
@@ -42,52 +42,52 @@ def as_columns(targets: ArrayLike | Tensor) -> Array:
 
 
 def to_tensor(values: Array, device: torch.device | None = None) -> Tensor:
-    """A real tensor without gradients on the device; no copy where none is needed (a read-only array needs one).
+    """Return a real tensor without gradients on the device, copied only if needed (a read-only array is).
 
     Raises:
         DataError: if the values are not real numbers.
     """
     if not isinstance(values, Tensor):
         if values.dtype.kind not in "fiub":
-            raise DataError(f"values of dtype {values.dtype}: give real numbers")
-        if values.dtype.kind in "iu" or values.dtype.itemsize not in (4, 8):  # torch lacks some of these
+            raise DataError(f"values of dtype {values.dtype}: use real numbers")
+        if values.dtype.kind in "iu" or values.dtype.itemsize not in (4, 8):  # torch does not have all of these
             values = values.astype(np.float64)
         values = np.require(values, values.dtype.newbyteorder("="), ["C", "W"])
         values = torch.from_numpy(values.copy() if min(values.strides, default=0) < 0 else values)
     values = values.detach().to(device)
     if values.is_complex():
-        raise DataError(f"values of dtype {values.dtype}: give real numbers")
+        raise DataError(f"values of dtype {values.dtype}: use real numbers")
     return values if values.is_floating_point() and values.itemsize >= 4 else values.double()
 
 
 def require_table(features: Array, targets: Array, weights: Array | None = None) -> None:
-    """Refuse features, targets and weights whose shapes do not belong together.
+    """Raise an error if the shapes of features, targets and weights do not fit each other.
 
     Raises:
-        DataError: naming the shapes.
+        DataError: if they do not; the message gives the shapes.
     """
     shapes_fit = features.ndim == targets.ndim == 2 and len(features) == len(targets)
     if not shapes_fit or 0 in (features.shape[1], targets.shape[1]):
         raise DataError(
             f"features {tuple(features.shape)} and targets {tuple(targets.shape)} do not fit: "
-            "give (N, D) and (N, L) with the same N, D ≥ 1 and L ≥ 1"
+            "use (N, D) and (N, L) with the same N, D ≥ 1 and L ≥ 1"
         )
     if len(features) == 0:
         raise DataError("there are 0 samples: give at least one row of features and targets")
     if weights is not None and tuple(weights.shape) != (len(features),):
-        raise DataError(f"sample weights {tuple(weights.shape)} do not fit {len(features)} samples: give (N,)")
+        raise DataError(f"sample weights {tuple(weights.shape)} do not fit {len(features)} samples: use (N,)")
 
 
 def require_finite(name: str, block: Tensor, first_row: int) -> None:
-    """Refuse infinite values and NaN.
+    """Raise an error if a value is infinite or NaN.
 
     Raises:
-        DataError: naming the first one's row and column.
+        DataError: if one is; the message gives its row and column.
     """
     if bool(torch.isfinite(block.sum())) or bool(torch.isfinite(block).all()):
         return
     row, column = (~torch.isfinite(block)).nonzero()[0].tolist()
     raise DataError(
         f"{name} row {first_row + row}, column {column} is {float(block[row, column])}: "
-        "every value must be finite; drop or mend the sample"
+        "every value must be finite; remove or correct the sample"
     )

@@ -1,4 +1,4 @@
-"""The joint and the marginal log-density of the same features: what the conditional likelihood is the difference of.
+"""The joint and the marginal log-density of the same features, whose difference is the conditional log-likelihood.
 
 log p(y, k | x) = log p(x, y, k) − log p(x),    p(x) = Σ_j π_j N(x; A_j c_j + b_j, Σ_j + A_j Γ_j A_jᵀ)
 """
@@ -11,8 +11,9 @@ from torch.distributions import MultivariateNormal
 
 from deepgllim.gllim.covariances import cholesky
 from deepgllim.gllim.likelihood import Model, join, multiply, prepare, target_responsibilities
-from deepgllim.gllim.parameters import Centred, Parameters, centre, model_scaling
+from deepgllim.gllim.parameters import Centred, Parameters, centre
 from deepgllim.gllim.prediction import Forward, invert, predict
+from deepgllim.gllim.scaling import model_scaling
 
 
 class Densities(NamedTuple):
@@ -28,11 +29,11 @@ class Densities(NamedTuple):
 
 
 class DensityModel(NamedTuple):
-    """The parameters in the shape that the densities need, computed once for many batches.
+    """The parameters prepared for the densities, computed once for many batches.
 
     Attributes:
-        about: θ about the origins that are subtracted from features and targets, so that neither loses digits.
-        joint: for log p(x, y, k).
+        about: θ about origins, which are subtracted from features and targets so that no digits are lost.
+        joint: the expansion for log p(x, y, k).
         forward: the inverted mixture of x and y − ȳ, for log p(x).
         factors: Cholesky factors of the covariances of p(y | x, k) with the target noise, (K, L, L); None without it.
     """
@@ -44,12 +45,12 @@ class DensityModel(NamedTuple):
 
     @classmethod
     def of(cls, parameters: Parameters | Centred, target_noise: float = 0.0) -> "DensityModel":
-        """Prepare parameters.
+        """Prepare the parameters.
 
         Args:
-            parameters: θ, Gaussian noise.
-            target_noise: τ ≥ 0: y is taken to be known with an error of variance τ Var(y_l), so that the covariances
-                of p(y | x, k) become Σ*_k + τ diag Var(y). 0 for the mixture's own densities.
+            parameters: θ of Gaussian noise.
+            target_noise: τ ≥ 0, the variance of the error of y_l as a share of Var(y_l): the covariances of p(y | x, k)
+                become Σ*_k + τ diag Var(y). 0 for the densities of the mixture itself.
 
         Raises:
             NumericalError: if a covariance is singular.
@@ -77,16 +78,16 @@ class DensityModel(NamedTuple):
         return self.about.n_components
 
     def target_responsibilities(self, targets: Tensor) -> Tensor:
-        """p(z = k | y_n), (N, K), of targets (N, L) alone."""
+        """Return p(z = k | y_n), (N, K), of targets (N, L)."""
         return target_responsibilities(targets - self.about.target_origin, self.about.parameters)
 
     def log_joint(self, features: Tensor, targets: Tensor) -> Tensor:
-        """log p(x, y, z = k), (N, K), differentiable in the features (N, D)."""
+        """Return log p(x, y, z = k), (N, K), differentiable with respect to the features (N, D)."""
         products = multiply(features - self.about.feature_origin, self.joint.expansion)
         return join(products, targets - self.about.target_origin, self.joint).log_joint
 
     def densities(self, features: Tensor, targets: Tensor) -> Densities:
-        """Both log-densities of features (N, D) and targets (N, L), differentiable in the features.
+        """Return both log-densities of features (N, D) and targets (N, L), differentiable with respect to the features.
 
         With target noise log p(x, y, k) = log p(x) + log p(k | x) + log N(y; m_k(x), Σ*_k + τ diag Var(y)).
         """

@@ -1,8 +1,8 @@
-"""The structures of the covariances Σ and Γ, one row of functions each: isotropic, diagonal, full.
+"""The structures of the covariances Σ and Γ: isotropic, diagonal and full, each a set of functions.
 
-Every formula of EM and prediction that depends on the structure of Σ is here; the rest of the package calls the table.
-It sees the features through their *square*: ‖x‖² (N, 1), x∘x (N, D), or x itself for a full Σ. A tied Σ needs no
-formula of its own: its moments carry one component, the sum of all.
+This module contains every formula of EM and prediction that depends on the structure of Σ. The features enter these
+formulas through their *square*: ‖x‖² (N, 1), x∘x (N, D), or x itself for a full Σ. A tied Σ needs no formula of its
+own: its moments have one component, the sum over all components.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,21 +17,21 @@ Row = TypeVar("Row")
 
 
 class Noise(NamedTuple):
-    """What one structure of Σ must know how to do.
+    """The functions of one structure of Σ.
 
     Attributes:
-        square: x (N, D) to its square; the second argument is memory (N, D) that it may use.
-        moment: (square, r (N, K)) to the second moment q = Σ_n r_nk x xᵀ, kept to the structure.
+        square: x (N, D) to its square; the second argument is a buffer (N, D) that it may use.
+        moment: (square, r (N, K)) to the second moment q = Σ_n r_nk x xᵀ, restricted to the structure.
         explained: ([A b] (K, D, P), C (K, D, P)) to the part of q that the regression explains.
         spread: (q − explained, count (K,), D) to Σ.
         residual: (Σ, count (K,), D) to q − explained: the inverse of `spread`.
-        scatter: a vector of variances (D,) to the second moment of one sample that has them.
-        precision: Σ to what `weigh`, `distance` and `log_determinant` need: W = Σ⁻¹, or a factor of it.
+        scatter: variances (D,) to the second moment of one sample with these variances.
+        precision: Σ to the argument of `weigh`, `distance` and `log_determinant`: W = Σ⁻¹, or a factor of it.
         weigh: (precision, B (K, D, P)) to W_k B_k.
         distance: (precision, square) to xᵀ W_k x, (N, K).
         log_determinant: (precision, D) to log |Σ_k|, (K,).
         trace: (precision, variances (D,)) to tr(W_k diag(variances)), (K,).
-        floor: (Σ, floor (D,)) to the nearest Σ whose variances are nowhere under the floor.
+        floor: (Σ, floor (D,)) to the nearest Σ whose variances are at least the floor.
     """
 
     square: Callable[[Tensor, Tensor | None], Tensor]
@@ -49,10 +49,10 @@ class Noise(NamedTuple):
 
 
 def cholesky(matrices: Tensor, name: str) -> Tensor:
-    """The Cholesky factors of a stack of covariances.
+    """Return the Cholesky factors of a stack of covariances.
 
     Raises:
-        NumericalError: if one is not positive definite; it names which.
+        NumericalError: if one is not positive definite; the message gives its component.
     """
     factors: Tensor
     factors, info = torch.linalg.cholesky_ex(matrices)
@@ -60,13 +60,13 @@ def cholesky(matrices: Tensor, name: str) -> Tensor:
         k = int(info.flatten().nonzero()[0])
         raise NumericalError(
             f"{name} of component {k} is singular: too few or collinear samples for its structure; "
-            "use fewer components, a diagonal or tied covariance, or a variance_floor above 0"
+            "use fewer components, a diagonal or tied covariance, or a covariance_floor above 0"
         )
     return factors
 
 
 def floor_eigenvalues(matrices: Tensor, floor: Tensor) -> Tensor:
-    """Raise the eigenvalues of S^-½ M S^-½ to at least 1, S = diag(floor): the exact constrained M-step."""
+    """Raise the eigenvalues of S^-½ M S^-½ to at least 1, S = diag(floor), which is the exact constrained M-step."""
     if not bool((floor > 0).all()):
         return matrices
     scale = floor.sqrt()
@@ -82,12 +82,12 @@ def floor_eigenvalues(matrices: Tensor, floor: Tensor) -> Tensor:
 
 
 def shrink(Sigma: Tensor, shrinkage: float | str, count: Tensor) -> Tensor:
-    """(1 − ρ_k) Σ_k + ρ_k s_k² I, where s_k² is the mean variance tr Σ_k / D.
+    """Return (1 − ρ_k) Σ_k + ρ_k s_k² I, where s_k² is the mean variance tr Σ_k / D.
 
     Args:
-        Sigma: (K,), (K, D) or (K, D, D) by structure; an isotropic Σ stays as it is.
+        Sigma: (K,), (K, D) or (K, D, D) by structure; an isotropic Σ is not changed.
         shrinkage: ρ in [0, 1) for all components, or "oas" for the closed-form intensity of each.
-        count: number of samples behind each Σ_k, (K,), which "oas" depends on.
+        count: number of samples of each Σ_k, (K,), used by "oas".
 
     Source: Chen, Wiesel, Eldar & Hero, IEEE Transactions on Signal Processing 2010 (oracle approximating shrinkage),
     without its terms of order 1/D, as in scikit-learn.
@@ -111,7 +111,7 @@ def shrink(Sigma: Tensor, shrinkage: float | str, count: Tensor) -> Tensor:
 
 
 def _oas_intensity(square: Tensor, mean: Tensor, count: Tensor, D: int) -> Tensor:
-    """ρ_k from tr Σ_k² and tr Σ_k / D, (K,): 1 where Σ_k is isotropic already."""
+    """Return ρ_k, (K,), from tr Σ_k² and tr Σ_k / D; 1 where Σ_k is isotropic."""
     trace_square = (D * mean).square()
     above = square + trace_square
     below = (count + 1.0) * (square - trace_square / D)
@@ -123,11 +123,11 @@ def _full_moment(x: Tensor, responsibilities: Tensor) -> Tensor:
 
 
 def _full_distance(inverse_factor: Tensor, x: Tensor) -> Tensor:
-    return (x @ inverse_factor.mT).square().sum(-1).T  # (N, K), by way of (K, N, D): blocks are small
+    return (x @ inverse_factor.mT).square().sum(-1).T  # (N, K), through (K, N, D): blocks are small
 
 
 def _full_precision(Sigma: Tensor) -> Tensor:
-    """The inverse Cholesky factors F_k, so that Σ_k⁻¹ = F_kᵀ F_k."""
+    """Return the inverse Cholesky factors F_k, with Σ_k⁻¹ = F_kᵀ F_k."""
     factor = cholesky(Sigma, "the noise covariance")
     identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     inverse: Tensor = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
@@ -140,8 +140,8 @@ def _positive_inverse(Sigma: Tensor) -> Tensor:
         raise NumericalError(
             f"the noise variance {float(Sigma[where]):g} (component {where[0]}"
             + (f", feature {where[1]})" if len(where) > 1 else ")")
-            + " is not positive: a constant feature, or one that the targets explain without error; "
-            "drop the feature or use a variance_floor above 0"
+            + " is not positive: the feature is constant, or the targets determine it without error; "
+            "remove the feature or use a covariance_floor above 0"
         )
     return 1.0 / Sigma
 
@@ -204,11 +204,11 @@ TARGET_COVARIANCE: dict[str, Callable[[Tensor], Tensor]] = {
     "diagonal": lambda matrices: torch.diag_embed(matrices.diagonal(dim1=-2, dim2=-1)),
     "isotropic": _isotropic_part,
 }
-"""The structures of Γ: the maximum-likelihood covariance (K, L, L) of a structure, from the unrestricted one."""
+"""The structures of Γ: functions from the unrestricted covariance (K, L, L) to the maximum-likelihood one."""
 
 
 def noise_structure(name: str) -> Noise:
-    """The row of the table for a name.
+    """Return the structure of Σ with a name.
 
     Raises:
         ConfigurationError: for an unknown name.
@@ -217,16 +217,16 @@ def noise_structure(name: str) -> Noise:
         >>> noise_structure("diagonal") is DIAGONAL
         True
     """
-    return _row(NOISE, name, "noise structure")
+    return _row(NOISE, name, "covariance_type")
 
 
 def target_structure(name: str) -> Callable[[Tensor], Tensor]:
-    """The row of the table of Γ for a name.
+    """Return the structure of Γ with a name.
 
     Raises:
         ConfigurationError: for an unknown name.
     """
-    return _row(TARGET_COVARIANCE, name, "target covariance")
+    return _row(TARGET_COVARIANCE, name, "target_covariance")
 
 
 def _row(table: Mapping[str, Row], name: str, what: str) -> Row:

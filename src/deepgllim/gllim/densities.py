@@ -1,4 +1,4 @@
-"""The families of noise, one row of functions each: Gaussian, and Student with ν degrees of freedom.
+"""The families of noise: Gaussian, and Student with ν degrees of freedom, each a set of functions.
 
 Both are functions of a squared Mahalanobis distance δ in some number of dimensions. A Student variable is a Gaussian
 one whose covariance is divided by u ~ Gamma(ν/2, ν/2); given the variable, u ~ Gamma((ν + dimensions)/2, (ν + δ)/2).
@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 LOG_2PI = math.log(2.0 * math.pi)
-LEAST_DOF, MOST_DOF = 0.05, 1e6  # where ν is searched; above, Student and Gaussian agree to 1e-6
+MIN_DOF, MAX_DOF = 0.05, 1e6  # range of ν; at its end, Student and Gaussian agree to 1e-6
 
 
 class Family(NamedTuple):
-    """What one family of noise must know how to do.
+    """The functions of one family of noise.
 
     Attributes:
         log_density: (δ (N, K), log |S| (K,), dimensions, ν) to the log-density, (N, K).
-        expected_scale: (δ, dimensions, ν) to E[u], (N, K); None where u is 1.
+        expected_scale: (δ, dimensions, ν) to E[u], (N, K); None if u is 1.
         expected_log_scale: (δ, dimensions, ν) to E[log u], (N, K).
     """
 
@@ -57,7 +57,7 @@ STUDENT = Family(_student, _student_scale, _student_log_scale)
 
 
 def family(dof: Tensor | None) -> Family:
-    """The row of the table for the parameters' degrees of freedom.
+    """Return the family for the degrees of freedom of the parameters.
 
     Example:
         >>> family(None) is GAUSSIAN, family(torch.ones(2)) is STUDENT
@@ -67,9 +67,9 @@ def family(dof: Tensor | None) -> Family:
 
 
 def solve_dof(mean_excess: Tensor) -> Tensor:
-    """ν that maximises the expected log-likelihood: log(ν/2) − ψ(ν/2) + 1 + E[log u − u] = 0.
+    """Return the ν that maximises the expected log-likelihood: log(ν/2) − ψ(ν/2) + 1 + E[log u − u] = 0.
 
-    The left side falls in ν, so bisection on log ν finds the root to the last digit, within [0.05, 10⁶].
+    The left side decreases with ν, so bisection on log ν finds the root to the last digit, within [0.05, 10⁶].
 
     Args:
         mean_excess: Σ_n r_nk E[log u − u] / Σ_n r_nk, (K,), at most −1.
@@ -82,8 +82,8 @@ def solve_dof(mean_excess: Tensor) -> Tensor:
         >>> solve_dof(excess)
         tensor([4.0000], dtype=torch.float64)
     """
-    low = torch.full_like(mean_excess, math.log(LEAST_DOF))
-    high = torch.full_like(mean_excess, math.log(MOST_DOF))
+    low = torch.full_like(mean_excess, math.log(MIN_DOF))
+    high = torch.full_like(mean_excess, math.log(MAX_DOF))
     for _ in range(60):
         middle = 0.5 * (low + high)
         half = 0.5 * middle.exp()

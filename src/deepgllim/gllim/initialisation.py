@@ -1,4 +1,4 @@
-"""What EM starts from: parameters, responsibilities, the targets alone, or features and targets together."""
+"""Initialization of EM: from parameters, from responsibilities, from the targets, or from features and targets."""
 
 from collections.abc import Callable
 
@@ -8,20 +8,24 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.gllim.arrays import Array, as_columns, to_tensor
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.checks import require_integer
+from deepgllim.gllim.distributed import gather_rows
 from deepgllim.gllim.likelihood import normalise, target_log_density, target_responsibilities
-from deepgllim.gllim.moments import CONSTANT, gather_rows
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, TargetMixture
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.moments import CONSTANT
+from deepgllim.gllim.parameters import Centred, Parameters, TargetMixture
+from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.scaling import Scaling
+from deepgllim.gllim.spec import MixtureSpec
 from deepgllim.gllim.statistics import Assign
 
-JOINT_ELEMENTS = 2**22  # of features that the k-means on features and targets sees, 32 MiB
-TARGET_RIDGE = 1e-3  # added to the covariances of the first mixture, in the targets' standard units
-FIRST_DOF = 10.0  # where an estimated ν starts
+JOINT_ELEMENTS = 2**22  # features for the k-means on features and targets, 32 MiB
+TARGET_RIDGE = 1e-3  # added to the covariances of the target mixture, in standardised units
+FIRST_DOF = 10.0  # initial value of an estimated ν
 
 
 def check_components(n_components: int, n_samples: int) -> None:
-    """Refuse a number of components that is not positive or exceeds the number of samples.
+    """Raise an error if the number of components is not positive or exceeds the number of samples.
 
     Raises:
         ConfigurationError: if K < 1.
@@ -35,10 +39,10 @@ def check_components(n_components: int, n_samples: int) -> None:
 
 
 def check_weights(rows: Rows, n_components: int, least: float) -> None:
-    """Refuse sample weights that leave every component nearly empty though samples are many enough.
+    """Raise an error if the sample weights are too small for the number of components, but the samples are enough.
 
     Raises:
-        DataError: if the weights' sum is under what the components need, and the number of samples is not.
+        DataError: if the sum of the weights is below the number of samples that the components need.
     """
     needed, total = n_components * least, float(rows.total)
     if n_components == 1 or total >= needed:
@@ -46,38 +50,38 @@ def check_weights(rows: Rows, n_components: int, least: float) -> None:
     weights = rows.known_targets()[1]
     if int((weights > 0).sum()) >= needed:
         raise DataError(
-            f"the sample weights sum to {total:.3g}, under the {needed:g} samples that {n_components} components need: "
+            f"the sample weights sum to {total:.3g}, below the {needed:g} samples that {n_components} components need: "
             "a weight of 2 counts as two samples; divide the weights by their mean, or use fewer components"
         )
 
 
-def count_components(n_components: int | None, r: Array | None, start: Parameters | Centred | None) -> int:
-    """K, from what is given; 1 when nothing tells it.
+def count_components(n_components: int, r: Array | None, start: Parameters | Centred | None) -> int:
+    """Return K: that of the given responsibilities or start, else `n_components`.
 
     Raises:
-        ConfigurationError: if two sources contradict each other.
+        ConfigurationError: if both are given, or `n_components` is neither 1 nor the K of the given one.
 
     Example:
-        >>> count_components(None, torch.ones(9, 2) / 2, None)
+        >>> count_components(1, torch.ones(9, 2) / 2, None)
         2
     """
     if r is not None and start is not None:
-        raise ConfigurationError("both responsibilities and start are given: EM starts from one of them")
+        raise ConfigurationError("both responsibilities and start are given: give one of them")
     columns = r.shape[-1] if r is not None and r.ndim > 0 else None
     given = columns if start is None else start.n_components
-    if n_components is not None and given is not None and n_components != given:
+    if given is not None and n_components not in (1, given):
         raise ConfigurationError(f"n_components is {n_components} but the start has {given}: leave n_components out")
-    return next((K for K in (n_components, given) if K is not None), 1)
+    return n_components if given is None else given
 
 
 def check_responsibilities(r: Tensor, n_samples: int) -> Tensor:
-    """r (N, K) itself.
+    """Return r (N, K) after checking it.
 
     Raises:
-        DataError: unless there is a row for every sample, ≥ 0 and of sum 1.
+        DataError: unless there is one row per sample, with values ≥ 0 and sum 1.
     """
     if r.ndim != 2 or len(r) != n_samples:
-        raise DataError(f"responsibilities {tuple(r.shape)} do not fit {n_samples} samples: give (N, K)")
+        raise DataError(f"responsibilities {tuple(r.shape)} do not fit {n_samples} samples: use (N, K)")
     valid = (r >= 0).all(1) & ((r.sum(1) - 1).abs() < 1e-3)  # False for NaN
     if not bool(valid.all()):
         row = int((~valid).nonzero()[0])
@@ -85,68 +89,75 @@ def check_responsibilities(r: Tensor, n_samples: int) -> Tensor:
     return r
 
 
-def check_start(given: Parameters | Centred, form: Form, scaling: Scaling) -> Parameters:
-    """The start in the units that EM runs in.
+def check_start(given: Parameters | Centred, spec: MixtureSpec, scaling: Scaling) -> Parameters:
+    """Return the given parameters in the units of EM.
 
     Raises:
-        ConfigurationError, DataError: if it has another form or size than what is fitted.
+        ConfigurationError, DataError: if they differ from the specification or the data in structure or size.
     """
     start = given.parameters if isinstance(given, Centred) else given
-    if start.noise != form.noise:
-        raise ConfigurationError(f"start has {start.noise} noise but noise is {form.noise!r}: give both the same")
-    if start.n_latents != form.n_latents:
-        raise ConfigurationError(f"start has {start.n_latents} latents but n_latents is {form.n_latents}")
+    if start.covariance_type != spec.covariance_type:
+        raise ConfigurationError(
+            f"start has covariance_type {start.covariance_type!r} but covariance_type is {spec.covariance_type!r}: "
+            "use the same for both"
+        )
+    if start.n_latents != spec.n_latents:
+        raise ConfigurationError(
+            f"start has {start.n_latents} latents but n_latents is {spec.n_latents}: use the same for both"
+        )
     D, L = len(scaling.feature_mean), len(scaling.target_mean)
     if (start.n_features, start.n_targets) != (D, L):
-        raise DataError(f"start has {start.n_features} features and {start.n_targets} targets, the data {D} and {L}")
+        raise DataError(
+            f"start has {start.n_features} features and {start.n_targets} targets, the data {D} and {L}: use the same"
+        )
     for name, value in start.tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise DataError(
-                f"{name} of the start holds {float(value[~torch.isfinite(value)][0])}: give finite parameters"
+                f"{name} of the start contains {float(value[~torch.isfinite(value)][0])}: use finite parameters"
             )
     start = start.to(scaling.feature_mean.device, torch.float64)
-    if form.tied and not start.tied:
+    if spec.tied and not start.tied:
         start = start._replace(Sigma=torch.tensordot(start.pi, start.Sigma, 1)[None])
-    if not form.tied and start.tied:
+    if not spec.tied and start.tied:
         start = start._replace(Sigma=start.Sigma.repeat_interleave(start.n_components, 0))
-    start = start._replace(dof=first_dof(form, start))
+    start = start._replace(dof=first_dof(spec, start))
     if isinstance(given, Centred):
         origins = given.to(scaling.feature_mean.device, torch.float64)
         return scaling.reduce(origins._replace(parameters=start))
     return scaling.reduce(start)
 
 
-def first_dof(form: Form, parameters: Parameters) -> Tensor | None:
-    """ν before the first E-step: fixed, the start's own, or 10."""
-    if form.dof is None:
+def first_dof(spec: MixtureSpec, parameters: Parameters) -> Tensor | None:
+    """Return ν before the first E-step: the fixed value, that of the given parameters, or 10."""
+    if spec.dof is None:
         return None
-    if form.dof != "estimated":
-        return torch.full_like(parameters.pi, float(form.dof))
+    if spec.dof != "estimated":
+        return torch.full_like(parameters.pi, float(spec.dof))
     return torch.full_like(parameters.pi, FIRST_DOF) if parameters.dof is None else parameters.dof
 
 
 def given(r: Tensor) -> Assign:
-    """Responsibilities that are known, (N, K)."""
+    """Return known responsibilities, (N, K), block by block."""
     return lambda block, first: r[first : first + len(block.targets)].to(block.targets)
 
 
 def from_targets(rows: Rows, n_components: int, seed: int) -> Assign:
-    """p(z = k | y) of a Gaussian mixture fitted to the targets from a k-means start (paper, end of section 4)."""
+    """Return p(z = k | y) of a Gaussian mixture of the targets, initialized by k-means (paper, end of section 4)."""
     mixture = _fit_standardised(*rows.known_targets(), n_components, seed)
     on_device = TargetMixture(*(value.to(rows.device) for value in mixture))
     return lambda block, first: target_responsibilities(block.targets, on_device)
 
 
 def from_target_clusters(rows: Rows, n_components: int, seed: int) -> Assign:
-    """The k-means cluster of the targets, wholly."""
+    """Return the hard assignment of the targets to k-means clusters."""
     centres = _k_means(*rows.known_targets(), n_components, seed)[1].to(rows.device)
     return lambda block, first: _nearest(block.targets, centres)
 
 
 def from_joint_clusters(rows: Rows, n_components: int, seed: int) -> Assign:
-    """The k-means cluster of [features, targets], each of the two with a total variance of 1.
+    """Return the hard assignment of [features, targets], each scaled to a total variance of 1, to k-means clusters.
 
-    The centres come from rows spread evenly over the data, as many as fit in 32 MiB.
+    The centres are computed from evenly spaced rows, as many as fit in 32 MiB.
     """
     D, L = len(rows.scaling.feature_mean), len(rows.scaling.target_mean)
     unit = rows.scaling.feature_variance.sum().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
@@ -172,16 +183,16 @@ INITIALISATIONS: dict[str, Callable[[Rows, int, int], Assign]] = {
     "kmeans": from_target_clusters,
     "joint": from_joint_clusters,
 }
-"""How the first responsibilities are found, by name: `init`."""
+"""The functions for the initial responsibilities, by name: `init`."""
 
 
-def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> Tensor:
-    """p(z = k | y_n) of a Gaussian mixture fitted to the targets from a k-means start, (N, K).
+def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, random_state: int = 0) -> Tensor:
+    """Return p(z = k | y_n), (N, K), of a Gaussian mixture of the targets that is initialized by k-means.
 
     Args:
-        targets: y, (N, L); standardised inside, so their units do not matter.
+        targets: y, (N, L), in any units.
         n_components: K ≥ 1.
-        seed: of k-means.
+        random_state: seed of k-means.
 
     Source: paper, end of section 4.
 
@@ -199,13 +210,13 @@ def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, see
         return torch.ones(len(values), 1, dtype=torch.float64)
     check_components(n_components, len(values))
     standard, _, _ = _standardised(values)
-    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, seed))
+    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, random_state))
 
 
-def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int = 0) -> TargetMixture:
-    """A Gaussian mixture of the targets, from a k-means start: π, c, Γ in their units.
+def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, random_state: int = 0) -> TargetMixture:
+    """Fit a Gaussian mixture of the targets, initialized by k-means: π, c and Γ in their units.
 
-    Its `target_responsibilities` are defined for any target, so that mirrored pictures get theirs too.
+    Its `target_responsibilities` are defined for any target, for example those of mirrored images.
 
     Args, raises and source: as `initial_responsibilities`.
 
@@ -217,12 +228,12 @@ def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, seed: int
     values = to_tensor(as_columns(targets)).cpu().double()
     check_components(n_components, len(values))
     standard, mean, scale = _standardised(values)
-    mixture = _fit_standardised(standard, _ones(values), n_components, seed)
+    mixture = _fit_standardised(standard, _ones(values), n_components, random_state)
     return TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
 
 
 def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(y − mean) / scale, mean and scale; the first row is taken off first, so that a mean far away takes no digits."""
+    """Return (y − mean) / scale, mean and scale; the first row is subtracted first to keep digits far from zero."""
     moved = values - values[:1]
     spread, mean = torch.std_mean(moved, dim=0, correction=0)
     constant = spread <= CONSTANT * (values[0] + mean).abs()
@@ -235,7 +246,7 @@ def _ones(values: Tensor) -> Tensor:
 
 
 def _k_means(points: Tensor, weights: Tensor, n_components: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Labels (n,) and centres (K, ·)."""
+    """Return labels (n,) and centres (K, ·)."""
     from sklearn.cluster import KMeans
 
     seen = weights > 0
@@ -243,7 +254,7 @@ def _k_means(points: Tensor, weights: Tensor, n_components: int, seed: int) -> t
     if distinct < n_components:
         raise DataError(
             f"{distinct} distinct values are fewer than {n_components} components: use K ≤ {distinct}, "
-            "or init 'joint' where the features tell more apart than the targets"
+            "or init 'joint' if the features separate the components better than the targets"
         )
     k_means = KMeans(n_components, n_init=1, random_state=seed)
     labels = torch.full((len(points),), 0, dtype=torch.int64)
@@ -258,7 +269,7 @@ def _nearest(points: Tensor, centres: Tensor) -> Tensor:
 
 
 def _fit_standardised(y: Tensor, weights: Tensor, n_components: int, seed: int, iterations: int = 100) -> TargetMixture:
-    """EM for the targets' mixture from the k-means labels, until the mean log-likelihood gains less than 1e-3."""
+    """Fit the mixture by EM from k-means labels, until the gain in mean log-likelihood is below 1e-3."""
     L, last = y.shape[1], -torch.inf
     ridge = TARGET_RIDGE * torch.eye(L, dtype=y.dtype)
     labels = _k_means(y, weights, n_components, seed)[0]

@@ -1,4 +1,4 @@
-"""The inverse direction: p(x | y), what features a target gives (paper eq. 2)."""
+"""The distribution of the features given the targets, p(x | y) (paper eq. 2)."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from deepgllim.gllim.densities import family
 from deepgllim.gllim.likelihood import expand_targets, normalise
 from deepgllim.gllim.parameters import Centred, Parameters, centre, with_intercept
 
-BLOCK_ELEMENTS = 2**22  # of (n, K, D) at once, 32 MiB
+BLOCK_ELEMENTS = 2**22  # (n, K, D) per block, 32 MiB
 
 
 class FeaturePredictive(NamedTuple):
@@ -18,7 +18,7 @@ class FeaturePredictive(NamedTuple):
     Attributes:
         mean: (N, D).
         variance: (N, D).
-        covariance: (N, D, D); None unless asked for.
+        covariance: (N, D, D); None unless requested.
     """
 
     mean: Tensor
@@ -27,15 +27,15 @@ class FeaturePredictive(NamedTuple):
 
 
 def predict_features(targets: Tensor, parameters: Parameters | Centred, covariance: bool = False) -> FeaturePredictive:
-    """E[x | y] and Var[x | y], within plus between components, latents integrated out.
+    """Return E[x | y] and Var[x | y], within plus between components, with latents integrated out.
 
     x | y, k ~ N(A_k y + b_k, Σ_k + A_w A_wᵀ); with Student noise it has ν + L degrees of freedom and the covariance
     (ν + δ_k(y)) / (ν + L − 2) (Σ_k + A_w A_wᵀ), infinite where ν + L ≤ 2.
 
     Args:
         targets: y, (N, L).
-        parameters: of any form.
-        covariance: give all of it, N D² numbers.
+        parameters: of any variant.
+        covariance: whether to return the full covariances, N D² numbers.
 
     Example:
         >>> p = Parameters(

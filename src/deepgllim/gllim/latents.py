@@ -1,22 +1,23 @@
-"""A first A_w for the partially-latent model: the principal axes of each component's residuals."""
+"""Initialization of A_w in the partially-latent model: the principal axes of the residuals of each component."""
 
 import torch
 from torch import Tensor
 
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.likelihood import feature_distance, multiply, prepare
 from deepgllim.gllim.parameters import Parameters, with_intercept
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.rows import Rows
 from deepgllim.gllim.statistics import Assign
 
-PASSES = 4  # over the data, to find the axes: a start needs no digits
+PASSES = 4  # over the data, to compute the axes; an initial value needs few digits
 
 
 def add_latents(rows: Rows, parameters: Parameters, assign: Assign, n_latents: int, seed: int) -> Parameters:
-    """Probabilistic PCA of each component's residuals, in units of their standard deviations: A_w and what Σ is left.
+    """Add A_w by probabilistic PCA of the residuals of each component, and reduce Σ accordingly.
 
-    With the leading eigenvalues λ and axes U of the residuals' covariance in those units and σ² the mean of the others,
-    A_w = diag(Σ)^½ U (λ − σ²)^½ and Σ = σ² diag(Σ). The axes come from subspace iteration, a few passes over the rows,
-    so that no D × D matrix is formed.
+    In units of the standard deviations, let λ and U be the leading eigenvalues and axes of the covariance of the
+    residuals, and σ² the mean of the other eigenvalues. Then A_w = diag(Σ)^½ U (λ − σ²)^½ and Σ = σ² diag(Σ). Subspace
+    iteration computes the axes in a few passes over the rows, without a D × D matrix.
 
     Source: Tipping & Bishop, Journal of the Royal Statistical Society B 1999; Halko, Martinsson & Tropp, SIAM Review
     2011.
@@ -40,7 +41,7 @@ def add_latents(rows: Rows, parameters: Parameters, assign: Assign, n_latents: i
 
 
 def _mean_distance(rows: Rows, p: Parameters, assign: Assign, deviation: Tensor) -> Tensor:
-    """Σ_n r_nk ‖e_n‖² / Σ_n r_nk, (K,): the trace of what `_correlate` multiplies by."""
+    """Return Σ_n r_nk ‖e_n‖² / Σ_n r_nk, (K,), the trace of the matrix that `_correlate` multiplies by."""
     model = prepare(p._replace(Sigma=deviation.square(), dof=None))
     total, summed, first = deviation.new_zeros(len(deviation)), deviation.new_zeros(len(deviation)), 0
     for block in rows:
@@ -58,7 +59,7 @@ def _weighted(assign: Assign, block: Block, first: int) -> Tensor:
 
 
 def _correlate(rows: Rows, p: Parameters, assign: Assign, deviation: Tensor, Q: Tensor) -> Tensor:
-    """Σ_n r_nk e_n e_nᵀ Q / Σ_n r_nk with e = (x − A y − b) / deviation, (K, D, width), by matrix products."""
+    """Return Σ_n r_nk e_n e_nᵀ Q / Σ_n r_nk with e = (x − A y − b) / deviation, (K, D, width)."""
     K, D, width = Q.shape
     weighted = Q / deviation[:, :, None]
     offset = p.coefficients.mT @ weighted  # (K, P, width)
@@ -80,7 +81,7 @@ def _correlate(rows: Rows, p: Parameters, assign: Assign, deviation: Tensor, Q: 
 
 
 def _as_structure(variances: Tensor, parameters: Parameters) -> Tensor:
-    """Variances (K, D) as a Σ of the parameters' structure."""
+    """Return variances (K, D) as a Σ with the structure of the parameters."""
     if parameters.tied:
         variances = torch.einsum("k,kd->d", parameters.pi, variances)[None]
     return {1: variances.mean(1), 2: variances, 3: torch.diag_embed(variances)}[parameters.Sigma.ndim]

@@ -1,13 +1,13 @@
-"""log p(x, y, z = k), with all the work in two matrix products over the features.
+"""The joint log-density log p(x, y, z = k), by two matrix products over the features.
 
 With t = [y; 1], B_k = [A_k b_k] and W_k = Σ_k⁻¹,
 
     (x − B_k t)ᵀ W_k (x − B_k t) = xᵀ W_k x − 2 (xᵀ W_k B_k) t + tᵀ (B_kᵀ W_k B_k) t,
 
-so that the features enter through x∘x·w_k and x·(W_k B_k) alone; the rest is K × P × P, P = L + Lw + 1.
+so that the features enter only through x∘x·w_k and x·(W_k B_k); all other terms have size K × P × P, P = L + Lw + 1.
 Latents: with e = x − B_k t over the observed columns, h = A_wᵀ W e and V = (I + A_wᵀ W A_w)⁻¹, their posterior is
 N(V h, V), and the marginal distance eᵀ (Σ + A_w A_wᵀ)⁻¹ e = eᵀ W e − hᵀ V h (Woodbury, Lw × Lw).
-Features and targets should be centred near 0, where the expansion loses no digits: EM and prediction both see to it.
+Features and targets should be centred near 0, where the expansion loses no digits; EM and prediction centre them.
 """
 
 from typing import NamedTuple
@@ -21,12 +21,12 @@ from deepgllim.gllim.parameters import Centred, Parameters, TargetMixture, centr
 
 
 class Expansion(NamedTuple):
-    """What the expanded quadratic needs of the parameters, computed once for all blocks.
+    """The terms of the expanded quadratic, computed once for all blocks.
 
     Attributes:
-        structure: of Σ, by name.
-        precision: W, or its factor.
-        WB: W_k [A_k b_k], (D, P, K), contiguous: side by side it is the right factor of the matrix product.
+        structure: name of the structure of Σ.
+        precision: W, or a factor of it.
+        WB: W_k [A_k b_k], (D, P, K), contiguous, so that it is the right factor of the matrix product.
         G: B_kᵀ W_k B_k, (K, P, P).
         log_determinant: log |Σ_k|, (K,) or (1,) if tied.
     """
@@ -39,11 +39,11 @@ class Expansion(NamedTuple):
 
     @property
     def noise(self) -> Noise:
-        """The structure's functions."""
+        """The functions of the structure of Σ."""
         return noise_structure(self.structure)
 
     def to(self, dtype: torch.dtype) -> "Expansion":
-        """With the factors of the two matrix products in another dtype."""
+        """Return the expansion with the factors of the two matrix products in another dtype."""
         return self._replace(precision=self.precision.to(dtype), WB=self.WB.to(dtype))
 
 
@@ -51,9 +51,9 @@ class Products(NamedTuple):
     """The two matrix products of a block of features.
 
     Attributes:
-        square: the features' square, as the structure sees it; the M-step uses it again.
-        distance: xᵀ W_k x, (N, K) or (N, 1) if tied, in the parameters' dtype.
-        cross: xᵀ W_k [A_k b_k], (N, P, K), in the parameters' dtype.
+        square: the square of the features for the structure of Σ; the M-step uses it again.
+        distance: xᵀ W_k x, (N, K) or (N, 1) if tied, in the dtype of the parameters.
+        cross: xᵀ W_k [A_k b_k], (N, P, K), in the dtype of the parameters.
     """
 
     square: Tensor
@@ -62,10 +62,10 @@ class Products(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """p(y | k) ready for use: y ↦ ‖F_k (y − c_k)‖² with F_kᵀ F_k = Γ_k⁻¹.
+    """The terms of p(y | k): y ↦ ‖F_k (y − c_k)‖² with F_kᵀ F_k = Γ_k⁻¹.
 
     Attributes:
-        factors: F side by side, (L, L K).
+        factors: all F_k, concatenated, (L, L K).
         shift: F_k c_k, (L K,).
         log_determinant: log |Γ_k|, (K,).
     """
@@ -75,25 +75,25 @@ class Targets(NamedTuple):
     log_determinant: Tensor
 
     def distance(self, targets: Tensor) -> Tensor:
-        """The squared Mahalanobis distance of y (N, L) to each c_k, (N, K)."""
+        """Return the squared Mahalanobis distance of y (N, L) to each c_k, (N, K)."""
         white = torch.addmm(-self.shift, targets, self.factors)
         return white.square_().view(len(targets), -1, len(self.log_determinant)).sum(1)
 
 
 class Latents(NamedTuple):
-    """p(w | x, y, k) = N(V_k h, V_k).
+    """The terms of the posterior of the latents, p(w | x, y, k) = N(V_k h, V_k).
 
     Attributes:
-        gain: V, (K, Lw, Lw).
+        posterior_covariance: V, (K, Lw, Lw).
         log_determinant: log |Σ + A_w A_wᵀ| − log |Σ|, (K,).
     """
 
-    gain: Tensor
+    posterior_covariance: Tensor
     log_determinant: Tensor
 
 
 class Model(NamedTuple):
-    """The parameters in the shape that the E-step needs."""
+    """The parameters, prepared for the E-step."""
 
     parameters: Parameters
     expansion: Expansion
@@ -101,16 +101,16 @@ class Model(NamedTuple):
     latents: Latents | None
 
     def to(self, dtype: torch.dtype) -> "Model":
-        """With the matrix products in another dtype."""
+        """Return the model with the matrix products in another dtype."""
         return self._replace(expansion=self.expansion.to(dtype))
 
 
 class Joint(NamedTuple):
-    """The joint log-densities of a block and what the statistics need beside them.
+    """The joint log-densities of a block, and the other terms of the statistics.
 
     Attributes:
         log_joint: log π_k p(x, y | k), (N, K).
-        distance: δ, the two squared Mahalanobis distances together, (N, K).
+        distance: δ, the sum of the two squared Mahalanobis distances, (N, K).
         t: t̃ = [y; E w; 1]: (N, P, 1), or (N, P, K) with latents.
     """
 
@@ -120,17 +120,19 @@ class Joint(NamedTuple):
 
 
 def expand(parameters: Parameters) -> Expansion:
-    """Precompute the terms of the expanded quadratic."""
-    noise = noise_structure(parameters.noise)
+    """Compute the terms of the expanded quadratic."""
+    noise = noise_structure(parameters.covariance_type)
     precision = noise.precision(parameters.Sigma)
     B = parameters.coefficients
     WB = noise.weigh(precision, B)
     log_determinant = noise.log_determinant(precision, parameters.n_features)
-    return Expansion(parameters.noise, precision, WB.permute(1, 2, 0).contiguous(), B.mT @ WB, log_determinant)
+    return Expansion(
+        parameters.covariance_type, precision, WB.permute(1, 2, 0).contiguous(), B.mT @ WB, log_determinant
+    )
 
 
 def expand_targets(parameters: Parameters | TargetMixture) -> Targets:
-    """Precompute the whitening of the targets."""
+    """Compute the whitening of the targets."""
     factor = cholesky(parameters.Gamma, "the target covariance")
     eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     F = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)  # (K, L, L)
@@ -140,7 +142,7 @@ def expand_targets(parameters: Parameters | TargetMixture) -> Targets:
 
 
 def expand_latents(expansion: Expansion, n_targets: int) -> Latents | None:
-    """Precompute the latents' posterior; None without latents."""
+    """Compute the terms of the posterior of the latents; None without latents."""
     hidden = slice(n_targets, expansion.G.shape[-1] - 1)
     if hidden.start == hidden.stop:
         return None
@@ -150,7 +152,7 @@ def expand_latents(expansion: Expansion, n_targets: int) -> Latents | None:
 
 
 def prepare(parameters: Parameters) -> Model:
-    """All that the E-step needs of the parameters.
+    """Prepare the parameters for the E-step.
 
     Raises:
         NumericalError: if a covariance is singular.
@@ -161,7 +163,7 @@ def prepare(parameters: Parameters) -> Model:
 
 
 def multiply(features: Tensor, expansion: Expansion, square: Tensor | None = None) -> Products:
-    """The two matrix products over a block of features (N, D); `square` if it is already known."""
+    """Return the two matrix products over a block of features (N, D); `square` is their square if it is known."""
     D, P, K = expansion.WB.shape
     square = expansion.noise.square(features, None) if square is None else square
     distance = expansion.noise.distance(expansion.precision, square)
@@ -170,7 +172,7 @@ def multiply(features: Tensor, expansion: Expansion, square: Tensor | None = Non
 
 
 def feature_distance(products: Products, targets: Tensor, model: Model) -> tuple[Tensor, Tensor]:
-    """The squared distance of x to each regression, latents integrated out, (N, K), and t̃, (N, P, 1 or K)."""
+    """Return the squared distance of x to each regression, latents integrated out, (N, K), and t̃, (N, P, 1 or K)."""
     G, L, K = model.expansion.G, targets.shape[1], len(model.expansion.G)
     t = with_intercept(targets)  # (N, L + 1)
     seen = [*range(L), G.shape[-1] - 1]
@@ -182,13 +184,13 @@ def feature_distance(products: Products, targets: Tensor, model: Model) -> tuple
     if model.latents is None:
         return distance, t[:, :, None]
     h = products.cross[:, L:-1] - torch.einsum("kwp,np->nwk", G[:, L:-1][:, :, seen], t)  # A_wᵀ W e
-    mean = torch.einsum("kwv,nvk->nwk", model.latents.gain, h)
+    mean = torch.einsum("kwv,nvk->nwk", model.latents.posterior_covariance, h)
     both = t[:, :, None].expand(-1, -1, K)
     return distance - (h * mean).sum(1), torch.cat([both[:, :L], mean, both[:, L:]], 1)
 
 
 def join(products: Products, targets: Tensor, model: Model) -> Joint:
-    """log π_k + log p(x, y | k) of a block, from its two products."""
+    """Return log π_k + log p(x, y | k) of a block, from its two products."""
     distance, t = feature_distance(products, targets, model)
     distance += model.targets.distance(targets)
     log_determinant = model.expansion.log_determinant + model.targets.log_determinant
@@ -201,12 +203,12 @@ def join(products: Products, targets: Tensor, model: Model) -> Joint:
 
 
 def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters | Centred) -> Tensor:
-    """log π_k + log p(x, y | k), (N, K), latents integrated out; its log-sum-exp over k is log p(x, y).
+    """Return log π_k + log p(x, y | k), (N, K), with latents integrated out; its log-sum-exp over k is log p(x, y).
 
     Args:
         features: x, (N, D).
         targets: y, (N, L).
-        parameters: those of the mixture, in the same units and dtype.
+        parameters: of the mixture, in the same units and dtype.
 
     Raises:
         NumericalError: if a covariance is singular.
@@ -227,7 +229,7 @@ def joint_log_density(features: Tensor, targets: Tensor, parameters: Parameters 
 
 
 def target_log_density(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
-    """log p(y | k), (N, K)."""
+    """Return log p(y | k), (N, K)."""
     origin = parameters.pi @ parameters.c
     expanded = expand_targets(parameters._replace(c=parameters.c - origin))
     distance = expanded.distance(targets - origin)
@@ -236,18 +238,18 @@ def target_log_density(targets: Tensor, parameters: Parameters | TargetMixture) 
 
 
 def normalise(log_joint: Tensor) -> tuple[Tensor, Tensor]:
-    """Responsibilities r = p(z = k | x, y), (N, K), and log p(x, y), (N,), from the joint log-densities.
+    """Return responsibilities r = p(z = k | x, y), (N, K), and log p(x, y), (N,), from the joint log-densities.
 
-    The softmax sums to 1 however low the densities are; exp(log_joint − log p(x, y)) would not.
+    The softmax sums to 1 for any densities; exp(log_joint − log p(x, y)) does not if they are very low.
     """
     return torch.softmax(log_joint, dim=1), torch.logsumexp(log_joint, dim=1)
 
 
 def responsibilities(features: Tensor, targets: Tensor, parameters: Parameters | Centred) -> Tensor:
-    """r_nk = p(z = k | x_n, y_n), (N, K): the E-step (paper eq. 5)."""
+    """Return r_nk = p(z = k | x_n, y_n), (N, K), as in the E-step (paper eq. 5)."""
     return normalise(joint_log_density(features, targets, parameters))[0]
 
 
 def target_responsibilities(targets: Tensor, parameters: Parameters | TargetMixture) -> Tensor:
-    """p(z = k | y_n), (N, K): from the targets alone (paper eq. 2)."""
+    """Return p(z = k | y_n), (N, K), from the targets alone (paper eq. 2)."""
     return normalise(parameters.pi.log() + target_log_density(targets, parameters))[0]

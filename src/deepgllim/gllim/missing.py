@@ -1,8 +1,8 @@
-"""Prediction from incomplete features: what is missing (NaN) is integrated out, or filled in first.
+"""Prediction from incomplete features: missing features (NaN) are integrated out, or imputed.
 
-With isotropic or diagonal noise the features are independent given y and k, so a missing one just drops out of every
-sum: G_nk = Σ_{d present} W_kd B_kd B_kdᵀ is a matrix product of the mask with (D, K P P) numbers. With a full Σ, rows
-with the same pattern of missing features share the marginal model of the others.
+With isotropic or diagonal noise the features are independent given y and k, so a missing one has no term in the sums:
+G_nk = Σ_{d present} W_kd B_kd B_kdᵀ is a matrix product of the mask with (D, K P P) numbers. With a full Σ, rows with
+the same missing features share the marginal model of the other features.
 """
 
 import torch
@@ -13,11 +13,11 @@ from deepgllim.gllim.prediction import Forward, Predictive, condition, invert, p
 
 
 def predict_incomplete(features: Tensor, parameters: Parameters | Centred) -> Predictive:
-    """p(y | x_present) and log p(x_present), exact: `predict` of the model of the features that are there.
+    """Return p(y | x_present) and log p(x_present), exactly.
 
     Args:
-        features: (N, D), NaN where missing. A row may lack all of them: its answer is p(y).
-        parameters: of any noise structure.
+        features: (N, D), NaN where missing. If all features of a row are missing, its result is p(y).
+        parameters: with any covariance_type.
 
     Example:
         >>> p = Parameters(
@@ -31,7 +31,7 @@ def predict_incomplete(features: Tensor, parameters: Parameters | Centred) -> Pr
     features = features.to(about.feature_origin.dtype)
     if len(features) == 0:
         return predict(features, invert(about))
-    if about.parameters.noise == "full":
+    if about.parameters.covariance_type == "full":
         masks, rows = _patterns(features)
         parts = [
             predict(features[i][:, present], invert(_marginal(about, present)))
@@ -42,9 +42,9 @@ def predict_incomplete(features: Tensor, parameters: Parameters | Centred) -> Pr
 
 
 def impute(features: Tensor, parameters: Parameters | Centred) -> Tensor:
-    """The features with E[x_missing | x_present] in the gaps, (N, D).
+    """Return the features, (N, D), with missing values replaced by E[x_missing | x_present].
 
-    Predictions from filled-in features are too sure of themselves; `predict_incomplete` is exact.
+    Predictions from imputed features have too small covariances; `predict_incomplete` is exact.
 
     Example:
         >>> p = Parameters(
@@ -58,7 +58,7 @@ def impute(features: Tensor, parameters: Parameters | Centred) -> Tensor:
     origin = about.feature_origin
     features = features.to(origin.dtype)
     centred, whole = features - origin, about.parameters.observe_latents()
-    if whole.noise != "full":
+    if whole.covariance_type != "full":
         answer = _independent(centred, whole, invert(_at_zero(whole)))
         weighted = answer.log_weights.exp()[:, :, None] * with_intercept(answer.means)  # (N, K, P)
         mean = weighted.flatten(1) @ whole.coefficients.mT.flatten(0, 1)
@@ -71,7 +71,7 @@ def impute(features: Tensor, parameters: Parameters | Centred) -> Tensor:
 
 
 def _at_zero(parameters: Parameters) -> Centred:
-    """The parameters of differences from a mean as those of a mixture about 0."""
+    """Return parameters of differences from a mean as those of a mixture about 0."""
     return Centred(parameters, torch.zeros_like(parameters.b[0]), torch.zeros_like(parameters.c[0]))
 
 
@@ -80,24 +80,24 @@ def _marginal(about: Centred, present: Tensor) -> Centred:
 
 
 def marginal(parameters: Parameters, present: Tensor) -> Parameters:
-    """The model of some of the features, by a boolean mask (D,)."""
+    """Return the model of some of the features, given by a boolean mask (D,)."""
     Sigma = parameters.Sigma
     Sigma = {1: lambda: Sigma, 2: lambda: Sigma[:, present], 3: lambda: Sigma[:, present][:, :, present]}[Sigma.ndim]()
     return parameters._replace(A=parameters.A[:, present], b=parameters.b[:, present], Sigma=Sigma)
 
 
 def _conditional_mean(x: Tensor, p: Parameters, present: Tensor) -> Tensor:
-    """E[x_missing | x_present], (N, missing), for a full Σ: affine in y given k, plus what correlated noise tells."""
+    """Return E[x_missing | x_present], (N, missing), for a full Σ: affine in y, plus a term of correlated noise."""
     seen, unseen = marginal(p, present), marginal(p, ~present)
     y = predict(x, invert(_at_zero(seen)))  # the latents are among the targets of p
     mean = torch.einsum("kdl,nkl->nkd", unseen.A, y.means) + unseen.b
-    gain = torch.linalg.solve(seen.Sigma, p.Sigma[:, present][:, :, ~present]).mT  # Σ_mo Σ_oo⁻¹
+    regression = torch.linalg.solve(seen.Sigma, p.Sigma[:, present][:, :, ~present]).mT  # Σ_mo Σ_oo⁻¹
     residual = x[:, None] - torch.einsum("kdl,nkl->nkd", seen.A, y.means) - seen.b
-    return torch.einsum("nk,nkd->nd", y.log_weights.exp(), mean + (gain @ residual[..., None])[..., 0])
+    return torch.einsum("nk,nkd->nd", y.log_weights.exp(), mean + (regression @ residual[..., None])[..., 0])
 
 
 def _independent(features: Tensor, parameters: Parameters, forward: Forward) -> Predictive:
-    """The answer by a mask, of parameters about the forward regression's origin."""
+    """Return the predictive for independent noise; the parameters are about the origin of the forward regression."""
     present = ~features.isnan()
     mask = present.to(features.dtype)
     centred = torch.where(present, features - forward.origin, torch.zeros_like(features))
@@ -105,7 +105,7 @@ def _independent(features: Tensor, parameters: Parameters, forward: Forward) -> 
     K, D = whole.n_components, whole.n_features
     B = whole.coefficients
     precision = forward.expansion.precision
-    W = (precision if whole.noise == "diagonal" else precision[:, None]).expand(K, D)
+    W = (precision if whole.covariance_type == "diagonal" else precision[:, None]).expand(K, D)
     outer = torch.einsum("kdp,kdq->dkpq", W[:, :, None] * B, B)
     G = (mask @ outer.flatten(1)).view(-1, K, *outer.shape[2:])  # (N, K, P, P)
     log_determinant = -(mask @ W.log().T)
@@ -115,13 +115,13 @@ def _independent(features: Tensor, parameters: Parameters, forward: Forward) -> 
 
 
 def _patterns(features: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The distinct masks of present features, (patterns, D), and the rows of each."""
+    """Return the distinct masks of present features, (patterns, D), and the rows of each."""
     masks, which = torch.unique(~features.isnan(), dim=0, return_inverse=True)
     return masks, [(which == i).nonzero().flatten() for i in range(len(masks))]
 
 
 def _join(parts: list[Predictive], rows: list[Tensor]) -> Predictive:
-    """The answers of groups of rows, back in the order of the rows."""
+    """Return the predictives of groups of rows, concatenated in the order of the rows."""
     back = torch.argsort(torch.cat(rows))
 
     def stack(values: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What EM records on its way, and when it stops."""
+"""The trace of EM, and its convergence."""
 
 import warnings
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from deepgllim.errors import ConvergenceWarning
 
-ROUNDING = 1e-9  # of the log-likelihood: sums of terms of either sign lose these digits
+ROUNDING = 1e-9  # relative, of the log-likelihood: sums of terms of both signs lose these digits
 
 
 class Iteration(NamedTuple):
-    """One iteration of EM, as a monitor's callback sees it.
+    """One iteration of EM.
 
     Attributes:
         number: from 1.
-        log_likelihood: Σ_n log p(x_n, y_n) after its M-step, in the data's units.
-        objective: what EM raises: the log-likelihood, plus the log-density of the prior where there is one.
+        log_likelihood: Σ_n log p(x_n, y_n) after its M-step, in the units of the data.
+        objective: the function that EM maximises: the log-likelihood plus the log-density of a prior.
         counts: effective number of samples of each component.
     """
 
@@ -26,17 +26,17 @@ class Iteration(NamedTuple):
 
 
 class Monitor:
-    """Records the trace, tells when the relative gain is small, and warns when EM falls or is stopped early.
+    """Record the trace of EM, test for convergence, and warn if the objective decreases or EM stops early.
 
     Args:
-        tolerance: stop when a gain is under this share of the whole gain so far; 0 runs all iterations.
-        callback: called with each `Iteration`; its result is ignored.
-        rounding: share of the log-likelihood that a fall must exceed to be one.
-        first: the log-likelihood that the whole gain counts from, of an earlier fit that this one goes on with.
-        monotone: whether EM cannot fall; where it can, a small fall is convergence too.
+        tol: EM has converged if a gain is smaller than this share of the total gain; 0 runs all iterations.
+        callback: function that is called with each `Iteration`; its result is ignored.
+        rounding: share of the log-likelihood up to which a decrease is rounding.
+        first: log-likelihood from which the total gain is measured, if this fit continues an earlier one.
+        monotone: whether the objective cannot decrease; if it can, a small decrease is convergence, too.
 
     Example:
-        >>> monitor = Monitor(tolerance=1e-2)
+        >>> monitor = Monitor(tol=1e-2)
         >>> for number, value in enumerate([-100.0, -50.0, -49.9], 1):
         ...     monitor.record(Iteration(number, value, value, (10.0,)))
         >>> monitor.converged
@@ -45,27 +45,27 @@ class Monitor:
 
     def __init__(
         self,
-        tolerance: float,
+        tol: float,
         callback: Callable[[Iteration], object] | None = None,
         rounding: float = ROUNDING,
         first: float | None = None,
         *,
         monotone: bool = True,
     ) -> None:
-        self.tolerance, self.callback, self.rounding, self.first = tolerance, callback, rounding, first
+        self.tol, self.callback, self.rounding, self.first = tol, callback, rounding, first
         self.monotone = monotone
         self.trace: list[Iteration] = []
         self._since = 0
 
     def record(self, iteration: Iteration) -> None:
-        """Add an iteration; a fall beyond rounding is a warning."""
+        """Add an iteration, and warn if the objective has decreased by more than rounding."""
         self.trace.append(iteration)
         objectives = self._objectives()
         fallen = len(objectives) > 1 and objectives[-1] - objectives[-2] < -self.rounding * (1.0 + abs(objectives[-2]))
         if fallen and self.monotone:
             warnings.warn(
-                f"the log-likelihood fell from {objectives[-2]:.12g} to {objectives[-1]:.12g} in iteration "
-                f"{iteration.number}: the data may be ill-conditioned; use a larger variance_floor, or float64",
+                f"the log-likelihood decreased from {objectives[-2]:.12g} to {objectives[-1]:.12g} in iteration "
+                f"{iteration.number}: the data may be ill-conditioned; use a larger covariance_floor, or float64",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -73,7 +73,7 @@ class Monitor:
             self.callback(iteration)
 
     def components_removed(self) -> None:
-        """A smaller model starts at another likelihood: what came before is no measure of its gain."""
+        """Measure the total gain from the next iteration on, because a smaller model has another likelihood."""
         self._since = len(self.trace)
 
     def _objectives(self) -> list[float]:
@@ -81,15 +81,15 @@ class Monitor:
 
     @property
     def converged(self) -> bool:
-        """Whether the last gain is under the tolerance times the range so far. A fall is not convergence."""
-        return has_converged(self._objectives(), self.tolerance, self.rounding, self.first, monotone=self.monotone)
+        """Whether the last gain is smaller than `tol` times the range of the objective."""
+        return has_converged(self._objectives(), self.tol, self.rounding, self.first, monotone=self.monotone)
 
-    def stopped_early(self, max_iterations: int) -> None:
-        """Warn that EM had not converged, unless it was told not to."""
-        if self.tolerance > 0 and max_iterations > 1:
+    def stopped_early(self, max_iter: int) -> None:
+        """Warn that EM has not converged, unless `tol` is 0 or there is one iteration."""
+        if self.tol > 0 and max_iter > 1:
             warnings.warn(
-                f"EM stopped after {max_iterations} iterations before its gain fell under {self.tolerance:g} of the "
-                "whole: raise max_iterations or tolerance",
+                f"EM stopped after {max_iter} iterations, before its gain was smaller than {self.tol:g} of the "
+                "total gain: increase max_iter or tol",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -97,20 +97,20 @@ class Monitor:
 
 def has_converged(
     values: list[float],
-    tolerance: float,
+    tol: float,
     rounding: float = ROUNDING,
     first: float | None = None,
     *,
     monotone: bool = True,
 ) -> bool:
-    """Whether the last gain is under `tolerance` times the range so far.
+    """Return whether the last gain is smaller than `tol` times the range of the values.
 
-    A fall beyond rounding is not convergence, except of an algorithm that is not monotone.
+    A decrease beyond rounding is not convergence, except for an algorithm that is not monotone.
     """
-    if len(values) < 2 or tolerance <= 0:
+    if len(values) < 2 or tol <= 0:
         return False
     gain = values[-1] - values[-2]
     noise = rounding * abs(values[-1])
     lowest = min(values) if first is None else min(first, *values)
-    small = max(noise, tolerance * (max(values) - lowest))
+    small = max(noise, tol * (max(values) - lowest))
     return -(noise if monotone else small) <= gain <= small

@@ -1,8 +1,9 @@
-"""Inversion in closed form: from p(x | y) to p(y | x) and p(x), by L × L matrices only (paper, under eq. 3).
+"""Inversion in closed form: from p(x | y) to p(y | x) and p(x), with L × L matrices only (paper, below eq. 3).
 
 Σ*_k = (Γ_k⁻¹ + A_kᵀ Σ_k⁻¹ A_k)⁻¹;  E[y | x, k] = Σ*_k (Γ_k⁻¹ c_k + A_kᵀ Σ_k⁻¹ (x − b_k));
-p(x | k) = N(x; A_k c_k + b_k, Σ_k + A_k Γ_k A_kᵀ): Woodbury and the determinant lemma, no D × D covariance is formed.
-Latents are targets of mean 0 and covariance I whose part of the answer is dropped. With Student noise, y | x, k has
+p(x | k) = N(x; A_k c_k + b_k, Σ_k + A_k Γ_k A_kᵀ): computed by Woodbury's identity and the
+determinant lemma, without a D × D covariance. Latents are targets with mean 0 and covariance I; their part of the
+result is dropped. With Student noise, y | x, k has
 ν_k + D degrees of freedom and the scale matrix (ν_k + δ_k(x)) / (ν_k + D) Σ*_k.
 """
 
@@ -18,13 +19,13 @@ from deepgllim.gllim.parameters import Centred, Parameters, centre, with_interce
 
 
 class Posterior(NamedTuple):
-    """p(y, w | x, k) but for its mean's dependence on x: a batch of 1, or of N where samples lack features.
+    """The terms of p(y, w | x, k) that do not depend on the values of x: a batch of 1, or of N if features are missing.
 
     Attributes:
-        G: B_kᵀ Σ_k⁻¹ B_k over the features that are there, (1 or N, K, P, P).
+        G: B_kᵀ Σ_k⁻¹ B_k over the features that are present, (1 or N, K, P, P).
         covariances: Σ*_k, (1 or N, K, L + Lw, L + Lw).
         log_determinant: log |Γ*_k| of p(x | k), (1 or N, K).
-        n_features: how many features are there, (1 or N, 1).
+        n_features: number of features that are present, (1 or N, 1).
     """
 
     G: Tensor
@@ -34,19 +35,19 @@ class Posterior(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """The inverse regression turned round: all that prediction needs of the parameters.
+    """The forward regression from features to targets: the parameters, prepared for prediction.
 
     Attributes:
-        origin: x̄, (D,), taken off the features first so that the expanded quadratic loses no digits.
-        target_origin: ȳ, (L,), added to the means at last.
+        origin: x̄, (D,), subtracted from the features so that the expanded quadratic loses no digits.
+        target_origin: ȳ, (L,), added to the predicted means.
         expansion: of the parameters about these origins, latents among the targets.
         prior_precision: Γ_k⁻¹, (K, L + Lw, L + Lw).
         prior_log_determinant: log |Γ_k|, (K,).
         t: [c_k − ȳ; 0; 1], (K, P).
         log_pi: (K,).
         dof: ν, (K,), or None.
-        n_targets: L; what follows are latents.
-        posterior: with all features there.
+        n_targets: L; the other columns are latents.
+        posterior: with all features present.
     """
 
     origin: Tensor
@@ -72,9 +73,9 @@ class Predictive(NamedTuple):
     Attributes:
         log_weights: log w, (N, K).
         means: m, (N, K, L).
-        covariances: S: (K, L, L), or (N, K, L, L) where it depends on x: missing features, and Student noise (scale
-            matrices).
-        log_density: log p(x), (N,): low where the input is unlike the training data.
+        covariances: S: (K, L, L), or (N, K, L, L) if it depends on x, which it does for missing features and Student
+            noise (scale matrices).
+        log_density: log p(x), (N,), low for inputs unlike the training data.
         dof: degrees of freedom, (N, K); None for Gaussian noise.
     """
 
@@ -88,14 +89,14 @@ class Predictive(NamedTuple):
     def mean(self) -> Tensor:
         """E[y | x], (N, L) (paper eq. 4)."""
         weights = self.log_weights.exp()
-        likeliest = self.means[torch.arange(len(weights)), weights.argmax(1)]
-        return likeliest + torch.einsum("nk,nkl->nl", weights, self.means - likeliest[:, None])
+        origin = self.means[torch.arange(len(weights)), weights.argmax(1)]  # so that no digits are lost
+        return origin + torch.einsum("nk,nkl->nl", weights, self.means - origin[:, None])
 
 
 def invert(parameters: Parameters | Centred) -> Forward:
-    """The forward regression of an inverse one, to be used for any number of features.
+    """Return the forward regression from features to targets.
 
-    It is solved about the mean of the features and targets, so that neither loses digits far from zero.
+    It is computed about the mean of the features and targets, so that no digits are lost far from zero.
 
     Raises:
         NumericalError: if a covariance is singular.
@@ -124,7 +125,7 @@ def invert(parameters: Parameters | Centred) -> Forward:
 def condition(
     G: Tensor, prior_precision: Tensor, prior_log_determinant: Tensor, noise_log_determinant: Tensor, n_features: Tensor
 ) -> Posterior:
-    """Σ* = (Γ⁻¹ + Aᵀ Σ⁻¹ A)⁻¹ and log |Γ*| = log |Σ| + log |Γ| − log |Σ*|, for each leading index of G."""
+    """Return Σ* = (Γ⁻¹ + Aᵀ Σ⁻¹ A)⁻¹ and log |Γ*| = log |Σ| + log |Γ| − log |Σ*|, for each leading index of G."""
     Q = prior_precision.shape[-1]
     factor = cholesky(prior_precision + G[..., :Q, :Q], "the posterior precision")
     log_determinant = noise_log_determinant + prior_log_determinant + 2.0 * _log_diagonal(factor)
@@ -136,7 +137,7 @@ def _log_diagonal(factor: Tensor) -> Tensor:
 
 
 def predict(features: Tensor, forward: Forward) -> Predictive:
-    """p(y | x) and log p(x) for features (N, D), in the dtype of the parameters.
+    """Return p(y | x) and log p(x) for features (N, D), in the dtype of the parameters.
 
     Example:
         >>> p = Parameters(
@@ -151,7 +152,7 @@ def predict(features: Tensor, forward: Forward) -> Predictive:
 
 
 def predict_given(centred: Tensor, forward: Forward, posterior: Posterior) -> Predictive:
-    """`predict` for features about the origin; what a sample lacks is 0 there, and absent from its posterior."""
+    """Return the predictive of centred features; missing ones are 0 there, and are not in the posterior."""
     Q, L, t, G = forward.prior_precision.shape[-1], forward.n_targets, forward.t, posterior.G
     _, distance, cross = multiply(centred, forward.expansion)
     cross = cross.mT  # (N, K, P)

@@ -1,4 +1,4 @@
-"""Draws from the joint model p(x, y)."""
+"""Sampling from the joint model p(x, y)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from deepgllim.gllim.parameters import Centred, Parameters, centre
 def sample(
     parameters: Parameters | Centred, n_samples: int, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, D) and targets (N, L) drawn from the model: z, then u for Student noise, y and w, then x.
+    """Draw features (N, D) and targets (N, L): first z, then u for Student noise, y and w, then x.
 
     Example:
         >>> p = Parameters(
@@ -39,7 +39,7 @@ def sample(
 
 
 def _inverse_root_gamma(dof: Tensor, generator: torch.Generator | None) -> Tensor:
-    """u^-½ with u ~ Gamma(ν/2, ν/2): torch's own sampler takes a generator, its distributions do not."""
+    """Draw u^-½ with u ~ Gamma(ν/2, ν/2), by a sampler of torch that accepts a generator."""
     half = 0.5 * dof
     return (torch._standard_gamma(half, generator=generator) / half).rsqrt()[:, None]
 

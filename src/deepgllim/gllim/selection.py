@@ -1,4 +1,4 @@
-"""How many components, how many latents, which structures: a table of fits by information criteria or held-out data."""
+"""Selection of the number of components, the number of latents and the structures, by criteria of several fits."""
 
 import itertools
 import math
@@ -14,38 +14,37 @@ from deepgllim.gllim.arrays import as_array, as_columns, require_table, to_tenso
 from deepgllim.gllim.em import Fit, fit_rows, rows_at_once
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.options import Options
-from deepgllim.gllim.parameters import Centred, Form, Parameters
+from deepgllim.gllim.parameters import Centred, Parameters
 from deepgllim.gllim.prediction import invert, predict
 from deepgllim.gllim.rows import Rows
+from deepgllim.gllim.spec import MixtureSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = {"bic": 1, "aic": 1, "icl": 1, "held_out": -1, "held_out_conditional": -1}
-"""The criteria, and whether less (1) or more (−1) is better."""
+"""The criteria, with 1 if lower is better and −1 if higher is better."""
 
 
 class Candidate(NamedTuple):
-    """One fitted form.
+    """One fitted specification.
 
     Attributes:
-        n_components: K asked for; `fit.parameters.n_components` are left.
-        form: which mixture.
-        n_parameters: free parameters.
-        log_likelihood: Σ_n log p(x_n, y_n) of the samples it was fitted to.
+        spec: the fitted variant; `fit.parameters.n_components` components are left.
+        n_parameters: number of free parameters.
+        log_likelihood: Σ_n log p(x_n, y_n) of the training samples.
         bic: −2 log p + parameters · log N (Schwarz 1978).
         aic: −2 log p + 2 parameters (Akaike 1974).
-        icl: BIC + twice the entropy of r (Biernacki, Celeux & Govaert 2000): it prefers fewer, distinct components.
-        held_out: mean log p(x, y) of samples left out of the fit; NaN without any.
-        held_out_conditional: mean log p(y | x) of them: what a regression is for.
-        at_floor: whether a variance of Σ sits on the floor, so that the likelihood says how low the floor is and
-            nothing about the data: too few samples for the form. Such a candidate is best only where all are.
-        seconds: of the fit.
-        fit: the fit itself.
+        icl: BIC + twice the entropy of r (Biernacki, Celeux & Govaert 2000): it prefers fewer and distinct components.
+        held_out: mean log p(x, y) of held-out samples; NaN if there are none.
+        held_out_conditional: mean log p(y | x) of held-out samples, a criterion for regression.
+        at_floor: whether a variance of Σ lies on its floor, because there are too few samples for the specification.
+            The likelihood then measures the floor, so that such a candidate is the best only if all are at the floor.
+        seconds: duration of the fit.
+        fit: the fit.
     """
 
-    n_components: int
-    form: Form
+    spec: MixtureSpec
     n_parameters: int
     log_likelihood: float
     bic: float
@@ -57,14 +56,19 @@ class Candidate(NamedTuple):
     seconds: float
     fit: Fit
 
+    @property
+    def n_components(self) -> int:
+        """The number of components that was asked for."""
+        return self.spec.n_components
+
 
 class Selection(NamedTuple):
-    """All candidates, and the best of them.
+    """The candidates of a selection, and the best of them.
 
     Attributes:
-        candidates: in the order tried.
-        criterion: by which `best` was chosen.
-        best: the candidate.
+        candidates: in the order of their fits.
+        criterion: the criterion by which `best` was chosen.
+        best: the best candidate.
     """
 
     candidates: list[Candidate]
@@ -73,11 +77,11 @@ class Selection(NamedTuple):
 
     @property
     def table(self) -> "pd.DataFrame":
-        """A row for each candidate, the best first."""
+        """A table with one row per candidate, the best first."""
         import pandas as pd
 
         rows = [
-            {"n_components": c.n_components, **c.form._asdict(), **{k: getattr(c, k) for k in Candidate._fields[2:-1]}}
+            {**c.spec._asdict(), **{name: getattr(c, name) for name in Candidate._fields[1:-1]}}
             for c in self.candidates
         ]
         order = [True, CRITERIA[self.criterion] > 0]
@@ -90,7 +94,7 @@ def select(
     *,
     n_components: Sequence[int] = (1, 2, 3, 5, 8),
     n_latents: Sequence[int] = (0,),
-    noise: Sequence[str] = ("diagonal",),
+    covariance_type: Sequence[str] = ("diagonal",),
     tied: Sequence[bool] = (False,),
     target_covariance: Sequence[str] = ("full",),
     dof: Sequence[float | str | None] = (None,),
@@ -98,20 +102,21 @@ def select(
     held_out: float = 0.0,
     options: Options = Options(),  # noqa: B008 - an immutable tuple
 ) -> Selection:
-    """Fit every combination and choose the best.
+    """Fit every combination of specifications and return the best one.
 
     Args:
-        features: x, (N, D): a tensor, an array, a table or a list.
+        features: x, (N, D): a tensor, array, table or list.
         targets: y, (N, L), or (N,) for one target.
-        n_components, n_latents, noise, tied, target_covariance, dof: what to combine; as for `fit`.
+        n_components, n_latents, covariance_type, tied, target_covariance, dof: values of these fields of `MixtureSpec`
+            to combine.
         criterion: "bic", "aic", "icl", "held_out" or "held_out_conditional".
-        held_out: share of the samples, drawn at random, that no candidate is fitted to; 0.2 where the criterion
-            needs it.
-        options: of every fit; `options.seed` draws the samples too.
+        held_out: share of randomly drawn samples that are excluded from the fits; where it is 0 and the criterion needs
+            them, 0.2.
+        options: options of every fit; `options.random_state` is also the seed of the held-out samples.
 
     Raises:
         ConfigurationError: for an unknown criterion or a share outside [0, 1).
-        DataError: for no candidate at all, and as `fit`.
+        DataError: if there is no candidate, and as in `fit`.
 
     Example:
         >>> y = torch.linspace(-1, 1, 300)[:, None].double()
@@ -127,17 +132,17 @@ def select(
     features, targets = as_array(features), as_columns(targets)
     require_table(features, targets)
     share = held_out or (0.2 if criterion.startswith("held_out") else 0.0)
-    train, test = _split(len(features), share, options.seed)
+    train, test = _split(len(features), share, options.random_state)
     data = [values[index] for index in (train, test) for values in (to_tensor(features), to_tensor(targets))]
-    forms: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
-        noise, tied, target_covariance, n_latents, dof
+    specs: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
+        covariance_type, tied, target_covariance, n_latents, dof
     )
     candidates = [
-        _candidate(data, K, Form(s, t, g, False, False, Lw, nu), options)
-        for (s, t, g, Lw, nu), K in itertools.product(forms, n_components)
+        _candidate(data, MixtureSpec(K, s, t, g, False, False, Lw, nu), options)
+        for (s, t, g, Lw, nu), K in itertools.product(specs, n_components)
     ]
     if not candidates:
-        raise DataError("there is nothing to choose from: give at least one value of every option")
+        raise DataError("there is no candidate: give at least one value of every option")
     best = min(candidates, key=lambda one: (one.at_floor, CRITERIA[criterion] * float(getattr(one, criterion))))
     return Selection(candidates, criterion, best)
 
@@ -148,23 +153,24 @@ def _split(n: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]
     return order[n_test:].sort().values, order[:n_test].sort().values
 
 
-def _candidate(data: list[torch.Tensor], K: int, form: Form, options: Options) -> Candidate:
+def _candidate(data: list[torch.Tensor], spec: MixtureSpec, options: Options) -> Candidate:
     x, y, x_test, y_test = data
     start = time.perf_counter()
-    rows = Rows(x, y, block_rows=rows_at_once(form, K, x.shape[1]))
-    result = fit_rows(rows, K, form, options)
+    rows = Rows(x, y, block_rows=rows_at_once(spec, x.shape[1]))
+    result = fit_rows(rows, spec, options)
     seconds = time.perf_counter() - start
-    size = form.n_parameters(result.parameters.n_components, x.shape[1], y.shape[1])
+    left = spec._replace(n_components=result.parameters.n_components)
+    size = left.n_parameters(x.shape[1], y.shape[1])
     value, fitted = result.log_likelihoods[-1], result.centred or result.parameters
     bic = size * math.log(len(x)) - 2 * value
     joint, conditional = (math.nan, math.nan) if len(x_test) == 0 else held_out_density(x_test, y_test, fitted)
     icl = bic + 2 * assignment_entropy(rows, fitted)
     aic = 2 * size - 2 * value
-    return Candidate(K, form, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
+    return Candidate(spec, size, value, bic, aic, icl, joint, conditional, result.at_floor, seconds, result)
 
 
 def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:
-    """−Σ_nk r_nk log r_nk, in nats: how undecided the assignment to components is."""
+    """Return −Σ_nk r_nk log r_nk, in nats, the uncertainty of the assignment to components."""
     model = prepare(rows.scaling.reduce(parameters))
     total = 0.0
     for block in rows:
@@ -176,7 +182,7 @@ def assignment_entropy(rows: Rows, parameters: Parameters | Centred) -> float:
 def held_out_density(
     features: torch.Tensor, targets: torch.Tensor, parameters: Parameters | Centred
 ) -> tuple[float, float]:
-    """Mean log p(x, y) and mean log p(y | x) of samples that were not fitted to, in nats a sample."""
+    """Return mean log p(x, y) and mean log p(y | x) of held-out samples, in nats per sample."""
     rows = Rows(features, targets)
     model = prepare(rows.scaling.reduce(parameters))
     shift = float(rows.scaling.target_scale.log().sum())

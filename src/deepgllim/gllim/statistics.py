@@ -1,4 +1,4 @@
-"""The sums that the M-step needs; they add over rows, batches, files and processes."""
+"""The E-step: from rows and parameters to sufficient statistics, which add over rows, batches and processes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,29 +6,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deepgllim.gllim.blocks import Block
 from deepgllim.gllim.covariances import Noise
 from deepgllim.gllim.densities import family
 from deepgllim.gllim.likelihood import join, multiply, normalise, prepare
 from deepgllim.gllim.parameters import Parameters, with_intercept
-from deepgllim.gllim.rows import Block, Rows
+from deepgllim.gllim.rows import Rows
 
 Assign = Callable[[Block, int], Tensor]
-"""A block, centred and scaled, and the number of its first row, to responsibilities (n, K)."""
+"""A function from a block, centred and scaled, and the number of its first row to responsibilities (n, K)."""
 
 
-class Statistics(NamedTuple):
+class SufficientStatistics(NamedTuple):
     """Expected sufficient statistics with t̃ = [y; E w; 1], P = L + Lw + 1, and u = 1 for Gaussian noise.
 
-    s0_k = Σ_n r_nk;  M_k = Σ_n r_nk u_nk (t̃ t̃ᵀ + V/u_nk);  C_k = Σ_n r_nk u_nk x t̃ᵀ;  q_k = Σ_n r_nk u_nk x xᵀ, kept to
-    the structure of Σ. V is the posterior covariance of w. A sample's weight multiplies its r.
+    s0_k = Σ_n r_nk;  M_k = Σ_n r_nk u_nk (t̃ t̃ᵀ + V/u_nk);  C_k = Σ_n r_nk u_nk x t̃ᵀ;  q_k = Σ_n r_nk u_nk x xᵀ,
+    restricted to the structure of Σ. V is the posterior covariance of w. The weight of a sample multiplies its r.
 
     Attributes:
         s0: effective counts, (K,).
         M: (K, P, P).
         C: (K, D, P).
         q: (K,) of ‖x‖² isotropic, (K, D) of x∘x diagonal, (K, D, D) full; a leading 1 for a tied Σ.
-        excess: Σ_n r_nk E[log u_nk − u_nk], (K,): what ν depends on; −s0 for Gaussian noise.
-        log_likelihood: Σ_n log p(x_n, y_n) under the parameters that gave r; 0 where r was given.
+        excess: Σ_n r_nk E[log u_nk − u_nk], (K,), which determines ν; −s0 for Gaussian noise.
+        log_likelihood: Σ_n log p(x_n, y_n) under the parameters of the E-step; 0 if r was given.
     """
 
     s0: Tensor
@@ -38,23 +39,23 @@ class Statistics(NamedTuple):
     excess: Tensor
     log_likelihood: Tensor
 
-    def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
-        """The statistics of both sets of rows together."""
-        return Statistics(*(a + b for a, b in zip(self, other, strict=True)))
+    def __add__(self, other: "SufficientStatistics") -> "SufficientStatistics":  # type: ignore[override]
+        """Return the statistics of the union of two sets of rows."""
+        return SufficientStatistics(*(a + b for a, b in zip(self, other, strict=True)))
 
-    def keep(self, components: Tensor) -> "Statistics":
-        """The statistics of some components only, by a boolean mask (K,); the moment of a tied Σ stays whole."""
+    def keep(self, components: Tensor) -> "SufficientStatistics":
+        """Return the statistics of the components of a boolean mask (K,); the moment of a tied Σ is not changed."""
         tied = len(self.q) < len(self.s0)
         s0, M, C, excess = (value[components] for value in (self.s0, self.M, self.C, self.excess))
-        return Statistics(s0, M, C, self.q if tied else self.q[components], excess, self.log_likelihood)
+        return SufficientStatistics(s0, M, C, self.q if tied else self.q[components], excess, self.log_likelihood)
 
-    def scaled(self, factor: float) -> "Statistics":
-        """The statistics with every sample's weight multiplied."""
-        return Statistics(*(factor * value for value in self))
+    def scaled(self, factor: float) -> "SufficientStatistics":
+        """Return the statistics with the weights of all samples multiplied by a factor."""
+        return SufficientStatistics(*(factor * value for value in self))
 
 
-class Sums:
-    """The statistics while they grow, in place: float64, whatever the dtype of the products."""
+class _Accumulator:
+    """The sums of the statistics, updated in place: float64 for any dtype of the products."""
 
     def __init__(self, rows: Rows, n_components: int, n_latents: int, noise: Noise, tied: bool) -> None:
         K, D, L = n_components, len(rows.scaling.feature_mean), len(rows.scaling.target_mean)
@@ -82,8 +83,8 @@ class Sums:
         self.q = moment.double() if self.q is None else self.q.add_(moment)
         self.s0 += r.sum(0)
 
-    def statistics(self, rows: Rows) -> Statistics:
-        """The sums over all rows of all processes."""
+    def statistics(self, rows: Rows) -> SufficientStatistics:
+        """Return the statistics of all rows of all processes."""
         assert self.q is not None
         values = [self.s0, self.M, self.C, self.q, self.excess, self.log_likelihood]
         if rows.group is not None:
@@ -92,31 +93,34 @@ class Sums:
             values = [part.view_as(value) for part, value in zip(parts, values, strict=True)]
         K, P = len(self.s0), self.M.shape[1]
         values[2] = values[2].view(P, K, -1).permute(1, 2, 0)
-        return Statistics(*values)
+        return SufficientStatistics(*values)
 
 
-def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: bool = False) -> Statistics:
-    """The statistics of all rows under given responsibilities, without latents, u = 1."""
-    sums = Sums(rows, n_components, 0, noise, tied)
+def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: bool = False) -> SufficientStatistics:
+    """Return the statistics of all rows under given responsibilities, without latents and with u = 1."""
+    total = _Accumulator(rows, n_components, 0, noise, tied)
     first = 0
     for block in rows:
         r = assign(block, first)
         r = r if block.weights is None else r * block.weights[:, None]
         t = with_intercept(block.targets)[:, :, None]
-        sums.add(block.features, noise.square(block.features, None), t, r, None)
+        total.add(block.features, noise.square(block.features, None), t, r, None)
         first += len(r)
-    sums.excess = -sums.s0
-    return sums.statistics(rows)
+    total.excess = -total.s0
+    return total.statistics(rows)
 
 
-def expect(rows: Rows, parameters: Parameters) -> Statistics:
-    """The E-step and the sums of the next M-step in one pass: r never exists for more than a block of rows."""
+def e_step(rows: Rows, parameters: Parameters) -> SufficientStatistics:
+    """Return the statistics for the next M-step, in one pass over the rows.
+
+    The responsibilities are computed for one block of rows at a time.
+    """
     model = prepare(parameters)
     noise = model.expansion.noise
     K, D, L, Lw = (parameters.n_components, parameters.n_features, parameters.n_targets, parameters.n_latents)
     kernel = family(parameters.dof)
     products_in = model.to(rows.dtype)
-    sums = Sums(rows, K, Lw, noise, parameters.tied)
+    total = _Accumulator(rows, K, Lw, noise, parameters.tied)
     square = torch.empty(rows.block_rows, D, dtype=rows.dtype, device=rows.device)
     for block in rows:
         n = len(block.targets)
@@ -124,14 +128,14 @@ def expect(rows: Rows, parameters: Parameters) -> Statistics:
         joint = join(multiply(block.features, products_in.expansion, own), block.targets, model)
         r, log_density = normalise(joint.log_joint)
         w = block.weights
-        sums.log_likelihood += log_density.sum() if w is None else w @ log_density
+        total.log_likelihood += log_density.sum() if w is None else w @ log_density
         r = r if w is None else r * w[:, None]
         u = kernel.expected_scale(joint.distance, D + L, parameters.dof)
         if u is None:
-            sums.excess -= r.sum(0)
+            total.excess -= r.sum(0)
         else:
-            sums.excess += (r * (kernel.expected_log_scale(joint.distance, D + L, parameters.dof) - u)).sum(0)
-        sums.add(block.features, own, joint.t, r, u)
+            total.excess += (r * (kernel.expected_log_scale(joint.distance, D + L, parameters.dof) - u)).sum(0)
+        total.add(block.features, own, joint.t, r, u)
     if model.latents is not None:
-        sums.M[:, L:-1, L:-1] += sums.s0[:, None, None] * model.latents.gain
-    return sums.statistics(rows)
+        total.M[:, L:-1, L:-1] += total.s0[:, None, None] * model.latents.posterior_covariance
+    return total.statistics(rows)

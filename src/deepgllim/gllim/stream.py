@@ -1,4 +1,4 @@
-"""Stepwise EM: the sums of a stream forget the past slowly, and every batch is seen once."""
+"""Stepwise EM for streams: every batch is read once and updates running averages of the statistics."""
 
 from typing import NamedTuple
 
@@ -7,86 +7,87 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.gllim.covariances import noise_structure
-from deepgllim.gllim.em import fit_rows, limits_of, occupied
+from deepgllim.gllim.em import fit_rows, limits_of
 from deepgllim.gllim.initialisation import check_start, given
 from deepgllim.gllim.maximisation import expected_statistics, m_step
-from deepgllim.gllim.options import Options, check_form
-from deepgllim.gllim.parameters import Centred, Form, Parameters, Scaling, centre, model_scaling
+from deepgllim.gllim.options import Options
+from deepgllim.gllim.parameters import Centred, Parameters, centre
+from deepgllim.gllim.removal import occupied
 from deepgllim.gllim.rows import Rows
-from deepgllim.gllim.statistics import Statistics, collect, expect
+from deepgllim.gllim.scaling import Scaling, model_scaling
+from deepgllim.gllim.spec import MixtureSpec, check_spec
+from deepgllim.gllim.statistics import SufficientStatistics, collect, e_step
 
 FORGETTING = 0.7  # the exponent of the step size
-LEAST = 1e-3  # samples of a component; without any, its regression has no answer
+MIN_COUNT = 1e-3  # samples below which a component is removed, because its regression is not determined
 
 
 class Stream(NamedTuple):
-    """Where stepwise EM stands.
+    """The state of stepwise EM.
 
     Attributes:
-        parameters: in the units of EM, those of the first batch.
-        statistics: running averages, a sample's worth.
-        scaling: from the first batch.
-        form: which mixture.
-        n_batches: batches so far.
-        n_seen: weight of the samples so far.
+        parameters: in the units of EM, from the scaling of the first batch.
+        statistics: running averages per sample.
+        scaling: of the first batch.
+        spec: the variant of the mixture.
+        n_batches: number of batches so far.
+        n_seen: sum of the weights of the samples so far.
     """
 
     parameters: Parameters
-    statistics: Statistics
+    statistics: SufficientStatistics
     scaling: Scaling
-    form: Form
+    spec: MixtureSpec
     n_batches: int
     n_seen: float
 
     @property
     def fitted(self) -> Parameters:
-        """The parameters in the data's units."""
+        """The parameters in the units of the data."""
         return self.centred.absolute
 
     @property
     def centred(self) -> Centred:
-        """The parameters in the data's units, about the first batch's mean."""
+        """The parameters in the units of the data, about the mean of the first batch."""
         return self.scaling.centred(self.parameters)
 
 
-def begin(
-    rows: Rows, n_components: int, form: Form, options: Options, start: Parameters | Centred | None = None
-) -> Stream:
-    """EM on the first batch, which must hold enough samples for every component; or a start from elsewhere.
+def begin(rows: Rows, spec: MixtureSpec, options: Options, start: Parameters | Centred | None = None) -> Stream:
+    """Begin a stream by EM on the first batch, which needs samples for every component, or from given parameters.
 
     Raises:
-        ConfigurationError, DataError: as `fit_rows`.
+        ConfigurationError, DataError: as in `fit_rows`.
     """
-    check_form(form)
+    check_spec(spec)
     if start is None:
-        fitted = fit_rows(rows, n_components, form, options)
+        fitted = fit_rows(rows, spec, options)
         parameters = rows.scaling.reduce(fitted.centred or fitted.parameters)
     else:
-        rows.adapt(form)
-        parameters = check_start(start, form, rows.scaling)
+        rows.adapt(spec)
+        parameters = check_start(start, spec, rows.scaling)
     total = float(rows.total)
-    statistics = expect(rows, parameters).scaled(1.0 / total)
-    return Stream(parameters, statistics, rows.scaling, form, 1, total)
+    statistics = e_step(rows, parameters).scaled(1.0 / total)
+    return Stream(parameters, statistics, rows.scaling, spec, 1, total)
 
 
 def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FORGETTING) -> Stream:
-    """One E-step on a new batch and one M-step on the running averages, s ← (1 − η) s + η s_batch, η = t^(−forgetting).
+    """Run one E-step on a new batch and one M-step on the averages s ← (1 − η) s + η s_batch, η = t^(−forgetting).
 
     Args:
-        stream: so far.
-        rows: the new batch, of any number of samples, scaled as the stream is: `Rows(…, scaling=stream.scaling)`.
+        stream: the state after the last batch.
+        rows: the new batch, of any size, with the scaling of the stream: `Rows(…, scaling=stream.scaling)`.
         options: floors and prior.
-        forgetting: in (0.5, 1]: 1 weighs all batches alike, less follows a stream that drifts.
+        forgetting: in (0.5, 1]: 1 gives all batches the same weight; smaller values follow a stream that drifts.
 
     Source: Cappé & Moulines, Journal of the Royal Statistical Society B 2009.
 
     Raises:
-        ConfigurationError: if forgetting is out of its range, or the batch is scaled otherwise.
+        ConfigurationError: if forgetting is out of its range, or the batch has another scaling.
 
     Example:
         >>> import torch
         >>> y = torch.randn(200, 1); x = torch.cat([y, -y], 1) + 0.1 * torch.randn(200, 2)
-        >>> stream = begin(Rows(x, y), 1, Form(), Options())
+        >>> stream = begin(Rows(x, y), MixtureSpec(), Options())
         >>> stream = advance(stream, Rows(x, y, scaling=stream.scaling), Options())
         >>> stream.n_batches, stream.fitted.A.shape
         (2, torch.Size([1, 2, 1]))
@@ -94,76 +95,77 @@ def advance(stream: Stream, rows: Rows, options: Options, forgetting: float = FO
     if not 0.5 < forgetting <= 1.0:
         raise ConfigurationError(f"forgetting is {forgetting}: use more than 0.5 and at most 1")
     if rows.scaling is not stream.scaling:
-        raise ConfigurationError("the batch is scaled otherwise than the stream: give Rows(…, scaling=stream.scaling)")
+        raise ConfigurationError("the batch has another scaling than the stream: use Rows(…, scaling=stream.scaling)")
     n_batches, n_seen = stream.n_batches + 1, stream.n_seen + float(rows.total)
     step = n_batches**-forgetting
-    new = expect(rows, stream.parameters).scaled(step / float(rows.total))
+    new = e_step(rows, stream.parameters).scaled(step / float(rows.total))
     statistics = stream.statistics.scaled(1.0 - step) + new
-    kept = occupied(n_seen * statistics.s0, LEAST)
+    kept = occupied(n_seen * statistics.s0, MIN_COUNT)
     if not bool(kept.all()):
         statistics = statistics.keep(kept)
     limits = limits_of(stream.scaling, options)
     dof = stream.parameters.dof
-    parameters = m_step(statistics.scaled(n_seen), stream.form, limits, None if dof is None else dof[kept])
-    return Stream(parameters, statistics, stream.scaling, stream.form, n_batches, n_seen)
+    parameters = m_step(statistics.scaled(n_seen), stream.spec, limits, None if dof is None else dof[kept])
+    return Stream(parameters, statistics, stream.scaling, stream.spec, n_batches, n_seen)
 
 
-def begin_from(parameters: Parameters | Centred, form: Form, n_samples: float) -> Stream:
-    """A stream that stands at given parameters, as if it had seen their own moments; no data are needed.
+def begin_from(parameters: Parameters | Centred, spec: MixtureSpec, n_samples: float) -> Stream:
+    """Begin a stream at given parameters, with the statistics that are expected under them; no data are needed.
 
     Args:
-        parameters: θ, Gaussian noise and no latents, in the data's units.
-        form: which mixture they are.
-        n_samples: number of samples that the running averages stand for.
+        parameters: θ of Gaussian noise and without latents, in the units of the data.
+        spec: the variant of the mixture.
+        n_samples: number of samples that the running averages represent.
     """
     about = centre(parameters.to(torch.float64))
     scaling = model_scaling(about)
     reduced = scaling.reduce(about)
-    return Stream(reduced, expected_statistics(reduced), scaling, form, 1, float(n_samples))
+    return Stream(reduced, expected_statistics(reduced), scaling, spec, 1, float(n_samples))
 
 
 def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: float) -> Stream:
-    """Move the running averages towards those of a batch under given responsibilities, s ← (1 − η) s + η s_batch.
+    """Update the running averages by a batch with given responsibilities, s ← (1 − η) s + η s_batch.
 
     Args:
-        stream: so far; its parameters stay until `maximise`.
+        stream: the state after the last batch; its parameters do not change until `maximise`.
         features: x, (n, D).
         targets: y, (n, L).
-        r: responsibilities, (n, K), each row of sum 1.
+        r: responsibilities, (n, K), with rows that sum to 1.
         step: η in (0, 1].
 
     Raises:
-        DataError: for values that are not finite.
+        DataError: if a value is not finite.
     """
     rows = Rows(features, targets, scaling=stream.scaling)
-    form = stream.form
-    batch = collect(rows, given(r), r.shape[1], noise_structure(form.noise), form.tied)
+    spec = stream.spec
+    batch = collect(rows, given(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
     statistics = stream.statistics.scaled(1.0 - step) + batch.scaled(step / len(features))
     return stream._replace(statistics=statistics, n_batches=stream.n_batches + 1)
 
 
 def maximise(stream: Stream, options: Options) -> Stream:
-    """The M-step of the running averages; a component that holds too few samples is seeded again by `reseed`.
+    """Run the M-step of the running averages; a component with too few samples is replaced by `reseed`.
 
-    The largest is not, however few it holds: there would be nothing to seed from.
+    The largest component is never replaced.
     """
-    limits, least = limits_of(stream.scaling, options), options.minimum_count or LEAST
+    limits, least = limits_of(stream.scaling, options), options.min_count or MIN_COUNT
     counts = stream.n_seen * stream.statistics.s0
     empty = counts < min(least, float(counts.max()))
     if bool(empty.any()):
         parameters = reseed(stream.parameters, empty)
         return stream._replace(parameters=parameters, statistics=expected_statistics(parameters))
-    return stream._replace(parameters=m_step(stream.statistics.scaled(stream.n_seen), stream.form, limits))
+    return stream._replace(parameters=m_step(stream.statistics.scaled(stream.n_seen), stream.spec, limits))
 
 
 def reseed(parameters: Parameters, empty: Tensor) -> Parameters:
-    """Replace each empty component by one half of the largest, which is split along its targets' main axis.
+    """Replace each empty component by one half of the largest one, which is split along the main axis of its targets.
 
-    The halves have c ± (λ/2)^½ v, Γ − (λ/2) v vᵀ and half the weight, where λ, v are the leading eigenvalue and vector
-    of Γ, and share A, b and Σ: mean and covariance of the targets, and E[x | y] of the split component, stay.
+    With the leading eigenvalue λ and eigenvector v of Γ, the halves have c ± (λ/2)^½ v, Γ − (λ/2) v vᵀ and half the
+    weight, and share A, b and Σ. The mean and covariance of the targets, and E[x | y] of the split component, do not
+    change.
 
     Args:
-        parameters: K components.
+        parameters: of K components.
         empty: mask, (K,), with at least one component that is not empty.
 
     Example:
@@ -194,7 +196,7 @@ def reseed(parameters: Parameters, empty: Tensor) -> Parameters:
 
 
 def grow(parameters: Parameters, n_components: int) -> Parameters:
-    """The mixture with as many components as asked for: `reseed` for those that are missing."""
+    """Return the mixture with `n_components` components; the missing ones are added by `reseed`."""
     missing = n_components - parameters.n_components
     if missing <= 0:
         return parameters

@@ -31,7 +31,7 @@ class InverseRegressionHead(nn.Module):
         >>> from deepgllim.gllim import fit
         >>> y = torch.randn(200, 2); x = torch.cat([y, y.square(), torch.randn(200, 1)], 1)
         >>> head = InverseRegressionHead(5, 2)
-        >>> head.mixture = fit(x, y, 1).parameters
+        >>> head.mixture = fit(x, y).parameters
         >>> answer = head(x[:3])
         >>> answer.mean.shape, answer.covariance_matrix.shape, answer.input_log_density.shape
         (torch.Size([3, 2]), torch.Size([3, 2, 2]), torch.Size([3]))

@@ -14,7 +14,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepgllim.errors import ConvergenceWarning, DataError, EmptyComponentWarning, NumericalError
-from deepgllim.gllim import Centred, DensityModel, Fit, Form, Options, Parameters, centre, fit, fit_target_mixture
+from deepgllim.gllim import (
+    Centred,
+    DensityModel,
+    Fit,
+    MixtureSpec,
+    Options,
+    Parameters,
+    centre,
+    fit,
+    fit_target_mixture,
+)
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
 from deepgllim.nn.config import ObjectiveConfig, Recipe
@@ -68,7 +78,7 @@ def tied_isotropic(parameters: Parameters) -> Parameters:
 
 def diagonal(parameters: Parameters) -> Parameters:
     """The same regression with the diagonal of a full Σ; another Σ as it is."""
-    if parameters.noise != "full":
+    if parameters.covariance_type != "full":
         return parameters
     return parameters._replace(Sigma=parameters.Sigma.diagonal(dim1=-2, dim2=-1))
 
@@ -126,7 +136,7 @@ class InverseRegression:
     def __init__(self, recipe: Recipe, targets: Tensor) -> None:
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
-        self.form = Form(noise=self.config.noise, tied=self.config.tied)
+        self.spec = MixtureSpec(covariance_type=self.config.noise, tied=self.config.tied)
         check_components(self.config.components, targets)
         self.start = fit_target_mixture(targets, self.config.components, schedule.seed)
         self.follows = schedule.em == "stepwise"
@@ -168,14 +178,15 @@ class InverseRegression:
             return fit(
                 x,
                 y,
-                noise=config.noise,
-                tied=config.tied,
+                self.spec,
+                Options(
+                    max_iter=iterations,
+                    tol=config.tolerance,
+                    covariance_floor=config.variance_floor,
+                    shrinkage=config.shrinkage,
+                ),
                 responsibilities=r,
                 start=start,
-                max_iterations=iterations,
-                tolerance=config.tolerance,
-                variance_floor=config.variance_floor,
-                shrinkage=config.shrinkage,
             )
 
     def prepare(self, head: Head, round_: int) -> None:
@@ -184,7 +195,7 @@ class InverseRegression:
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
         self._adopt(head.mixture)
         self._pending = 0
-        self._stream = begin_from(head.mixture, self.form, self.n_window) if self.follows else None
+        self._stream = begin_from(head.mixture, self.spec, self.n_window) if self.follows else None
 
     def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
         """F_β of the batch under θ as it stands; r from θ and the features as they are now."""
@@ -224,9 +235,9 @@ class InverseRegression:
         D, L = head.A.shape[1:]
         own_full = self.config.noise == "full" and not self.config.tied
         return Options(
-            variance_floor=self.config.variance_floor,
+            covariance_floor=self.config.variance_floor,
             shrinkage=self.config.shrinkage,
-            minimum_count=float(L + 2 + (D if own_full else 0)),
+            min_count=float(L + 2 + (D if own_full else 0)),
         )
 
     def _adopt(self, mixture: Parameters | Centred) -> None:

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim import fit
 from deepgllim.nn.backbones.registry import build_backbone, wrap_module
 from deepgllim.nn.export.onnx_file import compact, differences, export_onnx, folded
 from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.pose.network import PoseNetwork
+from tests.gllim.strategies import fit
 
 SIZE = 16
 TARGETS = ("tilt", "pan", "neck_roll")
@@ -62,13 +62,13 @@ def pictures(n: int) -> torch.Tensor:
     return torch.randint(0, 256, (n, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(n))
 
 
-def learned(model: DeepRegression, **form: object) -> DeepRegression:
+def learned(model: DeepRegression, **options: object) -> DeepRegression:
     """The inverse regression's head fitted to features of noise and targets that depend on them."""
     assert isinstance(model.head, InverseRegressionHead)
     with torch.no_grad():
         features = model.features(pictures(400)).double()
     targets = 20 * features[:, :3] + 5 * torch.randn(400, 3, generator=torch.Generator().manual_seed(1)).double()
-    model.head.mixture = fit(features, targets, **form).parameters  # type: ignore[arg-type]
+    model.head.mixture = fit(features, targets, **options).parameters  # type: ignore[arg-type]
     model.head.covariance_scale.fill_(1.7)
     return model
 
@@ -86,7 +86,7 @@ def compare(model: DeepRegression, folder: Path, half: bool = False) -> None:
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal", "full"])
 @pytest.mark.parametrize(("K", "tied"), [(1, False), (3, False), (3, True)])
 def test_inverse_regression_in_every_form(noise: str, K: int, tied: bool, tmp_path: Path) -> None:
-    compare(learned(network("inverse_regression"), n_components=K, noise=noise, tied=tied), tmp_path)
+    compare(learned(network("inverse_regression"), n_components=K, covariance_type=noise, tied=tied), tmp_path)
 
 
 @pytest.mark.parametrize("head", ["least_squares", "mixture_density"])
@@ -106,7 +106,7 @@ def test_forward_heads(head: str, tmp_path: Path) -> None:
 
 
 def test_without_projection(tmp_path: Path) -> None:
-    compare(learned(network("inverse_regression", projection=None), n_components=1, noise="full"), tmp_path)
+    compare(learned(network("inverse_regression", projection=None), n_components=1, covariance_type="full"), tmp_path)
 
 
 def test_folding_changes_nothing_and_spares_the_model() -> None:
@@ -155,7 +155,7 @@ def test_a_model_that_reads_no_pictures_is_refused(tmp_path: Path) -> None:
 
 
 def test_log_density_is_that_of_the_head(tmp_path: Path) -> None:
-    model = learned(network("inverse_regression"), n_components=2, noise="full", tied=True)
+    model = learned(network("inverse_regression"), n_components=2, covariance_type="full", tied=True)
     found = PoseNetwork(export_onnx(model, tmp_path / "m.onnx", half_weights=False))(pictures(5).numpy())
     with torch.no_grad():
         expected = model(pictures(5)).input_log_density
