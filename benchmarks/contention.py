@@ -89,10 +89,10 @@ def training(size: Size, threads: int) -> Work:
 
     from deepgllim.nn.augmentation import context_size
     from deepgllim.nn.config import load_recipe
-    from deepgllim.nn.features import Entry
+    from deepgllim.nn.features import TrainingInputs
     from deepgllim.nn.inputs import FaceInputs
     from deepgllim.nn.objectives import make_objective
-    from deepgllim.nn.training import Silent, make_optimizer, network_epochs, solve, start
+    from deepgllim.nn.training import NullReporter, make_optimizer, network_epochs, solve, start
     from deepgllim.runs import build_model
 
     small = {
@@ -109,11 +109,11 @@ def training(size: Size, threads: int) -> Work:
     inputs = FaceInputs(contexts, targets, ("pitch", "yaw"), size.image_size, recipe.augmentation)
     model, objective = build_model(recipe, ("pitch", "yaw")), make_objective(recipe, inputs.targets)
     start(model, objective, inputs, recipe.schedule)
-    optimizer, entry = make_optimizer(model, recipe.schedule), Entry(inputs, None)
+    optimizer, entry = make_optimizer(model, recipe.schedule), TrainingInputs(inputs, None)
     model.backbone.freeze(recipe.network.frozen_depths[-1])
 
     def work() -> None:
-        network_epochs(model, objective, optimizer, entry, None, recipe, 1, Silent())
+        network_epochs(model, objective, optimizer, entry, None, recipe, 1, NullReporter())
         solve(model, objective, entry, recipe.schedule, 1)
 
     return work

@@ -15,10 +15,10 @@ import torch
 
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import Recipe, load_recipe
-from deepgllim.nn.features import Entry
+from deepgllim.nn.features import TrainingInputs
 from deepgllim.nn.inputs import FaceInputs
 from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import Silent, make_optimizer, network_epochs, solve, start
+from deepgllim.nn.training import NullReporter, make_optimizer, network_epochs, solve, start
 from deepgllim.runs import build_model
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -51,8 +51,8 @@ class Subject:
 
     def round(self, round_: int) -> dict[str, float]:
         """Seconds of a round's parts."""
-        entry = Entry(self.inputs, None)
-        parts = (self.model, self.objective, self.optimizer, entry, None, self.recipe, round_, Silent())
+        entry = TrainingInputs(self.inputs, None)
+        parts = (self.model, self.objective, self.optimizer, entry, None, self.recipe, round_, NullReporter())
         return network_epochs(*parts) | solve(self.model, self.objective, entry, self.recipe.schedule, round_)
 
 

@@ -14,9 +14,9 @@ from deepgllim.data import Manifest, load_data, make_manifest
 from deepgllim.errors import ConfigurationError, DataError, ImageError, ModelError
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
-from deepgllim.nn.evaluation import figures
+from deepgllim.nn.evaluation import compute_metrics
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import Silent
+from deepgllim.nn.training import NullReporter
 from deepgllim.runs import (
     build_model,
     evaluate_run,
@@ -101,7 +101,7 @@ def test_the_subjects_of_validation_are_not_learned_from(table: Manifest) -> Non
 def test_evaluation_from_the_file_and_from_the_model_agree(run: Path, trained: DeepRegression, table: Manifest) -> None:
     from_file = evaluate_run(run / "model.safetensors", table)
     predictions = predict_manifest(trained, table)
-    assert from_file == figures(predictions, ("pitch", "yaw")) == evaluate_run(trained, table)
+    assert from_file == compute_metrics(predictions, ("pitch", "yaw")) == evaluate_run(trained, table)
     assert from_file["n"] == 24
     assert from_file["mae"] == pytest.approx(np.abs(predictions.mean - table.target_values).mean())
 
@@ -142,7 +142,7 @@ def test_least_squares_knows_no_density_of_the_picture(table: Manifest) -> None:
 
 
 def test_a_run_is_resumed_to_the_same_model(run: Path, face_folder: Path, tmp_path: Path) -> None:
-    class Stop(Silent):
+    class Stop(NullReporter):
         def round_done(self, figures: dict[str, float]) -> None:
             if figures["round"] == 2:
                 raise KeyboardInterrupt

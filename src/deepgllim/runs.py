@@ -20,10 +20,10 @@ from deepgllim.imaging.images import Box, crop_face, open_image
 from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
-from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
+from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
-from deepgllim.nn.training import Reporter, Trained, train
+from deepgllim.nn.training import Reporter, TrainingResult, train
 from deepgllim.storage import HOLDER, LOCK, locked_folder, unfinished, write_atomically
 
 UNREADABLE = "unreadable.csv"
@@ -144,7 +144,7 @@ def train_run(
     resume: bool = False,
     skip_unreadable: bool = False,
     reporter: Reporter | None = None,
-) -> Trained:
+) -> TrainingResult:
     """From photographs with labels to a trained model in a folder.
 
     Args:
@@ -229,7 +229,7 @@ def evaluate_run(
     if isinstance(model, Path):
         model = load_model(model)
     manifest = readable(load_data(source) if isinstance(source, str) else source, skip_unreadable)
-    return figures(predict_manifest(model, manifest), model.spec.targets)
+    return compute_metrics(predict_manifest(model, manifest), model.spec.targets)
 
 
 def picture_size(model: DeepRegression) -> tuple[int, float]:

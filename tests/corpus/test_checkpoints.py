@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from deepgllim.nn.checkpoint import CHECKPOINT
-from deepgllim.nn.training import Silent, train
+from deepgllim.nn.training import NullReporter, train
 from tests.corpus.checkpoints import CHECKPOINTS
 from tests.corpus.outcomes import both_kinds, refuses
 from tests.nn.tiny import model, recipe, vectors
 
 
-class Stop(Silent):
+class Stop(NullReporter):
     """Ends a training in its third round, as a kill would, before the checkpoint of that."""
 
     def round_done(self, figures: dict[str, float]) -> None:
@@ -22,7 +22,7 @@ class Stop(Silent):
 
 def go(output: Path, *, resume: bool = False, stop: bool = False) -> bytes:
     """Train; the model's file."""
-    reporter = Stop() if stop else Silent()
+    reporter = Stop() if stop else NullReporter()
     train(model(), recipe(), vectors(), vectors(30, seed=8), output=output, resume=resume, reporter=reporter)
     return (output / "model.safetensors").read_bytes()
 

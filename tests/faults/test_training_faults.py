@@ -21,7 +21,7 @@ from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError, Mode
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.model import DeepRegression
-from deepgllim.nn.training import Silent
+from deepgllim.nn.training import NullReporter
 from tests.nn.tiny import convolutions, model, recipe
 
 RECIPE = recipe(data__image_size=16, data__validation=0.25, network__projection=4, schedule__rounds=2)
@@ -182,7 +182,7 @@ def states(output: Path) -> dict[Path, tuple[int, int, int]]:
     return {path: (state.st_ino, state.st_size, state.st_mtime_ns) for path, state in found.items()}
 
 
-class Pausing(Silent):
+class Pausing(NullReporter):
     """Tells another process of a round's end, and waits for its word."""
 
     def __init__(self, connection: Connection, round_: int) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import checkpoint as module
-from deepgllim.nn.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
+from deepgllim.nn.checkpoint import CHECKPOINT, TrainingProgress, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.training import Trained, make_optimizer, train
+from deepgllim.nn.training import TrainingResult, make_optimizer, train
 from deepgllim.storage import read_tensors
 from tests.nn.tiny import model, recipe, vectors
 
@@ -29,7 +29,7 @@ def options(optimizer: str = "adamw", **more: Any) -> Recipe:
     return recipe(schedule__optimizer=optimizer, **more)
 
 
-def go(output: Path, optimizer: str = "adamw", **more: Any) -> Trained:
+def go(output: Path, optimizer: str = "adamw", **more: Any) -> TrainingResult:
     return train(model(), options(optimizer), vectors(), vectors(30, seed=8), output=output, **more)
 
 
@@ -199,12 +199,12 @@ def test_an_older_versions_checkpoint_is_resumed_to_the_same_model(own: Path, op
     assert (own / "model.safetensors").read_bytes() == before
 
 
-def load(output: Path, rounds: int = 3) -> State:
+def load(output: Path, rounds: int = 3) -> TrainingProgress:
     saved = options(schedule__rounds=rounds)
     return load_checkpoint(model(), saved, output, vectors().targets, make_optimizer)[0]
 
 
-def save(output: Path, state: State, rounds: int = 3) -> None:
+def save(output: Path, state: TrainingProgress, rounds: int = 3) -> None:
     network, saved = model(), options(schedule__rounds=rounds)
     save_checkpoint(output, network, make_optimizer(network, saved.schedule), state, saved, vectors().targets)
 
@@ -212,7 +212,7 @@ def save(output: Path, state: State, rounds: int = 3) -> None:
 def test_the_progress_comes_back(tmp_path: Path) -> None:
     weights = dict(model(notes={}).state_dict())
     rows = [{"round": 1, "train_loss": math.nan}, {"round": 2, "train_loss": 0.1 + 0.2, "validation_mae": 1e-300}]
-    save(tmp_path, State(2, 0.1 + 0.2, rows, weights, step_scale=0.125, failures=2))
+    save(tmp_path, TrainingProgress(2, 0.1 + 0.2, rows, weights, step_scale=0.125, failures=2))
     found = load(tmp_path)
     assert (found.round, found.best, found.step_scale, found.failures) == (2, 0.1 + 0.2, 0.125, 2)
     assert repr(found.rows) == repr(rows)  # NaN is not equal to itself, and 1 not the same as 1.0 in metrics.csv
@@ -221,20 +221,20 @@ def test_the_progress_comes_back(tmp_path: Path) -> None:
 
 def test_a_state_without_a_round_comes_back(tmp_path: Path) -> None:
     """A first round that was undone leaves one."""
-    save(tmp_path, State(failures=1, step_scale=0.5))
+    save(tmp_path, TrainingProgress(failures=1, step_scale=0.5))
     found = load(tmp_path)
     assert (found.round, found.best, found.best_model, found.failures) == (0, math.inf, {}, 1)
 
 
 def test_a_checkpoint_of_a_recipe_with_fewer_rounds_is_another_recipes(tmp_path: Path) -> None:
-    save(tmp_path, State())
+    save(tmp_path, TrainingProgress())
     with pytest.raises(ConfigurationError, match="another recipe"):
         load(tmp_path, rounds=4)
 
 
 def test_a_first_round_without_a_figure_does_not_stay_the_best() -> None:
     """No number is less than NaN."""
-    network, state = model(), State()
+    network, state = model(), TrainingProgress()
     state.end_round(network, {"validation_mae": math.nan}, "validation_mae")
     assert state.best_model
     state.end_round(network, {"validation_mae": 7.0}, "validation_mae")
@@ -271,4 +271,4 @@ def test_metrics_that_a_kill_kept_from_the_disk_are_written_by_a_resume(own: Pat
 
 def test_every_field_of_the_state_is_in_the_header() -> None:
     """But the weights, which are tensors: a new field must be saved too."""
-    assert set(State.__dataclass_fields__) - {"best_model"} == set(module.Progress.model_fields)
+    assert set(TrainingProgress.__dataclass_fields__) - {"best_model"} == set(module.ProgressHeader.model_fields)

@@ -17,7 +17,7 @@ from deepgllim.nn.guard import MAX_FAILURES, constant_error, find_fault, least_e
 from deepgllim.nn.head import Head
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.inverse_regression import InverseRegression
-from deepgllim.nn.training import Trained, train
+from deepgllim.nn.training import TrainingResult, train
 from tests.nn.tiny import Head as Name
 from tests.nn.tiny import assert_same_weights, begin, model, recipe, timeless, vectors
 
@@ -31,7 +31,7 @@ HUGE: dict[str, Any] = {
 }
 
 
-def quietly(*args: Any, **options: Any) -> tuple[Trained, list[str]]:
+def quietly(*args: Any, **options: Any) -> tuple[TrainingResult, list[str]]:
     """`train`, and the messages of the rounds that were undone."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TrainingWarning)

@@ -18,13 +18,13 @@ from deepgllim.nn.backbones.registry import wrap_module
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import collect_normalised, evaluate
-from deepgllim.nn.features import Entry, adopt_statistics, collect_features
+from deepgllim.nn.features import TrainingInputs, adopt_statistics, collect_features
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
 from deepgllim.nn.inverse_regression import InverseRegression
 from deepgllim.nn.model import DeepRegression, load_model
 from deepgllim.nn.training import (
-    Silent,
+    NullReporter,
     frozen_depth,
     learning_rate,
     make_optimizer,
@@ -55,7 +55,7 @@ class Interrupted(Exception):  # noqa: N818
     """What stands for Ctrl-C or a power cut."""
 
 
-class StopAfter(Silent):
+class StopAfter(NullReporter):
     """Raises as soon as a round is done, or after some steps."""
 
     def __init__(self, rounds: int = 0, steps: int = 0) -> None:
@@ -71,7 +71,7 @@ class StopAfter(Silent):
             raise Interrupted
 
 
-class Record(Silent):
+class Record(NullReporter):
     """Keeps all that it is told."""
 
     def __init__(self) -> None:
@@ -121,7 +121,9 @@ def test_the_network_step_lowers_the_inverse_regressions_loss(beta: float) -> No
     before = loss()
     optimizer = make_optimizer(network, options.schedule)
     for epoch in range(3):
-        module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, epoch, Silent())
+        module.one_epoch(
+            network, objective, optimizer, TrainingInputs(training, None), options.schedule, epoch, NullReporter()
+        )
     assert loss() < before - 0.1
 
 
@@ -133,8 +135,10 @@ def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> No
     for round_ in (1, 2):
         objective.prepare(network.head, round_)
         optimizer = make_optimizer(network, options.schedule)
-        module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, round_, Silent())
-        projected, targets = collect_features(network, Entry(training, None), options.schedule, None)
+        module.one_epoch(
+            network, objective, optimizer, TrainingInputs(training, None), options.schedule, round_, NullReporter()
+        )
+        projected, targets = collect_features(network, TrainingInputs(training, None), options.schedule, None)
         features = adopt_statistics(network, projected).double()
         assert isinstance(network.head, InverseRegressionHead)
         before = log_likelihood(features, targets.double(), network.head)
@@ -212,7 +216,7 @@ RESUMED: dict[str, dict[str, Any]] = {
 }
 
 
-def run(options: Recipe, output: Path, **more: Any) -> module.Trained:
+def run(options: Recipe, output: Path, **more: Any) -> module.TrainingResult:
     network = model(options.objective.name, convolutions())
     return train(network, options, faces(N_FACES), faces(12, seed=8), output=output, **more)
 
@@ -412,8 +416,8 @@ def test_cached_stages_run_once(tmp_path: Path) -> None:
 def test_augmented_pictures_are_not_cached() -> None:
     """They differ from epoch to epoch, and what frozen stages make of them too."""
     network, training = model(backbone=convolutions()), faces()
-    entry = module.enter(network, Entry(training, None), training, 2, recipe().schedule, None)
-    assert entry == Entry(training, None)
+    entry = module.enter(network, TrainingInputs(training, None), training, 2, recipe().schedule, None)
+    assert entry == TrainingInputs(training, None)
     assert network.backbone.depth == 2
 
 
@@ -421,7 +425,7 @@ def test_stages_are_unfrozen_round_by_round() -> None:
     options = recipe(network__frozen_depths=[3, 1], schedule__rounds=3)
     assert [frozen_depth(options, round_) for round_ in range(4)] == [3, 1, 1, 1]
 
-    class Stages(Silent):
+    class Stages(NullReporter):
         def __init__(self, network: DeepRegression) -> None:
             self.network, self.seen = network, [weights(network)]
 
@@ -449,7 +453,7 @@ def test_stages_can_be_frozen_again() -> None:
     seen: list[dict[str, Tensor]] = []
     network = model()
 
-    class Keep(Silent):
+    class Keep(NullReporter):
         def round_done(self, figures: dict[str, float]) -> None:
             seen.append(weights(network))
 
@@ -515,7 +519,7 @@ def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
         before = weights(network)
         schedule = options.schedule.model_copy(update={"clip_norm": limit})
         optimizer = make_optimizer(network, schedule)
-        module.one_epoch(network, objective, optimizer, Entry(training, None), schedule, 0, Silent())
+        module.one_epoch(network, objective, optimizer, TrainingInputs(training, None), schedule, 0, NullReporter())
         after = weights(network)
         return math.sqrt(sum(float((after[name] - before[name]).square().sum()) for name in before))
 
@@ -540,7 +544,7 @@ def test_the_best_round_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     seen: list[dict[str, Tensor]] = []
     network = model()
 
-    class Keep(Silent):
+    class Keep(NullReporter):
         def round_done(self, figures: dict[str, float]) -> None:
             seen.append({name: value.clone() for name, value in network.state_dict().items()})
 
@@ -565,7 +569,7 @@ def test_without_validation_the_last_round_is_kept() -> None:
     network = model()
     seen: list[Tensor] = []
 
-    class Keep(Silent):
+    class Keep(NullReporter):
         def round_done(self, figures: dict[str, float]) -> None:
             seen.append(weights(network)["projection.weight"])
 
@@ -648,8 +652,8 @@ def test_augmented_features_are_those_of_the_next_rounds_first_epoch() -> None:
     network, training = model(backbone=convolutions()), faces()
     objective = begin(network, options, training)
     assert isinstance(objective, InverseRegression)
-    plain_features = collect_features(network, Entry(training, None), options.schedule, None)
-    augmented = collect_features(network, Entry(training, None), options.schedule, 0)
+    plain_features = collect_features(network, TrainingInputs(training, None), options.schedule, None)
+    augmented = collect_features(network, TrainingInputs(training, None), options.schedule, 0)
     assert not torch.equal(plain_features[0], augmented[0])
     assert not torch.equal(plain_features[1], augmented[1])  # mirrored pictures have mirrored targets
     norm = network.normalisation

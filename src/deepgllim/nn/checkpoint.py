@@ -21,7 +21,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass
-class State:
+class TrainingProgress:
     """How far a training has come.
 
     Attributes:
@@ -56,8 +56,8 @@ class State:
             self.best_model = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-class Progress(BaseModel):
-    """The numbers of a `State` as a checkpoint's header holds them; one of an older version lacks the last two."""
+class ProgressHeader(BaseModel):
+    """The numbers of a `TrainingProgress` in the header of a checkpoint; older versions lack the last two."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -69,7 +69,12 @@ class Progress(BaseModel):
 
 
 def save_checkpoint(
-    output: Path, model: DeepRegression, optimizer: torch.optim.Optimizer, state: State, recipe: Recipe, targets: Tensor
+    output: Path,
+    model: DeepRegression,
+    optimizer: torch.optim.Optimizer,
+    state: TrainingProgress,
+    recipe: Recipe,
+    targets: Tensor,
 ) -> None:
     """Write all that the next round needs, whole or not at all; the training targets (N, L) tell its data."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
@@ -100,7 +105,7 @@ def load_checkpoint(
     output: Path | None,
     targets: Tensor,
     make_optimizer: Callable[[DeepRegression, ScheduleConfig], torch.optim.Optimizer],
-) -> tuple[State, torch.optim.Optimizer]:
+) -> tuple[TrainingProgress, torch.optim.Optimizer]:
     """Bring model, optimiser and random numbers back to the end of the last round saved.
 
     Raises:
@@ -144,10 +149,10 @@ def _check_origin(path: Path, header: Mapping[str, str], recipe: Recipe) -> None
         raise ConfigurationError(f"{path} is of another recipe: resume with the recipe and options of that run")
 
 
-def _read_state(path: Path, header: Mapping[str, str], rounds: int) -> State:
+def _read_state(path: Path, header: Mapping[str, str], rounds: int) -> TrainingProgress:
     """What a header says of the progress, checked: without the weights."""
     try:
-        progress = Progress.model_validate(_read_object(path, header, "progress"))
+        progress = ProgressHeader.model_validate(_read_object(path, header, "progress"))
     except ValidationError as error:
         fault = error.errors()[0]
         name, value = ".".join(map(str, fault["loc"])), fault["input"]
@@ -156,7 +161,7 @@ def _read_state(path: Path, header: Mapping[str, str], rounds: int) -> State:
     if progress.round > rounds or len(progress.rows) != progress.round:
         raise _damaged(path, f"round {progress.round} of {rounds}, with figures of {len(progress.rows)} rounds")
     best = math.inf if progress.best is None else progress.best
-    return State(progress.round, best, progress.rows, {}, progress.step_scale, progress.failures)
+    return TrainingProgress(progress.round, best, progress.rows, {}, progress.step_scale, progress.failures)
 
 
 def _read_object(path: Path, header: Mapping[str, str], key: str) -> dict[str, object]:

@@ -69,10 +69,10 @@ def summarise_distribution(distribution: MultivariateGaussianMixture, targets: T
 
 def evaluate(model: DeepRegression, inputs: Inputs) -> dict[str, float]:
     """Error, likelihood and coverage on some inputs, by name."""
-    return figures(predict_inputs(model, inputs), model.spec.targets)
+    return compute_metrics(predict_inputs(model, inputs), model.spec.targets)
 
 
-def figures(predictions: Predictions, names: tuple[str, ...]) -> dict[str, float]:
+def compute_metrics(predictions: Predictions, names: tuple[str, ...]) -> dict[str, float]:
     """Error, likelihood and coverage of predictions, by name."""
     summary = metrics.summarise(
         predictions.targets,

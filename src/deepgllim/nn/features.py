@@ -19,7 +19,7 @@ EXTRA = 64
 """Random directions beyond the axes wanted, for their accuracy."""
 
 
-class Entry(NamedTuple):
+class TrainingInputs(NamedTuple):
     """Where the network is entered: inputs, and the stage their values come from (None: pixels)."""
 
     inputs: Inputs
@@ -81,7 +81,7 @@ def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
 
 @torch.no_grad()
 def collect_features(
-    model: DeepRegression, entry: Entry, schedule: ScheduleConfig, epoch: int | None
+    model: DeepRegression, entry: TrainingInputs, schedule: ScheduleConfig, epoch: int | None
 ) -> tuple[Tensor, Tensor]:
     """The projected features of all inputs before normalisation, (N, D), in evaluation mode, and their targets.
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from deepgllim.errors import DataError, NumericalError
-from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
+from deepgllim.nn.checkpoint import TrainingProgress, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate
 from deepgllim.nn.features import (
-    Entry,
+    TrainingInputs,
     adopt_statistics,
     cache_activations,
     collect_features,
@@ -56,7 +56,7 @@ class Reporter(Protocol):
         ...
 
 
-class Silent:
+class NullReporter:
     """A reporter that says nothing."""
 
     def start(self, steps: int, done: int) -> None:
@@ -69,7 +69,7 @@ class Silent:
         """Nothing."""
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """What a training ends with: the best round's model, calibrated, and a row of figures a round."""
 
     model: DeepRegression
@@ -85,7 +85,7 @@ def train(
     output: Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
-) -> Trained:
+) -> TrainingResult:
     """Train a model by a recipe: rounds of network epochs and closed-form solutions; the best round is kept.
 
     Args:
@@ -106,7 +106,7 @@ def train(
             covariance, fewer components, or a validation error of more than twice the best. It is undone and
             repeated with half the learning rate; three in a row end the training with the best round so far.
     """
-    schedule, reporter = recipe.schedule, reporter or Silent()
+    schedule, reporter = recipe.schedule, reporter or NullReporter()
     torch.manual_seed(schedule.seed)
     objective = make_objective(recipe, training.targets)
     if resume:
@@ -114,9 +114,9 @@ def train(
         write_metrics(output, state.rows)  # a kill may have come between the checkpoint and them
     else:
         start(model, objective, training, schedule)
-        state, optimizer = State(), make_optimizer(model, schedule)
+        state, optimizer = TrainingProgress(), make_optimizer(model, schedule)
     steps = n_batches(len(training), schedule.batch_size) * schedule.epochs_per_round
-    entry = Entry(training, None)
+    entry = TrainingInputs(training, None)
     reporter.start(steps * schedule.rounds, steps * state.round)
     while state.round < schedule.rounds and state.failures < MAX_FAILURES:
         entry = enter(model, entry, training, frozen_depth(recipe, state.round), schedule, output)
@@ -142,17 +142,17 @@ def train(
     model.eval()
     if output is not None:
         model.save(output / "model.safetensors")
-    return Trained(model, state.rows)
+    return TrainingResult(model, state.rows)
 
 
 def attempt(
     model: DeepRegression,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    entry: Entry,
+    entry: TrainingInputs,
     validation: Inputs | None,
     recipe: Recipe,
-    state: State,
+    state: TrainingProgress,
     reporter: Reporter,
 ) -> tuple[dict[str, float], str | None]:
     """One round: network epochs, closed-form step, validation. Returns its figures, and why it must be undone if so."""
@@ -176,7 +176,7 @@ def start(model: DeepRegression, objective: Objective, training: Inputs, schedul
     projection = model.projection
     model.projection = torch.nn.Identity()
     hidden, targets = collect_features(
-        model, Entry(training, None), schedule, 0 if schedule.augmented_features else None
+        model, TrainingInputs(training, None), schedule, 0 if schedule.augmented_features else None
     )
     model.projection = projection
     if not bool(torch.isfinite(hidden).all()):
@@ -191,7 +191,7 @@ def start(model: DeepRegression, objective: Objective, training: Inputs, schedul
 
 
 def solve(
-    model: DeepRegression, objective: Objective, entry: Entry, schedule: ScheduleConfig, round_: int
+    model: DeepRegression, objective: Objective, entry: TrainingInputs, schedule: ScheduleConfig, round_: int
 ) -> dict[str, float]:
     """Between network epochs: features of all inputs, exact normalisation, the objective's closed-form step."""
     began = time.perf_counter()
@@ -206,7 +206,7 @@ def solve(
 
 
 def refit(
-    model: DeepRegression, objective: Objective, entry: Entry, validation: Inputs, schedule: ScheduleConfig
+    model: DeepRegression, objective: Objective, entry: TrainingInputs, validation: Inputs, schedule: ScheduleConfig
 ) -> None:
     """The best round's closed-form part once more, from training and validation people together."""
     projected, targets = collect_features(model, entry, schedule, None)
@@ -220,7 +220,7 @@ def network_epochs(
     model: DeepRegression,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    entry: Entry,
+    entry: TrainingInputs,
     validation: Inputs | None,
     recipe: Recipe,
     round_: int,
@@ -250,7 +250,7 @@ def one_epoch(
     model: DeepRegression,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
-    entry: Entry,
+    entry: TrainingInputs,
     schedule: ScheduleConfig,
     epoch: int,
     reporter: Reporter,
@@ -332,16 +332,21 @@ def frozen_depth(recipe: Recipe, round_: int) -> int:
 
 
 def enter(
-    model: DeepRegression, entry: Entry, training: Inputs, depth: int, schedule: ScheduleConfig, output: Path | None
-) -> Entry:
+    model: DeepRegression,
+    entry: TrainingInputs,
+    training: Inputs,
+    depth: int,
+    schedule: ScheduleConfig,
+    output: Path | None,
+) -> TrainingInputs:
     """Freeze the backbone to a depth; where its frozen part sees the same pictures every epoch, compute it once."""
     model.backbone.freeze(depth)
     if depth == 0 or training.augmented:
-        return Entry(training, None)
+        return TrainingInputs(training, None)
     if entry.depth == depth:
         return entry
     cache = None if output is None else output / "cache" / "activations.npy"
-    return Entry(cache_activations(model, training, depth, schedule.batch_size, cache), depth)
+    return TrainingInputs(cache_activations(model, training, depth, schedule.batch_size, cache), depth)
 
 
 def write_metrics(output: Path | None, rows: list[dict[str, float]]) -> None:

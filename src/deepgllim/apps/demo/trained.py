@@ -11,7 +11,7 @@ from deepgllim.data import Manifest
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.metrics import area_under_roc, geodesic_error, interval_coverage
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.evaluation import Predictions, collect_normalised, figures, summarise_distribution
+from deepgllim.nn.evaluation import Predictions, collect_normalised, compute_metrics, summarise_distribution
 from deepgllim.nn.inputs import ArrayInputs, Inputs
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.training import Reporter, train
@@ -134,7 +134,7 @@ def shuffled(test: Inputs, seed: int = 0) -> ArrayInputs:
 
 def table_row(method: Method) -> dict[str, float | str]:
     """The method's line of the table: degrees, nats, shares; NaN for what it does not know."""
-    measured = figures(method.predictions, method.model.spec.targets)
+    measured = compute_metrics(method.predictions, method.model.spec.targets)
     coverage = [measured[f"coverage_90_{name}"] for name in method.model.spec.targets]
     known = method.knows_inputs
     return {
