@@ -89,10 +89,8 @@ def training(size: Size, threads: int) -> Work:
 
     from deepgllim.nn.augmentation import context_size
     from deepgllim.nn.config import load_recipe
-    from deepgllim.nn.features import TrainingInputs
     from deepgllim.nn.inputs import FaceInputs
-    from deepgllim.nn.objectives import make_objective
-    from deepgllim.nn.training import NullReporter, make_optimizer, network_epochs, solve, start
+    from deepgllim.nn.training import network_epochs, solve, start_training
     from deepgllim.runs import build_model
 
     small = {
@@ -107,14 +105,13 @@ def training(size: Size, threads: int) -> Work:
     contexts = generator.integers(0, 256, (size.training_pictures, 3, side, side), dtype=np.uint8)
     targets = torch.from_numpy(generator.uniform(-60, 60, (size.training_pictures, 2)))
     inputs = FaceInputs(contexts, targets, ("pitch", "yaw"), size.image_size, recipe.augmentation)
-    model, objective = build_model(recipe, ("pitch", "yaw")), make_objective(recipe, inputs.targets)
-    start(model, objective, inputs, recipe.schedule)
-    optimizer, entry = make_optimizer(model, recipe.schedule), TrainingInputs(inputs, None)
-    model.backbone.freeze(recipe.network.frozen_depths[-1])
+    run = start_training(build_model(recipe, ("pitch", "yaw")), recipe, inputs)
+    run.model.backbone.freeze(recipe.network.frozen_depths[-1])
+    run.progress.round = 1
 
     def work() -> None:
-        network_epochs(model, objective, optimizer, entry, None, recipe, 1, NullReporter())
-        solve(model, objective, entry, recipe.schedule, 1)
+        network_epochs(run)
+        solve(run)
 
     return work
 

@@ -15,10 +15,8 @@ import torch
 
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import Recipe, load_recipe
-from deepgllim.nn.features import TrainingInputs
 from deepgllim.nn.inputs import FaceInputs
-from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import NullReporter, make_optimizer, network_epochs, solve, start
+from deepgllim.nn.training import network_epochs, solve, start_training
 from deepgllim.runs import build_model
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -42,18 +40,13 @@ class Subject:
 
     def __init__(self, recipe: Recipe, inputs: FaceInputs) -> None:
         torch.manual_seed(0)
-        self.recipe, self.inputs = recipe, inputs
-        self.model = build_model(recipe, ("pitch", "yaw"))
-        self.objective = make_objective(recipe, inputs.targets)
-        start(self.model, self.objective, inputs, recipe.schedule)
-        self.optimizer = make_optimizer(self.model, recipe.schedule)
-        self.model.backbone.freeze(recipe.network.frozen_depths[-1])
+        self.training = start_training(build_model(recipe, ("pitch", "yaw")), recipe, inputs)
+        self.training.model.backbone.freeze(recipe.network.frozen_depths[-1])
 
     def round(self, round_: int) -> dict[str, float]:
         """Seconds of a round's parts."""
-        entry = TrainingInputs(self.inputs, None)
-        parts = (self.model, self.objective, self.optimizer, entry, None, self.recipe, round_, NullReporter())
-        return network_epochs(*parts) | solve(self.model, self.objective, entry, self.recipe.schedule, round_)
+        self.training.progress.round = round_
+        return network_epochs(self.training) | solve(self.training)
 
 
 def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, Any]:

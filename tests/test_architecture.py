@@ -79,12 +79,13 @@ POSE_LAYERS = (
     ("batch.reports",),
 )
 LAYERS = (
-    ("config", "backbones.weights", "backbones.depthwise"),
+    ("config", "reporting", "backbones.weights", "backbones.depthwise"),
     ("backbones.efficientnet", "backbones.vgg", "augmentation", "head", "export.graph"),
     ("backbones.registry", "inputs"),
     ("model", "inverse_regression", "export.heads"),
-    ("objectives",),
-    ("checkpoint", "evaluation", "features", "guard", "export.onnx_file"),
+    ("objectives", "optimization", "evaluation", "features", "guard", "export.onnx_file"),
+    ("progress",),
+    ("checkpoint",),
     ("training",),
 )
 

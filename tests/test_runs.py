@@ -16,7 +16,7 @@ from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import compute_metrics
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import NullReporter
+from deepgllim.nn.reporting import NullReporter
 from deepgllim.runs import (
     build_model,
     evaluate_run,
@@ -143,8 +143,8 @@ def test_least_squares_knows_no_density_of_the_picture(table: Manifest) -> None:
 
 def test_a_run_is_resumed_to_the_same_model(run: Path, face_folder: Path, tmp_path: Path) -> None:
     class Stop(NullReporter):
-        def round_done(self, figures: dict[str, float]) -> None:
-            if figures["round"] == 2:
+        def round_done(self, metrics: dict[str, float]) -> None:
+            if metrics["round"] == 2:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

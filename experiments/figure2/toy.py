@@ -17,8 +17,7 @@ from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec
-from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import start, train
+from deepgllim.nn.training import start_training, train
 
 N_INPUTS = 8
 
@@ -99,8 +98,7 @@ def compare(figure: Path, size: Size, seed: int = 0) -> list[dict[str, float | s
             }
         )
     before = network(method, seed)
-    options = recipe(method, size, seed)
-    start(before, make_objective(options, training.targets), training, options.schedule)
+    start_training(before, recipe(method, size, seed), training)
     draw(before, trained, training, figure)
     return rows
 

@@ -23,7 +23,8 @@ from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
-from deepgllim.nn.training import Reporter, TrainingResult, train
+from deepgllim.nn.reporting import Reporter
+from deepgllim.nn.training import TrainingResult, train
 from deepgllim.storage import HOLDER, LOCK, locked_folder, unfinished, write_atomically
 
 UNREADABLE = "unreadable.csv"

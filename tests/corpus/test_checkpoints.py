@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from deepgllim.nn.checkpoint import CHECKPOINT
-from deepgllim.nn.training import NullReporter, train
+from deepgllim.nn.reporting import NullReporter
+from deepgllim.nn.training import train
 from tests.corpus.checkpoints import CHECKPOINTS
 from tests.corpus.outcomes import both_kinds, refuses
 from tests.nn.tiny import model, recipe, vectors
@@ -15,8 +16,8 @@ from tests.nn.tiny import model, recipe, vectors
 class Stop(NullReporter):
     """Ends a training in its third round, as a kill would, before the checkpoint of that."""
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        if figures["round"] == 3:
+    def round_done(self, metrics: dict[str, float]) -> None:
+        if metrics["round"] == 3:
             raise InterruptedError
 
 

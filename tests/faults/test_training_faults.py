@@ -21,7 +21,7 @@ from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError, Mode
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.model import DeepRegression
-from deepgllim.nn.training import NullReporter
+from deepgllim.nn.reporting import NullReporter
 from tests.nn.tiny import convolutions, model, recipe
 
 RECIPE = recipe(data__image_size=16, data__validation=0.25, network__projection=4, schedule__rounds=2)
@@ -188,8 +188,8 @@ class Pausing(NullReporter):
     def __init__(self, connection: Connection, round_: int) -> None:
         self.connection, self.round = connection, round_
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        if figures["round"] == self.round:
+    def round_done(self, metrics: dict[str, float]) -> None:
+        if metrics["round"] == self.round:
             self.connection.send("done")
             self.connection.recv()
 

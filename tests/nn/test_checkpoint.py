@@ -14,9 +14,10 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import checkpoint as module
-from deepgllim.nn.checkpoint import CHECKPOINT, TrainingProgress, load_checkpoint, save_checkpoint
+from deepgllim.nn.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.training import TrainingResult, make_optimizer, train
+from deepgllim.nn.progress import TrainingProgress
+from deepgllim.nn.training import TrainingResult, start_training, train
 from deepgllim.storage import read_tensors
 from tests.nn.tiny import model, recipe, vectors
 
@@ -98,9 +99,9 @@ def wide(tensors: Tensors, header: Header) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Tensors, Header], object], str]] = {
-    "no recipe": (lambda tensors, header: header.pop("recipe"), "its header holds no recipe"),
+    "no recipe": (lambda tensors, header: header.pop("recipe"), "its header has no recipe"),
     "recipe no json": (in_header("recipe", "{"), r"damaged \(recipe: "),
-    "recipe a list": (in_header("recipe", "[1]"), "recipe is no JSON object"),
+    "recipe a list": (in_header("recipe", "[1]"), "recipe is not a JSON object"),
     "recipe deep": (in_header("recipe", "[" * 100_000), r"damaged \(recipe: "),
     "recipe nested": (in_header("recipe", '{"data": ' * 400 + "1" + "}" * 400), "recipe|data"),
     "progress no json": (in_header("progress", "{"), r"damaged \(progress: "),
@@ -121,7 +122,7 @@ DAMAGES: dict[str, tuple[Callable[[Tensors, Header], object], str]] = {
     "no rows": (in_progress(rows=None), r"progress\.rows"),
     "rows of numbers": (in_progress(rows=[1, 2, 3]), r"progress\.rows\.0 = 1"),
     "rows of texts": (in_progress(rows=[{"round": "one"}] * 3), r"progress\.rows\.0\.round"),
-    "too few rows": (in_progress(rows=[{"round": 1}]), "round 3 of 3, with figures of 1 rounds"),
+    "too few rows": (in_progress(rows=[{"round": 1}]), "round 3 of 3, with metrics of 1 rounds"),
     "step scale 0": (in_progress(step_scale=0.0), r"progress\.step_scale = 0\.0"),
     "step scale 2": (in_progress(step_scale=2.0), r"progress\.step_scale = 2\.0"),
     "step scale nan": (in_progress(step_scale=math.nan), r"progress\.step_scale = nan"),
@@ -136,7 +137,7 @@ DAMAGES: dict[str, tuple[Callable[[Tensors, Header], object], str]] = {
     "optimizer x": (renamed("optimizer.0.", "optimizer.x."), "does not fit the model"),
     "optimizer -1": (renamed("optimizer.0.", "optimizer.-1."), "does not fit the model"),
     "optimizer 99": (renamed("optimizer.0.", "optimizer.99."), "does not fit the model"),
-    "no random state": (renamed("random_state", "rng"), "holds no state of the random numbers"),
+    "no random state": (renamed("random_state", "rng"), "has no state of the random numbers"),
     "random state cut": (in_tensor("random_state", lambda t: t[:5]), "does not fit the model"),
     "random state of another type": (in_tensor("random_state", lambda t: t.float()), "does not fit the model"),
 }
@@ -201,12 +202,13 @@ def test_an_older_versions_checkpoint_is_resumed_to_the_same_model(own: Path, op
 
 def load(output: Path, rounds: int = 3) -> TrainingProgress:
     saved = options(schedule__rounds=rounds)
-    return load_checkpoint(model(), saved, output, vectors().targets, make_optimizer)[0]
+    return load_checkpoint(model(), saved, vectors().targets, output)[0]
 
 
 def save(output: Path, state: TrainingProgress, rounds: int = 3) -> None:
-    network, saved = model(), options(schedule__rounds=rounds)
-    save_checkpoint(output, network, make_optimizer(network, saved.schedule), state, saved, vectors().targets)
+    training = start_training(model(), options(schedule__rounds=rounds), vectors())
+    training.progress = state
+    save_checkpoint(output, training)
 
 
 def test_the_progress_comes_back(tmp_path: Path) -> None:
@@ -245,7 +247,7 @@ def test_a_first_round_without_a_figure_does_not_stay_the_best() -> None:
 
 def test_the_checkpoint_comes_before_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a kill in the first round leaves a folder that can neither be begun nor resumed."""
-    from deepgllim.nn import training
+    from deepgllim.nn import reporting
 
     class Killed(BaseException):
         pass
@@ -254,7 +256,7 @@ def test_the_checkpoint_comes_before_the_metrics(tmp_path: Path, monkeypatch: py
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_rows", killed)
+        patch.setattr(reporting, "write_rows", killed)
         with pytest.raises(Killed):
             go(tmp_path)
     assert (tmp_path / CHECKPOINT).is_file()

@@ -14,12 +14,11 @@ from deepgllim.errors import DataError, EmptyComponentWarning, NumericalError, T
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.evaluation import predict_inputs
 from deepgllim.nn.guard import MAX_FAILURES, constant_error, find_fault, least_error
-from deepgllim.nn.head import Head
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.inverse_regression import InverseRegression
-from deepgllim.nn.training import TrainingResult, train
+from deepgllim.nn.training import TrainingResult, start_training, train
 from tests.nn.tiny import Head as Name
-from tests.nn.tiny import assert_same_weights, begin, model, recipe, timeless, vectors
+from tests.nn.tiny import assert_same_weights, model, recipe, timeless, vectors
 
 HEADS: tuple[Name, ...] = ("inverse_regression", "least_squares", "mixture_density")
 every = pytest.mark.parametrize("head", HEADS)
@@ -42,15 +41,15 @@ def quietly(*args: Any, **options: Any) -> tuple[TrainingResult, list[str]]:
 
 def failing(monkeypatch: pytest.MonkeyPatch, *calls: int, error: Exception | None = None) -> None:
     """Let some calls of the closed-form step fail, or return one component less."""
-    solve, count = InverseRegression.solve, iter(range(1000))
+    solve, count = InverseRegression.solve, iter(range(1, 1000))
 
-    def broken(self: InverseRegression, head: Head, x: Tensor, y: Tensor, round_: int) -> dict[str, float]:
-        figures = solve(self, head, x, y, round_)
+    def broken(self: InverseRegression, x: Tensor, y: Tensor, round_: int) -> dict[str, float]:
+        metrics = solve(self, x, y, round_)
         if next(count) in calls:
             if error is not None:
                 raise error
-            return figures | {"components": figures["components"] - 1}
-        return figures
+            return metrics | {"components": metrics["components"] - 1}
+        return metrics
 
     monkeypatch.setattr(InverseRegression, "solve", broken)
 
@@ -100,7 +99,7 @@ def test_the_least_error_is_infinite_before_the_first_validation() -> None:
 def test_a_step_size_far_too_large_ends_with_the_model_of_the_start(head: Name) -> None:
     options = recipe(head, **HUGE)
     started = model(head)
-    begin(started, options, vectors())
+    start_training(started, options, vectors())
     trained, messages = quietly(model(head), options, vectors(), vectors(seed=3))
     assert trained.history == []
     assert len(messages) == MAX_FAILURES
@@ -136,7 +135,7 @@ def test_a_round_that_fails_once_is_repeated_with_half_the_step(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     options = recipe(objective__components=2, schedule__learning_rate_schedule="constant")
-    failing(monkeypatch, 2, error=error)  # the start, round 1, then round 2
+    failing(monkeypatch, 2, error=error)
     trained, messages = quietly(model(), options, vectors(96), vectors(seed=3))
     assert [row["round"] for row in trained.history] == [1, 2, 3]
     assert [row["learning_rate"] for row in trained.history] == [5e-3, 2.5e-3, 2.5e-3]
@@ -180,8 +179,8 @@ def test_a_resumed_training_keeps_its_smaller_step(monkeypatch: pytest.MonkeyPat
     class StopAfterTwo:
         def start(self, steps: int, done: int) -> None: ...
         def advance(self, message: str) -> None: ...
-        def round_done(self, figures: dict[str, float]) -> None:
-            if figures["round"] == 3:
+        def round_done(self, metrics: dict[str, float]) -> None:
+            if metrics["round"] == 3:
                 raise KeyboardInterrupt
 
     monkeypatch.undo()

@@ -21,21 +21,14 @@ from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.features import TrainingInputs, adopt_statistics, collect_features
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
-from deepgllim.nn.inverse_regression import InverseRegression
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import (
-    NullReporter,
-    frozen_depth,
-    learning_rate,
-    make_optimizer,
-    train,
-    write_rows,
-)
+from deepgllim.nn.optimization import learning_rate, make_optimizer
+from deepgllim.nn.reporting import NullReporter, write_rows
+from deepgllim.nn.training import start_training, train
 from tests.nn.tiny import (
     N_INPUTS,
     Head,
     assert_same_weights,
-    begin,
     convolutions,
     faces,
     model,
@@ -66,8 +59,8 @@ class StopAfter(NullReporter):
         if self.steps == 0:
             raise Interrupted
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        if figures["round"] == self.rounds:
+    def round_done(self, metrics: dict[str, float]) -> None:
+        if metrics["round"] == self.rounds:
             raise Interrupted
 
 
@@ -85,8 +78,8 @@ class Record(NullReporter):
     def advance(self, message: str) -> None:
         self.steps += 1
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        self.rows.append(figures)
+    def round_done(self, metrics: dict[str, float]) -> None:
+        self.rows.append(metrics)
 
 
 # learning
@@ -96,7 +89,7 @@ class Record(NullReporter):
 def test_the_loss_falls_and_the_error_with_it(head: Head) -> None:
     options = recipe(head, schedule__rounds=4, schedule__epochs_per_round=3)
     untrained = model(head)
-    begin(untrained, options, vectors(96))
+    start_training(untrained, options, vectors(96))
     before = evaluate(untrained, vectors(200, seed=5))["mae"]
     trained = train(model(head), options, vectors(96))
     losses = [row["train_loss"] for row in trained.history]
@@ -110,20 +103,17 @@ def test_the_network_step_lowers_the_inverse_regressions_loss(beta: float) -> No
     """On the same samples, with θ and r as they were: the M-network-step of the paper, and its family."""
     options, training = recipe(objective__beta=beta, schedule__em="round"), vectors(96)
     network = model()
-    objective = begin(network, options, training)
-    objective.prepare(network.head, 0)
+    run = start_training(network, options, training)
+    run.objective.prepare(0)
 
     def loss() -> float:
         with torch.no_grad():
-            return float(objective.loss(network.head, network.features(training.values), training.targets))  # type: ignore[arg-type]
+            return float(run.objective.loss(network.features(torch.as_tensor(training.values)), training.targets))
 
     network.train()  # batch statistics, as in the step
     before = loss()
-    optimizer = make_optimizer(network, options.schedule)
     for epoch in range(3):
-        module.one_epoch(
-            network, objective, optimizer, TrainingInputs(training, None), options.schedule, epoch, NullReporter()
-        )
+        module.one_epoch(run, epoch)
     assert loss() < before - 0.1
 
 
@@ -131,18 +121,16 @@ def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> No
     """The M-step's log-likelihood is at least that of the mixture of the round before on the same features."""
     options, training = recipe(objective__components=2, objective__tolerance=0.0), vectors(96)
     network = model()
-    objective = begin(network, options, training)
+    run = start_training(network, options, training)
     for round_ in (1, 2):
-        objective.prepare(network.head, round_)
-        optimizer = make_optimizer(network, options.schedule)
-        module.one_epoch(
-            network, objective, optimizer, TrainingInputs(training, None), options.schedule, round_, NullReporter()
-        )
-        projected, targets = collect_features(network, TrainingInputs(training, None), options.schedule, None)
+        run.objective.prepare(round_)
+        run.optimizer = make_optimizer(network, options.schedule)
+        module.one_epoch(run, round_)
+        projected, targets = collect_features(network, run.inputs, options.schedule, None)
         features = adopt_statistics(network, projected).double()
         assert isinstance(network.head, InverseRegressionHead)
         before = log_likelihood(features, targets.double(), network.head)
-        after = objective.solve(network.head, features, targets, round_)["log_likelihood"]
+        after = run.objective.solve(features, targets, round_)["log_likelihood"]
         assert after > before
         assert after == pytest.approx(log_likelihood(features, targets.double(), network.head), abs=1e-6)
 
@@ -183,7 +171,7 @@ def test_all_objectives_see_the_same_batches_from_the_same_weights() -> None:
     asked, features, optimizers = [], [], []
     for head in HEADS:
         training, network = Watch(vectors()), model(head)
-        begin(network, recipe(head), training)
+        start_training(network, recipe(head), training)
         features.append(collect_normalised(network, training))
         optimizers.append([p.shape for p in network.parameters()][:8])
         train(model(head), recipe(head), training)
@@ -416,20 +404,20 @@ def test_cached_stages_run_once(tmp_path: Path) -> None:
 def test_augmented_pictures_are_not_cached() -> None:
     """They differ from epoch to epoch, and what frozen stages make of them too."""
     network, training = model(backbone=convolutions()), faces()
-    entry = module.enter(network, TrainingInputs(training, None), training, 2, recipe().schedule, None)
-    assert entry == TrainingInputs(training, None)
+    run = start_training(network, recipe(network__frozen_depths=[2]), training)
+    module.freeze_stages(run)
+    assert run.inputs == TrainingInputs(training, None)
     assert network.backbone.depth == 2
 
 
 def test_stages_are_unfrozen_round_by_round() -> None:
     options = recipe(network__frozen_depths=[3, 1], schedule__rounds=3)
-    assert [frozen_depth(options, round_) for round_ in range(4)] == [3, 1, 1, 1]
 
     class Stages(NullReporter):
         def __init__(self, network: DeepRegression) -> None:
             self.network, self.seen = network, [weights(network)]
 
-        def round_done(self, figures: dict[str, float]) -> None:
+        def round_done(self, metrics: dict[str, float]) -> None:
             self.seen.append(weights(self.network))
 
     network = model()
@@ -454,7 +442,7 @@ def test_stages_can_be_frozen_again() -> None:
     network = model()
 
     class Keep(NullReporter):
-        def round_done(self, figures: dict[str, float]) -> None:
+        def round_done(self, metrics: dict[str, float]) -> None:
             seen.append(weights(network))
 
     options = recipe(network__frozen_depths=[0, 2], schedule__optimizer="sgd", schedule__rounds=2)
@@ -514,12 +502,10 @@ def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
 
     def moved(limit: float | None) -> float:
         network, training = model(), vectors(64)
-        objective = begin(network, options, training)
-        objective.prepare(network.head, 0)
+        run = start_training(network, options.override({"schedule.clip_norm": limit}), training)
+        run.objective.prepare(0)
         before = weights(network)
-        schedule = options.schedule.model_copy(update={"clip_norm": limit})
-        optimizer = make_optimizer(network, schedule)
-        module.one_epoch(network, objective, optimizer, TrainingInputs(training, None), schedule, 0, NullReporter())
+        module.one_epoch(run, 0)
         after = weights(network)
         return math.sqrt(sum(float((after[name] - before[name]).square().sum()) for name in before))
 
@@ -533,10 +519,10 @@ def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
 def scripted(values: list[float]) -> Callable[..., dict[str, float]]:
     remaining = iter(values)
 
-    def figures(network: DeepRegression, inputs: Inputs) -> dict[str, float]:
+    def metrics(network: DeepRegression, inputs: Inputs) -> dict[str, float]:
         return {"mae": next(remaining), "nll": 0.0}
 
-    return figures
+    return metrics
 
 
 def test_the_best_round_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -545,7 +531,7 @@ def test_the_best_round_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     network = model()
 
     class Keep(NullReporter):
-        def round_done(self, figures: dict[str, float]) -> None:
+        def round_done(self, metrics: dict[str, float]) -> None:
             seen.append({name: value.clone() for name, value in network.state_dict().items()})
 
     trained = train(network, recipe(), vectors(), vectors(40, seed=1), output=tmp_path, reporter=Keep())
@@ -570,7 +556,7 @@ def test_without_validation_the_last_round_is_kept() -> None:
     seen: list[Tensor] = []
 
     class Keep(NullReporter):
-        def round_done(self, figures: dict[str, float]) -> None:
+        def round_done(self, metrics: dict[str, float]) -> None:
             seen.append(weights(network)["projection.weight"])
 
     trained = train(network, recipe(), vectors(), reporter=Keep())
@@ -602,11 +588,11 @@ def test_the_best_epoch_of_a_round_is_kept_where_it_is_asked_for(monkeypatch: py
 
 def test_the_validation_loss_is_the_objectives_over_all_inputs() -> None:
     network, training, validation = model(), vectors(), vectors(37, seed=1)
-    objective = begin(network, recipe(), training)
-    objective.prepare(network.head, 0)
-    whole = objective.loss(network.head, network.features(validation.values), validation.targets)  # type: ignore[arg-type]
+    run = start_training(network, recipe(schedule__batch_size=10), training)
+    run.objective.prepare(0)
+    whole = run.objective.loss(network.features(torch.as_tensor(validation.values)), validation.targets)
     # float32, in batches of another size
-    assert module.validation_loss(network, objective, validation, 10) == pytest.approx(float(whole.detach()), rel=1e-5)
+    assert module.validation_loss(run, validation) == pytest.approx(float(whole.detach()), rel=1e-5)
 
 
 # reports and failures
@@ -650,10 +636,9 @@ def test_three_rounds_of_frozen_responsibilities_then_em() -> None:
 def test_augmented_features_are_those_of_the_next_rounds_first_epoch() -> None:
     options = recipe(schedule__augmented_features=True)
     network, training = model(backbone=convolutions()), faces()
-    objective = begin(network, options, training)
-    assert isinstance(objective, InverseRegression)
-    plain_features = collect_features(network, TrainingInputs(training, None), options.schedule, None)
-    augmented = collect_features(network, TrainingInputs(training, None), options.schedule, 0)
+    run = start_training(network, options, training)
+    plain_features = collect_features(network, run.inputs, options.schedule, None)
+    augmented = collect_features(network, run.inputs, options.schedule, 0)
     assert not torch.equal(plain_features[0], augmented[0])
     assert not torch.equal(plain_features[1], augmented[1])  # mirrored pictures have mirrored targets
     norm = network.normalisation

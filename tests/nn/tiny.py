@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from deepgllim.nn.backbones.registry import Backbone, Preprocessing
 from deepgllim.nn.config import AugmentationConfig, Recipe
-from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs
+from deepgllim.nn.inputs import ArrayInputs, FaceInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec
-from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import start
 
 N_INPUTS = 6
 Head = Literal["inverse_regression", "least_squares", "mixture_density"]
@@ -94,13 +92,6 @@ def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
         "schedule.learning_rate": 5e-3,
     }
     return Recipe().override(small | {name.replace("__", "."): value for name, value in options.items()})
-
-
-def begin(network: DeepRegression, options: Recipe, training: Inputs) -> Any:
-    """The state before the first round, and its objective."""
-    objective = make_objective(options, training.targets)
-    start(network, objective, training, options.schedule)
-    return objective
 
 
 def timeless(rows: list[dict[str, float]]) -> list[dict[str, float | str]]:

@@ -12,7 +12,7 @@ from deepgllim.cli.console import complain, number, progress_bar, results, table
 from deepgllim.cli.options import Source, Switch, Text, faces, names, settings
 
 if TYPE_CHECKING:
-    from deepgllim.nn.training import Reporter
+    from deepgllim.nn.reporting import Reporter
 
 FIGURES = {
     "validation_mae": "MAE",

@@ -13,7 +13,7 @@ from deepgllim.apps.demo.trained import HeldOut, Method, Parts, table_row, train
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
 from deepgllim.errors import DataError
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
-from deepgllim.nn.training import Reporter, write_rows
+from deepgllim.nn.reporting import Reporter, write_rows
 from deepgllim.runs import face_inputs, predict_face, split_validation, training_inputs
 from deepgllim.storage import write_atomically
 from deepgllim.synthetic.miniature import TEST_PEOPLE, unpack_miniature

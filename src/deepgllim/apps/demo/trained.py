@@ -14,7 +14,8 @@ from deepgllim.nn.config import Recipe
 from deepgllim.nn.evaluation import Predictions, collect_normalised, compute_metrics, summarise_distribution
 from deepgllim.nn.inputs import ArrayInputs, Inputs
 from deepgllim.nn.model import DeepRegression
-from deepgllim.nn.training import Reporter, train
+from deepgllim.nn.reporting import Reporter
+from deepgllim.nn.training import train
 from deepgllim.runs import FacePrediction, build_model
 
 Floats = NDArray[np.float64]
