@@ -97,8 +97,8 @@ def training(size: Size, threads: int) -> Work:
         "data.image_size": size.image_size,
         "schedule.fixed_copies": 0,
         "network.projection": 4,
-        "objective.components": 1,  # random pictures empty others
-        "objective.noise": "diagonal",
+        "objective.n_components": 1,  # random pictures empty others
+        "objective.covariance_type": "diagonal",
     }
     recipe = load_recipe("demo_inverse_regression").override(small)
     generator, side = np.random.default_rng(0), context_size(size.image_size, recipe.augmentation)

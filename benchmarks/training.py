@@ -21,8 +21,8 @@ from deepgllim.runs import build_model
 
 METHODS: dict[str, dict[str, Any]] = {
     "least_squares": {"objective.name": "least_squares"},
-    "inverse_regression_K1": {"objective.components": 1},
-    "inverse_regression_K5": {"objective.components": 5, "objective.em_start": "targets"},
+    "inverse_regression_K1": {"objective.n_components": 1},
+    "inverse_regression_K5": {"objective.n_components": 5, "objective.em_start": "targets"},
 }
 
 

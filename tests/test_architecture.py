@@ -79,6 +79,7 @@ POSE_LAYERS = (
     ("batch.reports",),
 )
 LAYERS = (
+    ("sections",),
     ("config", "reporting", "backbones.weights", "backbones.depthwise"),
     ("backbones.efficientnet", "backbones.vgg", "augmentation", "head", "export.graph"),
     ("backbones.registry", "inputs"),

@@ -23,8 +23,8 @@ N_INPUTS = 8
 
 METHODS = {
     "least squares": ObjectiveConfig(name="least_squares"),
-    "inverse regression, K = 1": ObjectiveConfig(components=1),
-    "inverse regression, K = 2": ObjectiveConfig(components=2),
+    "inverse regression, K = 1": ObjectiveConfig(n_components=1),
+    "inverse regression, K = 2": ObjectiveConfig(n_components=2),
 }
 
 

@@ -102,7 +102,7 @@ def test_interrupt_before_the_first_round_does_not_promise_a_resume(
         ("--set=schedule.rounds=many", ["schedule.rounds = 'many'", "integer"]),
         ("--set=schedule.rounds", ["--set schedule.rounds", "section.option=value"]),
         ("--recipe=best", ["best", "inverse_regression"]),
-        ("--set=objective.components=40", ["objective.components is 40", "use at most 9"]),
+        ("--set=objective.n_components=40", ["objective.n_components is 40", "use at most 9"]),
         ("--targets=pitch,age", ["age", "pitch"]),
         ("--subjects=01,09", ["09", "01"]),
         ("--data=faces", ["faces", "folder:"]),

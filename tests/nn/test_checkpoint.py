@@ -15,7 +15,7 @@ from torch import Tensor
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import checkpoint as module
 from deepgllim.nn.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from deepgllim.nn.config import Recipe
+from deepgllim.nn.config import RENAMED, Recipe
 from deepgllim.nn.progress import TrainingProgress
 from deepgllim.nn.training import TrainingResult, start_training, train
 from deepgllim.storage import read_tensors
@@ -80,6 +80,15 @@ def renamed(old: str, new: str) -> Callable[[Tensors, Header], object]:
             tensors[new + name.removeprefix(old)] = tensors.pop(name)
 
     return edit
+
+
+def old_option_names(tensors: Tensors, header: Header) -> None:
+    """Give the options of the recipe the names of version 0.1.0."""
+    recipe = json.loads(header["recipe"])
+    for old, new in RENAMED.items():
+        section, _, option = old.partition(".")
+        recipe[section][option] = recipe[section].pop(new.partition(".")[2])
+    header["recipe"] = json.dumps(recipe)
 
 
 def in_tensor(name: str, edit_tensor: Callable[[Tensor], Tensor]) -> Callable[[Tensors, Header], object]:
@@ -192,9 +201,10 @@ def test_a_flipped_bit_is_refused(own: Path, optimizer: str, where: str) -> None
 
 
 def test_an_older_versions_checkpoint_is_resumed_to_the_same_model(own: Path, optimizer: str) -> None:
-    """One without a checksum, a share of the step size, and a count of failures."""
+    """A checkpoint without a checksum, a step scale and a count of failures, and with the old names of options."""
     before = (own / "model.safetensors").read_bytes()
     change(own, in_progress(step_scale=None, failures=None))
+    change(own, old_option_names)
     (own / "model.safetensors").unlink()
     go(own, optimizer, resume=True)
     assert (own / "model.safetensors").read_bytes() == before

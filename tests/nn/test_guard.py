@@ -116,9 +116,9 @@ def test_beta_0_with_one_variance_also_ends_with_a_model() -> None:
     """The paper's step at a step size at which features collapse."""
     options = recipe(
         objective__beta=0.0,
-        objective__noise="full",
+        objective__covariance_type="full",
         objective__network_noise="tied_isotropic",
-        objective__components=2,
+        objective__n_components=2,
         schedule__em="round",
         schedule__learning_rate=0.5,
         schedule__rounds=6,
@@ -134,7 +134,7 @@ def test_beta_0_with_one_variance_also_ends_with_a_model() -> None:
 def test_a_round_that_fails_once_is_repeated_with_half_the_step(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    options = recipe(objective__components=2, schedule__learning_rate_schedule="constant")
+    options = recipe(objective__n_components=2, schedule__learning_rate_schedule="constant")
     failing(monkeypatch, 2, error=error)
     trained, messages = quietly(model(), options, vectors(96), vectors(seed=3))
     assert [row["round"] for row in trained.history] == [1, 2, 3]
@@ -145,7 +145,7 @@ def test_a_round_that_fails_once_is_repeated_with_half_the_step(
 
 def test_an_undone_round_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failing in the first round, then going on, is the training with half the step size from the start."""
-    half = recipe(schedule__learning_rate=2.5e-3, objective__assignment="sampled", objective__components=2)
+    half = recipe(schedule__learning_rate=2.5e-3, objective__assignment="sampled", objective__n_components=2)
     whole = half.override({"schedule.learning_rate": 5e-3})
     expected = train(model(), half, vectors(96), vectors(seed=3))
     failing(monkeypatch, 1, error=NumericalError("singular"))
@@ -218,14 +218,14 @@ def alike(inputs: ArrayInputs) -> ArrayInputs:
 
 
 HOSTILE: dict[str, tuple[ArrayInputs, dict[str, Any]]] = {
-    "a constant target": (constant(vectors(), 1), {"objective__components": 2}),
+    "a constant target": (constant(vectors(), 1), {"objective__n_components": 2}),
     "constant targets": (constant(vectors()), {}),
-    "equal pictures": (alike(vectors()), {"objective__components": 2}),
+    "equal pictures": (alike(vectors()), {"objective__n_components": 2}),
     "float16 inputs": (ArrayInputs(torch.as_tensor(vectors().values).half(), vectors().targets), {}),
     "float64 inputs": (ArrayInputs(torch.as_tensor(vectors().values).double(), vectors().targets), {}),
-    "a hundred times the step size": (vectors(), {"schedule__learning_rate": 0.5, "objective__components": 3}),
-    "ten thousand times the step size": (vectors(), {"schedule__learning_rate": 50.0, "objective__components": 3}),
-    "a component for three inputs": (vectors(), {"objective__components": 20}),
+    "a hundred times the step size": (vectors(), {"schedule__learning_rate": 0.5, "objective__n_components": 3}),
+    "ten thousand times the step size": (vectors(), {"schedule__learning_rate": 50.0, "objective__n_components": 3}),
+    "a component for three inputs": (vectors(), {"objective__n_components": 20}),
     "two inputs": (ArrayInputs(vectors().values[:2], vectors().targets[:2]), {}),
 }
 
@@ -249,7 +249,7 @@ def test_more_components_than_targets_are_refused() -> None:
     with pytest.raises(
         DataError, match=f"components is 30, but the 64 training inputs have {distinct} different targets"
     ):
-        train(model(), recipe(objective__components=30), few)
+        train(model(), recipe(objective__n_components=30), few)
 
 
 @every

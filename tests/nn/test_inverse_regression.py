@@ -46,7 +46,7 @@ def head_of(parameters: Parameters) -> InverseRegressionHead:
 
 def objective(targets: Tensor, head: InverseRegressionHead | None = None, **options: object) -> InverseRegression:
     """An objective with K = 3 and nothing frozen; options of the objective by name, of the schedule as schedule__em."""
-    settings = {"components": K, "frozen_rounds": 0} | options
+    settings = {"n_components": K, "frozen_rounds": 0} | options
     names = {name: name.replace("__", ".") if "__" in name else f"objective.{name}" for name in settings}
     recipe = Recipe().override({names[name]: value for name, value in settings.items()})
     return InverseRegression(head or InverseRegressionHead(D, L), recipe, targets)
@@ -141,7 +141,10 @@ def test_target_noise_raises_the_share_of_a_target_with_large_residuals(beta: fl
     head = head_of(fit(x, y, 1, noise="full").parameters)
     shares = []
     for noise in (0.0, 1.0):
-        step, features = objective(y, head, components=1, noise="full", beta=beta, target_noise=noise), x.clone()
+        step, features = (
+            objective(y, head, n_components=1, covariance_type="full", beta=beta, target_noise=noise),
+            x.clone(),
+        )
         features.requires_grad_()
         step.prepare(0)
         step.loss(features, y).backward()  # type: ignore[no-untyped-call]
@@ -269,9 +272,9 @@ def test_one_component_has_all_the_weight() -> None:
 def followed(p: Parameters, steps: int = 40, **options: object) -> InverseRegressionHead:
     """The head after some batches of 50 samples."""
     x, y, _ = samples()
-    settings: dict[str, object] = {"schedule__batch_size": 50, "schedule__em_every": 1, "variance_floor": 1e-6}
+    settings: dict[str, object] = {"schedule__batch_size": 50, "schedule__em_every": 1, "covariance_floor": 1e-6}
     head = head_of(p)
-    step = objective(y, head, components=p.n_components, noise=p.noise, **settings | options)
+    step = objective(y, head, n_components=p.n_components, covariance_type=p.noise, **settings | options)
     step.prepare(0)
     for index in range(steps):
         rows = slice(50 * (index % 3), 50 * (index % 3) + 50)
@@ -326,7 +329,7 @@ def test_a_component_that_no_batch_belongs_to_is_seeded_again() -> None:
 def test_solve_for_one_component_is_gllims_fit(noise: str, tied: bool) -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
-    step = objective(y, head, components=1, noise=noise, tied=tied)
+    step = objective(y, head, n_components=1, covariance_type=noise, tied=tied)
     expected = fit(x, y, 1, noise=noise, tied=tied, variance_floor=1e-4)
     step.start(x, y)
     first = head.mixture
@@ -341,7 +344,7 @@ def test_solve_for_one_component_is_gllims_fit(noise: str, tied: bool) -> None:
 def test_solve_shrinks_the_noise_as_the_recipe_says() -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
-    objective(y, head, components=1, noise="full", shrinkage=0.5).start(x, y)
+    objective(y, head, n_components=1, covariance_type="full", shrinkage=0.5).start(x, y)
     expected = fit(x, y, 1, noise="full", shrinkage=0.5, variance_floor=1e-4).parameters
     assert torch.equal(head.mixture.Sigma, expected.Sigma)
 
@@ -389,7 +392,7 @@ def test_em_ends_with_all_components_where_moved_features_emptied_some(start: st
 def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
     """The next round goes on; the tests' settings would make an error of it."""
     x, y, _ = samples()
-    step = objective(y, max_iterations=2, tolerance=1e-12)
+    step = objective(y, max_iter=2, tol=1e-12)
     step.start(x, y)
     assert step.solve(x, y, 0)["em_iterations"] == 2
 
@@ -400,7 +403,7 @@ def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
 def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -> None:
     x, y, _ = samples()
-    step = objective(y[:100], components=2, noise=noise, tied=tied)
+    step = objective(y[:100], n_components=2, covariance_type=noise, tied=tied)
     head = step.head
     step.start(x[:100], y[:100])
     expected = fit(x, y, start=head.mixture, noise=noise, tied=tied, variance_floor=1e-4).parameters
@@ -412,10 +415,10 @@ def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -
 def test_a_refit_that_is_not_asked_for_or_is_singular_leaves_the_mixture() -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
-    step = objective(y, head, components=1, noise="full", variance_floor=0.0)
+    step = objective(y, head, n_components=1, covariance_type="full", covariance_floor=0.0)
     step.start(x, y)
     before = head.mixture.A.clone()
-    objective(y, head, components=1, noise="full", refit=False).refit(x + y[:, :1], y)
+    objective(y, head, n_components=1, covariance_type="full", refit=False).refit(x + y[:, :1], y)
     assert torch.equal(head.mixture.A, before)
     step.refit(y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
     assert torch.equal(head.mixture.A, before)
@@ -443,7 +446,12 @@ def test_an_offset_of_the_targets_changes_neither_loss_nor_gradient(em: str, opt
     answers = []
     for mixture, targets in ((p, far - 1e7), (about.absolute, far)):
         features = x.clone().requires_grad_()
-        settings = {"noise": "full", "schedule__em": em, "schedule__em_every": 1, "schedule__batch_size": 50} | options
+        settings = {
+            "covariance_type": "full",
+            "schedule__em": em,
+            "schedule__em_every": 1,
+            "schedule__batch_size": 50,
+        } | options
         head = head_of(mixture)
         step = objective(targets, head, **settings)
         step.prepare(0)
@@ -461,7 +469,7 @@ def test_em_of_targets_far_from_zero_gives_the_same_regression() -> None:
     far = y + 1e7
     heads = []
     for targets in (far - 1e7, far):
-        step = objective(targets, noise="diagonal")
+        step = objective(targets, covariance_type="diagonal")
         head = step.head
         step.start(x, targets)
         step.solve(x, targets, 0)

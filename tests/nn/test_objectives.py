@@ -102,7 +102,7 @@ def started_density(components: int) -> tuple[MixtureDensityHead, MixtureDensity
     x = (3 * normal(generator(1), N, D) + 2).float()
     y = (20 * x[:, :L].double() + 10 * normal(generator(2), N, L) + 40).float()
     head = MixtureDensityHead(D, L)
-    step = MixtureDensity(head, ObjectiveConfig(name="mixture_density", ridge=0.3, components=components))
+    step = MixtureDensity(head, ObjectiveConfig(name="mixture_density", ridge=0.3, n_components=components))
     step.start(x, y)
     return head, step, x, y
 
@@ -138,7 +138,7 @@ def test_a_mixture_density_learns_two_answers_of_one_input() -> None:
     sign = torch.where(torch.rand(400, 1, generator=generator(2)) < 0.5, -1.0, 1.0)
     y = sign * (30 + x[:, :1]) + torch.randn(400, 1, generator=generator(3))
     head = MixtureDensityHead(D, 1)
-    step = MixtureDensity(head, ObjectiveConfig(name="mixture_density", components=2))
+    step = MixtureDensity(head, ObjectiveConfig(name="mixture_density", n_components=2))
     step.start(x, y)
     optimizer = torch.optim.Adam(head.parameters(), 0.05)
     for _ in range(200):

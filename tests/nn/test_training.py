@@ -119,7 +119,7 @@ def test_the_network_step_lowers_the_inverse_regressions_loss(beta: float) -> No
 
 def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> None:
     """The M-step's log-likelihood is at least that of the mixture of the round before on the same features."""
-    options, training = recipe(objective__components=2, objective__tolerance=0.0), vectors(96)
+    options, training = recipe(objective__n_components=2, objective__tol=0.0), vectors(96)
     network = model()
     run = start_training(network, options, training)
     for round_ in (1, 2):
@@ -196,11 +196,11 @@ def test_the_same_seed_repeats_and_another_does_not(head: Head) -> None:
 
 RESUMED: dict[str, dict[str, Any]] = {
     "inverse_regression": {},
-    "two_sampled_components": {"objective__components": 2, "objective__assignment": "sampled"},
+    "two_sampled_components": {"objective__n_components": 2, "objective__assignment": "sampled"},
     "least_squares": {"head": "least_squares"},
-    "mixture_density": {"head": "mixture_density", "objective__components": 3, "schedule__keep_epoch": "best"},
+    "mixture_density": {"head": "mixture_density", "objective__n_components": 3, "schedule__keep_epoch": "best"},
     "sgd": {"schedule__optimizer": "sgd", "schedule__keep_epoch": "best", "schedule__epochs_per_round": 2},
-    "augmented_features": {"schedule__augmented_features": True, "objective__components": 2},
+    "augmented_features": {"schedule__augmented_features": True, "objective__n_components": 2},
 }
 
 
@@ -250,7 +250,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
 @pytest.mark.parametrize("assignment", ["weighted", "sampled"])
 def test_a_resumed_training_with_frozen_stages_ends_the_same(assignment: str, tmp_path: Path) -> None:
     """What the frozen stages give is computed again after the interruption, which must draw no random numbers."""
-    options = recipe(network__frozen_depths=[2, 2, 1], objective__components=2, objective__assignment=assignment)
+    options = recipe(network__frozen_depths=[2, 2, 1], objective__n_components=2, objective__assignment=assignment)
 
     def go(output: Path, **more: Any) -> None:
         train(model(), options, vectors(), vectors(30, seed=8), output=output, **more)
@@ -628,7 +628,7 @@ def test_a_trained_model_is_in_evaluation_mode_and_agrees_with_its_file(tmp_path
 
 
 def test_three_rounds_of_frozen_responsibilities_then_em() -> None:
-    history = train(model(), recipe(objective__components=2, objective__frozen_rounds=2), vectors()).history
+    history = train(model(), recipe(objective__n_components=2, objective__frozen_rounds=2), vectors()).history
     # the solution after round r is that of round r + 1
     assert [row["em_iterations"] == 1 for row in history] == [True, False, False]
 

@@ -80,7 +80,7 @@ def model(
 
 
 def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
-    """Three rounds of one epoch, in batches of 16; options as objective__components=2."""
+    """Three rounds of one epoch, in batches of 16; options as objective__n_components=2."""
     small = {
         "objective.name": head,
         "objective.frozen_rounds": 1,

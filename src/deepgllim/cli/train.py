@@ -44,7 +44,7 @@ def train(
 
     ```
     deepgllim train --data pointing04:data/pointing04 --recipe inverse_regression --output runs/first \\
-        --set objective.components=2 --set schedule.rounds=8
+        --set objective.n_components=2 --set schedule.rounds=8
     ```
 
     Args:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.nn.config import Recipe, parse_recipe
+from deepgllim.nn.config import Recipe, read_saved_recipe
 from deepgllim.nn.model import DeepRegression, ModelSpec, read_spec
 from deepgllim.nn.optimization import make_optimizer
 from deepgllim.nn.progress import Training, TrainingProgress
@@ -112,7 +112,7 @@ def _check_origin(path: Path, header: Mapping[str, str], recipe: Recipe) -> None
     if "recipe" not in header:
         raise _damaged(path, "its header has no recipe")
     try:
-        found = parse_recipe(_read_object(path, header, "recipe"), str(path))
+        found = read_saved_recipe(_read_object(path, header, "recipe"), str(path))
     except RecursionError:
         raise _damaged(path, "its recipe is nested too deeply") from None
     if found.override({"schedule.workers": 0}) != recipe.override({"schedule.workers": 0}):

@@ -113,9 +113,9 @@ def check_components(config: ObjectiveConfig, targets: Tensor) -> None:
     if config.name != "inverse_regression":
         return
     distinct = len(torch.unique(targets, dim=0))
-    if config.components > distinct:
+    if config.n_components > distinct:
         raise DataError(
-            f"objective.components is {config.components}, but the {len(targets)} training inputs have {distinct} "
+            f"objective.n_components is {config.n_components}, but the {len(targets)} training inputs have {distinct} "
             f"different targets: use at most {distinct}"
         )
 
@@ -133,8 +133,8 @@ class InverseRegression:
         self.head = head
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
-        self.form = Form(noise=self.config.noise, tied=self.config.tied)
-        self.first_mixture = fit_target_mixture(targets, self.config.components, schedule.seed)
+        self.form = Form(noise=self.config.covariance_type, tied=self.config.tied)
+        self.first_mixture = fit_target_mixture(targets, self.config.n_components, schedule.seed)
         self.follows = schedule.em == "stepwise"
         self.every = schedule.em_every
         batches = n_batches(len(targets), schedule.batch_size)
@@ -162,14 +162,14 @@ class InverseRegression:
         from_targets = self.config.em_start == "targets"
         r = target_responsibilities(targets.double(), self.head.mixture) if from_targets else None
         start = None if from_targets else self.head.mixture
-        result = self._fit(features, targets, r, start, self.config.max_iterations)
+        result = self._fit(features, targets, r, start, self.config.max_iter)
         K = self.first_mixture.pi.shape[0]
         for _ in range(GROWTHS):
             if result.parameters.n_components >= K:
                 break
             about = result.centred or centre(result.parameters)
             grown = about._replace(parameters=grow(about.parameters, K))
-            result = self._fit(features, targets, None, grown, self.config.max_iterations)
+            result = self._fit(features, targets, None, grown, self.config.max_iter)
         return self._adopt_fit(result, len(features))
 
     def _solve_frozen(self, features: Tensor, targets: Tensor) -> dict[str, float]:
@@ -193,13 +193,13 @@ class InverseRegression:
             return fit(
                 x,
                 y,
-                noise=config.noise,
+                noise=config.covariance_type,
                 tied=config.tied,
                 responsibilities=r,
                 start=start,
                 max_iterations=iterations,
-                tolerance=config.tolerance,
-                variance_floor=config.variance_floor,
+                tolerance=config.tol,
+                variance_floor=config.covariance_floor,
                 shrinkage=config.shrinkage,
             )
 
@@ -235,7 +235,7 @@ class InverseRegression:
         if not self.config.refit:
             return
         try:
-            parameters = self._fit(features, targets, None, self.head.mixture, self.config.max_iterations).parameters
+            parameters = self._fit(features, targets, None, self.head.mixture, self.config.max_iter).parameters
             DensityModel.of(parameters)
         except NumericalError:
             return
@@ -244,9 +244,9 @@ class InverseRegression:
 
     def _options(self) -> Options:
         D, L = self.head.A.shape[1:]
-        own_full = self.config.noise == "full" and not self.config.tied
+        own_full = self.config.covariance_type == "full" and not self.config.tied
         return Options(
-            variance_floor=self.config.variance_floor,
+            variance_floor=self.config.covariance_floor,
             shrinkage=self.config.shrinkage,
             minimum_count=float(L + 2 + (D if own_full else 0)),
         )

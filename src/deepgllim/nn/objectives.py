@@ -127,7 +127,7 @@ class MixtureDensity:
     def start(self, features: Tensor, targets: Tensor) -> None:
         """Set the layer to the ridge regression, with K components next to each other."""
         head = self.head
-        head.resize(self.config.components)
+        head.resize(self.config.n_components)
         adopt_units(head, targets)
         x, y = features.double(), head.standardise(targets).double()
         K, L = head.n_components, head.n_targets

@@ -22,7 +22,7 @@ METHODS = {"inverse regression": "demo_inverse_regression", "least squares": "de
 """The recipe of each method: the same network, pictures and schedule, another objective."""
 
 QUICK: dict[str, int | str] = {"schedule.rounds": 1, "schedule.fixed_copies": 0, "data.image_size": 32}
-QUICK |= {"objective.components": 2, "objective.em_start": "targets"}  # no component dies of so few pictures
+QUICK |= {"objective.n_components": 2, "objective.em_start": "targets"}  # no component dies of so few pictures
 QUICK_PICTURES = 160
 SHOWN = 4
 """Held-out faces whose predictions are printed, one of a person."""
