@@ -22,16 +22,17 @@ from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.reporting import NullReporter
-from tests.nn.tiny import convolutions, model, recipe
+from tests.nn.tiny import convolutions, model, quick_export, recipe
 
 RECIPE = recipe(data__image_size=16, data__validation=0.25, network__projection=4, schedule__rounds=2)
 FROZEN = RECIPE.override({"network.frozen_depths": (2,), "schedule.fixed_copies": 1})
+MODELS = ("model.safetensors", "model.onnx")
 FILES = {
-    RECIPE: ["training.npy", "validation.npy", "recipe.json", *2 * [CHECKPOINT, "metrics.csv"], "model.safetensors"],
+    RECIPE: ["training.npy", "validation.npy", "recipe.json", *2 * [CHECKPOINT, "metrics.csv"], *MODELS],
     FROZEN: [
         *("training.npy", "copies.npy", "validation.npy", "recipe.json", "activations.npy"),
         *2 * [CHECKPOINT, "metrics.csv"],
-        "model.safetensors",
+        *MODELS,
     ],
 }
 """The files of a run in the order in which they get their names."""
@@ -51,6 +52,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return model("inverse_regression", convolutions(), image_size=16, margin=1.4)
 
     monkeypatch.setattr(runs, "build_model", build)
+    monkeypatch.setattr(runs, "export_onnx", quick_export)
 
 
 WHOLE: dict[int, dict[str, Any]] = {}

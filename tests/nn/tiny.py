@@ -1,16 +1,19 @@
 """What the tests of nn/ share: networks of a few hundred weights, inputs with a relation to learn, short recipes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepgllim.errors import ModelError
 from deepgllim.nn.backbones.registry import Backbone, Preprocessing
 from deepgllim.nn.config import AugmentationConfig, Recipe
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec
+from deepgllim.storage import write_atomically
 
 N_INPUTS = 6
 Head = Literal["inverse_regression", "least_squares", "mixture_density"]
@@ -92,6 +95,12 @@ def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
         "schedule.learning_rate": 5e-3,
     }
     return Recipe().override(small | {name.replace("__", "."): value for name, value in options.items()})
+
+
+def quick_export(model: DeepRegression, path: Path) -> Path:
+    """A replacement of `export_onnx`, which takes many seconds: a file with the targets."""
+    write_atomically(path, lambda place: place.write_text(",".join(model.spec.targets)), ModelError)
+    return path
 
 
 def timeless(rows: list[dict[str, float]]) -> list[dict[str, float | str]]:

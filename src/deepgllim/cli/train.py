@@ -71,6 +71,10 @@ def train(
     if skip_unreadable and (output / "unreadable.csv").is_file():
         complain(f"pictures left out are listed in {output / 'unreadable.csv'}")
     results().print(f"model: {output / 'model.safetensors'}")
+    if trained.exported is None:
+        results().print("not exported: the targets are not the angles of a head pose")
+    else:
+        results().print(f"exported: {trained.exported}")
 
 
 def show(history: list[dict[str, float]], criterion: str) -> None:

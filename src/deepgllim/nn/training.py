@@ -46,10 +46,12 @@ class TrainingResult(NamedTuple):
     Attributes:
         model: the model of the best round, calibrated, in evaluation mode.
         history: the metrics of each round.
+        exported: the ONNX file of the model, if one was written (`deepgllim.runs.train_run`).
     """
 
     model: DeepRegression
     history: list[dict[str, float]]
+    exported: Path | None = None
 
 
 def train(

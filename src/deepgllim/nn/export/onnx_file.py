@@ -76,7 +76,7 @@ def export_onnx(
         'model.onnx'
     """
     if model.spec.image_size is None or model.spec.margin is None:
-        raise ConfigurationError("this model was not trained on pictures: it names no image size to export")
+        raise ConfigurationError("this model was not trained on pictures: it has no image size to export")
     exported = compact(model) if half_weights else folded(model)
     proto = write_graph(exported)
     if half_weights:
