@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         evaluate,
         predict_inputs,
         scaled,
+        summarise_distribution,
     )
     from deepgllim.nn.export.onnx_file import export_onnx
     from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
@@ -69,6 +70,7 @@ __all__ = [
     "register_backbone",
     "scaled",
     "start_training",
+    "summarise_distribution",
     "train",
     "wrap_module",
     "write_rows",
@@ -78,7 +80,8 @@ _MODULES = {
     "backbones.registry": "Backbone BackboneSpec build_backbone register_backbone wrap_module",
     "checkpoint": "CHECKPOINT",
     "config": "Recipe load_recipe parse_recipe recipe_names",
-    "evaluation": "Predictions best_scale calibrate collect_normalised compute_metrics evaluate predict_inputs scaled",
+    "evaluation": "Predictions best_scale calibrate collect_normalised compute_metrics evaluate predict_inputs scaled "
+    "summarise_distribution",
     "export.onnx_file": "export_onnx",
     "head": "InverseRegressionHead LeastSquaresHead MixtureDensityHead",
     "inputs": "ArrayInputs FaceInputs Inputs fixed_copies prepare_contexts",
