@@ -89,32 +89,29 @@ def training(size: Size, threads: int) -> Work:
 
     from deepgllim.nn.augmentation import context_size
     from deepgllim.nn.config import load_recipe
-    from deepgllim.nn.features import Entry
     from deepgllim.nn.inputs import FaceInputs
-    from deepgllim.nn.objectives import make_objective
-    from deepgllim.nn.training import Silent, make_optimizer, network_epochs, solve, start
+    from deepgllim.nn.training import network_epochs, solve, start_training
     from deepgllim.runs import build_model
 
     small = {
         "data.image_size": size.image_size,
         "schedule.fixed_copies": 0,
         "network.projection": 4,
-        "objective.components": 1,  # random pictures empty others
-        "objective.noise": "diagonal",
+        "objective.n_components": 1,  # random pictures empty others
+        "objective.covariance_type": "diagonal",
     }
     recipe = load_recipe("demo_inverse_regression").override(small)
     generator, side = np.random.default_rng(0), context_size(size.image_size, recipe.augmentation)
     contexts = generator.integers(0, 256, (size.training_pictures, 3, side, side), dtype=np.uint8)
     targets = torch.from_numpy(generator.uniform(-60, 60, (size.training_pictures, 2)))
     inputs = FaceInputs(contexts, targets, ("pitch", "yaw"), size.image_size, recipe.augmentation)
-    model, objective = build_model(recipe, ("pitch", "yaw")), make_objective(recipe, inputs.targets)
-    start(model, objective, inputs, recipe.schedule)
-    optimizer, entry = make_optimizer(model, recipe.schedule), Entry(inputs, None)
-    model.backbone.freeze(recipe.network.frozen_depths[-1])
+    run = start_training(build_model(recipe, ("pitch", "yaw")), recipe, inputs)
+    run.model.backbone.freeze(recipe.network.frozen_depths[-1])
+    run.progress.round = 1
 
     def work() -> None:
-        network_epochs(model, objective, optimizer, entry, None, recipe, 1, Silent())
-        solve(model, objective, entry, recipe.schedule, 1)
+        network_epochs(run)
+        solve(run)
 
     return work
 

@@ -15,10 +15,8 @@ import torch
 
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import Recipe, load_recipe
-from deepgllim.nn.features import Entry
 from deepgllim.nn.inputs import FaceInputs
-from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import Silent, make_optimizer, network_epochs, solve, start
+from deepgllim.nn.training import network_epochs, solve, start_training
 from deepgllim.runs import build_model
 
 CONDITIONAL: dict[str, Any] = {"objective.beta": 1, "schedule.em": "stepwise", "objective.em_start": "targets"}
@@ -26,11 +24,11 @@ CONDITIONAL: dict[str, Any] = {"objective.beta": 1, "schedule.em": "stepwise", "
 
 METHODS: dict[str, dict[str, Any]] = {
     "least_squares": {"objective.name": "least_squares"},
-    "inverse_regression_K1_beta0": {"objective.components": 1},
-    "inverse_regression_K5_beta0": {"objective.components": 5, "objective.em_start": "targets"},
-    "inverse_regression_K1_beta1": CONDITIONAL | {"objective.components": 1},
-    "inverse_regression_K3_beta1": CONDITIONAL | {"objective.components": 3, "objective.tied": True},
-    "inverse_regression_K10_beta1": CONDITIONAL | {"objective.components": 10, "objective.tied": True},
+    "inverse_regression_K1_beta0": {"objective.n_components": 1},
+    "inverse_regression_K5_beta0": {"objective.n_components": 5, "objective.em_start": "targets"},
+    "inverse_regression_K1_beta1": CONDITIONAL | {"objective.n_components": 1},
+    "inverse_regression_K3_beta1": CONDITIONAL | {"objective.n_components": 3, "objective.tied": True},
+    "inverse_regression_K10_beta1": CONDITIONAL | {"objective.n_components": 10, "objective.tied": True},
 }
 
 
@@ -48,18 +46,13 @@ class Subject:
 
     def __init__(self, recipe: Recipe, inputs: FaceInputs) -> None:
         torch.manual_seed(0)
-        self.recipe, self.inputs = recipe, inputs
-        self.model = build_model(recipe, ("pitch", "yaw"))
-        self.objective = make_objective(recipe, inputs.targets)
-        start(self.model, self.objective, inputs, recipe.schedule)
-        self.optimizer = make_optimizer(self.model, recipe.schedule)
-        self.model.backbone.freeze(recipe.network.frozen_depths[-1])
+        self.training = start_training(build_model(recipe, ("pitch", "yaw")), recipe, inputs)
+        self.training.model.backbone.freeze(recipe.network.frozen_depths[-1])
 
     def round(self, round_: int) -> dict[str, float]:
         """Seconds of a round's parts."""
-        entry = Entry(self.inputs, None)
-        parts = (self.model, self.objective, self.optimizer, entry, None, self.recipe, round_, Silent())
-        return network_epochs(*parts) | solve(self.model, self.objective, entry, self.recipe.schedule, round_)
+        self.training.progress.round = round_
+        return network_epochs(self.training) | solve(self.training)
 
 
 def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, Any]:

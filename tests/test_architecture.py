@@ -83,12 +83,14 @@ POSE_LAYERS = (
     ("batch.reports",),
 )
 LAYERS = (
-    ("config", "backbones.weights", "backbones.depthwise"),
+    ("sections",),
+    ("config", "reporting", "backbones.weights", "backbones.depthwise"),
     ("backbones.efficientnet", "backbones.vgg", "augmentation", "head", "export.graph"),
     ("backbones.registry", "inputs"),
     ("model", "inverse_regression", "export.heads"),
-    ("objectives",),
-    ("checkpoint", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
+    ("objectives", "optimization", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
+    ("progress",),
+    ("checkpoint",),
     ("training",),
 )
 

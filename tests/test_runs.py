@@ -10,16 +10,19 @@ import pytest
 import torch
 from PIL import Image
 
+from deepgllim import runs
 from deepgllim.data import Manifest, load_data, make_manifest
 from deepgllim.errors import ConfigurationError, DataError, ImageError, ModelError
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
-from deepgllim.nn.evaluation import figures
+from deepgllim.nn.evaluation import compute_metrics
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import Silent
+from deepgllim.nn.reporting import NullReporter
+from deepgllim.pose.network import PoseNetwork
 from deepgllim.runs import (
     build_model,
     evaluate_run,
+    export_pose,
     face_inputs,
     picture_size,
     predict_face,
@@ -29,6 +32,7 @@ from deepgllim.runs import (
     train_run,
     training_inputs,
 )
+from tests.nn.tiny import convolutions, quick_export
 from tests.nn.tiny import model as tiny_model
 
 RECIPE = Recipe().override(
@@ -44,6 +48,12 @@ RECIPE = Recipe().override(
     }
 )
 FACE = (10.0, 2.0, 54.0, 46.0)
+
+
+@pytest.fixture(autouse=True)
+def fast_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The export of EfficientNet-Lite0 takes many seconds; tests/nn/export tests it."""
+    monkeypatch.setattr(runs, "export_onnx", quick_export)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +89,7 @@ def test_a_run_leaves_recipe_metrics_checkpoint_and_model(run: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [float(row["round"]) for row in rows] == [1, 2]
     assert float(rows[1]["validation_n"]) == 6  # one of the four subjects
-    expected = {"recipe.json", "metrics.csv", CHECKPOINT, "model.safetensors", "cache"}
+    expected = {"recipe.json", "metrics.csv", CHECKPOINT, "model.safetensors", "model.onnx", "cache"}
     assert {path.name for path in run.iterdir()} == expected
 
 
@@ -101,7 +111,7 @@ def test_the_subjects_of_validation_are_not_learned_from(table: Manifest) -> Non
 def test_evaluation_from_the_file_and_from_the_model_agree(run: Path, trained: DeepRegression, table: Manifest) -> None:
     from_file = evaluate_run(run / "model.safetensors", table)
     predictions = predict_manifest(trained, table)
-    assert from_file == figures(predictions, ("pitch", "yaw")) == evaluate_run(trained, table)
+    assert from_file == compute_metrics(predictions, ("pitch", "yaw")) == evaluate_run(trained, table)
     assert from_file["n"] == 24
     assert from_file["mae"] == pytest.approx(np.abs(predictions.mean - table.target_values).mean())
 
@@ -142,15 +152,38 @@ def test_least_squares_knows_no_density_of_the_picture(table: Manifest) -> None:
 
 
 def test_a_run_is_resumed_to_the_same_model(run: Path, face_folder: Path, tmp_path: Path) -> None:
-    class Stop(Silent):
-        def round_done(self, figures: dict[str, float]) -> None:
-            if figures["round"] == 2:
+    class Stop(NullReporter):
+        def round_done(self, metrics: dict[str, float]) -> None:
+            if metrics["round"] == 2:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_run(f"folder:{face_folder}", RECIPE, tmp_path / "run", reporter=Stop())
     train_run(f"folder:{face_folder}", RECIPE, tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_a_model_of_a_head_pose_is_exported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.undo()
+    model = tiny_model(backbone=convolutions(), image_size=16, margin=1.4).eval()
+    assert export_pose(model, tmp_path / "model.onnx") == tmp_path / "model.onnx"
+    network = PoseNetwork(tmp_path / "model.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, 16, 16)).astype(np.uint8)
+    with torch.no_grad():
+        expected = model(torch.from_numpy(pixels)).mean
+    assert network.spec.targets == ("pitch", "yaw")
+    np.testing.assert_allclose(network(pixels).mean, expected, rtol=1e-3, atol=1e-3)  # float32
+
+
+@pytest.mark.parametrize(("targets", "exported"), [(("pitch", "yaw"), True), (("yaw",), False)])
+def test_a_training_exports_where_the_targets_are_a_head_pose(
+    targets: tuple[str, ...], exported: bool, table: Manifest, tmp_path: Path
+) -> None:
+    manifest = make_manifest(table.frame, targets)
+    result = train_run(manifest, RECIPE.override({"schedule.rounds": 1}), tmp_path / "run")
+    assert result.exported == (tmp_path / "run" / "model.onnx" if exported else None)
+    assert (tmp_path / "run" / "model.onnx").exists() == exported
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 def test_random_weights_are_those_of_the_seed() -> None:
@@ -214,7 +247,7 @@ def test_columns_are_found_by_name(trained: DeepRegression, table: Manifest) -> 
 def test_a_folder_in_use_is_refused(tmp_path: Path, table: Manifest) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigurationError, match=r"is not empty, it holds notes\.txt: give a new folder$"):
+    with pytest.raises(ConfigurationError, match=r"is not empty, it has notes\.txt: give a new folder$"):
         train_run(table, RECIPE, tmp_path / "mine")
 
 
@@ -281,7 +314,7 @@ def test_evaluation_leaves_pictures_out_only_on_request(trained: DeepRegression,
 
 
 def test_data_without_the_models_targets_are_refused(trained: DeepRegression, table: Manifest) -> None:
-    with pytest.raises(ConfigurationError, match=r"predicts pitch, yaw but the data holds yaw: add 'pitch'"):
+    with pytest.raises(ConfigurationError, match=r"predicts pitch, yaw but the data has yaw: add 'pitch'"):
         predict_manifest(trained, make_manifest(table.frame.drop(columns="pitch")))
 
 

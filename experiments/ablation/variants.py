@@ -19,9 +19,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "1 round of 8 epochs": {"schedule.rounds": 1, "schedule.epochs_per_round": 8},
     "2 rounds of 4 epochs": {"schedule.rounds": 2, "schedule.epochs_per_round": 4},
     "8 rounds of 1 epoch": {"schedule.rounds": 8, "schedule.epochs_per_round": 1},
-    "K = 1": {"objective.components": 1},
-    "K = 2": {"objective.components": 2},
-    "K = 10": {"objective.components": 10},
+    "K = 1": {"objective.n_components": 1},
+    "K = 2": {"objective.n_components": 2},
+    "K = 10": {"objective.n_components": 10},
 }
 """What each changes in the recipe. K = 1 has no responsibilities: the scale against which the others are read.
 

@@ -17,15 +17,14 @@ from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec
-from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import start, train
+from deepgllim.nn.training import start_training, train
 
 N_INPUTS = 8
 
 METHODS = {
     "least squares": ObjectiveConfig(name="least_squares"),
-    "inverse regression, K = 1": ObjectiveConfig(components=1),
-    "inverse regression, K = 2": ObjectiveConfig(components=2),
+    "inverse regression, K = 1": ObjectiveConfig(n_components=1),
+    "inverse regression, K = 2": ObjectiveConfig(n_components=2),
 }
 
 
@@ -99,8 +98,7 @@ def compare(figure: Path, size: Size, seed: int = 0) -> list[dict[str, float | s
             }
         )
     before = network(method, seed)
-    options = recipe(method, size, seed)
-    start(before, make_objective(options, training.targets), training, options.schedule)
+    start_training(before, recipe(method, size, seed), training)
     draw(before, trained, training, figure)
     return rows
 

@@ -21,11 +21,11 @@ from experiments.trunk import Trunk
 HERE = Path(__file__).parent
 BETAS, COMPONENTS, FEATURES = (0.0, 0.5, 0.9, 1.0), (1, 2, 5, 10), (32, 128, 512)
 NOISE: dict[str, dict[str, Any]] = {
-    "isotropic": {"objective.noise": "isotropic"},
-    "diagonal": {"objective.noise": "diagonal"},
-    "full": {"objective.noise": "full"},
-    "full, shrunk": {"objective.noise": "full", "objective.shrinkage": 0.2},
-    "tied full, shrunk": {"objective.noise": "full", "objective.shrinkage": 0.2, "objective.tied": True},
+    "isotropic": {"objective.covariance_type": "isotropic"},
+    "diagonal": {"objective.covariance_type": "diagonal"},
+    "full": {"objective.covariance_type": "full"},
+    "full, shrunk": {"objective.covariance_type": "full", "objective.shrinkage": 0.2},
+    "tied full, shrunk": {"objective.covariance_type": "full", "objective.shrinkage": 0.2, "objective.tied": True},
 }
 LEAST_SQUARES = "least squares"
 QUICK_SHARE = 0.1
@@ -86,7 +86,7 @@ def recipe_of(cell: Cell, quick: bool = False) -> Recipe:
     if cell.noise == LEAST_SQUARES:
         options["objective.name"] = "least_squares"
     else:
-        options |= NOISE[cell.noise] | {"objective.components": cell.components, "objective.beta": cell.beta}
+        options |= NOISE[cell.noise] | {"objective.n_components": cell.components, "objective.beta": cell.beta}
     if quick:
         options |= {"schedule.rounds": 1, "data.image_size": 32}
     return load_recipe(str(HERE / "recipe.toml")).override(options)

@@ -16,9 +16,9 @@ RATES = (2e-4, 5e-4, 1.2e-3)
 SEEDS = (0, 1, 2)
 METHODS: dict[str, dict[str, Any]] = {
     "least squares": {"objective.name": "least_squares"},
-    "inverse regression, K = 1": {"objective.components": 1},
-    "inverse regression, K = 2": {"objective.components": 2},
-    "inverse regression, K = 5": {"objective.components": 5},
+    "inverse regression, K = 1": {"objective.n_components": 1},
+    "inverse regression, K = 2": {"objective.n_components": 2},
+    "inverse regression, K = 5": {"objective.n_components": 5},
 }
 COLUMNS = {
     "test_mae": "mean",

@@ -18,8 +18,7 @@ from deepgllim.nn.evaluation import collect_normalised
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, fixed_copies
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.objectives import make_objective
-from deepgllim.nn.training import start, train
+from deepgllim.nn.training import start_training, train
 from deepgllim.runs import build_model, copied, face_inputs
 
 HERE = Path(__file__).parent
@@ -102,7 +101,7 @@ def widen(model: DeepRegression, pictures: Pictures, plan: Plan) -> None:
     """
     inputs = pictures.inputs
     model.resize(min(plan.features, len(inputs) // 8))
-    start(model, make_objective(plan.recipe, inputs.targets), inputs, plan.recipe.schedule)
+    start_training(model, plan.recipe, inputs)
     features = collect_normalised(model, inputs).double()
     starts = torch.nn.functional.one_hot(pictures.kinds).double()
     assert isinstance(model.head, InverseRegressionHead)

@@ -63,7 +63,7 @@ def recipe_of(variant: Variant, seed: int, quick: bool) -> Recipe:
     name = "demo_least_squares" if variant.method == LEAST_SQUARES else "demo_inverse_regression"
     options = REDUCED | (QUICK if quick else {})
     if variant.method != LEAST_SQUARES:
-        options = options | {"objective.components": variant.components, "objective.beta": variant.beta}
+        options = options | {"objective.n_components": variant.components, "objective.beta": variant.beta}
     return demo_recipe(name, seed, quick=False).override(options)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from deepgllim.data import Manifest
 from deepgllim.metrics import geodesic_error
-from deepgllim.nn.evaluation import Predictions, figures
+from deepgllim.nn.evaluation import Predictions, compute_metrics
 from deepgllim.storage import write_atomically
 from experiments.table1.methods import METHODS, Method, Predictor
 from experiments.table1.options import Options, Parts, rows, split
@@ -68,14 +68,14 @@ def fit(job: Job, options: Options) -> tuple[Predictor, Parts, float]:
 def validate(job: Job, *, options: Options) -> dict[str, Any]:
     """The figures on validation people: what the choice of settings sees."""
     predictor, parts, seconds = fit(job, options)
-    return identity(job) | {"seconds": seconds} | figures(predictor(parts.validation), parts.validation.targets)
+    return identity(job) | {"seconds": seconds} | compute_metrics(predictor(parts.validation), parts.validation.targets)
 
 
 def judge(job: Job, *, options: Options) -> dict[str, Any]:
     """The figures on test people, whose predictions go to the work folder, a row a picture."""
     predictor, parts, seconds = fit(job, options)
     predictions = predictor(parts.test)
-    found = figures(predictions, parts.test.targets)
+    found = compute_metrics(predictions, parts.test.targets)
     coverage = float(np.mean([found[f"coverage_90_{name}"] for name in parts.test.targets]))
     path = predictions_file(options.work, job)
     path.parent.mkdir(parents=True, exist_ok=True)

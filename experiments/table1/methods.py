@@ -176,7 +176,7 @@ METHODS: dict[str, Method] = {
     "VGG ridge": Method(partial(forward, Ridge, "vgg"), RIDGE, "vgg", vgg=True),
     "FCL-FT, the text's": Method(partial(fine_tuned, {"objective.name": "least_squares"}), {"SGD": CANDIDATES["SGD"]}),
     "mixture density": Method(
-        partial(fine_tuned, {"objective.name": "mixture_density", "objective.components": 2}), CANDIDATES
+        partial(fine_tuned, {"objective.name": "mixture_density", "objective.n_components": 2}), CANDIDATES
     ),
     **on_networks("", fine_tuned, CANDIDATES),
     **on_last_stages(),

@@ -67,7 +67,7 @@ TRUNK_DEPTH = 5
 
 def inverse_regression(K: int, beta: int) -> dict[str, Any]:
     """The options of the rows of inverse regression."""
-    return {"objective.components": K} | STEPS[beta]
+    return {"objective.n_components": K} | STEPS[beta]
 
 
 def base_recipe(options: Options) -> Recipe:

@@ -36,7 +36,7 @@ def main() -> None:
     for seed, k, label in jobs:
         if any((row["set"], row["K"], row["seed"]) == (label, k, seed) for row in rows):
             continue
-        recipe = base.override({"objective.components": k, "schedule.seed": seed})
+        recipe = base.override({"objective.n_components": k, "schedule.seed": seed})
         heads = Heads(SETS[label], images, IDENTITIES, recipe.data.image_size, seed=2017)
         parts = (faces(heads, arguments.work, ANGLES, people) for people in (TRAINING, VALIDATION, TEST))
         training, validation, test = parts

@@ -18,7 +18,7 @@ import torch
 from deepgllim.data import select_subjects
 from deepgllim.evaluation.plots import plot_curves
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.evaluation import figures
+from deepgllim.nn.evaluation import compute_metrics
 from experiments import protocol
 from experiments.table1.networks import inverse_regression, train_tail, trunk_recipe
 from experiments.table1.options import SEEDS, Options, Parts, folds
@@ -75,7 +75,7 @@ def judge(job: Job, *, options: Options) -> dict[str, Any]:
     predictor = train_tail(job_recipe(options, job), parts.training, parts.validation, options)
     seconds = time.perf_counter() - began
     size = {"pictures": len(parts.training), "seconds": seconds}
-    return identity(job) | size | figures(predictor(parts.test), parts.test.targets)
+    return identity(job) | size | compute_metrics(predictor(parts.test), parts.test.targets)
 
 
 def make_plot(per_seed: pd.DataFrame, path: Path) -> None:

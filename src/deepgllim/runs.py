@@ -1,6 +1,6 @@
-"""Whole tasks on photographs: a training run in its folder, its evaluation, a prediction for one picture.
+"""Complete tasks on photographs: train a model in the folder of a run, evaluate it, predict.
 
-The command line, the experiments and users call these; each is a few lines over `data`, `images` and `nn`.
+These functions join `data`, `imaging` and `nn` for the command line, the experiments and users.
 """
 
 from collections.abc import Iterator
@@ -15,36 +15,43 @@ from PIL import Image
 
 from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
 from deepgllim.data.splits import known_subjects
-from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.errors import ConfigurationError, DataError, ModelError
 from deepgllim.imaging.images import Box, crop_face, open_image
 from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
-from deepgllim.nn.evaluation import Predictions, figures, predict_inputs
+from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs
+from deepgllim.nn.export.onnx_file import export_onnx
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
-from deepgllim.nn.training import Reporter, Trained, train
+from deepgllim.nn.reporting import Reporter
+from deepgllim.nn.training import TrainingResult, train
+from deepgllim.pose.targets import predicted_angles
 from deepgllim.storage import HOLDER, LOCK, locked_folder, remove_unfinished, unfinished, write_atomically
 
 UNREADABLE = "unreadable.csv"
+EXPORTED = "model.onnx"
 CACHES = ("training.npy", "validation.npy", "copies.npy", "activations.npy")
-RUN_FILES = (UNREADABLE, "recipe.json", "metrics.csv", CHECKPOINT, "model.safetensors", *(f"cache/{n}" for n in CACHES))
+RUN_FILES = (
+    *(UNREADABLE, "recipe.json", "metrics.csv", CHECKPOINT, "model.safetensors", EXPORTED),
+    *(f"cache/{name}" for name in CACHES),
+)
 LEFT_BY_A_FAILED_START = {UNREADABLE, "recipe.json", "cache", LOCK, HOLDER}
-"""What a run writes before its first checkpoint; it does not stand in the way of another try."""
+"""Names of what a run writes before its first checkpoint; a folder with these alone counts as empty."""
 
 
 class Split(NamedTuple):
-    """The people to learn from and, held out, those to validate on."""
+    """The faces to learn from, and those of other people to validate on."""
 
     training: Manifest
     validation: Manifest | None
 
 
 def split_validation(manifest: Manifest, recipe: Recipe) -> Split:
-    """Hold out whole people for validation, as the recipe says.
+    """Hold out the faces of some people for validation; their share is `data.validation` of the recipe.
 
     Raises:
-        DataError: if the manifest names no people; the remedy is a subject column, or data.validation=0.
+        DataError: if the manifest has no subjects; the remedy is a subject column, or data.validation=0.
     """
     if recipe.data.validation == 0:
         return Split(manifest, None)
@@ -53,15 +60,15 @@ def split_validation(manifest: Manifest, recipe: Recipe) -> Split:
 
 
 def readable(manifest: Manifest, skip_unreadable: bool, report: Path | None = None) -> Manifest:
-    """The manifest without the pictures that cannot be read, if asked; otherwise refuse it if there are any.
+    """Return the manifest without the pictures that cannot be read.
 
     Args:
-        manifest: to check.
-        skip_unreadable: whether to go on without them.
-        report: CSV file to list all of them in, with the cause of each.
+        manifest: the faces to check.
+        skip_unreadable: leave such pictures out instead of raising an error.
+        report: CSV file for the list of such pictures, with the cause of each.
 
     Raises:
-        DataError: if there are some and `skip_unreadable` is false.
+        DataError: if there are such pictures and `skip_unreadable` is false.
     """
     broken = check_images(manifest)
     if not broken:
@@ -74,7 +81,7 @@ def readable(manifest: Manifest, skip_unreadable: bool, report: Path | None = No
         path, cause = broken[0]
         raise DataError(
             f"{len(broken)} of {len(manifest)} pictures cannot be read, first {path} ({cause}){where}: "
-            "mend them or give --skip-unreadable"
+            "replace them or give --skip-unreadable"
         )
     return drop_unreadable(manifest, broken)
 
@@ -82,19 +89,19 @@ def readable(manifest: Manifest, skip_unreadable: bool, report: Path | None = No
 def face_inputs(
     manifest: Manifest, data: DataConfig, augmentation: AugmentationConfig, seed: int = 0, cache: Path | None = None
 ) -> FaceInputs:
-    """The crops of a manifest's faces as network inputs."""
+    """Return the crops of the faces of a manifest as network inputs."""
     contexts = prepare_contexts(manifest.paths, manifest.boxes, data, augmentation, cache)
     targets = torch.tensor(manifest.target_values)
     return FaceInputs(contexts, targets, manifest.targets, data.image_size, augmentation, seed)
 
 
 def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = None) -> Inputs:
-    """What a recipe's training sees of the faces to learn from: augmented anew every epoch, or in fixed copies.
+    """Return the training inputs of a recipe: augmented differently in every epoch, or in fixed copies.
 
     Args:
-        manifest: the faces.
-        recipe: image size, augmentation, seed, and how many copies.
-        cache: folder for the crops; memory when None.
+        manifest: the faces to learn from.
+        recipe: image size, augmentation, seed and number of copies.
+        cache: folder for the crops; None keeps them in memory.
     """
     file = None if cache is None else cache / "training.npy"
     inputs = face_inputs(manifest, recipe.data, recipe.augmentation, recipe.schedule.seed, file)
@@ -102,23 +109,27 @@ def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = Non
 
 
 def copied(inputs: Inputs, recipe: Recipe, cache: Path | None = None) -> Inputs:
-    """The augmented inputs in the recipe's fixed copies; as they are where it asks for none."""
+    """Return the augmented inputs in the fixed copies of the recipe, or unchanged if it has none."""
     if recipe.schedule.fixed_copies == 0:
         return inputs
     return fixed_copies(inputs, recipe.schedule.fixed_copies, None if cache is None else cache / "copies.npy")
 
 
 def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
-    """A fresh model by a recipe: pretrained backbone, untrained projection and head.
+    """Return the untrained model of a recipe: a pretrained backbone with a new projection and head.
+
+    Args:
+        recipe: all options.
+        targets: names of the targets.
 
     Raises:
-        ModelError: for an unknown backbone or a weights file that does not fit it.
-        ConfigurationError: for more frozen stages than it has.
+        ModelError: if the backbone is unknown, or the weights file does not fit it.
+        ConfigurationError: if more stages are to be frozen than the backbone has.
     """
     network = recipe.network
     options: dict[str, Any] = {"normalisation": network.backbone_norm}
     source: dict[str, Any] = {"weights": network.weights, "preprocessing": network.preprocessing, "head": network.head}
-    torch.manual_seed(recipe.schedule.seed)  # of weights that no file gives
+    torch.manual_seed(recipe.schedule.seed)  # for the weights that are initialised at random
     backbone = build_backbone(network.backbone, **source, **options)
     deepest, stages = max(network.frozen_depths), len(backbone.stages)
     if deepest > stages:
@@ -144,21 +155,24 @@ def train_run(
     resume: bool = False,
     skip_unreadable: bool = False,
     reporter: Reporter | None = None,
-) -> Trained:
-    """From photographs with labels to a trained model in a folder.
+) -> TrainingResult:
+    """Train a model on photographs with labels, and write it to the folder of the run.
+
+    If the targets are the angles of a head pose, the model is also exported to `model.onnx`, which
+    `deepgllim.HeadPose` reads. Otherwise `exported` of the result is None.
 
     Args:
-        source: a manifest, or what `load_data` reads, such as "pointing04:DIR".
+        source: a manifest, or a source that `load_data` reads, such as "pointing04:DIR".
         recipe: all options.
-        output: the run's folder: recipe.json, metrics.csv, checkpoint.safetensors, model.safetensors.
-        resume: go on from the folder's checkpoint.
-        skip_unreadable: go on without pictures that cannot be read.
-        reporter: told of the progress.
+        output: folder of the run, for recipe.json, metrics.csv, checkpoint.safetensors, model.safetensors, model.onnx.
+        resume: continue from the checkpoint in the folder.
+        skip_unreadable: leave out pictures that cannot be read.
+        reporter: receives the progress.
 
     Raises:
-        ConfigurationError: if the folder already holds a run and `resume` is false, and as `train`.
-        DataError, ImageError: for data that cannot be used, a folder in use by another run, a disk that is full.
-        ModelError: for weights or a checkpoint that cannot be used or written.
+        ConfigurationError: if the folder already has a run and `resume` is false, and as `train`.
+        DataError, ImageError: if the data cannot be used, another run uses the folder, or the disk is full.
+        ModelError: if weights, a checkpoint or the exported file cannot be used or written.
     """
     with run_folder(output, resume):
         manifest = load_data(source) if isinstance(source, str) else source
@@ -174,43 +188,58 @@ def train_run(
         if not resume:
             text = recipe.model_dump_json(indent=2) + "\n"
             write_atomically(output / "recipe.json", lambda place: place.write_text(text, encoding="utf-8"))
-        return train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
+        result = train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
+        return result._replace(exported=export_pose(result.model, output / EXPORTED))
+
+
+def export_pose(model: DeepRegression, path: Path) -> Path | None:
+    """Export a model of head poses to an ONNX file and return its path, or None if the targets are no head pose."""
+    try:
+        predicted_angles(model.spec.targets)
+    except ModelError:
+        return None
+    return export_onnx(model, path)
 
 
 @contextmanager
 def run_folder(output: Path, resume: bool) -> Iterator[None]:
-    """Hold a run's folder, made if need be, without what killed runs left half written; else as `train_run` raises."""
+    """Create and lock the folder of a run, and remove the temporary files of killed runs from it."""
     check_folder(output, resume)
     output.mkdir(parents=True, exist_ok=True)
     with locked_folder(output):
-        check_folder(output, resume)  # another run may have come and gone since
+        check_folder(output, resume)  # another run may have used it in the meantime
         remove_unfinished(output / name for name in RUN_FILES)
         yield
 
 
 def check_folder(output: Path, resume: bool) -> None:
-    """Raise a ConfigurationError for a run that would begin among other files, or that there is none of to resume."""
+    """Raise a ConfigurationError if the folder has other files, or has no checkpoint to resume from."""
     left = {path.name for name in RUN_FILES for path in unfinished(output / name)} | LEFT_BY_A_FAILED_START
     others = sorted({entry.name for entry in output.iterdir()} - left) if output.exists() else []
     if resume and not (output / CHECKPOINT).is_file():
         remedy = "give a new folder and leave out --resume" if others else "leave out --resume"
-        raise ConfigurationError(f"{output} holds no {CHECKPOINT}: there is nothing to resume; {remedy}")
+        raise ConfigurationError(f"{output} has no {CHECKPOINT}: there is nothing to resume; {remedy}")
     if not resume and CHECKPOINT in others:
-        raise ConfigurationError(f"{output} is not empty: give --resume to go on with its run, or a new folder")
+        raise ConfigurationError(f"{output} is not empty: give --resume to continue its run, or a new folder")
     if not resume and others:
-        raise ConfigurationError(f"{output} is not empty, it holds {others[0]}: give a new folder")
+        raise ConfigurationError(f"{output} is not empty, it has {others[0]}: give a new folder")
 
 
 def predict_manifest(model: DeepRegression, manifest: Manifest, level: float = 0.9) -> Predictions:
-    """The model's predictions for all faces of a manifest, in its order.
+    """Return the predictions of a model for all faces of a manifest, in its order.
+
+    Args:
+        model: a trained model of pictures.
+        manifest: faces with their targets.
+        level: probability of the intervals, in (0, 1).
 
     Raises:
-        ConfigurationError: if the manifest does not hold the model's targets.
+        ConfigurationError: if the manifest lacks a target of the model.
     """
     missing = [name for name in model.spec.targets if name not in manifest.targets]
     if missing:
         raise ConfigurationError(
-            f"the model predicts {', '.join(model.spec.targets)} but the data holds {', '.join(manifest.targets)}: "
+            f"the model predicts {', '.join(model.spec.targets)} but the data has {', '.join(manifest.targets)}: "
             f"add {missing[0]!r} to the data"
         )
     size, margin = picture_size(model)
@@ -223,21 +252,27 @@ def predict_manifest(model: DeepRegression, manifest: Manifest, level: float = 0
 def evaluate_run(
     model: DeepRegression | Path, source: str | Manifest, *, skip_unreadable: bool = False
 ) -> dict[str, float]:
-    """Error, likelihood and coverage of a model on labelled photographs, by name."""
+    """Return metrics of a model on photographs with labels: error, likelihood, coverage of the intervals.
+
+    Args:
+        model: a trained model, or its file.
+        source: a manifest, or a source that `load_data` reads.
+        skip_unreadable: leave out pictures that cannot be read.
+    """
     if isinstance(model, Path):
         model = load_model(model)
     manifest = readable(load_data(source) if isinstance(source, str) else source, skip_unreadable)
-    return figures(predict_manifest(model, manifest), model.spec.targets)
+    return compute_metrics(predict_manifest(model, manifest), model.spec.targets)
 
 
 def picture_size(model: DeepRegression) -> tuple[int, float]:
-    """The side of the model's crops in pixels, and their margin.
+    """Return the side of the crops of a model in pixels, and their margin.
 
     Raises:
-        ConfigurationError: if the model does not read pictures.
+        ConfigurationError: if the model was not trained on pictures.
     """
     if model.spec.image_size is None or model.spec.margin is None:
-        raise ConfigurationError("this model was not trained on pictures: it names no image size")
+        raise ConfigurationError("this model was not trained on pictures: its file has no image size")
     return model.spec.image_size, model.spec.margin
 
 

@@ -15,16 +15,23 @@ from deepgllim.errors import ConfigurationError
 from deepgllim.nn import training
 from deepgllim.nn.model import load_model
 from tests.cli.tiny import TINY
+from tests.nn.tiny import quick_export
 
 Call = Callable[..., Any]
 Unchanged = Callable[[Path], None]
+
+
+@pytest.fixture(autouse=True)
+def fast_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The export of EfficientNet-Lite0 takes many seconds."""
+    monkeypatch.setattr(runs, "export_onnx", quick_export)
 
 
 def test_train_writes_a_run_and_reports_it(call: Call, face_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     called = call("train", "--data", f"folder:{face_folder}", "--output", output, "--subjects", "01,02,03,04", *TINY)
     assert called.code == 0
-    names = {"model.safetensors", "checkpoint.safetensors", "metrics.csv", "recipe.json"}
+    names = {"model.safetensors", "model.onnx", "checkpoint.safetensors", "metrics.csv", "recipe.json"}
     assert names <= {path.name for path in output.iterdir()}
     assert json.loads((output / "recipe.json").read_text())["data"]["image_size"] == 32
     with (output / "metrics.csv").open(newline="") as file:
@@ -33,13 +40,16 @@ def test_train_writes_a_run_and_reports_it(call: Call, face_folder: Path, tmp_pa
     assert [line.split(":")[0] for line in lines] == ["round 1", "round 2"]
     assert all(word in lines[0] for word in ("MAE", "NLL", "90 % coverage"))
     assert f"model: {output / 'model.safetensors'}" in called.out
+    assert f"exported: {output / 'model.onnx'}" in called.out
     assert "kept: round" in called.out
 
 
 def test_targets_are_chosen_by_name(call: Call, shared_faces: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     source = f"folder:{shared_faces}"
-    assert call("train", "--data", source, "--output", output, "--targets", "yaw", "--quiet", *TINY).err == ""
+    called = call("train", "--data", source, "--output", output, "--targets", "yaw", "--quiet", *TINY)
+    assert called.err == ""
+    assert "not exported: the targets are not the angles of a head pose" in called.out
     assert load_model(output / "model.safetensors").spec.targets == ("yaw",)
 
 
@@ -102,7 +112,7 @@ def test_interrupt_before_the_first_round_does_not_promise_a_resume(
         ("--set=schedule.rounds=many", ["schedule.rounds = 'many'", "integer"]),
         ("--set=schedule.rounds", ["--set schedule.rounds", "section.option=value"]),
         ("--recipe=best", ["best", "inverse_regression"]),
-        ("--set=objective.components=40", ["objective.components is 40", "use at most 9"]),
+        ("--set=objective.n_components=40", ["objective.n_components is 40", "use at most 9"]),
         ("--targets=pitch,age", ["age", "pitch"]),
         ("--subjects=01,09", ["09", "01"]),
         ("--data=faces", ["faces", "folder:"]),

@@ -68,8 +68,8 @@ RECIPES: dict[str, Case] = {
     "share NaN": option("data", "validation", "nan", refused("data.validation = nan")),
     "share 1": option("data", "validation", "1.0", refused("data.validation = 1.0")),
     "margin NaN": option("data", "margin", "nan", refused("data.margin = nan")),
-    "floor NaN": option("objective", "variance_floor", "nan", refused("objective.variance_floor = nan")),
-    "no components": option("objective", "components", "0", refused("objective.components = 0")),
+    "floor NaN": option("objective", "covariance_floor", "nan", refused("objective.covariance_floor = nan")),
+    "no components": option("objective", "n_components", "0", refused("objective.n_components = 0")),
     "frozen stages of nothing": option("network", "frozen_depths", "[]", refused("network.frozen_depths = []")),
     "a date": option("schedule", "rounds", "2026-01-01", refused("schedule.rounds = ")),
 }

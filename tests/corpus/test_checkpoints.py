@@ -6,23 +6,24 @@ from pathlib import Path
 import pytest
 
 from deepgllim.nn.checkpoint import CHECKPOINT
-from deepgllim.nn.training import Silent, train
+from deepgllim.nn.reporting import NullReporter
+from deepgllim.nn.training import train
 from tests.corpus.checkpoints import CHECKPOINTS
 from tests.corpus.outcomes import both_kinds, refuses
 from tests.nn.tiny import model, recipe, vectors
 
 
-class Stop(Silent):
+class Stop(NullReporter):
     """Ends a training in its third round, as a kill would, before the checkpoint of that."""
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        if figures["round"] == 3:
+    def round_done(self, metrics: dict[str, float]) -> None:
+        if metrics["round"] == 3:
             raise InterruptedError
 
 
 def go(output: Path, *, resume: bool = False, stop: bool = False) -> bytes:
     """Train; the model's file."""
-    reporter = Stop() if stop else Silent()
+    reporter = Stop() if stop else NullReporter()
     train(model(), recipe(), vectors(), vectors(30, seed=8), output=output, resume=resume, reporter=reporter)
     return (output / "model.safetensors").read_bytes()
 

@@ -16,8 +16,8 @@ def test_the_grid_is_complete() -> None:
 
 def test_a_cell_sets_the_options_it_names() -> None:
     recipe = recipe_of(Cell("rendered", "full, shrunk", 128, 5, 0.9, 3))
-    assert (recipe.network.projection, recipe.objective.components, recipe.objective.beta) == (128, 5, 0.9)
-    assert (recipe.objective.noise, recipe.objective.shrinkage, recipe.objective.tied) == ("full", 0.2, False)
+    assert (recipe.network.projection, recipe.objective.n_components, recipe.objective.beta) == (128, 5, 0.9)
+    assert (recipe.objective.covariance_type, recipe.objective.shrinkage, recipe.objective.tied) == ("full", 0.2, False)
     assert recipe.schedule.seed == 3
 
 

@@ -122,7 +122,7 @@ def test_every_searched_method_has_three_candidates_and_networks_the_same() -> N
 
 def test_rows_differ_from_the_papers_network_step_by_beta_alone() -> None:
     zero, one = inverse_regression(2, 0), inverse_regression(2, 1)
-    assert zero["objective.components"] == one["objective.components"] == 2
+    assert zero["objective.n_components"] == one["objective.n_components"] == 2
     assert one["objective.beta"] == 1
     assert zero.get("objective.beta", 0) == 0
 
@@ -135,7 +135,7 @@ def test_the_texts_schedule_trains_the_last_layer_then_four_stages() -> None:
     assert (recipe.schedule.optimizer, recipe.schedule.learning_rate, recipe.schedule.halve_every) == ("sgd", 1e-3, 3)
     assert (recipe.schedule.epochs_per_round, recipe.schedule.rounds, recipe.schedule.seed) == (3, 2, 2)
     assert recipe.data == base_recipe(options).data
-    ours = recipe_of(options, {"objective.components": 2}, METHODS["IR-FT, K = 2"].candidates["AdamW 5e-4"], seed=1)
+    ours = recipe_of(options, {"objective.n_components": 2}, METHODS["IR-FT, K = 2"].candidates["AdamW 5e-4"], seed=1)
     assert (ours.network.frozen_depths, ours.schedule.optimizer, ours.schedule.learning_rate) == ((3,), "adamw", 5e-4)
 
 

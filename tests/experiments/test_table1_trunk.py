@@ -113,7 +113,7 @@ def test_rows_and_copies_of_the_trunk_belong_to_their_faces(options: Options) ->
     recipe = recipe_of(options, {}, settings, 2).override({"schedule.fixed_copies": 1})
     prepare_trunk(options, recipe)
     written = trunk_file(options, recipe).stat().st_mtime_ns
-    prepare_trunk(options, recipe.override({"schedule.seed": 7, "objective.components": 2}))
+    prepare_trunk(options, recipe.override({"schedule.seed": 7, "objective.n_components": 2}))
     assert trunk_file(options, recipe).stat().st_mtime_ns == written
     whole = faces(options.source, options.quick)
     stored, targets = np.load(trunk_file(options, recipe)), np.load(targets_file(options, recipe))

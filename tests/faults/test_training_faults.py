@@ -21,17 +21,18 @@ from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError, Mode
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.model import DeepRegression
-from deepgllim.nn.training import Silent
-from tests.nn.tiny import convolutions, model, recipe
+from deepgllim.nn.reporting import NullReporter
+from tests.nn.tiny import convolutions, model, quick_export, recipe
 
 RECIPE = recipe(data__image_size=16, data__validation=0.25, network__projection=4, schedule__rounds=2)
 FROZEN = RECIPE.override({"network.frozen_depths": (2,), "schedule.fixed_copies": 1})
+MODELS = ("model.safetensors", "model.onnx")
 FILES = {
-    RECIPE: ["training.npy", "validation.npy", "recipe.json", *2 * [CHECKPOINT, "metrics.csv"], "model.safetensors"],
+    RECIPE: ["training.npy", "validation.npy", "recipe.json", *2 * [CHECKPOINT, "metrics.csv"], *MODELS],
     FROZEN: [
         *("training.npy", "copies.npy", "validation.npy", "recipe.json", "activations.npy"),
         *2 * [CHECKPOINT, "metrics.csv"],
-        "model.safetensors",
+        *MODELS,
     ],
 }
 """The files of a run in the order in which they get their names."""
@@ -51,6 +52,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return model("inverse_regression", convolutions(), image_size=16, margin=1.4)
 
     monkeypatch.setattr(runs, "build_model", build)
+    monkeypatch.setattr(runs, "export_onnx", quick_export)
 
 
 WHOLE: dict[int, dict[str, Any]] = {}
@@ -182,14 +184,14 @@ def states(output: Path) -> dict[Path, tuple[int, int, int]]:
     return {path: (state.st_ino, state.st_size, state.st_mtime_ns) for path, state in found.items()}
 
 
-class Pausing(Silent):
+class Pausing(NullReporter):
     """Tells another process of a round's end, and waits for its word."""
 
     def __init__(self, connection: Connection, round_: int) -> None:
         self.connection, self.round = connection, round_
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        if figures["round"] == self.round:
+    def round_done(self, metrics: dict[str, float]) -> None:
+        if metrics["round"] == self.round:
             self.connection.send("done")
             self.connection.recv()
 

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import checkpoint as module
-from deepgllim.nn.checkpoint import CHECKPOINT, State, load_checkpoint, save_checkpoint
-from deepgllim.nn.config import Recipe
-from deepgllim.nn.training import Trained, make_optimizer, train
+from deepgllim.nn.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
+from deepgllim.nn.config import RENAMED, Recipe
+from deepgllim.nn.progress import TrainingProgress
+from deepgllim.nn.training import TrainingResult, start_training, train
 from deepgllim.storage import read_tensors
 from tests.nn.tiny import model, recipe, vectors
 
@@ -29,7 +30,7 @@ def options(optimizer: str = "adamw", **more: Any) -> Recipe:
     return recipe(schedule__optimizer=optimizer, **more)
 
 
-def go(output: Path, optimizer: str = "adamw", **more: Any) -> Trained:
+def go(output: Path, optimizer: str = "adamw", **more: Any) -> TrainingResult:
     return train(model(), options(optimizer), vectors(), vectors(30, seed=8), output=output, **more)
 
 
@@ -81,6 +82,15 @@ def renamed(old: str, new: str) -> Callable[[Tensors, Header], object]:
     return edit
 
 
+def old_option_names(tensors: Tensors, header: Header) -> None:
+    """Give the options of the recipe the names of version 0.1.0."""
+    recipe = json.loads(header["recipe"])
+    for old, new in RENAMED.items():
+        section, _, option = old.partition(".")
+        recipe[section][option] = recipe[section].pop(new.partition(".")[2])
+    header["recipe"] = json.dumps(recipe)
+
+
 def in_tensor(name: str, edit_tensor: Callable[[Tensor], Tensor]) -> Callable[[Tensors, Header], object]:
     def edit(tensors: Tensors, header: Header) -> None:
         tensors[name] = edit_tensor(tensors[name]).contiguous()
@@ -98,9 +108,9 @@ def wide(tensors: Tensors, header: Header) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Tensors, Header], object], str]] = {
-    "no recipe": (lambda tensors, header: header.pop("recipe"), "its header holds no recipe"),
+    "no recipe": (lambda tensors, header: header.pop("recipe"), "its header has no recipe"),
     "recipe no json": (in_header("recipe", "{"), r"damaged \(recipe: "),
-    "recipe a list": (in_header("recipe", "[1]"), "recipe is no JSON object"),
+    "recipe a list": (in_header("recipe", "[1]"), "recipe is not a JSON object"),
     "recipe deep": (in_header("recipe", "[" * 100_000), r"damaged \(recipe: "),
     "recipe nested": (in_header("recipe", '{"data": ' * 400 + "1" + "}" * 400), "recipe|data"),
     "progress no json": (in_header("progress", "{"), r"damaged \(progress: "),
@@ -121,7 +131,7 @@ DAMAGES: dict[str, tuple[Callable[[Tensors, Header], object], str]] = {
     "no rows": (in_progress(rows=None), r"progress\.rows"),
     "rows of numbers": (in_progress(rows=[1, 2, 3]), r"progress\.rows\.0 = 1"),
     "rows of texts": (in_progress(rows=[{"round": "one"}] * 3), r"progress\.rows\.0\.round"),
-    "too few rows": (in_progress(rows=[{"round": 1}]), "round 3 of 3, with figures of 1 rounds"),
+    "too few rows": (in_progress(rows=[{"round": 1}]), "round 3 of 3, with metrics of 1 rounds"),
     "step scale 0": (in_progress(step_scale=0.0), r"progress\.step_scale = 0\.0"),
     "step scale 2": (in_progress(step_scale=2.0), r"progress\.step_scale = 2\.0"),
     "step scale nan": (in_progress(step_scale=math.nan), r"progress\.step_scale = nan"),
@@ -136,7 +146,7 @@ DAMAGES: dict[str, tuple[Callable[[Tensors, Header], object], str]] = {
     "optimizer x": (renamed("optimizer.0.", "optimizer.x."), "does not fit the model"),
     "optimizer -1": (renamed("optimizer.0.", "optimizer.-1."), "does not fit the model"),
     "optimizer 99": (renamed("optimizer.0.", "optimizer.99."), "does not fit the model"),
-    "no random state": (renamed("random_state", "rng"), "holds no state of the random numbers"),
+    "no random state": (renamed("random_state", "rng"), "has no state of the random numbers"),
     "random state cut": (in_tensor("random_state", lambda t: t[:5]), "does not fit the model"),
     "random state of another type": (in_tensor("random_state", lambda t: t.float()), "does not fit the model"),
 }
@@ -191,28 +201,30 @@ def test_a_flipped_bit_is_refused(own: Path, optimizer: str, where: str) -> None
 
 
 def test_an_older_versions_checkpoint_is_resumed_to_the_same_model(own: Path, optimizer: str) -> None:
-    """One without a checksum, a share of the step size, and a count of failures."""
+    """A checkpoint without a checksum, a step scale and a count of failures, and with the old names of options."""
     before = (own / "model.safetensors").read_bytes()
     change(own, in_progress(step_scale=None, failures=None))
+    change(own, old_option_names)
     (own / "model.safetensors").unlink()
     go(own, optimizer, resume=True)
     assert (own / "model.safetensors").read_bytes() == before
 
 
-def load(output: Path, rounds: int = 3) -> State:
+def load(output: Path, rounds: int = 3) -> TrainingProgress:
     saved = options(schedule__rounds=rounds)
-    return load_checkpoint(model(), saved, output, vectors().targets, make_optimizer)[0]
+    return load_checkpoint(model(), saved, vectors().targets, output)[0]
 
 
-def save(output: Path, state: State, rounds: int = 3) -> None:
-    network, saved = model(), options(schedule__rounds=rounds)
-    save_checkpoint(output, network, make_optimizer(network, saved.schedule), state, saved, vectors().targets)
+def save(output: Path, state: TrainingProgress, rounds: int = 3) -> None:
+    training = start_training(model(), options(schedule__rounds=rounds), vectors())
+    training.progress = state
+    save_checkpoint(output, training)
 
 
 def test_the_progress_comes_back(tmp_path: Path) -> None:
     weights = dict(model(notes={}).state_dict())
     rows = [{"round": 1, "train_loss": math.nan}, {"round": 2, "train_loss": 0.1 + 0.2, "validation_mae": 1e-300}]
-    save(tmp_path, State(2, 0.1 + 0.2, rows, weights, step_scale=0.125, failures=2))
+    save(tmp_path, TrainingProgress(2, 0.1 + 0.2, rows, weights, step_scale=0.125, failures=2))
     found = load(tmp_path)
     assert (found.round, found.best, found.step_scale, found.failures) == (2, 0.1 + 0.2, 0.125, 2)
     assert repr(found.rows) == repr(rows)  # NaN is not equal to itself, and 1 not the same as 1.0 in metrics.csv
@@ -221,20 +233,20 @@ def test_the_progress_comes_back(tmp_path: Path) -> None:
 
 def test_a_state_without_a_round_comes_back(tmp_path: Path) -> None:
     """A first round that was undone leaves one."""
-    save(tmp_path, State(failures=1, step_scale=0.5))
+    save(tmp_path, TrainingProgress(failures=1, step_scale=0.5))
     found = load(tmp_path)
     assert (found.round, found.best, found.best_model, found.failures) == (0, math.inf, {}, 1)
 
 
 def test_a_checkpoint_of_a_recipe_with_fewer_rounds_is_another_recipes(tmp_path: Path) -> None:
-    save(tmp_path, State())
+    save(tmp_path, TrainingProgress())
     with pytest.raises(ConfigurationError, match="another recipe"):
         load(tmp_path, rounds=4)
 
 
 def test_a_first_round_without_a_figure_does_not_stay_the_best() -> None:
     """No number is less than NaN."""
-    network, state = model(), State()
+    network, state = model(), TrainingProgress()
     state.end_round(network, {"validation_mae": math.nan}, "validation_mae")
     assert state.best_model
     state.end_round(network, {"validation_mae": 7.0}, "validation_mae")
@@ -245,7 +257,7 @@ def test_a_first_round_without_a_figure_does_not_stay_the_best() -> None:
 
 def test_the_checkpoint_comes_before_the_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a kill in the first round leaves a folder that can neither be begun nor resumed."""
-    from deepgllim.nn import training
+    from deepgllim.nn import reporting
 
     class Killed(BaseException):
         pass
@@ -254,7 +266,7 @@ def test_the_checkpoint_comes_before_the_metrics(tmp_path: Path, monkeypatch: py
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_rows", killed)
+        patch.setattr(reporting, "write_rows", killed)
         with pytest.raises(Killed):
             go(tmp_path)
     assert (tmp_path / CHECKPOINT).is_file()
@@ -271,4 +283,4 @@ def test_metrics_that_a_kill_kept_from_the_disk_are_written_by_a_resume(own: Pat
 
 def test_every_field_of_the_state_is_in_the_header() -> None:
     """But the weights, which are tensors: a new field must be saved too."""
-    assert set(State.__dataclass_fields__) - {"best_model"} == set(module.Progress.model_fields)
+    assert set(TrainingProgress.__dataclass_fields__) - {"best_model"} == set(module.ProgressHeader.model_fields)

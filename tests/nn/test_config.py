@@ -1,5 +1,6 @@
 """Recipes: typed, bounded, documented, and the same after a round trip through text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe, parse_recipe, recipe_names
+from deepgllim.nn.config import (
+    RENAMED,
+    AugmentationConfig,
+    Recipe,
+    load_recipe,
+    parse_recipe,
+    read_saved_recipe,
+    recipe_names,
+)
 
 
 def test_the_package_holds_its_recipes_and_each_loads() -> None:
@@ -91,8 +100,8 @@ FAULTS = [
     ("augmentation.mirror", "perhaps"),
     ("network.projection", 0),
     ("network.frozen_depths", [-1]),
-    ("objective.noise", "spherical"),
-    ("objective.components", 0),
+    ("objective.covariance_type", "spherical"),
+    ("objective.n_components", 0),
     ("objective.ridge", 0.0),
 ]
 
@@ -125,9 +134,9 @@ def test_an_option_like_no_other_is_refused_with_the_sections() -> None:
 
 
 def test_override_changes_what_it_names_and_no_more() -> None:
-    changed = Recipe().override({"objective.components": 3, "schedule.seed": 7})
-    assert (changed.objective.components, changed.schedule.seed) == (3, 7)
-    assert changed.override({"objective.components": 1, "schedule.seed": 0}) == Recipe()
+    changed = Recipe().override({"objective.n_components": 3, "schedule.seed": 7})
+    assert (changed.objective.n_components, changed.schedule.seed) == (3, 7)
+    assert changed.override({"objective.n_components": 1, "schedule.seed": 0}) == Recipe()
 
 
 def test_none_is_a_word_in_toml(tmp_path: Path) -> None:
@@ -213,3 +222,46 @@ def test_a_recipe_of_somebody_else_says_so(tmp_path: Path, monkeypatch: pytest.M
 def test_a_name_too_long_for_a_file_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be read|unknown recipe"):
         load_recipe("a" * 5000)
+
+
+# renamed options
+
+VALUES: dict[str, object] = {
+    "objective.components": 3,
+    "objective.noise": "full",
+    "objective.max_iterations": 7,
+    "objective.tolerance": 0.5,
+    "objective.variance_floor": 0.25,
+}
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_option_name_is_refused_with_the_new_one(old: str, tmp_path: Path) -> None:
+    section, _, option = old.partition(".")
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[{section}]\n{option} = {json.dumps(VALUES[old])}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=rf"mine\.toml: {old} is now called {RENAMED[old]}: use the new name$"):
+        load_recipe(str(path))
+    with pytest.raises(ConfigurationError, match=rf"'{old}' is now called '{RENAMED[old]}': use the new name$"):
+        Recipe().override({old: VALUES[old]})
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_a_saved_recipe_with_an_old_option_name_is_read(old: str) -> None:
+    section, _, option = old.partition(".")
+    values = {section: {option: VALUES[old]}}
+    assert read_saved_recipe(values, "here") == Recipe().override({RENAMED[old]: VALUES[old]})
+    assert values == {section: {option: VALUES[old]}}
+
+
+def test_all_old_names_are_reported_in_one_line() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_recipe({"objective": {"components": 2, "noise": "full"}}, "here")
+    assert "components is now called objective.n_components, objective.noise is now called" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [{"objective": 3}, {"objective": {"n_components": 0}}, {"objects": {}}])
+def test_a_saved_recipe_with_wrong_options_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match="here: obje"):
+        read_saved_recipe(values, "here")

@@ -11,7 +11,15 @@ from deepgllim import metrics
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.gllim import Parameters, sample
 from deepgllim.nn.backbones.registry import wrap_module
-from deepgllim.nn.evaluation import best_scale, calibrate, collect_normalised, evaluate, figures, predict_inputs, scaled
+from deepgllim.nn.evaluation import (
+    best_scale,
+    calibrate,
+    collect_normalised,
+    compute_metrics,
+    evaluate,
+    predict_inputs,
+    scaled,
+)
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec
@@ -87,7 +95,7 @@ def test_figures_are_the_measures_of_the_predictions() -> None:
 
 def test_figures_of_a_head_without_log_density() -> None:
     assert math.isnan(evaluate(model("least_squares"), vectors(20))["log_density"])
-    assert "mae_a" in figures(predict_inputs(model(), vectors(20)), ("a", "b"))
+    assert "mae_a" in compute_metrics(predict_inputs(model(), vectors(20)), ("a", "b"))
 
 
 def shrunk(scale: float, K: int) -> tuple[DeepRegression, ArrayInputs]:

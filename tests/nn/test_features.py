@@ -6,13 +6,13 @@ from torch import nn
 
 from deepgllim.nn.evaluation import collect_normalised
 from deepgllim.nn.features import LARGE, adopt_statistics, initialise_projection, principal_axes
-from deepgllim.nn.training import train
-from tests.nn.tiny import begin, model, recipe, vectors
+from deepgllim.nn.training import start_training, train
+from tests.nn.tiny import model, recipe, vectors
 
 
 def test_the_projection_starts_at_the_principal_axes() -> None:
     network, training = model(projection=4), vectors(100)
-    begin(network, recipe(), training)
+    start_training(network, recipe(), training)
     with torch.no_grad():
         hidden = network.backbone(training.values).double()
         projected = network.project(training.values).double()  # type: ignore[arg-type]
@@ -28,7 +28,7 @@ def test_the_projection_starts_at_the_principal_axes() -> None:
 @pytest.mark.parametrize(("n", "wanted", "kept"), [(5, 100, 4), (50, 100, 8), (50, 3, 3)])
 def test_the_projection_has_no_more_features_than_there_are_directions(n: int, wanted: int, kept: int) -> None:
     network = model(projection=wanted)
-    begin(network, recipe(), vectors(n))
+    start_training(network, recipe(), vectors(n))
     assert network.n_features == network.spec.projection == kept
     assert network.head(collect_normalised(network, vectors(n))).mean.shape == (n, 2)
 
@@ -60,7 +60,7 @@ def test_the_leading_axes_of_many_features_are_those_of_their_covariance(n: int)
 
 def test_without_a_projection_the_backbones_features_are_normalised() -> None:
     network, training = model(projection=None), vectors()
-    begin(network, recipe(), training)
+    start_training(network, recipe(), training)
     assert network.n_features == 8
     assert isinstance(network.projection, nn.Identity)
 

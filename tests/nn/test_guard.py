@@ -14,12 +14,11 @@ from deepgllim.errors import DataError, EmptyComponentWarning, NumericalError, T
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.evaluation import predict_inputs
 from deepgllim.nn.guard import MAX_FAILURES, constant_error, find_fault, least_error
-from deepgllim.nn.head import Head
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.inverse_regression import InverseRegression
-from deepgllim.nn.training import Trained, train
+from deepgllim.nn.training import TrainingResult, start_training, train
 from tests.nn.tiny import Head as Name
-from tests.nn.tiny import assert_same_weights, begin, model, recipe, timeless, vectors
+from tests.nn.tiny import assert_same_weights, model, recipe, timeless, vectors
 
 HEADS: tuple[Name, ...] = ("inverse_regression", "least_squares", "mixture_density")
 every = pytest.mark.parametrize("head", HEADS)
@@ -31,7 +30,7 @@ HUGE: dict[str, Any] = {
 }
 
 
-def quietly(*args: Any, **options: Any) -> tuple[Trained, list[str]]:
+def quietly(*args: Any, **options: Any) -> tuple[TrainingResult, list[str]]:
     """`train`, and the messages of the rounds that were undone."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TrainingWarning)
@@ -42,15 +41,15 @@ def quietly(*args: Any, **options: Any) -> tuple[Trained, list[str]]:
 
 def failing(monkeypatch: pytest.MonkeyPatch, *calls: int, error: Exception | None = None) -> None:
     """Let some calls of the closed-form step fail, or return one component less."""
-    solve, count = InverseRegression.solve, iter(range(1000))
+    solve, count = InverseRegression.solve, iter(range(1, 1000))
 
-    def broken(self: InverseRegression, head: Head, x: Tensor, y: Tensor, round_: int) -> dict[str, float]:
-        figures = solve(self, head, x, y, round_)
+    def broken(self: InverseRegression, x: Tensor, y: Tensor, round_: int) -> dict[str, float]:
+        metrics = solve(self, x, y, round_)
         if next(count) in calls:
             if error is not None:
                 raise error
-            return figures | {"components": figures["components"] - 1}
-        return figures
+            return metrics | {"components": metrics["components"] - 1}
+        return metrics
 
     monkeypatch.setattr(InverseRegression, "solve", broken)
 
@@ -100,7 +99,7 @@ def test_the_least_error_is_infinite_before_the_first_validation() -> None:
 def test_a_step_size_far_too_large_ends_with_the_model_of_the_start(head: Name) -> None:
     options = recipe(head, **HUGE)
     started = model(head)
-    begin(started, options, vectors())
+    start_training(started, options, vectors())
     trained, messages = quietly(model(head), options, vectors(), vectors(seed=3))
     assert trained.history == []
     assert len(messages) == MAX_FAILURES
@@ -117,9 +116,9 @@ def test_beta_0_with_one_variance_also_ends_with_a_model() -> None:
     """The paper's step at a step size at which features collapse."""
     options = recipe(
         objective__beta=0.0,
-        objective__noise="full",
+        objective__covariance_type="full",
         objective__network_noise="tied_isotropic",
-        objective__components=2,
+        objective__n_components=2,
         schedule__em="round",
         schedule__learning_rate=0.5,
         schedule__rounds=6,
@@ -135,8 +134,8 @@ def test_beta_0_with_one_variance_also_ends_with_a_model() -> None:
 def test_a_round_that_fails_once_is_repeated_with_half_the_step(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    options = recipe(objective__components=2, schedule__learning_rate_schedule="constant")
-    failing(monkeypatch, 2, error=error)  # the start, round 1, then round 2
+    options = recipe(objective__n_components=2, schedule__learning_rate_schedule="constant")
+    failing(monkeypatch, 2, error=error)
     trained, messages = quietly(model(), options, vectors(96), vectors(seed=3))
     assert [row["round"] for row in trained.history] == [1, 2, 3]
     assert [row["learning_rate"] for row in trained.history] == [5e-3, 2.5e-3, 2.5e-3]
@@ -146,7 +145,7 @@ def test_a_round_that_fails_once_is_repeated_with_half_the_step(
 
 def test_an_undone_round_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failing in the first round, then going on, is the training with half the step size from the start."""
-    half = recipe(schedule__learning_rate=2.5e-3, objective__assignment="sampled", objective__components=2)
+    half = recipe(schedule__learning_rate=2.5e-3, objective__assignment="sampled", objective__n_components=2)
     whole = half.override({"schedule.learning_rate": 5e-3})
     expected = train(model(), half, vectors(96), vectors(seed=3))
     failing(monkeypatch, 1, error=NumericalError("singular"))
@@ -180,8 +179,8 @@ def test_a_resumed_training_keeps_its_smaller_step(monkeypatch: pytest.MonkeyPat
     class StopAfterTwo:
         def start(self, steps: int, done: int) -> None: ...
         def advance(self, message: str) -> None: ...
-        def round_done(self, figures: dict[str, float]) -> None:
-            if figures["round"] == 3:
+        def round_done(self, metrics: dict[str, float]) -> None:
+            if metrics["round"] == 3:
                 raise KeyboardInterrupt
 
     monkeypatch.undo()
@@ -219,14 +218,14 @@ def alike(inputs: ArrayInputs) -> ArrayInputs:
 
 
 HOSTILE: dict[str, tuple[ArrayInputs, dict[str, Any]]] = {
-    "a constant target": (constant(vectors(), 1), {"objective__components": 2}),
+    "a constant target": (constant(vectors(), 1), {"objective__n_components": 2}),
     "constant targets": (constant(vectors()), {}),
-    "equal pictures": (alike(vectors()), {"objective__components": 2}),
+    "equal pictures": (alike(vectors()), {"objective__n_components": 2}),
     "float16 inputs": (ArrayInputs(torch.as_tensor(vectors().values).half(), vectors().targets), {}),
     "float64 inputs": (ArrayInputs(torch.as_tensor(vectors().values).double(), vectors().targets), {}),
-    "a hundred times the step size": (vectors(), {"schedule__learning_rate": 0.5, "objective__components": 3}),
-    "ten thousand times the step size": (vectors(), {"schedule__learning_rate": 50.0, "objective__components": 3}),
-    "a component for three inputs": (vectors(), {"objective__components": 20}),
+    "a hundred times the step size": (vectors(), {"schedule__learning_rate": 0.5, "objective__n_components": 3}),
+    "ten thousand times the step size": (vectors(), {"schedule__learning_rate": 50.0, "objective__n_components": 3}),
+    "a component for three inputs": (vectors(), {"objective__n_components": 20}),
     "two inputs": (ArrayInputs(vectors().values[:2], vectors().targets[:2]), {}),
 }
 
@@ -250,7 +249,7 @@ def test_more_components_than_targets_are_refused() -> None:
     with pytest.raises(
         DataError, match=f"components is 30, but the 64 training inputs have {distinct} different targets"
     ):
-        train(model(), recipe(objective__components=30), few)
+        train(model(), recipe(objective__n_components=30), few)
 
 
 @every

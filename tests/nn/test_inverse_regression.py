@@ -44,22 +44,23 @@ def head_of(parameters: Parameters) -> InverseRegressionHead:
     return head
 
 
-def objective(targets: Tensor, **options: object) -> InverseRegression:
-    """With K = 3 and nothing frozen; options of the objective by name, of the schedule as schedule__em."""
-    settings = {"components": K, "frozen_rounds": 0} | options
+def objective(targets: Tensor, head: InverseRegressionHead | None = None, **options: object) -> InverseRegression:
+    """An objective with K = 3 and nothing frozen; options of the objective by name, of the schedule as schedule__em."""
+    settings = {"n_components": K, "frozen_rounds": 0} | options
     names = {name: name.replace("__", ".") if "__" in name else f"objective.{name}" for name in settings}
-    return InverseRegression(Recipe().override({names[name]: value for name, value in settings.items()}), targets)
+    recipe = Recipe().override({names[name]: value for name, value in settings.items()})
+    return InverseRegression(head or InverseRegressionHead(D, L), recipe, targets)
 
 
 def gradient(step: InverseRegression, p: Parameters, round_: int = 0) -> Tensor:
-    """Of the loss of all samples in the features."""
+    """The gradient of the loss of all samples with respect to the features."""
     x, y, _ = samples()
     x.requires_grad_()
-    head = head_of(p)
-    step.prepare(head, round_)
-    step.loss(head, x, y).backward()  # type: ignore[no-untyped-call]
+    step.head.mixture = p
+    step.prepare(round_)
+    step.loss(x, y).backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
-    assert all(value.grad is None and not value.requires_grad for value in head.mixture.tensors.values())
+    assert all(value.grad is None and not value.requires_grad for value in step.head.mixture.tensors.values())
     return x.grad
 
 
@@ -87,10 +88,10 @@ def test_with_beta_1_the_loss_is_the_conditional_likelihood_of_the_prediction(no
     p = make_parameters(1, noise, tied, K, L, D)
     x, y, _ = samples()
     head = head_of(p)
-    step = objective(y, beta=1)
-    step.prepare(head, 0)
+    step = objective(y, head, beta=1)
+    step.prepare(0)
     expected = -head(x).log_prob(y).mean() / L
-    torch.testing.assert_close(step.loss(head, x, y), expected, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(step.loss(x, y), expected, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("beta", [0.3, 0.9])
@@ -140,10 +141,13 @@ def test_target_noise_raises_the_share_of_a_target_with_large_residuals(beta: fl
     head = head_of(fit(x, y, covariance_type="full").parameters)
     shares = []
     for noise in (0.0, 1.0):
-        step, features = objective(y, components=1, noise="full", beta=beta, target_noise=noise), x.clone()
+        step, features = (
+            objective(y, head, n_components=1, covariance_type="full", beta=beta, target_noise=noise),
+            x.clone(),
+        )
         features.requires_grad_()
-        step.prepare(head, 0)
-        step.loss(head, features, y).backward()  # type: ignore[no-untyped-call]
+        step.prepare(0)
+        step.loss(features, y).backward()  # type: ignore[no-untyped-call]
         assert features.grad is not None
         size = features.grad.square().mean(0)
         shares.append(float(size[1] / size[0]))
@@ -153,9 +157,9 @@ def test_target_noise_raises_the_share_of_a_target_with_large_residuals(beta: fl
 def test_the_loss_of_float32_features_is_float32() -> None:
     x, y, _ = samples()
     head = head_of(make_parameters(1, "full", True, K, L, D))
-    step = objective(y)
-    step.prepare(head, 0)
-    assert step.loss(head, x.float(), y.float()).dtype == torch.float32
+    step = objective(y, head)
+    step.prepare(0)
+    assert step.loss(x.float(), y.float()).dtype == torch.float32
 
 
 # Σ of the network step
@@ -217,7 +221,8 @@ def test_tied_isotropic_noise_leaves_the_gradient_of_a_plain_squared_error() -> 
 
 def assigned(step: InverseRegression, p: Parameters, round_: int = 0) -> Tensor:
     x, y, _ = samples()
-    step.prepare(head_of(p), round_)
+    step.head.mixture = p
+    step.prepare(round_)
     return step._assign(x, y)
 
 
@@ -267,12 +272,13 @@ def test_one_component_has_all_the_weight() -> None:
 def followed(p: Parameters, steps: int = 40, **options: object) -> InverseRegressionHead:
     """The head after some batches of 50 samples."""
     x, y, _ = samples()
-    settings: dict[str, object] = {"schedule__batch_size": 50, "schedule__em_every": 1, "variance_floor": 1e-6}
-    step, head = objective(y, components=p.n_components, noise=p.covariance_type, **settings | options), head_of(p)
-    step.prepare(head, 0)
+    settings: dict[str, object] = {"schedule__batch_size": 50, "schedule__em_every": 1, "covariance_floor": 1e-6}
+    head = head_of(p)
+    step = objective(y, head, n_components=p.n_components, covariance_type=p.covariance_type, **settings | options)
+    step.prepare(0)
     for index in range(steps):
         rows = slice(50 * (index % 3), 50 * (index % 3) + 50)
-        step.follow(head, x[rows], y[rows])
+        step.update(x[rows], y[rows])
     return head
 
 
@@ -294,13 +300,14 @@ def test_a_mixture_that_follows_approaches_em_on_the_batches() -> None:
 def test_the_loss_is_that_of_the_mixture_as_it_stands() -> None:
     x, y, _ = samples()
     p = make_parameters(1, "diagonal", False, K, L, D)
-    step, head = objective(y, schedule__em_every=2), head_of(p)
-    step.prepare(head, 0)
-    before = step.loss(head, x, y)
-    step.follow(head, x, y)
-    assert torch.equal(step.loss(head, x, y), before)  # the M-step comes with the second batch
-    step.follow(head, x, y)
-    after = step.loss(head, x, y)
+    head = head_of(p)
+    step = objective(y, head, schedule__em_every=2)
+    step.prepare(0)
+    before = step.loss(x, y)
+    step.update(x, y)
+    assert torch.equal(step.loss(x, y), before)  # the M-step comes with the second batch
+    step.update(x, y)
+    after = step.loss(x, y)
     assert not torch.equal(after, before)
     torch.testing.assert_close(after, free_energy(x, y, None, DensityModel.of(head.mixture), 1.0))
 
@@ -322,44 +329,49 @@ def test_a_component_that_no_batch_belongs_to_is_seeded_again() -> None:
 def test_solve_for_one_component_is_gllims_fit(noise: str, tied: bool) -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
-    step = objective(y, components=1, noise=noise, tied=tied)
+    step = objective(y, head, n_components=1, covariance_type=noise, tied=tied)
     expected = fit(x, y, covariance_type=noise, tied=tied, covariance_floor=1e-4)
-    for round_ in (-1, 0):  # EM from its own answer stays there
-        figures = step.solve(head, x, y, round_)
-        for name, value in expected.parameters._asdict().items():
-            torch.testing.assert_close(getattr(head.mixture, name), value, atol=1e-10, rtol=1e-10)
-    assert figures["log_likelihood"] == pytest.approx(expected.log_likelihoods[-1] / N)
-    assert figures["components"] == 1
+    step.start(x, y)
+    first = head.mixture
+    metrics = step.solve(x, y, 0)  # EM from its own result stays there
+    for name, value in expected.parameters._asdict().items():
+        torch.testing.assert_close(getattr(first, name), value, atol=1e-10, rtol=1e-10)
+        torch.testing.assert_close(getattr(head.mixture, name), value, atol=1e-10, rtol=1e-10)
+    assert metrics["log_likelihood"] == pytest.approx(expected.log_likelihoods[-1] / N)
+    assert metrics["components"] == 1
 
 
 def test_solve_shrinks_the_noise_as_the_recipe_says() -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
-    objective(y, components=1, noise="full", shrinkage=0.5).solve(head, x, y, -1)
-    options: dict[str, Any] = {"covariance_type": "full", "shrinkage": 0.5, "covariance_floor": 1e-4, "max_iter": 100, "tol": 1e-3}
-    expected = fit(x, y, **options).parameters
+    objective(y, head, n_components=1, covariance_type="full", shrinkage=0.5).start(x, y)
+    options: dict[str, Any] = {"shrinkage": 0.5, "covariance_floor": 1e-4, "max_iter": 100, "tol": 1e-3}
+    expected = fit(x, y, covariance_type="full", **options).parameters
     assert torch.equal(head.mixture.Sigma, expected.Sigma)
 
 
 def test_while_frozen_solve_keeps_the_first_responsibilities() -> None:
     x, y, _ = samples()
-    step, head = objective(y, frozen_rounds=2), InverseRegressionHead(D, L)
+    step = objective(y, frozen_rounds=2)
+    head = step.head
     start = initial_responsibilities(y, K, 0)
     expected = fit(x, y, responsibilities=start, max_iter=1, covariance_floor=1e-4)
-    for round_ in (-1, 0):  # the solution after round 0 is for round 1, which is frozen too
-        figures = step.solve(head, x, y, round_)
-        torch.testing.assert_close(head.mixture.A, expected.parameters.A, atol=1e-10, rtol=1e-10)
-        assert figures["em_iterations"] == 1
-    step.solve(head, x, y, 1)
+    step.start(x, y)
+    torch.testing.assert_close(head.mixture.A, expected.parameters.A, atol=1e-10, rtol=1e-10)
+    metrics = step.solve(x, y, 0)  # the solution after round 0 is for round 1, which is frozen too
+    torch.testing.assert_close(head.mixture.A, expected.parameters.A, atol=1e-10, rtol=1e-10)
+    assert metrics["em_iterations"] == 1
+    step.solve(x, y, 1)
     assert not torch.equal(head.mixture.A, expected.parameters.A)
 
 
 def test_after_that_em_goes_on_from_the_last_mixture() -> None:
     x, y, _ = samples()
-    step, head = objective(y), InverseRegressionHead(D, L)
-    step.solve(head, x, y, -1)
+    step = objective(y)
+    head = step.head
+    step.start(x, y)
     first = head.mixture
-    step.solve(head, x, y, 0)
+    step.solve(x, y, 0)
     expected = fit(x, y, start=first, covariance_floor=1e-4, tol=1e-3, max_iter=100)
     assert torch.equal(head.mixture.A, expected.parameters.A)
 
@@ -368,11 +380,12 @@ def test_after_that_em_goes_on_from_the_last_mixture() -> None:
 def test_em_ends_with_all_components_where_moved_features_emptied_some(start: str) -> None:
     """Features far from the last lines belong, by them, to one component; it is split until all are there again."""
     x, y, _ = samples()
-    step, head = objective(y, em_start=start), InverseRegressionHead(D, L)
+    step = objective(y, em_start=start)
+    head = step.head
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EmptyComponentWarning)
-        step.solve(head, x, y, -1)
-        step.solve(head, x + 1e3, y, 0)
+        step.start(x, y)
+        step.solve(x + 1e3, y, 0)
     assert head.mixture.n_components == K
     assert float(torch.logsumexp(joint_log_density(x + 1e3, y, head.mixture), 1).mean()) > -50
 
@@ -380,9 +393,9 @@ def test_em_ends_with_all_components_where_moved_features_emptied_some(start: st
 def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
     """The next round goes on; the tests' settings would make an error of it."""
     x, y, _ = samples()
-    step, head = objective(y, max_iterations=2, tolerance=1e-12), InverseRegressionHead(D, L)
-    step.solve(head, x, y, -1)
-    assert step.solve(head, x, y, 0)["em_iterations"] == 2
+    step = objective(y, max_iter=2, tol=1e-12)
+    step.start(x, y)
+    assert step.solve(x, y, 0)["em_iterations"] == 2
 
 
 # after the last round
@@ -391,12 +404,13 @@ def test_em_that_has_not_converged_is_no_cause_for_a_warning() -> None:
 @pytest.mark.parametrize(("noise", "tied"), STRUCTURES)
 def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -> None:
     x, y, _ = samples()
-    step, head = objective(y[:100], components=2, noise=noise, tied=tied), InverseRegressionHead(D, L)
-    step.solve(head, x[:100], y[:100], -1)
+    step = objective(y[:100], n_components=2, covariance_type=noise, tied=tied)
+    head = step.head
+    step.start(x[:100], y[:100])
     expected = fit(
         x, y, start=head.mixture, covariance_type=noise, tied=tied, covariance_floor=1e-4, max_iter=100, tol=1e-3
     ).parameters
-    step.refit(head, x, y)
+    step.refit(x, y)
     torch.testing.assert_close(head.mixture.A, expected.A)
     torch.testing.assert_close(head.mixture.Sigma, expected.Sigma)
 
@@ -404,12 +418,12 @@ def test_the_refit_is_em_from_the_mixture_as_it_stands(noise: str, tied: bool) -
 def test_a_refit_that_is_not_asked_for_or_is_singular_leaves_the_mixture() -> None:
     x, y, _ = samples()
     head = InverseRegressionHead(D, L)
-    step = objective(y, components=1, noise="full", variance_floor=0.0)
-    step.solve(head, x, y, -1)
+    step = objective(y, head, n_components=1, covariance_type="full", covariance_floor=0.0)
+    step.start(x, y)
     before = head.mixture.A.clone()
-    objective(y, components=1, noise="full", refit=False).refit(head, x + y[:, :1], y)
+    objective(y, head, n_components=1, covariance_type="full", refit=False).refit(x + y[:, :1], y)
     assert torch.equal(head.mixture.A, before)
-    step.refit(head, y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
+    step.refit(y @ torch.ones(L, D).double(), y)  # features that the targets explain without error
     assert torch.equal(head.mixture.A, before)
 
 
@@ -435,11 +449,17 @@ def test_an_offset_of_the_targets_changes_neither_loss_nor_gradient(em: str, opt
     answers = []
     for mixture, targets in ((p, far - 1e7), (about.absolute, far)):
         features = x.clone().requires_grad_()
-        settings = {"noise": "full", "schedule__em": em, "schedule__em_every": 1, "schedule__batch_size": 50} | options
-        step, head = objective(targets, **settings), head_of(mixture)
-        step.prepare(head, 0)
-        step.follow(head, x, targets)
-        loss = step.loss(head, features, targets)
+        settings = {
+            "covariance_type": "full",
+            "schedule__em": em,
+            "schedule__em_every": 1,
+            "schedule__batch_size": 50,
+        } | options
+        head = head_of(mixture)
+        step = objective(targets, head, **settings)
+        step.prepare(0)
+        step.update(x, targets)
+        loss = step.loss(features, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         assert features.grad is not None
         answers.append((loss.detach(), features.grad))
@@ -452,9 +472,10 @@ def test_em_of_targets_far_from_zero_gives_the_same_regression() -> None:
     far = y + 1e7
     heads = []
     for targets in (far - 1e7, far):
-        step, head = objective(targets, noise="diagonal"), InverseRegressionHead(D, L)
-        for round_ in (-1, 0):
-            step.solve(head, x, targets, round_)
+        step = objective(targets, covariance_type="diagonal")
+        head = step.head
+        step.start(x, targets)
+        step.solve(x, targets, 0)
         heads.append(head)
     near, moved = heads
     torch.testing.assert_close(moved.mixture.A, near.mixture.A, atol=1e-6, rtol=1e-6)

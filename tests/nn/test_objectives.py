@@ -6,8 +6,9 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from deepgllim.errors import ConfigurationError
 from deepgllim.nn.config import ObjectiveConfig, Recipe
-from deepgllim.nn.head import LeastSquaresHead, MixtureDensityHead
+from deepgllim.nn.head import HEADS, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.inverse_regression import InverseRegression
 from deepgllim.nn.objectives import LeastSquares, MixtureDensity, make_objective
 from tests.gllim.strategies import normal
@@ -22,11 +23,11 @@ def generator(seed: int = 0) -> torch.Generator:
 # least squares
 
 
-def started(ridge: float = 0.3, round_: int = -1) -> tuple[LeastSquaresHead, Tensor, Tensor]:
+def started(ridge: float = 0.3) -> tuple[LeastSquaresHead, Tensor, Tensor]:
     x = (3 * normal(generator(1), N, D) + 2).float()
     y = (20 * x[:, :L].double() + 10 * normal(generator(2), N, L) + 40).float()
     head = LeastSquaresHead(D, L)
-    LeastSquares(ObjectiveConfig(name="least_squares", ridge=ridge)).solve(head, x, y, round_)
+    LeastSquares(head, ObjectiveConfig(name="least_squares", ridge=ridge)).start(x, y)
     return head, x, y
 
 
@@ -51,7 +52,7 @@ def test_after_the_start_only_the_covariance_is_solved() -> None:
     head, x, y = started()
     weight, mean = head.linear.weight.detach().clone(), head.target_mean.clone()
     before = head.covariance.clone()
-    LeastSquares(ObjectiveConfig()).solve(head, x, y + 5, 0)
+    LeastSquares(head, ObjectiveConfig()).solve(x, y + 5, 0)
     assert torch.equal(head.linear.weight, weight)
     assert torch.equal(head.target_mean, mean)
     residual = (y + 5 - head.point(x)).detach().double()
@@ -63,7 +64,7 @@ def test_after_the_start_only_the_covariance_is_solved() -> None:
 def test_the_refit_takes_the_covariance_of_the_residuals_given(refit: bool) -> None:
     head, x, y = started()
     before = head.covariance.clone()
-    LeastSquares(ObjectiveConfig(refit=refit)).refit(head, x[:40], y[:40] + 5)
+    LeastSquares(head, ObjectiveConfig(refit=refit)).refit(x[:40], y[:40] + 5)
     residual = (y[:40] + 5 - head.point(x[:40])).detach().double()
     torch.testing.assert_close(head.covariance, residual.T @ residual / 40 if refit else before, rtol=1e-6, atol=1e-5)
 
@@ -72,14 +73,14 @@ def test_an_exact_fit_and_a_constant_target_still_give_a_distribution() -> None:
     x = normal(generator(1), N, D).float()
     y = torch.cat([x[:, :1], torch.full((N, 1), 7.0)], 1)
     head = LeastSquaresHead(D, L)
-    LeastSquares(ObjectiveConfig(ridge=1e-9)).solve(head, x, y, -1)
+    LeastSquares(head, ObjectiveConfig(ridge=1e-9)).start(x, y)
     assert torch.isfinite(head(x).log_prob(y.double())).all()
     torch.testing.assert_close(head(x).mean[:, 1], torch.full((N,), 7.0, dtype=torch.float64))
 
 
 def test_the_loss_is_the_mean_squared_error_of_standardised_targets() -> None:
     head, x, y = started()
-    found = LeastSquares(ObjectiveConfig()).loss(head, x, y)
+    found = LeastSquares(head, ObjectiveConfig()).loss(x, y)
     expected = (((head.point(x) - y) / y.std(0)) ** 2).mean()
     torch.testing.assert_close(found, expected)
 
@@ -87,9 +88,11 @@ def test_the_loss_is_the_mean_squared_error_of_standardised_targets() -> None:
 def test_the_loss_does_not_depend_on_the_targets_unit() -> None:
     head, x, y = started()
     other = LeastSquaresHead(D, L)
-    step = LeastSquares(ObjectiveConfig(ridge=0.3))
-    step.solve(other, x, 100 * y + 3, -1)
-    torch.testing.assert_close(step.loss(other, x, 100 * y + 3), step.loss(head, x, y), rtol=1e-4, atol=0)
+    config = ObjectiveConfig(ridge=0.3)
+    step = LeastSquares(other, config)
+    step.start(x, 100 * y + 3)
+    expected = LeastSquares(head, config).loss(x, y)
+    torch.testing.assert_close(step.loss(x, 100 * y + 3), expected, rtol=1e-4, atol=0)
 
 
 # mixture density
@@ -99,8 +102,8 @@ def started_density(components: int) -> tuple[MixtureDensityHead, MixtureDensity
     x = (3 * normal(generator(1), N, D) + 2).float()
     y = (20 * x[:, :L].double() + 10 * normal(generator(2), N, L) + 40).float()
     head = MixtureDensityHead(D, L)
-    step = MixtureDensity(ObjectiveConfig(name="mixture_density", ridge=0.3, components=components))
-    step.solve(head, x, y, -1)
+    step = MixtureDensity(head, ObjectiveConfig(name="mixture_density", ridge=0.3, n_components=components))
+    step.start(x, y)
     return head, step, x, y
 
 
@@ -126,7 +129,7 @@ def test_the_mixture_densitys_loss_is_the_likelihood_of_its_prediction() -> None
     head, step, x, y = started_density(3)
     torch.nn.init.normal_(head.linear.weight, std=0.1, generator=generator(4))
     expected = -(head(x).log_prob(y.double()).mean() + head.target_scale.double().log().sum()) / L
-    torch.testing.assert_close(step.loss(head, x, y).double(), expected, rtol=1e-5, atol=1e-5)  # float32
+    torch.testing.assert_close(step.loss(x, y).double(), expected, rtol=1e-5, atol=1e-5)  # float32
 
 
 def test_a_mixture_density_learns_two_answers_of_one_input() -> None:
@@ -135,12 +138,12 @@ def test_a_mixture_density_learns_two_answers_of_one_input() -> None:
     sign = torch.where(torch.rand(400, 1, generator=generator(2)) < 0.5, -1.0, 1.0)
     y = sign * (30 + x[:, :1]) + torch.randn(400, 1, generator=generator(3))
     head = MixtureDensityHead(D, 1)
-    step = MixtureDensity(ObjectiveConfig(name="mixture_density", components=2))
-    step.solve(head, x, y, -1)
+    step = MixtureDensity(head, ObjectiveConfig(name="mixture_density", n_components=2))
+    step.start(x, y)
     optimizer = torch.optim.Adam(head.parameters(), 0.05)
     for _ in range(200):
         optimizer.zero_grad()
-        step.loss(head, x, y).backward()  # type: ignore[no-untyped-call]
+        step.loss(x, y).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         answer = head(x)
@@ -154,7 +157,7 @@ def test_a_mixture_density_learns_two_answers_of_one_input() -> None:
 def test_only_gradients_move_a_mixture_density_after_its_start() -> None:
     head, step, x, y = started_density(2)
     before = {name: value.clone() for name, value in head.state_dict().items()}
-    assert step.solve(head, x + 1, y + 5, 0) == {}
+    assert step.solve(x + 1, y + 5, 0) == {}
     assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())
 
 
@@ -168,4 +171,10 @@ def test_only_gradients_move_a_mixture_density_after_its_start() -> None:
 )
 def test_the_recipe_names_the_objective(name: str, expected: type) -> None:
     recipe = Recipe().override({"objective.name": name})
-    assert isinstance(make_objective(recipe, torch.randn(20, 2, generator=generator())), expected)
+    targets = torch.randn(20, 2, generator=generator())
+    assert isinstance(make_objective(HEADS[name](3, 2), recipe, targets), expected)
+
+
+def test_a_head_of_another_objective_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'inverse_regression', but the model has the head LeastSquaresHead"):
+        make_objective(HEADS["least_squares"](3, 2), Recipe(), torch.zeros(20, 2))

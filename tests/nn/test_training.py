@@ -18,24 +18,17 @@ from deepgllim.nn.backbones.registry import wrap_module
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import collect_normalised, evaluate
-from deepgllim.nn.features import Entry, adopt_statistics, collect_features
+from deepgllim.nn.features import TrainingInputs, adopt_statistics, collect_features
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
-from deepgllim.nn.inverse_regression import InverseRegression
 from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import (
-    Silent,
-    frozen_depth,
-    learning_rate,
-    make_optimizer,
-    train,
-    write_rows,
-)
+from deepgllim.nn.optimization import learning_rate, make_optimizer
+from deepgllim.nn.reporting import NullReporter, write_rows
+from deepgllim.nn.training import start_training, train
 from tests.nn.tiny import (
     N_INPUTS,
     Head,
     assert_same_weights,
-    begin,
     convolutions,
     faces,
     model,
@@ -55,7 +48,7 @@ class Interrupted(Exception):  # noqa: N818
     """What stands for Ctrl-C or a power cut."""
 
 
-class StopAfter(Silent):
+class StopAfter(NullReporter):
     """Raises as soon as a round is done, or after some steps."""
 
     def __init__(self, rounds: int = 0, steps: int = 0) -> None:
@@ -66,12 +59,12 @@ class StopAfter(Silent):
         if self.steps == 0:
             raise Interrupted
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        if figures["round"] == self.rounds:
+    def round_done(self, metrics: dict[str, float]) -> None:
+        if metrics["round"] == self.rounds:
             raise Interrupted
 
 
-class Record(Silent):
+class Record(NullReporter):
     """Keeps all that it is told."""
 
     def __init__(self) -> None:
@@ -85,8 +78,8 @@ class Record(Silent):
     def advance(self, message: str) -> None:
         self.steps += 1
 
-    def round_done(self, figures: dict[str, float]) -> None:
-        self.rows.append(figures)
+    def round_done(self, metrics: dict[str, float]) -> None:
+        self.rows.append(metrics)
 
 
 # learning
@@ -96,7 +89,7 @@ class Record(Silent):
 def test_the_loss_falls_and_the_error_with_it(head: Head) -> None:
     options = recipe(head, schedule__rounds=4, schedule__epochs_per_round=3)
     untrained = model(head)
-    begin(untrained, options, vectors(96))
+    start_training(untrained, options, vectors(96))
     before = evaluate(untrained, vectors(200, seed=5))["mae"]
     trained = train(model(head), options, vectors(96))
     losses = [row["train_loss"] for row in trained.history]
@@ -110,35 +103,34 @@ def test_the_network_step_lowers_the_inverse_regressions_loss(beta: float) -> No
     """On the same samples, with θ and r as they were: the M-network-step of the paper, and its family."""
     options, training = recipe(objective__beta=beta, schedule__em="round"), vectors(96)
     network = model()
-    objective = begin(network, options, training)
-    objective.prepare(network.head, 0)
+    run = start_training(network, options, training)
+    run.objective.prepare(0)
 
     def loss() -> float:
         with torch.no_grad():
-            return float(objective.loss(network.head, network.features(training.values), training.targets))  # type: ignore[arg-type]
+            return float(run.objective.loss(network.features(torch.as_tensor(training.values)), training.targets))
 
     network.train()  # batch statistics, as in the step
     before = loss()
-    optimizer = make_optimizer(network, options.schedule)
     for epoch in range(3):
-        module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, epoch, Silent())
+        module.one_epoch(run, epoch)
     assert loss() < before - 0.1
 
 
 def test_em_between_the_rounds_raises_the_likelihood_of_the_new_features() -> None:
     """The M-step's log-likelihood is at least that of the mixture of the round before on the same features."""
-    options, training = recipe(objective__components=2, objective__tolerance=0.0), vectors(96)
+    options, training = recipe(objective__n_components=2, objective__tol=0.0), vectors(96)
     network = model()
-    objective = begin(network, options, training)
+    run = start_training(network, options, training)
     for round_ in (1, 2):
-        objective.prepare(network.head, round_)
-        optimizer = make_optimizer(network, options.schedule)
-        module.one_epoch(network, objective, optimizer, Entry(training, None), options.schedule, round_, Silent())
-        projected, targets = collect_features(network, Entry(training, None), options.schedule, None)
+        run.objective.prepare(round_)
+        run.optimizer = make_optimizer(network, options.schedule)
+        module.one_epoch(run, round_)
+        projected, targets = collect_features(network, run.inputs, options.schedule, None)
         features = adopt_statistics(network, projected).double()
         assert isinstance(network.head, InverseRegressionHead)
         before = log_likelihood(features, targets.double(), network.head)
-        after = objective.solve(network.head, features, targets, round_)["log_likelihood"]
+        after = run.objective.solve(features, targets, round_)["log_likelihood"]
         assert after > before
         assert after == pytest.approx(log_likelihood(features, targets.double(), network.head), abs=1e-6)
 
@@ -179,7 +171,7 @@ def test_all_objectives_see_the_same_batches_from_the_same_weights() -> None:
     asked, features, optimizers = [], [], []
     for head in HEADS:
         training, network = Watch(vectors()), model(head)
-        begin(network, recipe(head), training)
+        start_training(network, recipe(head), training)
         features.append(collect_normalised(network, training))
         optimizers.append([p.shape for p in network.parameters()][:8])
         train(model(head), recipe(head), training)
@@ -204,15 +196,15 @@ def test_the_same_seed_repeats_and_another_does_not(head: Head) -> None:
 
 RESUMED: dict[str, dict[str, Any]] = {
     "inverse_regression": {},
-    "two_sampled_components": {"objective__components": 2, "objective__assignment": "sampled"},
+    "two_sampled_components": {"objective__n_components": 2, "objective__assignment": "sampled"},
     "least_squares": {"head": "least_squares"},
-    "mixture_density": {"head": "mixture_density", "objective__components": 3, "schedule__keep_epoch": "best"},
+    "mixture_density": {"head": "mixture_density", "objective__n_components": 3, "schedule__keep_epoch": "best"},
     "sgd": {"schedule__optimizer": "sgd", "schedule__keep_epoch": "best", "schedule__epochs_per_round": 2},
-    "augmented_features": {"schedule__augmented_features": True, "objective__components": 2},
+    "augmented_features": {"schedule__augmented_features": True, "objective__n_components": 2},
 }
 
 
-def run(options: Recipe, output: Path, **more: Any) -> module.Trained:
+def run(options: Recipe, output: Path, **more: Any) -> module.TrainingResult:
     network = model(options.objective.name, convolutions())
     return train(network, options, faces(N_FACES), faces(12, seed=8), output=output, **more)
 
@@ -258,7 +250,7 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
 @pytest.mark.parametrize("assignment", ["weighted", "sampled"])
 def test_a_resumed_training_with_frozen_stages_ends_the_same(assignment: str, tmp_path: Path) -> None:
     """What the frozen stages give is computed again after the interruption, which must draw no random numbers."""
-    options = recipe(network__frozen_depths=[2, 2, 1], objective__components=2, objective__assignment=assignment)
+    options = recipe(network__frozen_depths=[2, 2, 1], objective__n_components=2, objective__assignment=assignment)
 
     def go(output: Path, **more: Any) -> None:
         train(model(), options, vectors(), vectors(30, seed=8), output=output, **more)
@@ -412,20 +404,20 @@ def test_cached_stages_run_once(tmp_path: Path) -> None:
 def test_augmented_pictures_are_not_cached() -> None:
     """They differ from epoch to epoch, and what frozen stages make of them too."""
     network, training = model(backbone=convolutions()), faces()
-    entry = module.enter(network, Entry(training, None), training, 2, recipe().schedule, None)
-    assert entry == Entry(training, None)
+    run = start_training(network, recipe(network__frozen_depths=[2]), training)
+    module.freeze_stages(run)
+    assert run.inputs == TrainingInputs(training, None)
     assert network.backbone.depth == 2
 
 
 def test_stages_are_unfrozen_round_by_round() -> None:
     options = recipe(network__frozen_depths=[3, 1], schedule__rounds=3)
-    assert [frozen_depth(options, round_) for round_ in range(4)] == [3, 1, 1, 1]
 
-    class Stages(Silent):
+    class Stages(NullReporter):
         def __init__(self, network: DeepRegression) -> None:
             self.network, self.seen = network, [weights(network)]
 
-        def round_done(self, figures: dict[str, float]) -> None:
+        def round_done(self, metrics: dict[str, float]) -> None:
             self.seen.append(weights(self.network))
 
     network = model()
@@ -449,8 +441,8 @@ def test_stages_can_be_frozen_again() -> None:
     seen: list[dict[str, Tensor]] = []
     network = model()
 
-    class Keep(Silent):
-        def round_done(self, figures: dict[str, float]) -> None:
+    class Keep(NullReporter):
+        def round_done(self, metrics: dict[str, float]) -> None:
             seen.append(weights(network))
 
     options = recipe(network__frozen_depths=[0, 2], schedule__optimizer="sgd", schedule__rounds=2)
@@ -510,12 +502,10 @@ def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
 
     def moved(limit: float | None) -> float:
         network, training = model(), vectors(64)
-        objective = begin(network, options, training)
-        objective.prepare(network.head, 0)
+        run = start_training(network, options.override({"schedule.clip_norm": limit}), training)
+        run.objective.prepare(0)
         before = weights(network)
-        schedule = options.schedule.model_copy(update={"clip_norm": limit})
-        optimizer = make_optimizer(network, schedule)
-        module.one_epoch(network, objective, optimizer, Entry(training, None), schedule, 0, Silent())
+        module.one_epoch(run, 0)
         after = weights(network)
         return math.sqrt(sum(float((after[name] - before[name]).square().sum()) for name in before))
 
@@ -529,10 +519,10 @@ def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
 def scripted(values: list[float]) -> Callable[..., dict[str, float]]:
     remaining = iter(values)
 
-    def figures(network: DeepRegression, inputs: Inputs) -> dict[str, float]:
+    def metrics(network: DeepRegression, inputs: Inputs) -> dict[str, float]:
         return {"mae": next(remaining), "nll": 0.0}
 
-    return figures
+    return metrics
 
 
 def test_the_best_round_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -540,8 +530,8 @@ def test_the_best_round_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     seen: list[dict[str, Tensor]] = []
     network = model()
 
-    class Keep(Silent):
-        def round_done(self, figures: dict[str, float]) -> None:
+    class Keep(NullReporter):
+        def round_done(self, metrics: dict[str, float]) -> None:
             seen.append({name: value.clone() for name, value in network.state_dict().items()})
 
     trained = train(network, recipe(), vectors(), vectors(40, seed=1), output=tmp_path, reporter=Keep())
@@ -565,8 +555,8 @@ def test_without_validation_the_last_round_is_kept() -> None:
     network = model()
     seen: list[Tensor] = []
 
-    class Keep(Silent):
-        def round_done(self, figures: dict[str, float]) -> None:
+    class Keep(NullReporter):
+        def round_done(self, metrics: dict[str, float]) -> None:
             seen.append(weights(network)["projection.weight"])
 
     trained = train(network, recipe(), vectors(), reporter=Keep())
@@ -598,11 +588,11 @@ def test_the_best_epoch_of_a_round_is_kept_where_it_is_asked_for(monkeypatch: py
 
 def test_the_validation_loss_is_the_objectives_over_all_inputs() -> None:
     network, training, validation = model(), vectors(), vectors(37, seed=1)
-    objective = begin(network, recipe(), training)
-    objective.prepare(network.head, 0)
-    whole = objective.loss(network.head, network.features(validation.values), validation.targets)  # type: ignore[arg-type]
+    run = start_training(network, recipe(schedule__batch_size=10), training)
+    run.objective.prepare(0)
+    whole = run.objective.loss(network.features(torch.as_tensor(validation.values)), validation.targets)
     # float32, in batches of another size
-    assert module.validation_loss(network, objective, validation, 10) == pytest.approx(float(whole.detach()), rel=1e-5)
+    assert module.validation_loss(run, validation) == pytest.approx(float(whole.detach()), rel=1e-5)
 
 
 # reports and failures
@@ -638,7 +628,7 @@ def test_a_trained_model_is_in_evaluation_mode_and_agrees_with_its_file(tmp_path
 
 
 def test_three_rounds_of_frozen_responsibilities_then_em() -> None:
-    history = train(model(), recipe(objective__components=2, objective__frozen_rounds=2), vectors()).history
+    history = train(model(), recipe(objective__n_components=2, objective__frozen_rounds=2), vectors()).history
     # the solution after round r is that of round r + 1
     assert [row["em_iterations"] == 1 for row in history] == [True, False, False]
 
@@ -646,10 +636,9 @@ def test_three_rounds_of_frozen_responsibilities_then_em() -> None:
 def test_augmented_features_are_those_of_the_next_rounds_first_epoch() -> None:
     options = recipe(schedule__augmented_features=True)
     network, training = model(backbone=convolutions()), faces()
-    objective = begin(network, options, training)
-    assert isinstance(objective, InverseRegression)
-    plain_features = collect_features(network, Entry(training, None), options.schedule, None)
-    augmented = collect_features(network, Entry(training, None), options.schedule, 0)
+    run = start_training(network, options, training)
+    plain_features = collect_features(network, run.inputs, options.schedule, None)
+    augmented = collect_features(network, run.inputs, options.schedule, 0)
     assert not torch.equal(plain_features[0], augmented[0])
     assert not torch.equal(plain_features[1], augmented[1])  # mirrored pictures have mirrored targets
     norm = network.normalisation

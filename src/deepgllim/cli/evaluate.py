@@ -36,7 +36,7 @@ def evaluate(
         overwrite: Replace the file of `--predictions` if it is there.
         skip_unreadable: Go on without pictures that cannot be read.
     """
-    from deepgllim.nn.evaluation import figures
+    from deepgllim.nn.evaluation import compute_metrics
     from deepgllim.nn.model import load_model
     from deepgllim.runs import predict_manifest, readable
 
@@ -51,7 +51,7 @@ def evaluate(
     predicted = predict_manifest(network, manifest)
     if predictions is not None:
         write_predictions(predictions, manifest, targets, predicted)
-    measured = figures(predicted, targets)
+    measured = compute_metrics(predicted, targets)
     if json:
         print_json(measured | {"n": len(manifest)})
     else:

@@ -37,8 +37,8 @@ def summary(name: str) -> str:
     """The comment at the head of a recipe's file.
 
     Example:
-        >>> summary("paper")[:12]
-        "The paper's:"
+        >>> summary("paper")[:23]
+        'The method of the paper'
     """
     from importlib.resources import files
 

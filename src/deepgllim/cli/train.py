@@ -12,7 +12,7 @@ from deepgllim.cli.console import complain, number, progress_bar, results, table
 from deepgllim.cli.options import Source, Switch, Text, faces, names, settings
 
 if TYPE_CHECKING:
-    from deepgllim.nn.training import Reporter
+    from deepgllim.nn.reporting import Reporter
 
 FIGURES = {
     "validation_mae": "MAE",
@@ -44,7 +44,7 @@ def train(
 
     ```
     deepgllim train --data pointing04:data/pointing04 --recipe inverse_regression --output runs/first \\
-        --set objective.components=2 --set schedule.rounds=8
+        --set objective.n_components=2 --set schedule.rounds=8
     ```
 
     Args:
@@ -71,6 +71,10 @@ def train(
     if skip_unreadable and (output / "unreadable.csv").is_file():
         complain(f"pictures left out are listed in {output / 'unreadable.csv'}")
     results().print(f"model: {output / 'model.safetensors'}")
+    if trained.exported is None:
+        results().print("not exported: the targets are not the angles of a head pose")
+    else:
+        results().print(f"exported: {trained.exported}")
 
 
 def show(history: list[dict[str, float]], criterion: str) -> None:

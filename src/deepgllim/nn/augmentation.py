@@ -1,7 +1,7 @@
-"""Random changes of a face crop: box jitter, turns in the image, mirror, light, colour, blur, patches, noise, JPEG.
+"""Augmentation of face crops: box jitter, rotation, mirroring, light, colour, blur, occlusion, noise, JPEG.
 
-Pillow and numpy do the work. A change of the picture that changes the pose is told (`Change`), and `PoseRule` makes the
-new targets of it.
+A change of the picture that also changes the pose is returned as a `Change`, from which `PoseRule` computes the new
+targets.
 """
 
 import io
@@ -29,7 +29,7 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def context_size(image_size: int, config: AugmentationConfig) -> int:
-    """The side in pixels of a crop that holds every jittered box at the scale of the plain one."""
+    """Return the side in pixels of a crop that contains all jittered boxes at the scale of the original box."""
     half = image_size * (1.0 + config.box_scale) / 2
     if config.rotation:
         angle = np.radians(min(config.rotation, 45.0))
@@ -39,11 +39,11 @@ def context_size(image_size: int, config: AugmentationConfig) -> int:
 
 
 class Change(NamedTuple):
-    """What was done to a picture that its pose must know.
+    """Changes of a picture that change its pose.
 
     Attributes:
-        mirrored: left and right changed places, after the turn.
-        turn: clockwise, degrees.
+        mirrored: whether the picture was mirrored, after the rotation.
+        turn: clockwise rotation in the image plane, degrees.
     """
 
     mirrored: bool = False
@@ -51,16 +51,18 @@ class Change(NamedTuple):
 
 
 class PoseRule:
-    """The targets of a changed picture: F·Rz(turn)·R·F for a head of rotation R, with F = diag(−1, 1, 1) if mirrored.
+    """The rule for the targets of a changed picture.
 
-    A turn about the optical axis is a rotation of the head about it as long as the crop is all that the network sees.
+    A head of rotation R has the rotation F·Rz(turn)·R·F in the changed picture, with F = diag(−1, 1, 1) if it was
+    mirrored. A rotation of the crop is a rotation of the head about the optical axis.
 
     Args:
-        targets: their names.
-        config: mirroring needs names of angles; turning needs all of pitch, yaw, roll or all of tilt, pan, neck_roll.
+        targets: names of the targets.
+        config: options. Mirroring requires names of angles; rotation requires all of pitch, yaw, roll or all of
+            tilt, pan, neck_roll.
 
     Raises:
-        ConfigurationError: for targets that a change has no rule for.
+        ConfigurationError: if there is no rule for a target.
 
     Example:
         >>> rule = PoseRule(("pitch", "yaw", "roll"), AugmentationConfig(rotation=30))
@@ -82,23 +84,23 @@ class PoseRule:
             self.order = [list(targets).index(name) for name in self.coordinates.names]
 
     def __call__(self, targets: NDArray[np.floating], change: Change) -> NDArray[np.floating]:
-        """The new targets, (L,)."""
+        """Return the targets (L,) of the changed picture."""
         values = targets
         if change.turn and self.coordinates is not None:
             values = np.empty_like(targets)
-            values[self.order] = self.coordinates.turned(targets[self.order], change.turn)
+            values[self.order] = self.coordinates.rotate(targets[self.order], change.turn)
         return values * self.signs if change.mirrored else values
 
 
 class Coordinates(NamedTuple):
-    """Three angles that tell a rotation."""
+    """Three angles that determine a rotation, with the functions from and to rotation matrices."""
 
     names: tuple[str, ...]
     rotation: Callable[[NDArray[np.floating]], NDArray[np.float64]]
     angles: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-    def turned(self, values: NDArray[np.floating], turn: float) -> NDArray[np.float64]:
-        """The angles of Rz(turn)·R."""
+    def rotate(self, values: NDArray[np.floating], turn: float) -> NDArray[np.float64]:
+        """Return the angles of Rz(turn)·R for the angles of R."""
         return self.angles(rotation_from_angles(0.0, 0.0, turn) @ self.rotation(values))
 
 
@@ -109,15 +111,15 @@ COORDINATES = (
 
 
 def mirror_signs(targets: Sequence[str], config: AugmentationConfig) -> NDArray[np.float32]:
-    """The factors that a mirrored picture's targets take, (L,): −1 for yaw and roll.
+    """Return the factors of the targets of a mirrored picture, (L,): −1 for yaw and roll.
 
     Raises:
-        ConfigurationError: if mirroring is on and a target has no rule.
+        ConfigurationError: if pictures are mirrored and there is no rule for a target.
     """
     unknown = [name for name in targets if name not in MIRROR_SIGNS]
     if config.mirror and unknown:
         raise ConfigurationError(
-            f"augmentation.mirror knows no rule for target {unknown[0]!r}: set augmentation.mirror=false"
+            f"augmentation.mirror has no rule for target {unknown[0]!r}: set augmentation.mirror=false"
         )
     return np.array([MIRROR_SIGNS.get(name, 1.0) for name in targets], dtype=np.float32)
 
@@ -125,13 +127,13 @@ def mirror_signs(targets: Sequence[str], config: AugmentationConfig) -> NDArray[
 def augment(
     context: NDArray[np.uint8], image_size: int, config: AugmentationConfig, generator: np.random.Generator
 ) -> tuple[NDArray[np.uint8], Change]:
-    """One random version of a crop.
+    """Return a randomly changed version of a crop.
 
     Args:
-        context: (3, S, S) with S = `context_size`, the plain crop in its middle.
-        image_size: side of the result.
-        config: how far each change may go.
-        generator: of the random numbers; the same state gives the same picture.
+        context: crop with its surroundings, (3, S, S) with S = `context_size`.
+        image_size: side of the result in pixels.
+        config: limits of the changes.
+        generator: random number generator; the same state gives the same picture.
 
     Returns:
         The picture (3, image_size, image_size) and what its pose must know.
@@ -160,7 +162,7 @@ def augment(
 
 
 def plain(context: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
-    """The middle of a context crop, unchanged."""
+    """Return the middle of a context crop, unchanged."""
     border = (context.shape[1] - image_size) // 2
     return context[:, border : border + image_size, border : border + image_size]
 
@@ -180,13 +182,13 @@ def _jitter(
 
 
 def _blur(image: Image.Image, share: float) -> Image.Image:
-    """The picture as a small one, enlarged again, shows it."""
+    """Return the picture reduced to a share of its size and enlarged again."""
     small = max(1, round(image.width * share))
     return image.resize((small, small), Image.Resampling.BOX).resize(image.size, Image.Resampling.BICUBIC)
 
 
 def _cover(pixels: NDArray[np.float32], largest: float, generator: np.random.Generator) -> None:
-    """Lay one patch of one colour over the picture."""
+    """Cover a random rectangle of the picture with one colour, in place."""
     size = len(pixels)
     height, width = (1 + int(size * generator.uniform(0, largest)) for _ in range(2))
     top, left = (int(generator.integers(0, size - extent + 1)) for extent in (height, width))
@@ -196,7 +198,7 @@ def _cover(pixels: NDArray[np.float32], largest: float, generator: np.random.Gen
 def _colour(
     pixels: NDArray[np.float32], config: AugmentationConfig, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Saturation, channel gains, contrast and brightness as one affine map of RGB."""
+    """Change saturation, channel gains, contrast and brightness by one affine map of RGB."""
 
     def around_one(amount: float, size: int | None = None) -> NDArray[np.float64] | float:
         return 1.0 + generator.uniform(-amount, amount, size=size)

@@ -1,10 +1,12 @@
-"""The state of a training between rounds, in one safetensors file with a JSON header: nothing in it is executed."""
+"""Checkpoints: the state of a training between two rounds, in a safetensors file with a JSON header.
+
+Reading a checkpoint executes no code from it.
+"""
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -13,51 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.nn.config import Recipe, ScheduleConfig, parse_recipe
+from deepgllim.nn.config import Recipe, read_saved_recipe
 from deepgllim.nn.model import DeepRegression, ModelSpec, read_spec
+from deepgllim.nn.optimization import make_optimizer
+from deepgllim.nn.progress import Training, TrainingProgress
 from deepgllim.storage import read_tensors, write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 
 
-@dataclass
-class State:
-    """How far a training has come.
-
-    Attributes:
-        round: rounds done.
-        best: least value of the criterion so far.
-        rows: figures of the rounds done.
-        best_model: weights of the best round.
-        step_scale: share of the recipe's learning rate that is still in use, in (0, 1].
-        failures: attempts at the present round that were undone, one after the other.
-    """
-
-    round: int = 0
-    best: float = math.inf
-    rows: list[dict[str, float]] = field(default_factory=list)
-    best_model: dict[str, Tensor] = field(default_factory=dict)
-    step_scale: float = 1.0
-    failures: int = 0
-
-    def fail(self) -> None:
-        """Count an attempt that was undone."""
-        self.failures += 1
-        self.step_scale *= 0.5
-
-    def end_round(self, model: DeepRegression, row: dict[str, float], criterion: str) -> None:
-        """Count a round; keep its weights if the criterion is the least so far, or if there is no such figure."""
-        self.round += 1
-        self.failures = 0
-        self.rows.append(row)
-        value = row.get(criterion, -math.inf)
-        if value < self.best or criterion not in row or not self.best_model:
-            self.best = math.inf if math.isnan(value) else value
-            self.best_model = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-class Progress(BaseModel):
-    """The numbers of a `State` as a checkpoint's header holds them; one of an older version lacks the last two."""
+class ProgressHeader(BaseModel):
+    """The numbers of a `TrainingProgress` in a checkpoint's header; older files may lack the last two."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -68,43 +36,50 @@ class Progress(BaseModel):
     failures: NonNegativeInt = 0
 
 
-def save_checkpoint(
-    output: Path, model: DeepRegression, optimizer: torch.optim.Optimizer, state: State, recipe: Recipe, targets: Tensor
-) -> None:
-    """Write all that the next round needs, whole or not at all; the training targets (N, L) tell its data."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in state.best_model.items()}
-    for index, entries in optimizer.state_dict()["state"].items():
+def save_checkpoint(output: Path, training: Training) -> None:
+    """Write the state that the next round needs to a folder, atomically.
+
+    The training targets (N, L) are saved, too, so that a resume with other data is detected.
+    """
+    progress = training.progress
+    tensors = {f"model.{name}": tensor for name, tensor in training.model.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in progress.best_model.items()}
+    for index, entries in training.optimizer.state_dict()["state"].items():
         tensors |= {
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items() if value is not None
         }
-    tensors |= {"random_state": torch.get_rng_state(), "targets": targets}
-    progress = {
-        "round": state.round,
-        "best": None if math.isinf(state.best) else state.best,
-        "rows": state.rows,
-        "step_scale": state.step_scale,
-        "failures": state.failures,
+    tensors |= {"random_state": torch.get_rng_state(), "targets": training.pixels.targets}
+    numbers = {
+        "round": progress.round,
+        "best": None if math.isinf(progress.best) else progress.best,
+        "rows": progress.rows,
+        "step_scale": progress.step_scale,
+        "failures": progress.failures,
     }
     header = {
-        "deepgllim": model.spec.model_dump_json(),
-        "recipe": recipe.model_dump_json(),
-        "progress": json.dumps(progress),
+        "deepgllim": training.model.spec.model_dump_json(),
+        "recipe": training.recipe.model_dump_json(),
+        "progress": json.dumps(numbers),
     }
     write_tensors(output / CHECKPOINT, tensors, header)
 
 
 def load_checkpoint(
-    model: DeepRegression,
-    recipe: Recipe,
-    output: Path | None,
-    targets: Tensor,
-    make_optimizer: Callable[[DeepRegression, ScheduleConfig], torch.optim.Optimizer],
-) -> tuple[State, torch.optim.Optimizer]:
-    """Bring model, optimiser and random numbers back to the end of the last round saved.
+    model: DeepRegression, recipe: Recipe, targets: Tensor, output: Path | None
+) -> tuple[TrainingProgress, torch.optim.Optimizer]:
+    """Restore model, optimizer and random numbers to their state after the last round that was saved.
+
+    Args:
+        model: an untrained model, whose weights are replaced.
+        recipe: options of the training.
+        targets: training targets, (N, L).
+        output: folder with the checkpoint.
+
+    Returns:
+        The progress, and the optimizer of the model's weights.
 
     Raises:
-        ConfigurationError: if there is no output folder, or the checkpoint is of another recipe or other data.
+        ConfigurationError: if there is no output folder, or the checkpoint belongs to another recipe or other data.
         ModelError: if the checkpoint is missing, damaged or does not fit the model.
     """
     if output is None:
@@ -117,46 +92,46 @@ def load_checkpoint(
     _check_origin(path, header, recipe)
     if spec.targets != model.spec.targets or not _equal(tensors.get("targets"), targets):
         raise ConfigurationError(f"{path} is of other data: resume with the pictures, labels and people of that run")
-    state = _read_state(path, header, recipe.schedule.rounds)
-    state.best_model = _part(tensors, "best.")
+    progress = _read_progress(path, header, recipe.schedule.rounds)
+    progress.best_model = _part(tensors, "best.")
     with _refusing_misfits(path):
         _resize(model, spec)
-        if state.round:
-            model.load_state_dict(state.best_model)  # so that it fits, too
+        if progress.round:
+            model.load_state_dict(progress.best_model)  # to check that it fits, too
         model.load_state_dict(_part(tensors, "model."))
         optimizer = make_optimizer(model, recipe.schedule)
         _load_optimizer(optimizer, _part(tensors, "optimizer."))
         if "random_state" not in tensors:
-            raise ValueError("it holds no state of the random numbers")
+            raise ValueError("it has no state of the random numbers")
         torch.set_rng_state(tensors["random_state"])
-    return state, optimizer
+    return progress, optimizer
 
 
 def _check_origin(path: Path, header: Mapping[str, str], recipe: Recipe) -> None:
-    """Refuse a checkpoint of another recipe. How many processes prepare pictures does not matter to the result."""
+    """Raise an error for a checkpoint of another recipe; only the number of workers may differ."""
     if "recipe" not in header:
-        raise _damaged(path, "its header holds no recipe")
+        raise _damaged(path, "its header has no recipe")
     try:
-        found = parse_recipe(_read_object(path, header, "recipe"), str(path))
+        found = read_saved_recipe(_read_object(path, header, "recipe"), str(path))
     except RecursionError:
         raise _damaged(path, "its recipe is nested too deeply") from None
     if found.override({"schedule.workers": 0}) != recipe.override({"schedule.workers": 0}):
         raise ConfigurationError(f"{path} is of another recipe: resume with the recipe and options of that run")
 
 
-def _read_state(path: Path, header: Mapping[str, str], rounds: int) -> State:
-    """What a header says of the progress, checked: without the weights."""
+def _read_progress(path: Path, header: Mapping[str, str], rounds: int) -> TrainingProgress:
+    """Return the validated progress in a header, without the best weights."""
     try:
-        progress = Progress.model_validate(_read_object(path, header, "progress"))
+        progress = ProgressHeader.model_validate(_read_object(path, header, "progress"))
     except ValidationError as error:
         fault = error.errors()[0]
         name, value = ".".join(map(str, fault["loc"])), fault["input"]
         shown = value if isinstance(value, int | float | str) else type(value).__name__
         raise _damaged(path, f"progress.{name} = {str(shown)[:40]}: {fault['msg']}") from None
     if progress.round > rounds or len(progress.rows) != progress.round:
-        raise _damaged(path, f"round {progress.round} of {rounds}, with figures of {len(progress.rows)} rounds")
+        raise _damaged(path, f"round {progress.round} of {rounds}, with metrics of {len(progress.rows)} rounds")
     best = math.inf if progress.best is None else progress.best
-    return State(progress.round, best, progress.rows, {}, progress.step_scale, progress.failures)
+    return TrainingProgress(progress.round, best, progress.rows, {}, progress.step_scale, progress.failures)
 
 
 def _read_object(path: Path, header: Mapping[str, str], key: str) -> dict[str, object]:
@@ -165,7 +140,7 @@ def _read_object(path: Path, header: Mapping[str, str], key: str) -> dict[str, o
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"{key}: {str(error) or type(error).__name__}") from None
     if not isinstance(values, dict):
-        raise _damaged(path, f"{key} is no JSON object")
+        raise _damaged(path, f"{key} is not a JSON object")
     return values
 
 
@@ -175,7 +150,7 @@ def _damaged(path: Path, cause: str) -> ModelError:
 
 @contextmanager
 def _refusing_misfits(path: Path) -> Iterator[None]:
-    """Turn what torch makes of tensors that are missing, or of another size, into one line."""
+    """Turn torch's errors for tensors that are missing or have another size into a ModelError of one line."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError) as error:
@@ -188,7 +163,7 @@ def _equal(found: Tensor | None, expected: Tensor) -> bool:
 
 
 def _resize(model: DeepRegression, spec: ModelSpec) -> None:
-    """Give the model the features of the checkpoint: the start may have found fewer than the recipe asks for."""
+    """Resize the model to the features of the checkpoint, which may be fewer than those of the recipe."""
     found, wanted = spec.projection, model.spec.projection
     if found == wanted:
         return
@@ -202,7 +177,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Raises ValueError for tensors that are not this optimiser's of these parameters."""
+    """Load the state of the optimizer; raise a ValueError for tensors that do not belong to its parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     shapes = {str(index): parameter.shape for index, parameter in enumerate(parameters)}
     adam = isinstance(optimizer, torch.optim.AdamW)

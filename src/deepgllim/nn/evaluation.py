@@ -1,4 +1,4 @@
-"""Predictions for a set of inputs, the figures that judge them, and the scale that makes their covariance honest."""
+"""Evaluation of models: predictions for a set of inputs, their metrics, and calibration of their covariances."""
 
 from typing import NamedTuple
 
@@ -15,15 +15,15 @@ from deepgllim.nn.model import DeepRegression
 
 
 class Predictions(NamedTuple):
-    """Arrays of one row an input.
+    """Predictions for N inputs, as arrays.
 
     Attributes:
-        mean: (N, L).
-        lower, upper: the 90 % interval of each target, (N, L).
-        covariance: (N, L, L).
+        mean: predicted means, (N, L).
+        lower, upper: bounds of the interval of each target, (N, L).
+        covariance: predicted covariances, (N, L, L).
         log_probability: log p(y_n | x_n) of the true targets, (N,).
-        log_density: log p(x_n), (N,); NaN where the head does not know it.
-        targets: (N, L).
+        log_density: log p(x_n), (N,); NaN if the head does not provide it.
+        targets: true targets, (N, L).
     """
 
     mean: NDArray[np.float64]
@@ -37,20 +37,20 @@ class Predictions(NamedTuple):
 
 @torch.no_grad()
 def collect_normalised(model: DeepRegression, inputs: Inputs, batch_size: int = 64) -> Tensor:
-    """x of all inputs, (N, D), in evaluation mode."""
+    """Return the normalised features x of all inputs, (N, D), in evaluation mode."""
     model.eval()
     return torch.cat([model.features(x) for x, _ in batches(inputs, batch_size)])
 
 
 @torch.no_grad()
 def predict_inputs(model: DeepRegression, inputs: Inputs, level: float = 0.9) -> Predictions:
-    """The model's predictions for all inputs beside their targets."""
+    """Return the predictions of a model for all inputs, with intervals of probability `level`."""
     distribution = model.head(collect_normalised(model, inputs))
     return summarise_distribution(distribution, inputs.targets.double(), level)
 
 
 def summarise_distribution(distribution: MultivariateGaussianMixture, targets: Tensor, level: float) -> Predictions:
-    """What is reported of predicted distributions, as arrays."""
+    """Return summaries of predicted distributions for N inputs with targets (N, L)."""
     lower, upper = distribution.interval(level)
     log_density = distribution.input_log_density
     if log_density is None:
@@ -68,12 +68,17 @@ def summarise_distribution(distribution: MultivariateGaussianMixture, targets: T
 
 
 def evaluate(model: DeepRegression, inputs: Inputs) -> dict[str, float]:
-    """Error, likelihood and coverage on some inputs, by name."""
-    return figures(predict_inputs(model, inputs), model.spec.targets)
+    """Return the metrics of a model on inputs, by name: errors, likelihood, coverage of the intervals."""
+    return compute_metrics(predict_inputs(model, inputs), model.spec.targets)
 
 
-def figures(predictions: Predictions, names: tuple[str, ...]) -> dict[str, float]:
-    """Error, likelihood and coverage of predictions, by name."""
+def compute_metrics(predictions: Predictions, names: tuple[str, ...]) -> dict[str, float]:
+    """Return metrics of predictions by name: errors, likelihood, coverage of the intervals.
+
+    Args:
+        predictions: for N inputs.
+        names: of the targets.
+    """
     summary = metrics.summarise(
         predictions.targets,
         predictions.mean,
@@ -87,10 +92,11 @@ def figures(predictions: Predictions, names: tuple[str, ...]) -> dict[str, float
 
 @torch.no_grad()
 def calibrate(model: DeepRegression, inputs: Inputs) -> float:
-    """Scale the predicted covariances to the greatest likelihood of held-out inputs; returns the factor.
+    """Scale the predicted covariances to maximise the likelihood of held-out inputs, and return the factor.
 
-    Features of training inputs fit their targets better than those of others, so EM's covariances are too small. One
-    factor on all of them, from other people, mends it: for K = 1 it is the mean squared Mahalanobis distance / L.
+    The features of training inputs fit their targets better than those of other inputs, so that the covariances of EM
+    are too small. One factor on all of them, estimated from other people, corrects this. For K = 1 it is the mean
+    squared Mahalanobis distance divided by L.
     """
     scale = model.head.covariance_scale.fill_(1.0)
     distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, inputs))
@@ -98,9 +104,10 @@ def calibrate(model: DeepRegression, inputs: Inputs) -> float:
 
 
 def best_scale(distribution: MultivariateGaussianMixture, targets: Tensor) -> float:
-    """The factor on all covariances of predicted distributions with which the targets, (N, L), are likeliest.
+    """Return the factor on the covariances of predicted distributions that maximises the likelihood of targets (N, L).
 
-    It is sought between 1e-3 and 1e7: a mixture on thousands of features counts them all as independent evidence.
+    It is searched for between 1e-3 and 1e7: with thousands of features the predicted covariances can be far too small,
+    since the mixture treats all features as independent evidence.
     """
 
     def loss(log_scale: float) -> float:
@@ -110,6 +117,6 @@ def best_scale(distribution: MultivariateGaussianMixture, targets: Tensor) -> fl
 
 
 def scaled(distribution: MultivariateGaussianMixture, factor: float) -> MultivariateGaussianMixture:
-    """The same distributions with all covariances multiplied by a factor."""
+    """Return the same distributions with all covariances multiplied by a factor."""
     logits, density = distribution.mixture_distribution.logits, distribution.input_log_density
     return MultivariateGaussianMixture(logits, distribution.means, distribution.covariances * factor, density)

@@ -1,4 +1,4 @@
-"""Features of all training inputs: the entry into the network, the projection's start, exact statistics, the cache."""
+"""Features of all training inputs: extraction, start of the projection, exact normalisation, cached activations."""
 
 from itertools import chain
 from pathlib import Path
@@ -13,23 +13,36 @@ from deepgllim.nn.inputs import ArrayInputs, Inputs, allocate, batches
 from deepgllim.nn.model import DeepRegression
 
 LARGE = 2048
-"""Features before the projection from which on only the leading axes are computed."""
+"""Number of features before the projection above which only the leading axes are computed."""
 
 EXTRA = 64
-"""Random directions beyond the axes wanted, for their accuracy."""
+"""Number of random directions in addition to the wanted axes, which makes these more accurate."""
 
 
-class Entry(NamedTuple):
-    """Where the network is entered: inputs, and the stage their values come from (None: pixels)."""
+class TrainingInputs(NamedTuple):
+    """Training inputs as the network reads them.
 
-    inputs: Inputs
+    Attributes:
+        source: inputs and targets.
+        depth: number of backbone stages whose output `source` contains; None for pixels.
+    """
+
+    source: Inputs
     depth: int | None
 
 
 def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
-    """Set the projection to the leading principal axes of the backbone's features, not whitened; project them.
+    """Set the projection to the leading principal axes of the backbone's features, and return the projected features.
 
-    With fewer samples or directions than asked for, the projection has as many features as there are directions.
+    The axes are not whitened. If there are fewer samples or directions than the model has features after the
+    projection, the model is resized to the number of directions.
+
+    Args:
+        model: a model with a projection.
+        hidden: features before the projection, (N, D').
+
+    Returns:
+        Projected features, (N, D), float32.
     """
     wanted = model.spec.projection
     assert wanted is not None
@@ -50,10 +63,17 @@ def initialise_projection(model: DeepRegression, hidden: Tensor) -> Tensor:
 
 
 def principal_axes(centred: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
-    """Variances by falling size, and their axes (D', ...), of centred features (N, D'), at least those wanted.
+    """Return the principal axes of centred features by decreasing variance.
 
-    Of more than `LARGE` features only the leading axes are computed, from random directions of a seed of their own:
-    the decomposition of a covariance of VGG-16's features takes a minute.
+    With more than `LARGE` features only the leading axes are computed, by a randomized decomposition with a fixed seed:
+    the full decomposition of the covariance of VGG-16's features takes a minute.
+
+    Args:
+        centred: features of mean 0, (N, D').
+        wanted: number of axes needed.
+
+    Returns:
+        Variances, and axes as columns (D', number of axes); at least `wanted` of them where there are so many.
 
     Source: N. Halko, P. Martinsson, J. Tropp, "Finding structure with randomness", 2011.
     """
@@ -68,7 +88,7 @@ def principal_axes(centred: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
 
 
 def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
-    """Set the normalisation's running statistics to those of all projected features; return the normalised ones."""
+    """Set the statistics of the normalisation to those of projected features (N, D); return these normalised."""
     norm = model.normalisation
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -81,15 +101,19 @@ def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
 
 @torch.no_grad()
 def collect_features(
-    model: DeepRegression, entry: Entry, schedule: ScheduleConfig, epoch: int | None
+    model: DeepRegression, inputs: TrainingInputs, schedule: ScheduleConfig, epoch: int | None
 ) -> tuple[Tensor, Tensor]:
-    """The projected features of all inputs before normalisation, (N, D), in evaluation mode, and their targets.
+    """Return the projected features of all inputs before normalisation, (N, D), and their targets, (N, L).
 
-    In order and plain when `epoch` is None, else as that epoch augments them.
+    Args:
+        model: it is set to evaluation mode.
+        inputs: training inputs.
+        schedule: batch size and number of workers.
+        epoch: epoch whose augmentation is applied; None for the inputs without augmentation.
     """
     model.eval()
-    stream = batches(entry.inputs, schedule.batch_size, epoch=epoch, shuffle=False, workers=schedule.workers)
-    parts = [(model.project(x, entry.depth), y) for x, y in stream]
+    stream = batches(inputs.source, schedule.batch_size, epoch=epoch, shuffle=False, workers=schedule.workers)
+    parts = [(model.project(x, inputs.depth), y) for x, y in stream]
     return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
 
@@ -97,7 +121,7 @@ def collect_features(
 def cache_activations(
     model: DeepRegression, inputs: Inputs, depth: int, batch_size: int, cache: Path | None = None
 ) -> ArrayInputs:
-    """The output of the frozen stages for all inputs, in a memory-mapped file, or in memory when there is none."""
+    """Return the output of the first `depth` stages for all inputs, in a memory-mapped file if one is given."""
     model.eval()
     blocks = (model.backbone.begin(x, depth).numpy() for x, _ in batches(inputs, batch_size))
     first = next(blocks)

@@ -1,4 +1,4 @@
-"""The guard of the training loop: a round that ends badly is undone and repeated with half the step size."""
+"""Detection of failed training rounds, which are undone and repeated with half the learning rate."""
 
 import copy
 import math
@@ -9,29 +9,29 @@ import torch
 from torch import Tensor
 
 from deepgllim.errors import NumericalError, TrainingWarning
-from deepgllim.nn.config import Recipe
 from deepgllim.nn.model import DeepRegression
 
 MAX_FAILURES = 3
-"""Attempts at a round, one after the other, that end the training."""
+"""Number of consecutive failed attempts at a round after which the training ends."""
 
 MUCH_WORSE = 2.0
-"""A validation error of more than so many times the best is a collapse."""
+"""A round has failed if its validation error is more than this multiple of the best one."""
 
 LIKE_CONSTANT, LEARNED = 0.95, 0.8
-"""So is an error of at least this share of that of a constant prediction, once a round was under the other share."""
+"""A round has failed, too, if its validation error is above the first share of the error of a constant prediction while
+the best error is below the second share."""
 
 COMPUTATION_ERRORS = (NumericalError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
-"""What a round may raise because its features or parameters have degenerated; other errors end the training."""
+"""Errors of degenerate features or parameters, for which a round is undone; other errors end the training."""
 
 
 class Snapshot(NamedTuple):
-    """All that a round changes.
+    """The state that a round changes.
 
     Attributes:
-        model: the tensors of its state dictionary.
-        optimizer: its state dictionary.
-        random_state: of torch.
+        model: state dictionary of the model.
+        optimizer: state dictionary of the optimizer.
+        random_state: state of torch's global random number generator.
     """
 
     model: dict[str, Tensor]
@@ -40,12 +40,12 @@ class Snapshot(NamedTuple):
 
     @classmethod
     def take(cls, model: DeepRegression, optimizer: torch.optim.Optimizer) -> "Snapshot":
-        """Copy the state before a round."""
+        """Copy the present state."""
         tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         return cls(tensors, copy.deepcopy(optimizer.state_dict()), torch.get_rng_state())
 
     def restore(self, model: DeepRegression, optimizer: torch.optim.Optimizer) -> None:
-        """Undo the round."""
+        """Restore the state that was copied."""
         model.load_state_dict(self.model)
         optimizer.load_state_dict(self.optimizer)
         torch.set_rng_state(self.random_state)
@@ -54,13 +54,13 @@ class Snapshot(NamedTuple):
 def find_fault(
     row: dict[str, float], components: int | None, best_error: float, constant_error: float = math.inf
 ) -> str | None:
-    """The reason why a round must be undone, or None.
+    """Return the reason for which a round must be undone, or None.
 
     Args:
-        row: the figures of the round.
-        components: K before the round; None for a head without components.
-        best_error: the least validation error of the rounds before, infinite if there is none.
-        constant_error: the validation error of the training targets' mean.
+        row: metrics of the round.
+        components: K before the round; None for a head that cannot lose components.
+        best_error: lowest validation error of the earlier rounds; infinite if there is none.
+        constant_error: validation error of a constant prediction, the mean of the training targets.
 
     Example:
         >>> find_fault({"train_loss": 1.0, "validation_mae": 13.0}, None, best_error=5.0)
@@ -80,22 +80,17 @@ def find_fault(
 
 
 def constant_error(training: Tensor, validation: Tensor) -> float:
-    """The mean absolute error of the training targets' mean, (N, L), on validation targets, (M, L)."""
+    """Return the mean absolute error of the mean of training targets (N, L) on validation targets (M, L)."""
     return float((validation - training.mean(0)).abs().mean())
 
 
 def least_error(rows: list[dict[str, float]]) -> float:
-    """The least validation error of some rounds; infinite where there is none."""
+    """Return the lowest validation error in rows of metrics; infinite if there is none."""
     return min((row["validation_mae"] for row in rows if "validation_mae" in row), default=math.inf)
 
 
-def with_step_scale(recipe: Recipe, scale: float) -> Recipe:
-    """The recipe with its learning rate multiplied."""
-    return recipe.override({"schedule.learning_rate": scale * recipe.schedule.learning_rate})
-
-
 def warn_of_failure(round_: int, cause: str, failures: int, learning_rate: float) -> None:
-    """Warn that a round was undone, and of what comes next."""
+    """Warn that a round was undone, with the cause and the consequence."""
     following = f"it is repeated with a learning rate of {learning_rate:g}"
     if failures >= MAX_FAILURES:
         following = (

@@ -1,4 +1,7 @@
-"""Heads: features in, a predictive distribution out. Inverse regression, and the two it is compared with."""
+"""Heads: modules that map features to a predictive distribution.
+
+Inverse regression, and least squares and mixture density, with which it is compared.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,14 +18,15 @@ TENSORS = tuple(name for name in Parameters._fields if name != "dof")
 
 
 class InverseRegressionHead(nn.Module):
-    """p(y | x) = Σ_k w_k(x) N(y; A*_k x + b*_k, Σ*_k), the closed-form inverse of x | y, k ~ N(A_k y + b_k, Σ_k).
+    """Head of inverse regression: p(y | x) = Σ_k w_k(x) N(y; A*_k x + b*_k, Σ*_k).
 
-    Its parameters are buffers: EM sets them (`mixture`), no gradient does. Prediction runs in float64.
+    This is the closed-form inverse of x | y, k ~ N(A_k y + b_k, Σ_k). The parameters are buffers, which EM sets through
+    `mixture`; gradients do not change them. Predictions are computed in float64.
 
     Args:
-        n_features: D.
-        n_targets: L.
-        n_components: K; the mixture that is set later may have fewer.
+        n_features: number of features, D.
+        n_targets: number of targets, L.
+        n_components: number of components, K, of the initial mixture; a mixture that is set later may have another.
 
     Source: paper, eqs. 1, 3 and 4.
 
@@ -69,32 +73,32 @@ class InverseRegressionHead(nn.Module):
 
     @property
     def mixture(self) -> Parameters:
-        """The inverse regression's parameters."""
+        """Parameters of the inverse regression."""
         return Parameters(self.pi, self.c, self.Gamma, self.A, self.b, self.Sigma)
 
     @mixture.setter
     def mixture(self, parameters: Parameters) -> None:
         if parameters.dof is not None or parameters.n_latents:
-            raise ConfigurationError("the head's mixture has Gaussian noise and no latents: fit one without them")
+            raise ConfigurationError("the mixture has latents or noise that is not Gaussian: fit one without them")
         for name in TENSORS:
             setattr(self, name, getattr(parameters, name).detach().to(self.pi))
         self._forward = None
 
     @property
     def forward_regression(self) -> Forward:
-        """The inverted mixture, computed once for every setting of the parameters."""
+        """The inverse of the mixture, which is computed once for each setting of the parameters."""
         if self._forward is None or self._forward.origin.device != self.pi.device:
             self._forward = invert(self.mixture)
         return self._forward
 
     def forward(self, features: Tensor) -> MultivariateGaussianMixture:
-        """p(y | x) for features (N, D); `input_log_density` is log p(x)."""
+        """Return p(y | x) for features (N, D); its `input_log_density` is log p(x)."""
         answer = predict(features, self.forward_regression)
         covariances = answer.covariances * self.covariance_scale
         return MultivariateGaussianMixture(answer.log_weights, answer.means, covariances, answer.log_density)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
-        """Take the number of components and the structure of Σ from the file; D and L must be the head's own."""
+        """Accept the number of components and the structure of Σ in the state dictionary; D and L must agree."""
         fits = prefix + "A" in state_dict and state_dict[prefix + "A"].shape[1:] == self.A.shape[1:]
         for name in TENSORS:
             if fits and prefix + name in state_dict:
@@ -104,13 +108,14 @@ class InverseRegressionHead(nn.Module):
 
 
 class LeastSquaresHead(nn.Module):
-    """y | x ~ N(V x + v, S): a linear layer trained by squared error, with a constant covariance S of its residuals.
+    """Head of least squares: y | x ~ N(V x + v, S), with a constant covariance S of the residuals.
 
-    Works on standardised targets inside, so that the loss and its gradients do not depend on the targets' units.
+    The linear layer predicts standardised targets, so that the loss and its gradients do not depend on the units of the
+    targets.
 
     Args:
-        n_features: D.
-        n_targets: L.
+        n_features: number of features, D.
+        n_targets: number of targets, L.
 
     Example:
         >>> import torch
@@ -135,16 +140,16 @@ class LeastSquaresHead(nn.Module):
         self.register_buffer("covariance_scale", torch.ones((), dtype=torch.float64))
 
     def standardise(self, targets: Tensor) -> Tensor:
-        """(y − mean) / scale."""
+        """Return (y − mean) / scale for targets (N, L)."""
         return (targets - self.target_mean) / self.target_scale
 
     def point(self, features: Tensor) -> Tensor:
-        """V x + v in the targets' units, (N, L)."""
+        """Return V x + v in the units of the targets, (N, L)."""
         answer: Tensor = self.linear(features)
         return answer * self.target_scale + self.target_mean
 
     def forward(self, features: Tensor) -> MultivariateGaussianMixture:
-        """p(y | x), one component; log p(x) is unknown to least squares."""
+        """Return p(y | x) for features (N, D), with one component and without log p(x)."""
         mean = self.point(features).to(self.covariance.dtype)
         log_weights = torch.zeros_like(mean[:, :1])
         covariance = self.covariance * self.covariance_scale
@@ -152,11 +157,11 @@ class LeastSquaresHead(nn.Module):
 
 
 class MixtureOutputs(NamedTuple):
-    """What the linear layer of a mixture density head says, for standardised targets.
+    """Parameters of the mixtures that a mixture density head predicts for standardised targets.
 
     Attributes:
-        logits: of the components' weights, (N, K), not normalised.
-        means: (N, K, L).
+        logits: unnormalised log weights of the components, (N, K).
+        means: means of the components, (N, K, L).
         factors: lower Cholesky factors of the covariances, (N, K, L, L).
     """
 
@@ -166,15 +171,15 @@ class MixtureOutputs(NamedTuple):
 
 
 class MixtureDensityHead(nn.Module):
-    """p(y | x) = Σ_k w_k(x) N(y; m_k(x), C_k(x) C_k(x)ᵀ): a linear layer gives weights, means and Cholesky factors.
+    """Head of mixture density networks: p(y | x) = Σ_k w_k(x) N(y; m_k(x), C_k(x) C_k(x)ᵀ).
 
-    Works on standardised targets inside, as `LeastSquaresHead` does. The diagonal of a factor is a softplus of the
-    layer's output, at least `LEAST_DEVIATION`.
+    One linear layer gives weights, means and Cholesky factors for standardised targets. The diagonal of a factor is a
+    softplus of the output of the layer plus `LEAST_DEVIATION`.
 
     Args:
-        n_features: D.
-        n_targets: L.
-        n_components: K; `resize` sets another, and a file brings its own.
+        n_features: number of features, D.
+        n_targets: number of targets, L.
+        n_components: number of components, K; `resize` and `load_state_dict` may change it.
 
     Source: C. M. Bishop, "Mixture density networks", 1994; with full covariances.
 
@@ -201,7 +206,7 @@ class MixtureDensityHead(nn.Module):
         self.resize(n_components)
 
     def resize(self, n_components: int) -> None:
-        """Set K, with a fresh layer: equal weights, means 0, the same covariance for all."""
+        """Set K and reset the layer: equal weights, means of 0, equal covariances."""
         L = self.n_targets
         self.n_components = n_components
         self.linear = nn.Linear(self.n_features, n_components * (1 + L + L * (L + 1) // 2))
@@ -209,7 +214,7 @@ class MixtureDensityHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def outputs(self, features: Tensor) -> MixtureOutputs:
-        """Weights, means and factors for features (N, D)."""
+        """Return logits, means and Cholesky factors for features (N, D)."""
         K, L = self.n_components, self.n_targets
         logits, means, entries = self.linear(features).split([K, K * L, K * L * (L + 1) // 2], dim=1)
         rows, columns = torch.tril_indices(L, L)
@@ -219,11 +224,11 @@ class MixtureDensityHead(nn.Module):
         return MixtureOutputs(logits, means.unflatten(1, (K, L)), lower.tril(-1) + torch.diag_embed(deviations))
 
     def standardise(self, targets: Tensor) -> Tensor:
-        """(y − mean) / scale."""
+        """Return (y − mean) / scale for targets (N, L)."""
         return (targets - self.target_mean) / self.target_scale
 
     def forward(self, features: Tensor) -> MultivariateGaussianMixture:
-        """p(y | x) in the targets' units; log p(x) is unknown to it."""
+        """Return p(y | x) for features (N, D), in the units of the targets and without log p(x)."""
         logits, means, factors = (part.to(self.covariance_scale.dtype) for part in self.outputs(features))
         scale = self.target_scale.to(means)
         factors = scale[:, None] * factors
@@ -231,12 +236,12 @@ class MixtureDensityHead(nn.Module):
         return MultivariateGaussianMixture(logits, means * scale + self.target_mean, covariances)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
-        """Take the number of components from the file; D and L must be the head's own."""
+        """Accept the number of components in the state dictionary; D and L must agree."""
         per_component = self.linear.out_features // self.n_components
         weight = state_dict.get(prefix + "linear.weight")
         if weight is not None and len(weight) != self.linear.out_features and len(weight) % per_component == 0:
             device = self.linear.weight.device
-            self.resize(len(weight) // per_component)  # only then: an optimiser may hold the layer's tensors
+            self.resize(len(weight) // per_component)  # only then: an optimizer may refer to the tensors of the layer
             self.linear.to(device)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -248,4 +253,4 @@ HEADS: dict[str, Callable[[int, int], Head]] = {
     "least_squares": LeastSquaresHead,
     "mixture_density": MixtureDensityHead,
 }
-"""Head of each objective, made from D and L."""
+"""The class of the head of each objective, which is called with D and L."""

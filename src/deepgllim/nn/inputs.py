@@ -1,4 +1,4 @@
-"""What the training reads: network inputs with targets, by index and epoch, the same whatever the order or worker."""
+"""Inputs of trainings: network inputs and targets by index and epoch, independent of order and number of workers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,16 +19,16 @@ from deepgllim.storage import reserve, write_atomically
 Item = tuple[Tensor, Tensor]
 Address = tuple[int, int | None]
 
-LEAST_TOLD = 1e-3
-"""Share of the targets' standard deviation that rounding to float32 may take."""
+ROUNDING_LIMIT = 1e-3
+"""Largest error of rounding targets to float32, as a share of their standard deviation."""
 
 
 class Inputs(Protocol):
-    """N inputs with targets.
+    """Interface of a set of N inputs with targets.
 
     Attributes:
         targets: y, (N, L), float32.
-        augmented: whether an item depends on its epoch.
+        augmented: whether an item depends on the epoch.
     """
 
     targets: Tensor
@@ -37,15 +37,16 @@ class Inputs(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, address: Address) -> Item:
-        """The input and target of (index, epoch); the epoch None is the plain one, without augmentation."""
+        """Return the input and target of (index, epoch); without augmentation if the epoch is None."""
         ...
 
 
 def single(targets: Tensor) -> Tensor:
-    """Targets (N, L) in float32, as networks answer them.
+    """Return targets (N, L) in float32, the precision of the networks.
 
     Raises:
-        DataError: targets so far from zero that float32 tells less than a thousandth of their standard deviation.
+        DataError: if rounding changes a target by more than a thousandth of its standard deviation, since its values
+            are far from zero.
 
     Example:
         >>> single(torch.tensor([[0.0], [0.5]]).double() + 1e7)
@@ -58,7 +59,7 @@ def single(targets: Tensor) -> Tensor:
         return values
     deviation, mean = torch.std_mean(targets, dim=0, correction=0)
     varies = deviation > 8 * torch.finfo(torch.float64).eps * mean.abs()  # else it is constant
-    lost = varies & ((values.double() - targets).abs().amax(0) > LEAST_TOLD * deviation)
+    lost = varies & ((values.double() - targets).abs().amax(0) > ROUNDING_LIMIT * deviation)
     if bool(lost.any()):
         column = int(lost.nonzero()[0])
         raise DataError(
@@ -69,7 +70,14 @@ def single(targets: Tensor) -> Tensor:
 
 
 class ArrayInputs(Dataset[Item]):
-    """Inputs held as one array or memory map, without augmentation.
+    """Inputs in one array or memory map, without augmentation.
+
+    Args:
+        values: inputs, (N, ...).
+        targets: y, (N, L).
+
+    Raises:
+        DataError: if there are not as many inputs as targets, or float32 cannot represent the targets.
 
     Example:
         >>> inputs = ArrayInputs(torch.zeros(5, 3), torch.zeros(5, 1))
@@ -94,15 +102,15 @@ class ArrayInputs(Dataset[Item]):
 
 
 class FaceInputs(Dataset[Item]):
-    """Face crops (3, S, S) uint8, augmented anew every epoch from (seed, epoch, index).
+    """Face crops (3, S, S), uint8, with an augmentation that depends on (seed, epoch, index).
 
     Args:
-        contexts: crops with their surroundings, (N, 3, C, C) uint8, as `prepare_contexts` makes them.
+        contexts: crops with their surroundings, (N, 3, C, C), uint8, as `prepare_contexts` returns them.
         targets: y, (N, L).
-        target_names: their names, which tell how a mirror or a turn changes them.
-        image_size: S.
-        config: the augmentation.
-        seed: of the augmentation.
+        target_names: names of the targets, by which mirroring and rotation change them.
+        image_size: side of the crops in pixels, S.
+        config: options of the augmentation.
+        seed: seed of the augmentation.
     """
 
     def __init__(
@@ -132,14 +140,17 @@ class FaceInputs(Dataset[Item]):
 
 
 def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> ArrayInputs:
-    """Every input as it is, then as the epochs 0 to copies − 1 augment it, (1 + copies) N in all, made once.
+    """Return all inputs without augmentation, followed by copies with the augmentation of the first epochs.
 
-    No epoch changes them any more, so that what frozen stages make of them can be computed once.
+    The copies do not change from epoch to epoch, so that the output of frozen stages can be computed once.
 
     Args:
-        inputs: augmented ones.
-        copies: of each, beside the plain one.
-        cache: a .npy file to hold them; memory when None.
+        inputs: N inputs with augmentation.
+        copies: number of augmented copies of each input, with the augmentation of the epochs 0 to copies − 1.
+        cache: .npy file for the values; None keeps them in memory.
+
+    Returns:
+        (1 + copies) N inputs without further augmentation.
 
     Example:
         >>> plain = ArrayInputs(torch.zeros(5, 3), torch.zeros(5, 1))
@@ -161,12 +172,18 @@ def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> Arra
 def allocate(
     shape: tuple[int, ...], dtype: np.dtype[Any], cache: Path | None, fill: Callable[[NDArray[Any]], None]
 ) -> NDArray[Any]:
-    """An array that `fill` has filled: in memory, or in a memory-mapped .npy file, then read-only.
+    """Return an array that `fill` has filled: in memory, or in a memory-mapped, read-only .npy file.
 
-    The file has another name until it is whole, and its room on the disk before it is filled.
+    The file is written atomically, and its space on the disk is reserved before it is filled.
+
+    Args:
+        shape: shape of the array.
+        dtype: type of its elements.
+        cache: .npy file; None for an array in memory.
+        fill: function that writes the values into the array.
 
     Raises:
-        DataError: if the file cannot be written, or the disk has no room for it.
+        DataError: if the file cannot be written, or the disk has not enough space for it.
     """
     if cache is None:
         values: NDArray[Any] = np.empty(shape, dtype)
@@ -175,7 +192,7 @@ def allocate(
 
     def write(place: Path) -> None:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        cache.unlink(missing_ok=True)  # an old one would take the room of the new one; processes that map it keep it
+        cache.unlink(missing_ok=True)  # frees the space of an old one; processes that map it keep it
         mapped = np.lib.format.open_memmap(place, mode="w+", dtype=dtype, shape=shape)
         stop = place.stat().st_size
         try:
@@ -196,18 +213,21 @@ def prepare_contexts(
     augmentation: AugmentationConfig,
     cache: Path | None = None,
 ) -> NDArray[np.uint8]:
-    """Read and crop every picture once, (N, 3, C, C) uint8: in memory, or in a memory-mapped file.
+    """Read and crop all pictures; the crops include the surroundings that the augmentation needs.
 
     Args:
-        paths: of the pictures.
-        boxes: (N, 4); a row of NaN stands for the whole picture.
+        paths: files of the pictures.
+        boxes: boxes of the faces, (N, 4); a row of NaN means the whole picture.
         data: image size and margin.
-        augmentation: tells how much of the surroundings to keep.
-        cache: a .npy file to hold the crops; memory when None.
+        augmentation: options that determine the size of the surroundings.
+        cache: .npy file for the crops; None keeps them in memory.
+
+    Returns:
+        Crops, (N, 3, C, C), uint8.
 
     Raises:
-        ImageError: for a picture that cannot be read or a box outside it.
-        DataError: if the file cannot be written, or the disk has no room for it.
+        ImageError: if a picture cannot be read, or a box is outside its picture.
+        DataError: if the file cannot be written, or the disk has not enough space for it.
     """
     side = context_size(data.image_size, augmentation)
     margin = data.margin * side / data.image_size
@@ -227,10 +247,16 @@ def prepare_contexts(
 def batches(
     inputs: Inputs, size: int, *, epoch: int | None = None, shuffle: bool = False, seed: int = 0, workers: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of inputs and targets, plain when `epoch` is None, else as that epoch augments them.
+    """Iterate over batches of inputs and targets.
 
-    In order, or shuffled by (seed, epoch) for training; then a last batch of a single sample joins the one before it,
-    since batch normalisation cannot train on one.
+    Args:
+        inputs: N inputs.
+        size: number of inputs in a batch.
+        epoch: epoch whose augmentation is applied; None for the inputs without augmentation.
+        shuffle: shuffle the inputs by (seed, epoch). A last batch of one input is then joined to the batch before it,
+            since batch normalisation cannot train on one input.
+        seed: seed of the order.
+        workers: number of processes that prepare inputs; 0 for none.
     """
     n = len(inputs)
     if not shuffle:
@@ -243,10 +269,11 @@ def batches(
     if shuffle and len(groups) > 1 and len(groups[-1]) == 1:
         groups[-2:] = [groups[-2] + groups[-1]]
     addresses = [[(index, epoch) for index in group] for group in groups]
-    own = torch.Generator()  # the loader's, so that it draws nothing from the global one: a resume reads caches anew
+    # without its own generator the loader would draw from the global one, and a resumed training reads caches again
+    own = torch.Generator()
     return iter(DataLoader(inputs, batch_sampler=addresses, num_workers=workers, generator=own))  # type: ignore[arg-type]
 
 
 def n_batches(n: int, size: int) -> int:
-    """How many batches `batches` gives in a shuffled epoch."""
+    """Return the number of batches of a shuffled epoch of n inputs."""
     return max(1, n // size if n % size == 1 else -(-n // size))

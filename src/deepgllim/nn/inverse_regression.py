@@ -1,9 +1,9 @@
-"""The objective of inverse regression: a family from the paper's network step to the conditional likelihood.
+"""The objective of inverse regression: a family between the paper's network step and the conditional likelihood.
 
     F_β(w) = − 1/N Σ_n [ Σ_k r_nk (log p(x_n, y_n, k; θ) − log r_nk) − β log p(x_n; θ) ],    x_n = φ(image_n; w)
 
-β = 0 has the gradient of the paper's equations 8 and 9; β = 1 with r = p(k | x, y) is −log p(y | x). The features
-are no data: without the term log p(x) the likelihood grows without bound as features shrink onto A y + b.
+β = 0 has the gradient of the paper's equations 8 and 9; β = 1 with r = p(k | x, y) is −log p(y | x). The features are
+not data: without the term log p(x) the likelihood grows without bound as the features shrink onto A y + b.
 """
 
 import warnings
@@ -28,22 +28,25 @@ from deepgllim.gllim import (
 from deepgllim.gllim.likelihood import target_responsibilities
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
 from deepgllim.nn.config import ObjectiveConfig, Recipe
-from deepgllim.nn.head import Head, InverseRegressionHead
+from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import n_batches
 
 GROWTHS = 2
-"""How often EM at the end of a round is repeated with components seeded again in place of empty ones."""
+"""Number of repetitions of EM at the end of a round, with components split again in place of empty ones."""
 
 
 def free_energy(features: Tensor, targets: Tensor, r: Tensor | None, model: DensityModel, beta: float) -> Tensor:
-    """F_β of a batch, over (1 − β) D/2 + β L, so that its size depends neither on D nor on β: a scalar.
+    """Return F_β of a batch divided by (1 − β) D/2 + β L, so that its size depends neither on D nor on β.
 
     Args:
         features: x with gradients, (N, D).
         targets: y, (N, L).
-        r: weights of the components, (N, K), held fixed; p(k | x, y) when None.
-        model: θ, held fixed.
+        r: responsibilities, (N, K), without gradients; p(k | x, y) if None.
+        model: θ, without gradients.
         beta: weight of −log p(x), in [0, 1].
+
+    Returns:
+        A scalar.
 
     Source: paper, eqs. 8 and 9 (β = 0); docs/mathematics.md.
 
@@ -70,25 +73,25 @@ def free_energy(features: Tensor, targets: Tensor, r: Tensor | None, model: Dens
 
 
 def tied_isotropic(parameters: Parameters) -> Parameters:
-    """The same regression with one σ² for all components and features, so that it drops out of the gradient."""
+    """Return the same regression with one σ² for all components and features, which drops out of the gradient."""
     variances = diagonal(parameters).Sigma
     per_component = variances.reshape(len(variances), -1).mean(1).expand(parameters.n_components)
     return parameters._replace(Sigma=(parameters.pi * per_component).sum().reshape(1))
 
 
 def diagonal(parameters: Parameters) -> Parameters:
-    """The same regression with the diagonal of a full Σ; another Σ as it is."""
+    """Return the same regression with the diagonal of a full Σ; other structures are unchanged."""
     if parameters.covariance_type != "full":
         return parameters
     return parameters._replace(Sigma=parameters.Sigma.diagonal(dim1=-2, dim2=-1))
 
 
 def signal(parameters: Parameters) -> Parameters:
-    """The same regression with Σ_k = U S Uᵀ + D s₁ (I − U Uᵀ), where U S Uᵀ = A_k V A_kᵀ, V the targets' covariance.
+    """Return the same regression with Σ_k = U S Uᵀ + D s₁ (I − U Uᵀ), where U S Uᵀ = A_k V A_kᵀ and V = Cov(y).
 
-    In the network step each direction in which the targets move the features then counts alike, as standardised
-    targets do in least squares. The directions without any signal together count as much as the strongest, s₁; no
-    direction counts more than a thousand times as much.
+    In the network step all directions in which the targets move the features then have the same weight, as
+    standardised targets have in least squares. The directions without signal have together the weight of the strongest
+    direction, s₁. No direction has more than a thousand times its weight.
     """
     mean = parameters.pi @ parameters.c  # (L,)
     off = parameters.c - mean
@@ -108,20 +111,22 @@ STEP_NOISE: dict[str, Callable[[Parameters], Parameters]] = {
     "tied_isotropic": tied_isotropic,
     "signal": signal,
 }
-"""Σ of the network step, from the mixture's: `objective.network_noise`."""
+"""Functions of θ that give the Σ of the network step, by the value of `objective.network_noise`."""
 
 
-def check_components(components: int, targets: Tensor) -> None:
-    """Refuse more components than there are different targets, (N, L).
+def check_components(config: ObjectiveConfig, targets: Tensor) -> None:
+    """Check that inverse regression has at most as many components as there are distinct targets (N, L).
 
     Raises:
-        DataError: naming both numbers.
+        DataError: if there are more; the message has both numbers.
     """
+    if config.name != "inverse_regression":
+        return
     distinct = len(torch.unique(targets, dim=0))
-    if components > distinct:
+    if config.n_components > distinct:
         raise DataError(
-            f"objective.components is {components}, but the {len(targets)} training inputs have {distinct} different "
-            f"targets: use at most {distinct}"
+            f"objective.n_components is {config.n_components}, but the {len(targets)} training inputs have {distinct} "
+            f"different targets: use at most {distinct}"
         )
 
 
@@ -129,16 +134,17 @@ class InverseRegression:
     """Mixture and network trained together: EM for θ, gradients of F_β for the network.
 
     Args:
-        recipe: K, β, the noise, EM's limits and whether θ follows the batches.
+        head: the head whose mixture is θ.
+        recipe: K, β, the structure of Σ, the limits of EM, and whether θ follows the batches.
         targets: y of all training inputs, (N, L), for the first responsibilities.
     """
 
-    def __init__(self, recipe: Recipe, targets: Tensor) -> None:
+    def __init__(self, head: InverseRegressionHead, recipe: Recipe, targets: Tensor) -> None:
+        self.head = head
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
-        self.spec = MixtureSpec(covariance_type=self.config.noise, tied=self.config.tied)
-        check_components(self.config.components, targets)
-        self.start = fit_target_mixture(targets, self.config.components, schedule.seed)
+        self.spec = MixtureSpec(covariance_type=self.config.covariance_type, tied=self.config.tied)
+        self.first_mixture = fit_target_mixture(targets, self.config.n_components, schedule.seed)
         self.follows = schedule.em == "stepwise"
         self.every = schedule.em_every
         batches = n_batches(len(targets), schedule.batch_size)
@@ -150,22 +156,41 @@ class InverseRegression:
         self._from_targets = True
         self._pending = 0
 
-    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
-        """EM: one M-step with the first r while it is frozen, then to convergence from what the recipe says."""
-        assert isinstance(head, InverseRegressionHead)
-        frozen = self._frozen(round_ + 1) or round_ < 0
-        start = None if frozen or self.config.em_start == "targets" else head.mixture
-        r = target_responsibilities(targets.double(), self.start if frozen else head.mixture) if start is None else None
-        result = self._fit(features, targets, r, start, 1 if frozen else self.config.max_iterations)
+    @property
+    def n_components(self) -> int:
+        """K of the mixture."""
+        return self.head.n_components
+
+    def start(self, features: Tensor, targets: Tensor) -> None:
+        """Set the mixture by one M-step with the first responsibilities."""
+        self._solve_frozen(features, targets)
+
+    def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """Run EM to convergence, or one M-step with the first responsibilities while these are frozen."""
+        if self._frozen(round_ + 1):
+            return self._solve_frozen(features, targets)
+        from_targets = self.config.em_start == "targets"
+        r = target_responsibilities(targets.double(), self.head.mixture) if from_targets else None
+        start = None if from_targets else self.head.mixture
+        result = self._fit(features, targets, r, start, self.config.max_iter)
+        K = self.first_mixture.pi.shape[0]
         for _ in range(GROWTHS):
-            if frozen or result.parameters.n_components >= self.start.pi.shape[0]:
+            if result.parameters.n_components >= K:
                 break
             about = result.centred or centre(result.parameters)
-            grown = about._replace(parameters=grow(about.parameters, len(self.start.pi)))
-            result = self._fit(features, targets, None, grown, self.config.max_iterations)
-        head.mixture = result.parameters
+            grown = about._replace(parameters=grow(about.parameters, K))
+            result = self._fit(features, targets, None, grown, self.config.max_iter)
+        return self._adopt_fit(result, len(features))
+
+    def _solve_frozen(self, features: Tensor, targets: Tensor) -> dict[str, float]:
+        r = target_responsibilities(targets.double(), self.first_mixture)
+        return self._adopt_fit(self._fit(features, targets, r, None, 1), len(features))
+
+    def _adopt_fit(self, result: Fit, n: int) -> dict[str, float]:
+        """Set the mixture to the result of EM on n samples, and return the metrics of EM."""
+        self.head.mixture = result.parameters
         return {
-            "log_likelihood": result.log_likelihoods[-1] / len(features),
+            "log_likelihood": result.log_likelihoods[-1] / n,
             "em_iterations": len(result.log_likelihoods),
             "components": result.parameters.n_components,
         }
@@ -173,69 +198,66 @@ class InverseRegression:
     def _fit(self, x: Tensor, y: Tensor, r: Tensor | None, start: Parameters | Centred | None, iterations: int) -> Fit:
         config = self.config
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on
-            warnings.simplefilter("ignore", EmptyComponentWarning)  # seeded again, or else the round is undone
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the next round continues
+            warnings.simplefilter("ignore", EmptyComponentWarning)  # split again, or else the round is undone
             return fit(
                 x,
                 y,
                 self.spec,
                 Options(
                     max_iter=iterations,
-                    tol=config.tolerance,
-                    covariance_floor=config.variance_floor,
+                    tol=config.tol,
+                    covariance_floor=config.covariance_floor,
                     shrinkage=config.shrinkage,
                 ),
                 responsibilities=r,
                 start=start,
             )
 
-    def prepare(self, head: Head, round_: int) -> None:
-        """Take θ for the network epochs; where it follows the batches, begin its running averages there."""
-        assert isinstance(head, InverseRegressionHead)
+    def prepare(self, round_: int) -> None:
+        """Set θ of the network epochs to the mixture; if it follows the batches, begin its running averages there."""
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
-        self._adopt(head.mixture)
+        self._adopt(self.head.mixture)
         self._pending = 0
-        self._stream = begin_from(head.mixture, self.spec, self.n_window) if self.follows else None
+        self._stream = begin_from(self.head.mixture, self.spec, self.n_window) if self.follows else None
 
-    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
-        """F_β of the batch under θ as it stands; r from θ and the features as they are now."""
+    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return F_β of a batch under the present θ, with responsibilities from θ and these features."""
         assert self._step is not None
         x, y = features.double(), targets.double()
         r = None if self._exact else self._assign(x.detach(), y)
         return free_energy(x, y, r, self._step, self.config.beta).to(features.dtype)
 
-    def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """Stepwise EM: the batch's statistics into the running averages, and every `em_every` batches an M-step."""
+    def update(self, features: Tensor, targets: Tensor) -> None:
+        """Add the statistics of a batch to the running averages; run an M-step every `em_every` batches."""
         if self._stream is None:
             return
-        assert isinstance(head, InverseRegressionHead)
         x, y = features.detach().double(), targets.double()
         self._stream = observe(self._stream, x, y, self._assign(x, y), 1.0 / self.window)
         self._pending += 1
         if self._pending >= self.every:
             self._pending = 0
-            self._stream = maximise(self._stream, self._options(head))
-            head.mixture = self._stream.fitted
+            self._stream = maximise(self._stream, self._options())
+            self.head.mixture = self._stream.fitted
             self._adopt(self._stream.centred)
 
-    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """EM from the best round's θ on all people; what is singular, or has lost components, leaves θ as it was."""
-        assert isinstance(head, InverseRegressionHead)
+    def refit(self, features: Tensor, targets: Tensor) -> None:
+        """Run EM from the θ of the best round on all inputs; keep θ if the result is singular or lost components."""
         if not self.config.refit:
             return
         try:
-            parameters = self._fit(features, targets, None, head.mixture, self.config.max_iterations).parameters
+            parameters = self._fit(features, targets, None, self.head.mixture, self.config.max_iter).parameters
             DensityModel.of(parameters)
         except NumericalError:
             return
-        if parameters.n_components == head.n_components:
-            head.mixture = parameters
+        if parameters.n_components == self.head.n_components:
+            self.head.mixture = parameters
 
-    def _options(self, head: InverseRegressionHead) -> Options:
-        D, L = head.A.shape[1:]
-        own_full = self.config.noise == "full" and not self.config.tied
+    def _options(self) -> Options:
+        D, L = self.head.A.shape[1:]
+        own_full = self.config.covariance_type == "full" and not self.config.tied
         return Options(
-            covariance_floor=self.config.variance_floor,
+            covariance_floor=self.config.covariance_floor,
             shrinkage=self.config.shrinkage,
             min_count=float(L + 2 + (D if own_full else 0)),
         )
@@ -251,7 +273,7 @@ class InverseRegression:
 
     @property
     def _exact(self) -> bool:
-        """Whether r is p(k | x, y) of the θ whose likelihood is maximised."""
+        """Whether the responsibilities are p(k | x, y) under the θ of the loss."""
         config = self.config
         plain = config.network_noise == "mixture" and config.assignment == "weighted"
         return plain and not self._from_targets
@@ -261,7 +283,7 @@ class InverseRegression:
 
     @torch.no_grad()
     def _assign(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Responsibilities of the network step, (N, K)."""
+        """Return the responsibilities of the network step, (N, K)."""
         assert self._mixture is not None
         if self._mixture.n_components == 1:
             return torch.ones_like(targets[:, :1])

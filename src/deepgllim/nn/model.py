@@ -1,4 +1,4 @@
-"""The deep model: backbone, projection, normalisation, head; and its file, safetensors with a JSON header."""
+"""The deep model, of backbone, projection, normalisation and head, and its file: safetensors with a JSON header."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,13 +21,13 @@ TARGET_TENSORS = {
     "least_squares": "head.target_mean",
     "mixture_density": "head.target_mean",
 }
-"""Of each head, the tensor whose last axis counts the targets, L."""
+"""For each head, the name of a tensor whose last axis has the length L."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
 class BackboneOptions(BaseModel):
-    """What `build_backbone` is called with for the backbone of a model's file."""
+    """The options in a model file with which `build_backbone` is called."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class BackboneOptions(BaseModel):
 
 
 class ModelSpec(BaseModel):
-    """What must be known to build the model again and to feed it: the JSON in its file."""
+    """The JSON header of a model file: what is needed to build the model and to prepare its inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -56,16 +56,18 @@ class ModelSpec(BaseModel):
     @classmethod
     def _each_once(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(targets)) < len(targets) or not all(map(str.isprintable, targets)):
-            raise ValueError("targets are printable names, each once")
+            raise ValueError("targets are printable names without duplicates")
         return targets
 
 
 class DeepRegression(nn.Module):
-    """p(y | image) = head(norm(V φ(image) + v)): features x of D dimensions and unit variance, then the head.
+    """A deep regression: p(y | image) = head(norm(V φ(image) + v)).
+
+    The head reads D features x of unit variance.
 
     Args:
-        spec: names, sizes, targets.
-        backbone: φ, pixels to (N, D').
+        spec: names of the parts, sizes, targets.
+        backbone: φ, which maps pixels to (N, D').
 
     Example:
         >>> import torch
@@ -85,7 +87,7 @@ class DeepRegression(nn.Module):
         self.resize(spec.projection)
 
     def resize(self, projection: int | None) -> None:
-        """Set the number of features after the projection, D, with a fresh projection, normalisation and head."""
+        """Set the number of features after the projection, D, and reset projection, normalisation and head."""
         self.spec = self.spec.model_copy(update={"projection": projection})
         self.projection = nn.Identity() if projection is None else nn.Linear(self.backbone.feature_size, projection)
         self.normalisation = nn.BatchNorm1d(self.n_features, affine=self.spec.affine_norm)
@@ -93,35 +95,35 @@ class DeepRegression(nn.Module):
 
     @property
     def n_features(self) -> int:
-        """D."""
+        """The number of features that the head reads, D."""
         return self.spec.projection or self.backbone.feature_size
 
     def project(self, inputs: Tensor, depth: int | None = None) -> Tensor:
-        """The features before normalisation, (N, D), from pixels, or from a stage's output when `depth` is given."""
+        """Return the features before normalisation, (N, D), from pixels or the output of `depth` backbone stages."""
         hidden = self.backbone(inputs) if depth is None else self.backbone.finish(inputs, depth)
         projected: Tensor = self.projection(hidden)
         return projected
 
     def features(self, inputs: Tensor, depth: int | None = None) -> Tensor:
-        """x, (N, D), float32."""
+        """Return the features x, (N, D), float32, from pixels or from the output of `depth` backbone stages."""
         normalised: Tensor = self.normalisation(self.project(inputs, depth))
         return normalised
 
     def forward(self, inputs: Tensor) -> MultivariateGaussianMixture:
-        """p(y | image) for pixels (N, 3, H, W)."""
+        """Return p(y | image) for pixels (N, 3, H, W)."""
         distribution: MultivariateGaussianMixture = self.head(self.features(inputs))
         return distribution
 
     def save(self, path: Path | str) -> None:
-        """Write the model to one file, whole or not at all."""
+        """Write the model to one file, atomically."""
         write_tensors(Path(path), self.state_dict(), {"deepgllim": self.spec.model_dump_json()})
 
 
 def read_spec(path: Path | str, metadata: dict[str, str]) -> ModelSpec:
-    """The specification in a model file's header.
+    """Return the specification in the header of a model file.
 
     Raises:
-        ModelError: if there is none, it is of a newer version, or an entry is out of its range.
+        ModelError: if there is none, it has a newer format, or an entry is out of range.
     """
     values = read_header(path, metadata, "deepgllim", FORMAT_VERSION, "train one with `deepgllim train`")
     try:
@@ -135,15 +137,15 @@ def read_spec(path: Path | str, metadata: dict[str, str]) -> ModelSpec:
 
 
 def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegression:
-    """A model from its file, in evaluation mode.
+    """Read a model from a file; it is in evaluation mode.
 
     Args:
-        path: of the file that `DeepRegression.save` wrote.
-        backbone: needed where the model's own was not one of the named ones.
+        path: file that `DeepRegression.save` wrote.
+        backbone: backbone of the model, if it is not one that `build_backbone` can build.
 
     Raises:
-        ModelError: if the file is missing, cut short, foreign, of a newer version, holds numbers that are not finite,
-            or does not fit its header or the backbone.
+        ModelError: if the file is missing, truncated, of another kind or of a newer format, if it has numbers that are
+            not finite, or if it does not fit its header or the backbone.
     """
     tensors, metadata = read_tensors(path)
     spec = read_spec(path, metadata)
@@ -151,7 +153,7 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
     _check_sizes(path, spec, tensors)
     if backbone is None:
         if spec.backbone == "custom":
-            raise ModelError(f"{path}: its backbone is a module of your own: pass it as load_model(path, backbone=…)")
+            raise ModelError(f"{path}: its backbone is a custom module: pass it as load_model(path, backbone=…)")
         backbone = build_backbone(spec.backbone, weights=None, **spec.backbone_options)
     model = DeepRegression(spec, backbone)
     try:
@@ -170,7 +172,7 @@ def _check_numbers(path: Path | str, tensors: dict[str, Tensor]) -> None:
 
 
 def _check_sizes(path: Path | str, spec: ModelSpec, tensors: dict[str, Tensor]) -> None:
-    """Compare the header's sizes with those of the tensors, before anything of these sizes is made."""
+    """Compare the sizes in the header with those of the tensors, before memory of these sizes is allocated."""
     wanted = {TARGET_TENSORS[spec.head]: (-1, len(spec.targets), f"{len(spec.targets)} targets")}
     if spec.projection is not None:
         wanted["projection.weight"] = (0, spec.projection, f"a projection to {spec.projection} features")
@@ -178,18 +180,18 @@ def _check_sizes(path: Path | str, spec: ModelSpec, tensors: dict[str, Tensor]) 
         shape = tuple(tensors[name].shape) if name in tensors else ()
         if not shape or shape[axis] != size:
             found = f"{name} of shape {shape}" if shape else f"no {name}"
-            raise _misfit(path, spec, f"its header says {header}, and it holds {found}")
+            raise _misfit(path, spec, f"its header has {header}, but the file has {found}")
 
 
 def _check_head(path: Path | str, model: DeepRegression) -> None:
-    """Let the head answer once: parameters of one shape may not be those of a distribution."""
+    """Check that the head predicts a distribution: parameters of the right shape may be invalid."""
     try:
         with torch.no_grad():
             answer = model.head(torch.zeros(1, model.n_features))
             found = torch.cat([answer.mean.flatten(), answer.covariance_matrix.flatten()])
     except (RuntimeError, ValueError, IndexError, DeepGLLiMError) as error:
         cause = str(error).splitlines()[0]
-        raise ModelError(f"{path}: its head is that of no distribution ({cause}): train it again") from None
+        raise ModelError(f"{path}: its head gives no distribution ({cause}): train it again") from None
     if not bool(torch.isfinite(found).all()):
         raise ModelError(f"{path}: its head gives numbers that are not finite: train it again")
 

@@ -1,9 +1,9 @@
-"""What the network step minimises, and what is solved in closed form between its epochs. One class an objective.
+"""Objectives: the loss of the network step, and what is solved in closed form between its epochs.
 
-The training loop calls the same three methods of each, so that two trainings differ in the objective alone.
+An objective owns the head that it trains. The training loop calls the same methods of every objective, so that two
+trainings differ in the objective alone.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -11,142 +11,168 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.nn import functional
 
+from deepgllim.errors import ConfigurationError
 from deepgllim.nn.config import ObjectiveConfig, Recipe
-from deepgllim.nn.head import Head, LeastSquaresHead, MixtureDensityHead
-from deepgllim.nn.inverse_regression import InverseRegression
+from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
+from deepgllim.nn.inverse_regression import InverseRegression, check_components
+
+__all__ = ["LeastSquares", "MixtureDensity", "Objective", "check_components", "make_objective"]
 
 
 class Objective(Protocol):
-    """The part of the training that knows what is being learned."""
+    """Interface of the objectives. Features are (N, D), targets (N, L)."""
 
-    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
-        """The closed-form step: set what the head holds beside its gradients' parameters; figures for the log."""
+    @property
+    def n_components(self) -> int | None:
+        """K of the head, or None if the closed-form step cannot lose components."""
         ...
 
-    def prepare(self, head: Head, round_: int) -> None:
-        """Called once before the network epochs of a round."""
+    def start(self, features: Tensor, targets: Tensor) -> None:
+        """Initialise the head from the features of all training inputs, before the first round."""
         ...
 
-    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of a batch, a scalar of order 1."""
+    def prepare(self, round_: int) -> None:
+        """Prepare for the network epochs of a round."""
         ...
 
-    def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """Called after each network step with the batch that it saw, for what follows the batches."""
+    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, a scalar of order 1."""
         ...
 
-    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """Called once, for the best round: the closed-form part from training and validation people together."""
+    def update(self, features: Tensor, targets: Tensor) -> None:
+        """Update what follows the batches, after the network step on a batch."""
+        ...
+
+    def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """Solve the closed-form part after the network epochs of a round, and return its metrics."""
+        ...
+
+    def refit(self, features: Tensor, targets: Tensor) -> None:
+        """Solve the closed-form part of the best round again, from training and validation inputs."""
         ...
 
 
 class LeastSquares:
-    """The baseline: a linear layer on the same features, trained with the network by squared error.
+    """The baseline: a linear layer on the features, trained together with the network by squared error.
 
     The layer starts at the ridge regression on the first features (the paper's "last layer first", in closed form);
-    after that only gradients move it. The residuals' covariance makes the prediction a distribution.
+    afterwards only gradients change it. The covariance of the residuals makes the prediction a distribution.
+
+    Args:
+        head: the head to train.
+        config: strength of the ridge, and whether to refit.
     """
 
-    def __init__(self, config: ObjectiveConfig) -> None:
-        self.config = config
+    n_components = None
 
-    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
-        """The ridge start before the first round; the covariance of the residuals always."""
-        assert isinstance(head, LeastSquaresHead)
-        if round_ < 0:
-            adopt_units(head, targets)
-            weight, bias = ridge(features.double(), head.standardise(targets).double(), self.config.ridge)
-            with torch.no_grad():
-                head.linear.weight.copy_(weight)
-                head.linear.bias.copy_(bias)
+    def __init__(self, head: LeastSquaresHead, config: ObjectiveConfig) -> None:
+        self.head, self.config = head, config
+
+    def start(self, features: Tensor, targets: Tensor) -> None:
+        """Set the layer to the ridge regression, and the covariance to that of its residuals."""
+        adopt_units(self.head, targets)
+        weight, bias = ridge(features.double(), self.head.standardise(targets).double(), self.config.ridge)
         with torch.no_grad():
-            residual = (targets - head.point(features)).double()
-        covariance = residual.T @ residual / len(residual)
-        head.covariance = covariance + 1e-9 * torch.eye(len(covariance)) * head.target_scale.double().square()
+            self.head.linear.weight.copy_(weight)
+            self.head.linear.bias.copy_(bias)
+        self._estimate_covariance(features, targets)
+
+    def prepare(self, round_: int) -> None:
+        """Do nothing."""
+
+    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return 1/(N L) Σ ‖V x + v − y‖², with standardised targets."""
+        return functional.mse_loss(self.head.linear(features), self.head.standardise(targets))
+
+    def update(self, features: Tensor, targets: Tensor) -> None:
+        """Do nothing."""
+
+    def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """Set the covariance to that of the residuals."""
+        self._estimate_covariance(features, targets)
         return {}
 
-    def prepare(self, head: Head, round_: int) -> None:
-        """Nothing to prepare."""
-
-    def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """Nothing follows the batches."""
-
-    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """The covariance of the residuals of all people."""
+    def refit(self, features: Tensor, targets: Tensor) -> None:
+        """Set the covariance to that of the residuals of all inputs, if the recipe asks for a refit."""
         if self.config.refit:
-            self.solve(head, features, targets, 0)
+            self._estimate_covariance(features, targets)
 
-    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
-        """1/(N L) Σ ‖V x + v − y‖², y standardised."""
-        assert isinstance(head, LeastSquaresHead)
-        return functional.mse_loss(head.linear(features), head.standardise(targets))
+    @torch.no_grad()
+    def _estimate_covariance(self, features: Tensor, targets: Tensor) -> None:
+        residual = (targets - self.head.point(features)).double()
+        covariance = residual.T @ residual / len(residual)
+        floor = 1e-9 * torch.eye(len(covariance)) * self.head.target_scale.double().square()
+        self.head.covariance = covariance + floor
 
 
 class MixtureDensity:
     """A mixture whose weights, means and covariances are linear in the features, trained by likelihood.
 
-    All components start at the ridge regression of `LeastSquares` with its residuals' covariance, their means a tenth
-    of a deviation apart: equal ones would stay equal. After that only gradients move the layer.
+    All components start at the ridge regression of `LeastSquares` with the covariance of its residuals. Their means
+    are a tenth of a standard deviation apart, since equal components would stay equal. Afterwards only gradients change
+    the layer.
 
     Args:
+        head: the head to train.
         config: K and the strength of the ridge.
-        seed: of the first distances between the means.
+        seed: seed of the first differences between the means.
     """
 
-    def __init__(self, config: ObjectiveConfig, seed: int = 0) -> None:
-        self.config, self.seed = config, seed
+    n_components = None
 
-    def solve(self, head: Head, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
-        """The start before the first round; then nothing, for gradients move all of it."""
-        assert isinstance(head, MixtureDensityHead)
-        if round_ < 0:
-            head.resize(self.config.components)
-            adopt_units(head, targets)
-            self._start(head, features.double(), head.standardise(targets).double())
-        return {}
+    def __init__(self, head: MixtureDensityHead, config: ObjectiveConfig, seed: int = 0) -> None:
+        self.head, self.config, self.seed = head, config, seed
 
     @torch.no_grad()
-    def _start(self, head: MixtureDensityHead, x: Tensor, y: Tensor) -> None:
+    def start(self, features: Tensor, targets: Tensor) -> None:
+        """Set the layer to the ridge regression, with K components next to each other."""
+        head = self.head
+        head.resize(self.config.n_components)
+        adopt_units(head, targets)
+        x, y = features.double(), head.standardise(targets).double()
         K, L = head.n_components, head.n_targets
         weight, bias = ridge(x, y, self.config.ridge)
         residual = y - x @ weight.T - bias
         factor = torch.linalg.cholesky(residual.T @ residual / len(y) + 1e-6 * torch.eye(L, dtype=y.dtype))
         deviations = (factor.diagonal() - head.LEAST_DEVIATION).clamp_min(head.LEAST_DEVIATION)
-        entries = factor.tril(-1) + torch.diag(torch.log(torch.expm1(deviations)))  # softplus undone
+        entries = factor.tril(-1) + torch.diag(torch.log(torch.expm1(deviations)))  # inverse of softplus
         generator = torch.Generator().manual_seed(self.seed)
         apart = 0.1 * torch.randn(K, L, generator=generator, dtype=y.dtype) * residual.std(0)
         rows, columns = torch.tril_indices(L, L)
         head.linear.weight[K : K + K * L] = weight.repeat(K, 1).to(head.linear.weight)
         head.linear.bias.copy_(torch.cat([torch.zeros(K), (bias + apart).flatten(), entries[rows, columns].repeat(K)]))
 
-    def prepare(self, head: Head, round_: int) -> None:
-        """Nothing to prepare."""
+    def prepare(self, round_: int) -> None:
+        """Do nothing."""
 
-    def follow(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """Nothing follows the batches."""
-
-    def refit(self, head: Head, features: Tensor, targets: Tensor) -> None:
-        """Nothing is solved in closed form."""
-
-    def loss(self, head: Head, features: Tensor, targets: Tensor) -> Tensor:
-        """−1/(N L) Σ log p(y | x), y standardised."""
-        assert isinstance(head, MixtureDensityHead)
-        logits, means, factors = head.outputs(features)
+    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return −1/(N L) Σ log p(y | x), with standardised targets."""
+        logits, means, factors = self.head.outputs(features)
         components = MultivariateNormal(means, scale_tril=factors, validate_args=False)
-        log_components = components.log_prob(head.standardise(targets)[:, None])  # type: ignore[no-untyped-call]
+        log_components = components.log_prob(self.head.standardise(targets)[:, None])  # type: ignore[no-untyped-call]
         log_joint: Tensor = torch.log_softmax(logits, 1) + log_components  # (N, K)
-        return -log_joint.logsumexp(1).mean() / head.n_targets
+        return -log_joint.logsumexp(1).mean() / self.head.n_targets
+
+    def update(self, features: Tensor, targets: Tensor) -> None:
+        """Do nothing."""
+
+    def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
+        """Do nothing: gradients train the whole head."""
+        return {}
+
+    def refit(self, features: Tensor, targets: Tensor) -> None:
+        """Do nothing."""
 
 
 def adopt_units(head: LeastSquaresHead | MixtureDensityHead, targets: Tensor) -> None:
-    """Set the mean and deviation that standardise the targets, (N, L); a constant one keeps its unit."""
+    """Set the mean and scale that standardise targets (N, L); a constant target has the scale 1."""
     spread = targets.std(0)
     head.target_mean = targets.mean(0)
     head.target_scale = torch.where(spread > 0, spread, torch.ones_like(spread))
 
 
 def ridge(features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """V = yᵀx (xᵀx + λN I)⁻¹ on centred features, and the intercept: (L, D) and (L,)."""
+    """Return V = yᵀx (xᵀx + λN I)⁻¹ of centred features, (L, D), and the intercept, (L,); λ is the strength."""
     mean = features.mean(0)
     centred = features - mean
     gram = centred.T @ centred + strength * len(features) * torch.eye(features.shape[1], dtype=features.dtype)
@@ -154,14 +180,19 @@ def ridge(features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, T
     return weight, targets.mean(0) - weight @ mean
 
 
-OBJECTIVES: dict[str, Callable[[Recipe, Tensor], Objective]] = {
-    "inverse_regression": InverseRegression,
-    "least_squares": lambda recipe, targets: LeastSquares(recipe.objective),
-    "mixture_density": lambda recipe, targets: MixtureDensity(recipe.objective, recipe.schedule.seed),
-}
-"""Objective of each name, made from the recipe and the training targets."""
+def make_objective(head: Head, recipe: Recipe, targets: Tensor) -> Objective:
+    """Return the objective of a recipe for a head and the training targets (N, L).
 
-
-def make_objective(recipe: Recipe, targets: Tensor) -> Objective:
-    """The objective that a recipe names, for the training targets (N, L)."""
-    return OBJECTIVES[recipe.objective.name](recipe, targets)
+    Raises:
+        ConfigurationError: if the head belongs to another objective.
+    """
+    name = recipe.objective.name
+    if name == "inverse_regression" and isinstance(head, InverseRegressionHead):
+        return InverseRegression(head, recipe, targets)
+    if name == "least_squares" and isinstance(head, LeastSquaresHead):
+        return LeastSquares(head, recipe.objective)
+    if name == "mixture_density" and isinstance(head, MixtureDensityHead):
+        return MixtureDensity(head, recipe.objective, recipe.schedule.seed)
+    raise ConfigurationError(
+        f"objective.name is {name!r}, but the model has the head {type(head).__name__}: build the model by this recipe"
+    )

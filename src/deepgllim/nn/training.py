@@ -1,23 +1,23 @@
-"""The alternation: network epochs with θ fixed, features of all inputs, EM; and again. One loop, `train`.
+"""The training loop: network epochs, features of all inputs, closed-form solution, validation; round by round.
 
-Least squares runs through the same loop, with a linear layer that gradients move where inverse regression has EM.
+`train` is the loop. All objectives go through it; they differ in the loss and in what is solved in closed form.
 """
 
-import csv
 import math
 import time
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from deepgllim.errors import DataError, NumericalError
-from deepgllim.nn.checkpoint import State, load_checkpoint, save_checkpoint
+from deepgllim.nn.checkpoint import load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate
 from deepgllim.nn.features import (
-    Entry,
+    TrainingInputs,
     adopt_statistics,
     cache_activations,
     collect_features,
@@ -31,49 +31,27 @@ from deepgllim.nn.guard import (
     find_fault,
     least_error,
     warn_of_failure,
-    with_step_scale,
 )
-from deepgllim.nn.head import InverseRegressionHead
-from deepgllim.nn.inputs import Inputs, batches, n_batches
+from deepgllim.nn.inputs import Inputs, batches
 from deepgllim.nn.model import DeepRegression
-from deepgllim.nn.objectives import Objective, make_objective
-from deepgllim.storage import write_atomically
+from deepgllim.nn.objectives import check_components, make_objective
+from deepgllim.nn.optimization import learning_rate, make_optimizer
+from deepgllim.nn.progress import Training
+from deepgllim.nn.reporting import NullReporter, Reporter, write_metrics
 
 
-class Reporter(Protocol):
-    """Who is told of the progress."""
+class TrainingResult(NamedTuple):
+    """The result of a training.
 
-    def start(self, steps: int, done: int) -> None:
-        """The number of network steps in all, and of those done before a resume."""
-        ...
-
-    def advance(self, message: str) -> None:
-        """One step is done."""
-        ...
-
-    def round_done(self, figures: dict[str, float]) -> None:
-        """A round is done; its row of metrics."""
-        ...
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def start(self, steps: int, done: int) -> None:
-        """Nothing."""
-
-    def advance(self, message: str) -> None:
-        """Nothing."""
-
-    def round_done(self, figures: dict[str, float]) -> None:
-        """Nothing."""
-
-
-class Trained(NamedTuple):
-    """What a training ends with: the best round's model, calibrated, and a row of figures a round."""
+    Attributes:
+        model: the model of the best round, calibrated, in evaluation mode.
+        history: the metrics of each round.
+        exported: the ONNX file of the model, if one was written (`deepgllim.runs.train_run`).
+    """
 
     model: DeepRegression
     history: list[dict[str, float]]
+    exported: Path | None = None
 
 
 def train(
@@ -85,276 +63,234 @@ def train(
     output: Path | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
-) -> Trained:
-    """Train a model by a recipe: rounds of network epochs and closed-form solutions; the best round is kept.
+) -> TrainingResult:
+    """Train a model by a recipe and return that of the best round.
 
     Args:
-        model: fresh, as `build_model` makes it.
+        model: an untrained model, as `build_model` returns it.
         recipe: all options.
         training: inputs and targets to learn from.
-        validation: other people's; tells the best round and calibrates the covariance. None: the last round is kept.
-        output: folder for `metrics.csv`, `checkpoint.safetensors` (every round) and `model.safetensors`; None for none.
-        resume: go on from the checkpoint in `output`; the result is that of an uninterrupted run.
-        reporter: told of the progress.
+        validation: inputs and targets of other people, which select the best round and calibrate the predicted
+            covariances. If None, the last round is kept.
+        output: folder for `metrics.csv`, `checkpoint.safetensors` (both written every round) and
+            `model.safetensors`. If None, nothing is written.
+        resume: continue from the checkpoint in `output`; the result is that of an uninterrupted training.
+        reporter: receives the progress.
 
     Raises:
-        ConfigurationError: for options that contradict each other or a checkpoint of another recipe.
-        DataError, NumericalError: for inputs from which no mixture can be started.
+        ConfigurationError: if options contradict each other, or the checkpoint belongs to another recipe.
+        DataError: if the inputs cannot be used to start the mixture.
+        ModelError: if the checkpoint is missing, damaged or does not fit the model.
 
     Warns:
-        TrainingWarning: for a round that ended with a loss, parameters or features that are not finite, a singular
-            covariance, fewer components, or a validation error of more than twice the best. It is undone and
-            repeated with half the learning rate; three in a row end the training with the best round so far.
+        TrainingWarning: if a round ended with a loss, parameters or features that are not finite, a singular
+            covariance, fewer components, or a validation error of more than twice the best. The round is undone and
+            repeated with half the learning rate; after three failures in a row the training ends with the best round
+            so far.
     """
-    schedule, reporter = recipe.schedule, reporter or Silent()
-    torch.manual_seed(schedule.seed)
-    objective = make_objective(recipe, training.targets)
-    if resume:
-        state, optimizer = load_checkpoint(model, recipe, output, training.targets, make_optimizer)
-        write_metrics(output, state.rows)  # a kill may have come between the checkpoint and them
-    else:
-        start(model, objective, training, schedule)
-        state, optimizer = State(), make_optimizer(model, schedule)
-    steps = n_batches(len(training), schedule.batch_size) * schedule.epochs_per_round
-    entry = Entry(training, None)
-    reporter.start(steps * schedule.rounds, steps * state.round)
-    while state.round < schedule.rounds and state.failures < MAX_FAILURES:
-        entry = enter(model, entry, training, frozen_depth(recipe, state.round), schedule, output)
-        before = Snapshot.take(model, optimizer)
-        row, cause = attempt(model, objective, optimizer, entry, validation, recipe, state, reporter)
-        if cause is not None:
-            before.restore(model, optimizer)
-            state.fail()
-            scale = state.step_scale * schedule.learning_rate
-            warn_of_failure(state.round + 1, cause, state.failures, scale)
-            reporter.start(steps * schedule.rounds, steps * state.round)
+    torch.manual_seed(recipe.schedule.seed)
+    run = resume_training(model, recipe, training, output) if resume else start_training(model, recipe, training)
+    run.validation, run.output, run.reporter = validation, output, reporter or NullReporter()
+    run.report_start()
+    while run.progress.round < recipe.schedule.rounds and run.progress.failures < MAX_FAILURES:
+        freeze_stages(run)
+        before = Snapshot.take(model, run.optimizer)
+        row, fault = run_round(run)
+        if fault is None:
+            end_round(run, row)
             continue
-        state.end_round(model, row, f"validation_{schedule.select_by}")
-        reporter.round_done(state.rows[-1])
-        if output is not None:
-            save_checkpoint(output, model, optimizer, state, recipe, training.targets)  # first: a resume needs it
-            write_metrics(output, state.rows)
-    if state.best_model:
-        model.load_state_dict(state.best_model)
-    if validation is not None:
-        refit(model, objective, entry, validation, schedule)
-        calibrate(model, validation)
-    model.eval()
-    if output is not None:
-        model.save(output / "model.safetensors")
-    return Trained(model, state.rows)
+        before.restore(model, run.optimizer)
+        run.progress.fail()
+        warn_of_failure(run.progress.round + 1, fault, run.progress.failures, run.schedule.learning_rate)
+        run.report_start()
+    return end_training(run)
 
 
-def attempt(
-    model: DeepRegression,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    entry: Entry,
-    validation: Inputs | None,
-    recipe: Recipe,
-    state: State,
-    reporter: Reporter,
-) -> tuple[dict[str, float], str | None]:
-    """One round: network epochs, closed-form step, validation. Returns its figures, and why it must be undone if so."""
-    components = model.head.n_components if isinstance(model.head, InverseRegressionHead) else None
-    recipe = with_step_scale(recipe, state.step_scale)
-    row: dict[str, float] = {"round": state.round + 1}
-    try:
-        row |= network_epochs(model, objective, optimizer, entry, validation, recipe, state.round, reporter)
-        row |= solve(model, objective, entry, recipe.schedule, state.round)
-        if validation is not None:
-            row |= {f"validation_{name}": value for name, value in evaluate(model, validation).items()}
-    except COMPUTATION_ERRORS as error:
-        return row, str(error).partition("\n")[0]
-    constant = math.inf if validation is None else constant_error(entry.inputs.targets, validation.targets)
-    return row, find_fault(row, components, least_error(state.rows), constant)
+def start_training(model: DeepRegression, recipe: Recipe, inputs: Inputs) -> Training:
+    """Initialise projection, normalisation and head from all training inputs: the state before the first round.
+
+    Raises:
+        ConfigurationError: if the recipe has another objective than the model has a head for.
+        DataError: if the features of an input are not finite, or the mixture has more components than there are
+            distinct targets.
+    """
+    check_components(recipe.objective, inputs.targets)
+    hidden, targets = collect_hidden(model, inputs, recipe.schedule)
+    if model.spec.projection is not None:
+        hidden = initialise_projection(model, hidden)
+    features = adopt_statistics(model, hidden)
+    objective = make_objective(model.head, recipe, inputs.targets)
+    objective.start(features, targets)
+    optimizer = make_optimizer(model, recipe.schedule)
+    return Training(model, recipe, inputs, TrainingInputs(inputs, None), objective, optimizer)
 
 
-def start(model: DeepRegression, objective: Objective, training: Inputs, schedule: ScheduleConfig) -> None:
-    """Before the first round: PCA for the projection, statistics of the normalisation, the first solution."""
-    model.eval()
+def collect_hidden(model: DeepRegression, inputs: Inputs, schedule: ScheduleConfig) -> tuple[Tensor, Tensor]:
+    """Return the features of all inputs before the projection, (N, D'), and their targets, (N, L)."""
     projection = model.projection
     model.projection = torch.nn.Identity()
-    hidden, targets = collect_features(
-        model, Entry(training, None), schedule, 0 if schedule.augmented_features else None
-    )
+    epoch = 0 if schedule.augmented_features else None
+    hidden, targets = collect_features(model, TrainingInputs(inputs, None), schedule, epoch)
     model.projection = projection
     if not bool(torch.isfinite(hidden).all()):
         row = int((~torch.isfinite(hidden)).any(1).nonzero()[0])
         raise DataError(
             f"the backbone's features of training input {row} are not finite: check that input and the weights"
         )
-    if model.spec.projection is not None:
-        hidden = initialise_projection(model, hidden)
-    features = adopt_statistics(model, hidden)
-    objective.solve(model.head, features, targets, -1)
+    return hidden, targets
 
 
-def solve(
-    model: DeepRegression, objective: Objective, entry: Entry, schedule: ScheduleConfig, round_: int
-) -> dict[str, float]:
-    """Between network epochs: features of all inputs, exact normalisation, the objective's closed-form step."""
-    began = time.perf_counter()
-    epoch = (round_ + 1) * schedule.epochs_per_round if schedule.augmented_features else None
-    projected, targets = collect_features(model, entry, schedule, epoch)
-    features = adopt_statistics(model, projected)
-    if not bool(torch.isfinite(features).all()):
-        raise NumericalError("the features of the training inputs are not finite")
-    extracted = time.perf_counter()
-    figures = objective.solve(model.head, features, targets, round_)
-    return figures | {"seconds_features": extracted - began, "seconds_em": time.perf_counter() - extracted}
+def resume_training(model: DeepRegression, recipe: Recipe, inputs: Inputs, output: Path | None) -> Training:
+    """Restore the state after the last round that was saved in a folder."""
+    progress, optimizer = load_checkpoint(model, recipe, inputs.targets, output)
+    write_metrics(output, progress.rows)  # the process may have been killed between the checkpoint and the metrics
+    objective = make_objective(model.head, recipe, inputs.targets)
+    return Training(model, recipe, inputs, TrainingInputs(inputs, None), objective, optimizer, progress=progress)
 
 
-def refit(
-    model: DeepRegression, objective: Objective, entry: Entry, validation: Inputs, schedule: ScheduleConfig
-) -> None:
-    """The best round's closed-form part once more, from training and validation people together."""
-    projected, targets = collect_features(model, entry, schedule, None)
-    with torch.no_grad():
-        features = model.normalisation(projected)
-    features = torch.cat([features, collect_normalised(model, validation)])
-    objective.refit(model.head, features, torch.cat([targets, validation.targets]))
+def freeze_stages(run: Training) -> None:
+    """Freeze the backbone to the depth of the present round.
+
+    Where the frozen stages see the same pictures every epoch, compute their output once, and train from there.
+    """
+    depths = run.recipe.network.frozen_depths
+    depth = depths[min(run.progress.round, len(depths) - 1)]
+    run.model.backbone.freeze(depth)
+    if depth == 0 or run.pixels.augmented:
+        run.inputs = TrainingInputs(run.pixels, None)
+    elif run.inputs.depth != depth:
+        cache = None if run.output is None else run.output / "cache" / "activations.npy"
+        activations = cache_activations(run.model, run.pixels, depth, run.schedule.batch_size, cache)
+        run.inputs = TrainingInputs(activations, depth)
 
 
-def network_epochs(
-    model: DeepRegression,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    entry: Entry,
-    validation: Inputs | None,
-    recipe: Recipe,
-    round_: int,
-    reporter: Reporter,
-) -> dict[str, float]:
-    """The network step: some epochs of gradient descent with the closed-form part held fixed."""
-    schedule = recipe.schedule
-    objective.prepare(model.head, round_)
+def run_round(run: Training) -> tuple[dict[str, float], str | None]:
+    """Run the present round: network epochs, closed-form step, validation.
+
+    Returns:
+        Its metrics, and the reason for which the round must be undone, if there is one.
+    """
+    components = run.objective.n_components
+    row: dict[str, float] = {"round": run.progress.round + 1}
+    try:
+        row |= network_epochs(run)
+        row |= solve(run)
+        if run.validation is not None:
+            row |= {f"validation_{name}": value for name, value in evaluate(run.model, run.validation).items()}
+    except COMPUTATION_ERRORS as error:
+        return row, str(error).partition("\n")[0]
+    targets, validation = run.pixels.targets, run.validation
+    constant = math.inf if validation is None else constant_error(targets, validation.targets)
+    return row, find_fault(row, components, least_error(run.progress.rows), constant)
+
+
+def network_epochs(run: Training) -> dict[str, float]:
+    """Train the network for the epochs of a round, and return the metrics; the closed-form part is not solved again."""
+    schedule, first = run.schedule, run.progress.round * run.schedule.epochs_per_round
+    run.objective.prepare(run.progress.round)
     began, best, kept = time.perf_counter(), math.inf, None
     loss = math.nan
-    for epoch in range(round_ * schedule.epochs_per_round, (round_ + 1) * schedule.epochs_per_round):
-        loss = one_epoch(model, objective, optimizer, entry, schedule, epoch, reporter)
-        if schedule.keep_epoch == "best" and validation is not None:
-            value = validation_loss(model, objective, validation, schedule.batch_size)
+    for epoch in range(first, first + schedule.epochs_per_round):
+        loss = one_epoch(run, epoch)
+        if schedule.keep_epoch == "best" and run.validation is not None:
+            value = validation_loss(run, run.validation)
             if value < best:
-                best, kept = value, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+                best, kept = value, {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     if kept is not None:
-        model.load_state_dict(kept)
+        run.model.load_state_dict(kept)
     return {
         "train_loss": loss,
-        "learning_rate": optimizer.param_groups[0]["lr"],
+        "learning_rate": run.optimizer.param_groups[0]["lr"],
         "seconds_network": time.perf_counter() - began,
     }
 
 
-def one_epoch(
-    model: DeepRegression,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    entry: Entry,
-    schedule: ScheduleConfig,
-    epoch: int,
-    reporter: Reporter,
-) -> float:
-    """One pass over the shuffled training inputs; the mean loss."""
-    model.train()
-    per_epoch = n_batches(len(entry.inputs), schedule.batch_size)
-    total = per_epoch * schedule.epochs_per_round * schedule.rounds
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+def one_epoch(run: Training, epoch: int) -> float:
+    """Train the network on all training inputs once, in shuffled batches, and return the mean loss."""
+    run.model.train()
+    schedule, per_epoch = run.schedule, run.steps_per_epoch
+    n_epochs = schedule.epochs_per_round * schedule.rounds
     losses = []
     stream = batches(
-        entry.inputs, schedule.batch_size, epoch=epoch, shuffle=True, seed=schedule.seed, workers=schedule.workers
+        run.inputs.source, schedule.batch_size, epoch=epoch, shuffle=True, seed=schedule.seed, workers=schedule.workers
     )
     for i, (x, y) in enumerate(stream):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, epoch * per_epoch + i, total, epoch)
-        features = model.features(x, entry.depth)
-        loss = objective.loss(model.head, features, y)
+        for group in run.optimizer.param_groups:
+            group["lr"] = learning_rate(schedule, epoch * per_epoch + i, per_epoch * n_epochs, epoch)
+        features = run.model.features(x, run.inputs.depth)
+        loss = run.objective.loss(features, y)
         losses.append(float(loss.detach()))
         if not math.isfinite(losses[-1]):
             raise NumericalError(
                 f"the loss is {losses[-1]} at epoch {epoch + 1}, step {i + 1}, with a learning rate of "
                 f"{schedule.learning_rate:g}"
             )
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if schedule.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
-        optimizer.step()
-        objective.follow(model.head, features.detach(), y)
-        reporter.advance(f"epoch {epoch + 1}/{schedule.epochs_per_round * schedule.rounds} loss {losses[-1]:.3f}")
+        descend(run.optimizer, loss, schedule.clip_norm)
+        run.objective.update(features.detach(), y)
+        run.reporter.advance(f"epoch {epoch + 1}/{n_epochs} loss {losses[-1]:.3f}")
     return float(np.mean(losses))
 
 
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None) -> None:
+    """Take one step of the optimizer along the gradient of a loss, whose norm is clipped if a limit is given."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip_norm is not None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
+
+
 @torch.no_grad()
-def validation_loss(model: DeepRegression, objective: Objective, validation: Inputs, batch_size: int) -> float:
-    """The network step's loss on validation inputs."""
-    model.eval()
-    losses = [objective.loss(model.head, model.features(x), y) * len(y) for x, y in batches(validation, batch_size)]
-    return float(torch.stack(losses).sum()) / len(validation)
+def validation_loss(run: Training, inputs: Inputs) -> float:
+    """Return the mean loss of the network step on inputs, in evaluation mode."""
+    model = run.model.eval()
+    losses = [
+        run.objective.loss(model.features(x), y) * len(y) for x, y in batches(inputs, run.recipe.schedule.batch_size)
+    ]
+    return float(torch.stack(losses).sum()) / len(inputs)
 
 
-def learning_rate(schedule: ScheduleConfig, step: int, total: int, epoch: int) -> float:
-    """The step size at a network step, a function of the step alone so that a resume needs no state.
-
-    Example:
-        >>> learning_rate(ScheduleConfig(learning_rate_schedule="halving", learning_rate=8.0, halve_every=2), 0, 1, 5)
-        2.0
-    """
-    peak = schedule.learning_rate
-    if schedule.learning_rate_schedule == "constant":
-        return peak
-    if schedule.learning_rate_schedule == "halving":
-        return peak * 0.5 ** (epoch // schedule.halve_every)
-    rising = schedule.warm_up * total
-    if step < rising:
-        return peak * (step + 1) / (rising + 1)
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - rising) / max(1.0, total - rising)))
+def solve(run: Training) -> dict[str, float]:
+    """Set the normalisation to the statistics of all features, solve the closed-form part, and return the metrics."""
+    began = time.perf_counter()
+    schedule, round_ = run.recipe.schedule, run.progress.round
+    epoch = (round_ + 1) * schedule.epochs_per_round if schedule.augmented_features else None
+    projected, targets = collect_features(run.model, run.inputs, schedule, epoch)
+    features = adopt_statistics(run.model, projected)
+    if not bool(torch.isfinite(features).all()):
+        raise NumericalError("the features of the training inputs are not finite")
+    extracted = time.perf_counter()
+    metrics = run.objective.solve(features, targets, round_)
+    return metrics | {"seconds_features": extracted - began, "seconds_em": time.perf_counter() - extracted}
 
 
-def make_optimizer(model: DeepRegression, schedule: ScheduleConfig) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all weights; frozen ones have no gradient and stay."""
-    weights = list(model.parameters())
-    if schedule.optimizer == "adamw":
-        return torch.optim.AdamW(weights, schedule.learning_rate, weight_decay=schedule.weight_decay)
-    return torch.optim.SGD(
-        weights,
-        schedule.learning_rate,
-        momentum=schedule.momentum,
-        nesterov=schedule.momentum > 0,
-        weight_decay=schedule.weight_decay,
-    )
+def end_round(run: Training, row: dict[str, float]) -> None:
+    """Record a finished round, report it and save the state."""
+    run.progress.end_round(run.model, row, f"validation_{run.recipe.schedule.select_by}")
+    run.reporter.round_done(row)
+    if run.output is not None:
+        save_checkpoint(run.output, run)  # first: a resume needs it
+        write_metrics(run.output, run.progress.rows)
 
 
-def frozen_depth(recipe: Recipe, round_: int) -> int:
-    """How many backbone stages are frozen in a round."""
-    depths = recipe.network.frozen_depths
-    return depths[min(round_, len(depths) - 1)]
+def end_training(run: Training) -> TrainingResult:
+    """Restore the best round, refit and calibrate it where there are validation inputs, and save the model."""
+    if run.progress.best_model:
+        run.model.load_state_dict(run.progress.best_model)
+    if run.validation is not None:
+        refit(run, run.validation)
+        calibrate(run.model, run.validation)
+    run.model.eval()
+    if run.output is not None:
+        run.model.save(run.output / "model.safetensors")
+    return TrainingResult(run.model, run.progress.rows)
 
 
-def enter(
-    model: DeepRegression, entry: Entry, training: Inputs, depth: int, schedule: ScheduleConfig, output: Path | None
-) -> Entry:
-    """Freeze the backbone to a depth; where its frozen part sees the same pictures every epoch, compute it once."""
-    model.backbone.freeze(depth)
-    if depth == 0 or training.augmented:
-        return Entry(training, None)
-    if entry.depth == depth:
-        return entry
-    cache = None if output is None else output / "cache" / "activations.npy"
-    return Entry(cache_activations(model, training, depth, schedule.batch_size, cache), depth)
-
-
-def write_metrics(output: Path | None, rows: list[dict[str, float]]) -> None:
-    """The figures of the rounds done as `metrics.csv` in the run's folder, if there is one, whole or not at all."""
-    if output is not None:
-        write_atomically(output / "metrics.csv", lambda place: write_rows(place, rows))
-
-
-def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
-    """A CSV of figures, one row a round; columns are those of all rows in order of first appearance."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+def refit(run: Training, validation: Inputs) -> None:
+    """Solve the closed-form part once more, from training and validation inputs together."""
+    projected, targets = collect_features(run.model, run.inputs, run.recipe.schedule, None)
+    with torch.no_grad():
+        features = run.model.normalisation(projected)
+    features = torch.cat([features, collect_normalised(run.model, validation)])
+    run.objective.refit(features, torch.cat([targets, validation.targets]))

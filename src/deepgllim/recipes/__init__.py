@@ -1,1 +1,1 @@
-"""Recipes: one TOML file each, read by `deepgllim.nn.config.load_recipe`."""
+"""Recipes as TOML files, which `deepgllim.nn.load_recipe` reads."""

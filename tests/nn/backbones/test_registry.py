@@ -307,7 +307,7 @@ def test_wrap_module_without_preprocessing_takes_any_shape() -> None:
             r"unknown backbone 'efficientnet_lite': did you mean 'eff.*vgg16",
         ),
         (lambda: build_backbone("vgg16", head="fc6"), r"unknown head of vgg16 'fc6'.*fc7, average, spatial"),
-        (lambda: build_backbone("vgg16"), r"no package holds ImageNet weights of vgg16: give a file"),
+        (lambda: build_backbone("vgg16"), r"there is no package with ImageNet weights of vgg16: give a file"),
         (lambda: build_backbone(weights="absent.pth"), r"absent.pth: no such weights file: give"),
         (lambda: wrap_module(nn.Conv2d(3, 4, 3), input_size=8), r"\(2, 4, 6, 6\), not \(N, D\): end it with pooling"),
         (lambda: wrap_module(nn.Linear(5, 4)), r"fails at 224 × 224 px .*give input_size or feature_size"),
@@ -437,7 +437,7 @@ def test_arguments(small: str) -> None:
     backbone = build_backbone(small, weights=None)
     for call in (backbone.freeze, lambda d: backbone.begin(pixels(), d), lambda d: backbone.finish(pixels(), d)):
         for depth in (-1, 4):
-            with pytest.raises(ValueError, match=rf"depth {depth} .*of 3 stages: give 0..3"):
+            with pytest.raises(ValueError, match=rf"depth {depth} .*with 3 stages: give 0..3"):
                 call(depth)
     with pytest.raises(ValueError, match=r"\(3, 8, 8\): give \(N, 3, H, W\)"):
         backbone(torch.zeros(3, 8, 8))

@@ -149,7 +149,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
 def test_a_model_that_reads_no_pictures_is_refused(tmp_path: Path) -> None:
     spec = ModelSpec(backbone="custom", projection=None, head="least_squares", targets=("age",))
     model = DeepRegression(spec, wrap_module(nn.Linear(4, 4), feature_size=4))
-    with pytest.raises(ConfigurationError, match="names no image size to export"):
+    with pytest.raises(ConfigurationError, match="has no image size to export"):
         export_onnx(model, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -213,7 +213,7 @@ def facts(run: Demonstration) -> dict[str, str]:
         f"{network.frozen_depths[-1]} stages frozen",
         "schedule": f"{schedule.rounds} rounds of {schedule.epochs_per_round} epoch(s), batches of "
         f"{schedule.batch_size}, learning rate {rate}; the same for both",
-        "mixture": f"K = {objective.components} at the start, {objective.noise} covariance of the features",
+        "mixture": f"K = {objective.n_components} at the start, {objective.covariance_type} covariance of the features",
         "training": ", ".join(f"{method.name} {method.seconds:.0f} s" for method in run.methods),
         "in all": f"{run.seconds:.0f} s until this report was drawn",
         "versions": ", ".join(own + [f"{name} {version(name)}" for name in PACKAGES]),

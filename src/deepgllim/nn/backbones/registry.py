@@ -1,4 +1,4 @@
-"""Backbones: pixels in, features out; by name or from any module, with weights, preprocessing and a frozen depth."""
+"""Backbones by name or from any module: from pixels to features, with weights, preprocessing and freezing by stage."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,21 +22,21 @@ Normalisation = Literal["frozen", "batch"]
 
 
 class Backbone(nn.Module):
-    """x = φ(pixels) = stages[-1](… stages[0]((pixels - mean) / std)), from (N, 3, H, W) to (N, D).
+    """Network φ: x = stages[-1](… stages[0]((pixels - mean) / std)), from (N, 3, H, W) to (N, D).
 
     Args:
-        stages: in order of depth; the last gives (N, D).
-        feature_size: D.
-        name: of the table BACKBONES, or "custom".
-        head: of the variants of that name.
-        preprocessing: mean and standard deviation of each channel, on RGB pixels in 0..255; kept as buffers.
-            None hands the inputs, of any shape, to the first stage as they are.
-        normalisation: "frozen": BatchNorm layers always use their running statistics, while their scale and shift
-            train as other parameters do; "batch": they follow train() and eval() where they are not frozen.
-        channels_last: convert activations to this memory format, the faster one for some networks.
+        stages: stages in order of depth; the output of the last is (N, D).
+        feature_size: number of features, D.
+        name: name in BACKBONES, or "custom".
+        head: name of the variant of the last stages.
+        preprocessing: mean and standard deviation of each channel, for RGB pixels in 0..255; saved as buffers. If None,
+            inputs of any shape are passed to the first stage unchanged.
+        normalisation: "frozen": BatchNorm layers always use their running statistics, and their scale and shift are
+            trained; "batch": BatchNorm layers that are not frozen follow train() and eval().
+        channels_last: convert activations to this memory format, which is faster for some networks.
 
     Raises:
-        ValueError: an unknown normalisation.
+        ValueError: if the normalisation is unknown.
 
     Example:
         >>> import torch
@@ -77,25 +77,25 @@ class Backbone(nn.Module):
 
     @property
     def depth(self) -> int:
-        """How many stages are frozen, 0..len(stages)."""
+        """Number of frozen stages, 0..len(stages)."""
         return self._depth
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """Mean and standard deviation as the buffers hold them, rounded to their floating-point type."""
+        """Mean and standard deviation in the buffers, in their floating-point precision."""
         if self.mean is None or self.std is None:
             return None
         return Preprocessing(tuple(self.mean.flatten().tolist()), tuple(self.std.flatten().tolist()))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, 3, H, W), RGB in 0..255, integer or float → features (N, D)."""
+        """Map pixels (N, 3, H, W), RGB in 0..255, integer or float, to features (N, D)."""
         return self.finish(self.begin(pixels, self._depth), self._depth)
 
     def begin(self, pixels: Tensor, depth: int) -> Tensor:
-        """Preprocessing and stages[:depth]: where these are frozen, an output that can be kept.
+        """Return the output of preprocessing and stages[:depth], which can be cached if these are frozen.
 
         Raises:
-            ValueError: pixels that are not (N, 3, H, W), or a depth outside 0..len(stages).
+            ValueError: if the pixels are not (N, 3, H, W), or the depth is outside 0..len(stages).
         """
         self._check(depth)
         x = self._cast(pixels)
@@ -106,11 +106,11 @@ class Backbone(nn.Module):
         return self._run(x, 0, depth)
 
     def finish(self, activations: Tensor, depth: int) -> Tensor:
-        """stages[depth:], from the output of `begin` at that depth to features (N, D).
+        """Map the output of `begin` at a depth to features (N, D), by stages[depth:].
 
         Raises:
-            ValueError: a depth outside 0..len(stages).
-            ModelError: an output that is not (N, D).
+            ValueError: if the depth is outside 0..len(stages).
+            ModelError: if the output is not (N, D).
         """
         self._check(depth)
         x = self._run(self._cast(activations), depth, len(self.stages))
@@ -119,10 +119,10 @@ class Backbone(nn.Module):
         return x
 
     def freeze(self, depth: int) -> None:
-        """Freeze stages[:depth]: no gradients, and eval mode whatever train() says. The others are trainable.
+        """Freeze stages[:depth]: no gradients, and always evaluation mode. The other stages are trainable.
 
         Raises:
-            ValueError: a depth outside 0..len(stages).
+            ValueError: if the depth is outside 0..len(stages).
         """
         self._check(depth)
         self._depth = depth
@@ -131,7 +131,7 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Training mode for stages[depth:], save for BatchNorm where normalisation is "frozen"."""
+        """Set the mode of stages[depth:], except of BatchNorm layers if the normalisation is "frozen"."""
         super().train(mode)
         for stage in list(self.stages)[: self._depth]:
             stage.eval()
@@ -142,7 +142,7 @@ class Backbone(nn.Module):
         return self
 
     def _cast(self, x: Tensor) -> Tensor:
-        """Inputs of any dtype, half precision from a cache among them, in that of the weights."""
+        """Return inputs of any dtype in that of the weights."""
         like = next(self.stages.parameters(), x)
         return x.to(like.dtype if like.is_floating_point() else torch.float32)
 
@@ -156,21 +156,22 @@ class Backbone(nn.Module):
     def _check(self, depth: int) -> None:
         if not 0 <= depth <= len(self.stages):
             raise ValueError(
-                f"depth {depth} is not of {self.name}, of {len(self.stages)} stages: give 0..{len(self.stages)}"
+                f"depth {depth} is invalid for {self.name} with {len(self.stages)} stages: give 0..{len(self.stages)}"
             )
 
 
 class BackboneSpec(NamedTuple):
-    """How to build one of BACKBONES.
+    """Specification of a network in BACKBONES.
 
     Attributes:
-        stages: head → the stages, with random weights.
-        heads: head → D and the tensor whose presence in a weights file selects it; the first with none needs none.
-        file_key: our name of a tensor, as in stages.state_dict() → its name in a weights file.
-        preprocessing: for a weights file that names none; None where a file must.
-        imagenet: finds the packaged ImageNet weights, if there are any.
-        imagenet_digest: their SHA-256, if they are no safetensors file but a PyTorch state dict.
-        channels_last: whether that memory format is faster.
+        stages: function that returns the stages of a head, with random weights.
+        heads: for each head, D and the name of a tensor; without the argument `head`, the first head is used whose
+            tensor is in the weights file or None.
+        file_key: function that maps the name of a tensor in stages.state_dict() to that in a weights file.
+        preprocessing: preprocessing of weights files that name none; None if files must name it.
+        imagenet: function that returns the file of packaged ImageNet weights, if there is one.
+        imagenet_digest: SHA-256 of that file, if it is a PyTorch state dict instead of a safetensors file.
+        channels_last: whether this memory format is faster.
     """
 
     stages: Callable[[str], nn.Sequential]
@@ -198,23 +199,24 @@ def build_backbone(
     preprocessing: str | Preprocessing | None = None,
     normalisation: Normalisation = "frozen",
 ) -> Backbone:
-    """The backbone of that name, with its weights.
+    """Build a backbone by its name, with its weights.
 
     Args:
-        name: of BACKBONES.
-        weights: "imagenet", the packaged ones; a safetensors file (half precision becomes float32); None, random (He):
-            to train with normalisation="batch", or to be overwritten.
-        head: of vgg16 "fc7" (D = 4096), "average" (512) or "spatial" (4608); by default what the weights hold, "fc7"
-            or "average", and "fc7" if random.
-        preprocessing: of the weights, where their file does not name it: of PREPROCESSINGS, or the numbers. A file
-            names it by the safetensors metadata key "preprocessing", or else in FILE.json beside it, as
-            {"mean": [r, g, b], "std": [r, g, b]} on pixels 0..255.
-        normalisation: of BatchNorm, see Backbone.
+        name: name in BACKBONES.
+        weights: "imagenet" for the packaged weights; the path of a safetensors file (half precision is converted to
+            float32); or None for random weights (He), to be trained with normalisation="batch" or overwritten.
+        head: variant of the last stages; of vgg16 "fc7" (D = 4096), "average" (512) or "spatial" (4608). By default
+            that of the weights, "fc7" or "average", and "fc7" for random weights.
+        preprocessing: preprocessing of weights whose file does not name it: a name in PREPROCESSINGS, or the numbers. A
+            file names it in the safetensors metadata key "preprocessing", or in FILE.json next to it, as
+            {"mean": [r, g, b], "std": [r, g, b]} for pixels in 0..255.
+        normalisation: mode of BatchNorm, see `Backbone`.
 
     Raises:
-        ModelError: an unknown name or head; weights that are missing, damaged, foreign, or of unknown preprocessing.
-        ConfigurationError: a preprocessing that is unknown or contradicts the file's.
-        ValueError: an unknown normalisation.
+        ModelError: if the name or the head is unknown, or the weights are missing, damaged, of another network or of
+            unknown preprocessing.
+        ConfigurationError: if the preprocessing is unknown or contradicts that of the file.
+        ValueError: if the normalisation is unknown.
 
     Example:
         >>> build_backbone("vgg16", weights=None, head="average").feature_size
@@ -226,7 +228,7 @@ def build_backbone(
     if head is not None and head not in spec.heads:
         raise ModelError(files.unknown(f"head of {name}", head, spec.heads))
     if weights == "imagenet" and spec.imagenet is None:
-        raise ModelError(f"no package holds ImageNet weights of {name}: give a file, see docs/backbones.md")
+        raise ModelError(f"there is no package with ImageNet weights of {name}: give a file, see docs/backbones.md")
     if weights is None:
         head = head or next(iter(spec.heads))
         stages = spec.stages(head).apply(files.initialise)
@@ -245,10 +247,10 @@ def build_backbone(
 
 
 def register_backbone(name: str, spec: BackboneSpec) -> None:
-    """Add a backbone to BACKBONES, so that build_backbone knows its name.
+    """Add a backbone to BACKBONES, so that `build_backbone` can build it.
 
     Raises:
-        ConfigurationError: the name is taken.
+        ConfigurationError: if the name is already used.
     """
     if name in BACKBONES or name == "custom":
         raise ConfigurationError(f"backbone name {name!r} is taken: choose another")
@@ -264,16 +266,19 @@ def wrap_module(
     normalisation: Normalisation = "frozen",
     channels_last: bool = False,
 ) -> Backbone:
-    """Any module that gives (N, D), as a backbone of one stage.
+    """Return a backbone of one stage from any module whose output is (N, D).
 
     Args:
-        module: its own input to (N, D).
-        feature_size: D; by default found in a run on zeros of (2, 3, input_size, input_size), in eval mode.
-        preprocessing: of PREPROCESSINGS, or the numbers; None hands on the inputs, of any shape, as they are.
-        input_size: side of the zeros, in pixels; normalisation and channels_last as for Backbone.
+        module: the module.
+        feature_size: number of features, D. By default it is determined from the output for zeros of shape
+            (2, 3, input_size, input_size), in evaluation mode.
+        preprocessing: name in PREPROCESSINGS, or the numbers. If None, inputs of any shape are passed on unchanged.
+        input_size: side of the zeros in pixels.
+        normalisation: mode of BatchNorm, see `Backbone`.
+        channels_last: memory format, see `Backbone`.
 
     Raises:
-        ModelError: the run fails, or its output is not (N, D).
+        ModelError: if the module fails on the zeros, or its output is not (N, D).
 
     Example:
         >>> wrap_module(nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten()), preprocessing="torchvision").feature_size

@@ -1,14 +1,14 @@
-"""VGG-16, the network of the paper, under torchvision's state-dict keys."""
+"""VGG-16, the network of the paper, for weights with the state-dict keys of torchvision."""
 
 from collections import OrderedDict
 
 from torch import nn
 
-# one row a block: the channels of its convolutions; a 2×2 max-pooling ends each
+# one row for each block: channels of its convolutions, which are followed by a 2×2 max pooling
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 GRID = 3
-"""Side of the map that the spatial head hands on: what 96 px give after the fifth pooling."""
+"""Side of the output map of the spatial head; inputs of 96 px give this map after the fifth pooling."""
 
 HEADS = {"fc7": (4096, "classifier.0.weight"), "average": (512, None), "spatial": (512 * GRID**2, None)}
 
@@ -16,15 +16,15 @@ _CLASSIFIER = {"fc6": "classifier.0", "fc7": "classifier.3"}
 
 
 def vgg16_stages(head: str = "fc7") -> nn.Sequential:
-    """Five convolution blocks, then fc6 and fc7 (D = 4096); or the fifth ends with its map (4608) or its mean (512).
+    """Return the stages: five convolution blocks, and fc6 and fc7 where the head has them.
 
-    The spatial head keeps positions, which a mean over the map loses. Its map is 3 × 3: an adaptive average pooling
-    brings inputs of other sizes than 96 px to it. Before fc6 an adaptive average pooling to 7×7 admits any input of
-    32 px or more; at 224 px it changes nothing. fc6 and fc7 end with their ReLU. There is no
-    dropout: the mixture is fitted to features that do not vary.
+    The spatial head preserves positions, which the mean over the map does not. Its map is 3 × 3; inputs of other sizes
+    than 96 px are brought to it by adaptive average pooling. Adaptive average pooling to 7 × 7 before fc6 allows any
+    input of 32 px or more, and has no effect at 224 px. fc6 and fc7 end with their ReLU. There is no dropout, since
+    the mixture is fitted to deterministic features.
 
     Args:
-        head: "fc7" (7 stages), "spatial" or "average" (5 stages).
+        head: "fc7" (7 stages, D = 4096), "spatial" (5 stages, D = 4608) or "average" (5 stages, D = 512).
 
     Source: K. Simonyan, A. Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015.
 
@@ -53,7 +53,7 @@ def vgg16_stages(head: str = "fc7") -> nn.Sequential:
 
 
 def vgg16_file_key(key: str) -> str:
-    """torchvision's name of one of our tensors; layers keep their indices.
+    """Return torchvision's name of a tensor of `vgg16_stages`; layers have the same index in both.
 
     Example:
         >>> vgg16_file_key("2.14.weight"), vgg16_file_key("6.fc7.bias")

@@ -1,4 +1,4 @@
-"""Weights files: their tensors, and the preprocessing of pixels that they were trained with."""
+"""Weights files: their tensors, and the preprocessing of pixels with which they were trained."""
 
 import difflib
 import hashlib
@@ -16,7 +16,7 @@ from deepgllim.errors import ConfigurationError, ModelError
 
 
 class Preprocessing(NamedTuple):
-    """x = (pixels - mean) / std for each channel of RGB pixels in 0..255.
+    """Normalisation x = (pixels - mean) / std of each channel of RGB pixels in 0..255.
 
     Example:
         >>> Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0)).std[0]
@@ -35,10 +35,10 @@ PREPROCESSINGS = {
 
 
 def find_preprocessing(value: "str | Preprocessing") -> Preprocessing:
-    """The entry of PREPROCESSINGS of that name; numbers are returned as they are.
+    """Return the preprocessing of a name in PREPROCESSINGS; a `Preprocessing` is returned unchanged.
 
     Raises:
-        ConfigurationError: an unknown name.
+        ConfigurationError: if the name is unknown.
 
     Example:
         >>> find_preprocessing("caffe").mean
@@ -54,11 +54,17 @@ def find_preprocessing(value: "str | Preprocessing") -> Preprocessing:
 def agree(
     path: Path, named: Preprocessing | None, given: str | Preprocessing | None, usual: str | None
 ) -> Preprocessing:
-    """The preprocessing the file names, else the given one, else the usual one.
+    """Return the preprocessing of a weights file: the one named in the file, else the given one, else the usual one.
+
+    Args:
+        path: the file, for the error message.
+        named: preprocessing named in the file.
+        given: preprocessing given by the user.
+        usual: name of the preprocessing that is usual for the network.
 
     Raises:
-        ConfigurationError: the given one is unknown or contradicts the file's.
-        ModelError: there is none.
+        ConfigurationError: if the given preprocessing is unknown or contradicts that of the file.
+        ModelError: if there is none of the three.
     """
     choice = None if given is None else find_preprocessing(given)
     if named is not None and choice is not None and named != choice:
@@ -73,15 +79,19 @@ def agree(
 
 
 def read_weights(path: Path, digest: str | None = None) -> tuple[dict[str, Tensor], Preprocessing | None]:
-    """A safetensors file's tensors, floating ones in float32, and the preprocessing it names.
+    """Read the tensors of a weights file, and the preprocessing named in it.
 
     Args:
-        path: of the file.
-        digest: SHA-256 of a PyTorch state dict, the only one that is read: that of a package whose code is run anyway.
+        path: safetensors file.
+        digest: SHA-256 of a packaged PyTorch state dict. If given, the file is read as such after the digest was
+            compared. Other PyTorch pickles are never opened.
+
+    Returns:
+        Tensors by name, floating-point ones in float32; and the preprocessing, if the file names one.
 
     Raises:
-        ModelError: missing, cut short, another file, numbers that are not finite, or a preprocessing that is not three
-            means and three deviations. A PyTorch pickle is never opened; the message names the conversion.
+        ModelError: if the file is missing, truncated or not a safetensors file, or if its preprocessing is not three
+            means and three standard deviations.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file: give the path of a safetensors file")
@@ -96,10 +106,16 @@ def read_weights(path: Path, digest: str | None = None) -> tuple[dict[str, Tenso
 
 
 def load_into(stages: nn.Module, state: dict[str, Tensor], file_key: Callable[[str], str], label: str) -> None:
-    """Put the file's tensors in place of those of `stages`, which may be on the meta device; others are ignored.
+    """Replace the tensors of stages, which may be on the meta device, by those of a file; other tensors are ignored.
+
+    Args:
+        stages: module whose tensors are replaced.
+        state: tensors of the file by name.
+        file_key: function that maps the name of a tensor in `stages` to that in the file.
+        label: description of the file, for error messages.
 
     Raises:
-        ModelError: tensors that are missing, of another shape, or not finite; the first few are named.
+        ModelError: if tensors are missing, have another shape or are not finite; the message has the first names.
     """
     own = stages.state_dict()
     missing = [file_key(key) for key in own if file_key(key) not in state]
@@ -124,7 +140,7 @@ def load_into(stages: nn.Module, state: dict[str, Tensor], file_key: Callable[[s
 
 
 def initialise(module: nn.Module) -> None:
-    """He's normal distribution for the weights of a convolution or linear layer, zero for its bias.
+    """Initialise a convolution or linear layer: weights from He's normal distribution, zero for the bias.
 
     Source: He et al., "Delving deep into rectifiers", 2015.
 
@@ -140,7 +156,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def unknown(what: str, value: str, known: Iterable[str]) -> str:
-    """The message for a name that is not of a table: the nearest one, and all.
+    """Return the message for a name that is not in a table, with the most similar name and all names.
 
     Example:
         >>> unknown("backbone", "vgg_16", ["vgg16", "efficientnet_lite0"])
@@ -167,9 +183,9 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file begins as one of `torch.save` does: a zip archive, or a pickle of protocol 2 or later.
+    """Return whether a file starts like one of `torch.save`: a zip archive, or a pickle of protocol 2 or later.
 
-    A safetensors file begins with the length of its header, eight bytes that may be those of a pickle, and a brace.
+    A safetensors file starts with the length of its header in eight bytes, which may look like a pickle, and a brace.
     """
     with path.open("rb") as file:
         start = file.read(9)
@@ -177,7 +193,7 @@ def is_pickle(path: Path) -> bool:
 
 
 def _packaged(path: Path, digest: str) -> dict[str, Tensor]:
-    """The state dict of a package's file, read after its SHA-256 was compared."""
+    """Return the state dict of the file of a package, after its SHA-256 was compared."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:

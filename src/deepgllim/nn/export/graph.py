@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs: values by name, constants from arrays, one call a node."""
+"""A builder of ONNX graphs: values by name, constants from arrays, one call for each node."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ OPSET = 20
 
 
 class Graph:
-    """Nodes and constants that follow an existing graph.
+    """Nodes and constants to append to an existing graph.
 
     Args:
-        prefix: of every name, so that none meets one of the existing graph.
+        prefix: prefix of all names, which keeps them distinct from those of the existing graph.
 
     Example:
         >>> graph = Graph("head")
@@ -29,7 +29,7 @@ class Graph:
         self.constants: list[Any] = []
 
     def constant(self, value: Tensor | NDArray[Any] | Sequence[int]) -> str:
-        """A constant; whole numbers, of shapes and axes, as int64."""
+        """Add a constant and return its name; sequences of integers become int64."""
         from onnx import numpy_helper
 
         array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
@@ -38,7 +38,7 @@ class Graph:
         return name
 
     def __call__(self, operator: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
-        """One node; returns the name of its output."""
+        """Add a node and return the name of its output."""
         from onnx import helper
 
         output = name or f"{self.prefix}/n{len(self.nodes)}"
@@ -46,15 +46,15 @@ class Graph:
         return output
 
     def cast(self, value: str, kind: str, name: str | None = None) -> str:
-        """To "float32" or "float64"."""
+        """Add a cast to "float32" or "float64"."""
         from onnx import TensorProto
 
         return self("Cast", value, name=name, to={"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}[kind])
 
     def reshape(self, value: str, *shape: int) -> str:
-        """To a shape whose first entry may be −1."""
+        """Add a reshape to a shape, whose first entry may be −1."""
         return self("Reshape", value, self.constant(np.array(shape, dtype=np.int64)))
 
     def total(self, value: str, *axes: int) -> str:
-        """The sum over axes, which are dropped."""
+        """Add a sum over axes, which are removed."""
         return self("ReduceSum", value, self.constant(np.array(axes, dtype=np.int64)), keepdims=0)

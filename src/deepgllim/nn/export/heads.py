@@ -1,4 +1,4 @@
-"""Heads as nodes of an ONNX graph, in float64: products with constants alone, no decomposition at run time."""
+"""Heads as nodes of an ONNX graph, in float64: products with constants, without decompositions at run time."""
 
 import math
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from deepgllim.nn.export.graph import Graph
 from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 
 
-class Answer(NamedTuple):
-    """Names of a head's outputs in float64; None for log p(x) where the head does not know it."""
+class HeadOutputs(NamedTuple):
+    """Names of the outputs of a head, in float64; `log_density` is None if the head does not provide it."""
 
     log_weights: str
     means: str
@@ -21,13 +21,13 @@ class Answer(NamedTuple):
     log_density: str | None
 
 
-def write_head(graph: Graph, head: Head, features: str) -> Answer:
-    """The nodes of a head behind features (N, D) in float64."""
+def write_head(graph: Graph, head: Head, features: str) -> HeadOutputs:
+    """Append the nodes of a head for features (N, D), float64, and return its outputs."""
     return WRITERS[type(head)](graph, head, features)
 
 
-def _inverse_regression(graph: Graph, head: InverseRegressionHead, features: str) -> Answer:
-    """y | x, k ~ N(A*_k x + b*_k, Σ*_k), and log p(x, k) by the Woodbury identity.
+def _inverse_regression(graph: Graph, head: InverseRegressionHead, features: str) -> HeadOutputs:
+    """Append y | x, k ~ N(A*_k x + b*_k, Σ*_k), and log p(x, k) by the Woodbury identity.
 
     δ_k(x) = ‖F e‖² − ‖e F'F A C‖² with e = x − A c − b, Σ⁻¹ = F'F and Σ* = C C'.
     """
@@ -54,7 +54,7 @@ def _inverse_regression(graph: Graph, head: InverseRegressionHead, features: str
     one = graph.constant([1])
     log_density = graph("ReduceLogSumExp", log_joint, one, keepdims=1)
     scale = covariances * head.covariance_scale
-    return Answer(
+    return HeadOutputs(
         graph("Sub", log_joint, log_density),
         graph.reshape(means, -1, K, L),
         graph.constant(scale[None]),
@@ -63,7 +63,7 @@ def _inverse_regression(graph: Graph, head: InverseRegressionHead, features: str
 
 
 def _precision(p: Parameters) -> Tensor:
-    """Σ⁻¹: (K, D, D) of a full Σ, else (K, D); one for all where it is tied."""
+    """Return Σ⁻¹: (K, D, D) for a full Σ, else (K, D); the first axis is 1 if a full Σ is tied."""
     if p.Sigma.ndim == 3:
         return torch.cholesky_inverse(torch.linalg.cholesky(p.Sigma))
     return (1.0 / p.Sigma).reshape(len(p.Sigma), -1).expand(len(p.Sigma), p.n_features)
@@ -87,15 +87,15 @@ def _distance(graph: Graph, p: Parameters, residual: str, centre: Tensor) -> str
     return graph("Transpose", graph.total(graph("Mul", white, white), 2), perm=[1, 0])
 
 
-def _least_squares(graph: Graph, head: LeastSquaresHead, features: str) -> Answer:
-    """One Gaussian of constant covariance about V x + v."""
+def _least_squares(graph: Graph, head: LeastSquaresHead, features: str) -> HeadOutputs:
+    """Append one Gaussian with the mean V x + v and a constant covariance."""
     scale = head.target_scale.double()
     weight = head.linear.weight.double() * scale[:, None]
     offset = head.linear.bias.double() * scale + head.target_mean.double()
     means = graph("Add", graph("MatMul", features, graph.constant(weight.T)), graph.constant(offset))
     L = len(scale)
     zero = graph("Mul", graph.total(means, 1), graph.constant(torch.zeros(1).double()))
-    return Answer(
+    return HeadOutputs(
         graph.reshape(zero, -1, 1),
         graph.reshape(means, -1, 1, L),
         graph.constant((head.covariance * head.covariance_scale)[None, None]),
@@ -103,8 +103,8 @@ def _least_squares(graph: Graph, head: LeastSquaresHead, features: str) -> Answe
     )
 
 
-def _mixture_density(graph: Graph, head: MixtureDensityHead, features: str) -> Answer:
-    """Weights, means and Cholesky factors by one linear layer."""
+def _mixture_density(graph: Graph, head: MixtureDensityHead, features: str) -> HeadOutputs:
+    """Append the linear layer that gives weights, means and Cholesky factors."""
     K, L = head.n_components, head.n_targets
     T = L * (L + 1) // 2
     linear = graph(
@@ -128,7 +128,7 @@ def _mixture_density(graph: Graph, head: MixtureDensityHead, features: str) -> A
     factors = graph.reshape(graph("MatMul", mixed, graph.constant(place.reshape(T, L * L))), -1, K, L, L)
     covariances = graph("MatMul", factors, graph("Transpose", factors, perm=[0, 1, 3, 2]))
     means = graph("Mul", graph.reshape(means, -1, K, L), graph.constant(scale))
-    return Answer(
+    return HeadOutputs(
         graph("LogSoftmax", logits, axis=1),
         graph("Add", means, graph.constant(head.target_mean.double())),
         graph("Mul", covariances, graph.constant(head.covariance_scale)),
@@ -137,7 +137,7 @@ def _mixture_density(graph: Graph, head: MixtureDensityHead, features: str) -> A
 
 
 def _softplus(graph: Graph, value: str) -> str:
-    """log(1 + exp(x)) = max(x, 0) + log(1 + exp(−|x|)); onnxruntime has it in float32 only."""
+    """Append log(1 + exp(x)) = max(x, 0) + log(1 + exp(−|x|)); the operator of onnxruntime has float32 only."""
     small = graph("Exp", graph("Neg", graph("Abs", value)))
     above = graph("Max", value, _number(graph, 0.0))
     return graph("Add", above, graph("Log", graph("Add", small, _number(graph, 1.0))))
@@ -148,14 +148,14 @@ def _number(graph: Graph, value: float) -> str:
 
 
 def _linear(graph: Graph, value: str, weight: Tensor, offset: Tensor) -> str:
-    """value · weight + offset for weights (K, D, L) and offsets (K, L): (N, K L)."""
+    """Append value · weight + offset, (N, K L), for weights (K, D, L) and offsets (K, L)."""
     K, D, L = weight.shape
     product = graph("MatMul", value, graph.constant(weight.permute(1, 0, 2).reshape(D, K * L)))
     return graph("Add", product, graph.constant(offset.reshape(K * L)))
 
 
 def _split(graph: Graph, value: str, sizes: tuple[int, ...]) -> list[str]:
-    """Parts of the second axis."""
+    """Append slices of the given sizes along the second axis."""
     parts, start = [], 0
     for size in sizes:
         bounds = (graph.constant([start]), graph.constant([start + size]), graph.constant([1]))
@@ -164,7 +164,7 @@ def _split(graph: Graph, value: str, sizes: tuple[int, ...]) -> list[str]:
     return parts
 
 
-WRITERS: dict[type, Callable[..., Answer]] = {
+WRITERS: dict[type, Callable[..., HeadOutputs]] = {
     InverseRegressionHead: _inverse_regression,
     LeastSquaresHead: _least_squares,
     MixtureDensityHead: _mixture_density,

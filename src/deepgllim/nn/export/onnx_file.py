@@ -1,13 +1,13 @@
-"""One ONNX graph from pixels to the predictive distribution; its metadata say how to feed and read it.
+"""Export of a model to one ONNX graph, from pixels to the predictive distribution.
 
-Inputs and outputs, N free:
+The metadata describe the targets and the crops. Inputs and outputs, for any N:
 
     pixels       (N, 3, S, S)  uint8, RGB
     weights      (N, K)        float32
     means        (N, K, L)     float32, in the targets' units
     covariances  (N, K, L, L)  float32
     mean         (N, L), covariance (N, L, L)  of the mixture, float32
-    log_density  (N,)          float32, log p(x); absent where the head does not know it
+    log_density  (N,)          float32, log p(x); absent if the head does not provide it
 
 The head runs in float64 inside the graph, as in torch.
 """
@@ -28,13 +28,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn.export.graph import OPSET, Graph
-from deepgllim.nn.export.heads import Answer, write_head
+from deepgllim.nn.export.heads import HeadOutputs, write_head
 from deepgllim.nn.model import DeepRegression
 from deepgllim.storage import write_atomically
 
 FORMAT_VERSION = 1
 SMALLEST_HALF = 1024
-"""Entries from which a tensor is worth storing as float16."""
+"""Number of entries from which a tensor is stored as float16."""
 
 BACKBONE = "backbone/"
 HIDDEN = "hidden"
@@ -48,19 +48,19 @@ def export_onnx(
     calibration: dict[str, Any] | None = None,
     notes: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a model's graph, whole or not at all.
+    """Export a model to an ONNX file, which is written atomically, and return its path.
 
     Args:
-        model: a trained one that reads pictures.
-        path: of the file.
-        half_weights: store the weights as float16, which halves the file; the graph computes in float32 all the same,
-            and agrees with `compact(model)`.
-        calibration: of `deepgllim.pose.calibration.Calibration.to_json`.
-        notes: anything else a reader should know: data, licence, version.
+        model: a trained model of pictures.
+        path: the file.
+        half_weights: store the weights as float16, which halves the file. The graph still computes in float32; its
+            outputs are those of `compact(model)`.
+        calibration: calibration, as `deepgllim.pose.calibration.Calibration.to_json` returns it.
+        notes: other metadata, such as data, licence and version.
 
     Raises:
-        ConfigurationError: a model that reads no pictures.
-        ModelError: onnx or onnxscript is not installed, or the file cannot be written.
+        ConfigurationError: if the model was not trained on pictures.
+        ModelError: if onnx or onnxscript is not installed, or the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -76,7 +76,7 @@ def export_onnx(
         'model.onnx'
     """
     if model.spec.image_size is None or model.spec.margin is None:
-        raise ConfigurationError("this model was not trained on pictures: it names no image size to export")
+        raise ConfigurationError("this model was not trained on pictures: it has no image size to export")
     exported = compact(model) if half_weights else folded(model)
     proto = write_graph(exported)
     if half_weights:
@@ -88,7 +88,7 @@ def export_onnx(
 
 
 def folded(model: DeepRegression) -> DeepRegression:
-    """A copy in evaluation mode whose batch normalisations right behind convolutions are part of these."""
+    """Return a copy in evaluation mode, with batch normalisations folded into the convolutions before them."""
     twin = copy.deepcopy(model).eval()
     for module in twin.modules():
         if isinstance(module, nn.Sequential):
@@ -97,7 +97,7 @@ def folded(model: DeepRegression) -> DeepRegression:
 
 
 def compact(model: DeepRegression) -> DeepRegression:
-    """A folded copy whose large weights have float16's values: what a file with half weights computes."""
+    """Return a folded copy whose large weights are rounded to float16, like those of a file with half weights."""
     twin = folded(model)
     for parameter in [*twin.backbone.parameters(), *twin.projection.parameters()]:
         if parameter.numel() >= SMALLEST_HALF:
@@ -119,7 +119,7 @@ def _fold(sequence: nn.Sequential) -> None:
 
 
 def write_graph(model: DeepRegression) -> Any:
-    """The model's graph as onnx writes it."""
+    """Return the ONNX graph of a model."""
     from onnx import compose
 
     size = model.spec.image_size
@@ -138,7 +138,7 @@ def write_graph(model: DeepRegression) -> Any:
     assert program is not None
     proto = compose.add_prefix(program.model_proto, BACKBONE, rename_inputs=False)
     for node in proto.graph.node:
-        del node.metadata_props[:]  # where in the source each came from
+        del node.metadata_props[:]  # they name source files
     del proto.graph.value_info[:]
     graph = Graph("head")
     answer = write_head(graph, model.head, _features(graph, model))
@@ -151,14 +151,14 @@ def write_graph(model: DeepRegression) -> Any:
 
 
 def _sizes(model: DeepRegression) -> tuple[int, int]:
-    """K and L."""
+    """Return K and L of the head of a model."""
     with torch.no_grad():
         means = model.head(torch.zeros(1, model.n_features)).means
     return means.shape[1], means.shape[2]
 
 
 def _features(graph: Graph, model: DeepRegression) -> str:
-    """Projection and normalisation: x = (V h + v − m) / √(s² + ε), in float64."""
+    """Append projection and normalisation, x = (V h + v − m) / √(s² + ε), in float64."""
     value = graph.cast(BACKBONE + HIDDEN, "float64")
     if isinstance(model.projection, nn.Linear):
         weight = graph.cast(graph.constant(model.projection.weight.T), "float64")
@@ -176,8 +176,8 @@ def _features(graph: Graph, model: DeepRegression) -> str:
     return graph("Add", graph("Mul", value, graph.constant(scale)), graph.constant(offset))
 
 
-def _outputs(graph: Graph, answer: Answer, K: int, L: int) -> list[Any]:
-    """The outputs of the graph, mean and covariance of the mixture among them."""
+def _outputs(graph: Graph, answer: HeadOutputs, K: int, L: int) -> list[Any]:
+    """Append the outputs of the graph, including mean and covariance of the mixture."""
     from onnx import TensorProto, helper
 
     weights = graph("Exp", answer.log_weights)
@@ -204,7 +204,7 @@ def _outputs(graph: Graph, answer: Answer, K: int, L: int) -> list[Any]:
 
 
 def store_as_half(proto: Any) -> None:
-    """Constants in float32 that lose nothing as float16 become such, with a cast behind each."""
+    """Store float32 constants that float16 represents exactly as float16, followed by a cast."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
@@ -223,7 +223,7 @@ def store_as_half(proto: Any) -> None:
 
 
 def describe(proto: Any, model: DeepRegression, calibration: dict[str, Any] | None, notes: dict[str, Any]) -> None:
-    """Producer and metadata."""
+    """Set producer and metadata."""
     from onnx import helper
 
     from deepgllim import __version__
@@ -244,12 +244,12 @@ def describe(proto: Any, model: DeepRegression, calibration: dict[str, Any] | No
 
 
 def differences(model: DeepRegression, outputs: dict[str, Tensor], pixels: Tensor) -> dict[str, float]:
-    """The largest difference of each output from the model's own: absolute, for log p(x) relative where it is large.
+    """Return the largest difference of each output of a graph from that of the model; relative for values above 1.
 
     Args:
-        model: as exported: `compact(model)`, or `folded(model)`.
-        outputs: of the graph, by name.
-        pixels: (N, 3, S, S).
+        model: the model in the form that was exported, `compact(model)` or `folded(model)`.
+        outputs: outputs of the graph, by name.
+        pixels: inputs of the graph, (N, 3, S, S), uint8.
     """
     with torch.no_grad():
         answer = model.eval()(pixels)
@@ -269,7 +269,7 @@ def differences(model: DeepRegression, outputs: dict[str, Tensor], pixels: Tenso
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what the exporter says of itself and of packages that are not there."""
+    """Suppress the log messages and warnings of the exporter."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript")]
     levels = [logger.level for logger in loggers]
     try:
@@ -280,7 +280,7 @@ def quiet() -> Iterator[None]:
             yield
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"{error.name} is not installed, and export needs it: pip install 'deepgllim[train]'"
+            f"{error.name} is not installed, but the export needs it: pip install 'deepgllim[train]'"
         ) from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
