@@ -25,11 +25,11 @@ def said(people: int, each: int, deviation: float, seed: int, prefix: str = "p")
     return Said(targets, mean, np.tile(25.0 * np.eye(3), (n, 1, 1)), rng.standard_normal(n), who)
 
 
-def test_quick_mode_trains_judges_and_exports(pointing04_dir: Path, tmp_path: Path) -> None:
+def test_quick_mode_trains_judges_and_exports(rendered_pointing04: Path, tmp_path: Path) -> None:
     pytest.importorskip("moderngl")
     pytest.importorskip("skimage")
     places = ["--work", str(tmp_path / "work"), "--output", str(tmp_path), "--model", str(tmp_path / "m.onnx")]
-    command = [sys.executable, "-m", "experiments.pretrained", "--data", f"pointing04:{pointing04_dir}", "--quick"]
+    command = [sys.executable, "-m", "experiments.pretrained", "--data", f"pointing04:{rendered_pointing04}", "--quick"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, *places], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     results = pd.read_csv(tmp_path / "results.csv")

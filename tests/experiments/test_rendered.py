@@ -50,8 +50,8 @@ def test_quick_table2_fills_its_cells(tmp_path: Path) -> None:
     assert (results.pictures == 128).all()  # of 32 of the 50 people
 
 
-def test_quick_synthetic_to_real_judges_two_methods(pointing04_dir: Path, tmp_path: Path) -> None:
-    results = run("synthetic_to_real", tmp_path, "--data", f"pointing04:{pointing04_dir}")
+def test_quick_synthetic_to_real_judges_two_methods(rendered_pointing04: Path, tmp_path: Path) -> None:
+    results = run("synthetic_to_real", tmp_path, "--data", f"pointing04:{rendered_pointing04}")
     assert len(results) == 2
     assert results.all_direction_mean.between(0, 90).all()
     np.testing.assert_allclose(

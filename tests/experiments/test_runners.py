@@ -17,9 +17,9 @@ ON_PHOTOGRAPHS = ("ablation", "pointing04", "training_size")
 
 
 @pytest.mark.parametrize("name", ON_PHOTOGRAPHS)
-def test_quick_mode_makes_the_tables(name: str, pointing04_dir: Path, tmp_path: Path) -> None:
+def test_quick_mode_makes_the_tables(name: str, rendered_pointing04: Path, tmp_path: Path) -> None:
     folders = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables")]
-    data = f"pointing04:{pointing04_dir}"
+    data = f"pointing04:{rendered_pointing04}"
     command = [sys.executable, "-m", f"experiments.{name}", "--data", data, "--quick", *folders]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

@@ -213,12 +213,12 @@ def test_absent_predictions_are_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def run(pointing04_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pd.DataFrame]:
+def run(rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pd.DataFrame]:
     """The runner's quick mode, some methods, in this process; its results."""
 
     def runner(*methods: str) -> pd.DataFrame:
         where = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables"), "--frozen-size", "32"]
-        line = ["table1", "--data", f"pointing04:{pointing04_dir}", "--quick", "--jobs", "1", *where]
+        line = ["table1", "--data", f"pointing04:{rendered_pointing04}", "--quick", "--jobs", "1", *where]
         monkeypatch.setattr(sys, "argv", [*line, "--methods", *methods])
         main()
         return protocol.read_table(tmp_path / "tables" / "results.csv")

@@ -14,7 +14,6 @@ from experiments.table3.__main__ import quoted_rows, together
 from experiments.table3.ours import our_rows, over_seeds
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT / ".." / "shared" / "docs"
 
 
 def numbers(row: "pd.Series[str]") -> list[float]:
@@ -37,11 +36,9 @@ def test_quoted_means_are_the_means_of_their_angles() -> None:
             assert float(row["mean"]) == pytest.approx(sum(angles) / len(angles), abs=tolerance), row["method"]
 
 
-def test_quoted_figures_stand_in_the_sources() -> None:
+def test_quoted_figures_stand_in_the_sources(paper_dir: Path) -> None:
     """Every number of a row is found in the text that it is quoted from."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the paper's text in {SHARED}")
-    texts = {"Lathuilière": (SHARED / "paper.txt").read_text(), "the project": (SHARED / "peers.md").read_text()}
+    texts = {"Lathuilière": (paper_dir / "paper.txt").read_text(), "the project": (paper_dir / "peers.md").read_text()}
     for _, row in quoted_rows().iterrows():
         text = next(text for start, text in texts.items() if row["source"].startswith(start))
         for name in (*ANGLES, "mean"):

@@ -222,11 +222,11 @@ def test_the_command_fails_with_one_line(face_folder: Path, tmp_path: Path, monk
     assert not (tmp_path / "results.csv").exists()
 
 
-def test_a_network_runs_on_the_photographs(pointing04_dir: Path, tmp_path: Path) -> None:
+def test_a_network_runs_on_pictures_in_the_layout_of_pointing04(rendered_pointing04: Path, tmp_path: Path) -> None:
     """One that always says straight ahead: its error is the mean size of the labels, the same in both readings."""
     file = network(tmp_path / "net.onnx", shape_of(PRESETS["6drepnet"]), {"R": np.eye(3)})
-    rows = measure(Request(f"pointing04:{pointing04_dir}", onnx=[file], preset="6drepnet", limit=6))
-    labels = np.abs(evenly(load_data(f"pointing04:{pointing04_dir}"), 6).target_values).mean(axis=0)
+    rows = measure(Request(f"pointing04:{rendered_pointing04}", onnx=[file], preset="6drepnet", limit=6))
+    labels = np.abs(evenly(load_data(f"pointing04:{rendered_pointing04}"), 6).target_values).mean(axis=0)
     assert [row["mae_pitch"] for row in rows[:2]] == [pytest.approx(labels[0])] * 2
     assert [row["mae_yaw"] for row in rows[:2]] == [pytest.approx(labels[1])] * 2
     assert open_network(file, PRESETS["6drepnet"]).get_inputs()[0].name == "input"
