@@ -1,10 +1,8 @@
 """Fixtures for several test folders: data from outside the repository, and small synthetic data sets."""
 
 import csv
-import io
 import os
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from deepgllim.synthetic.miniature import bundled_miniature
+from tests.pictures import write_pointing04
 
 torch.set_num_threads(1)  # tiny networks; two threads on busy cores wait for each other
 
@@ -38,24 +36,8 @@ def pointing04_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def rendered_pointing04(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in the layout of Pointing'04: 15 people of the packaged miniature, 40 pictures each.
-
-    Labels are rounded to multiples of 15 degrees, as those of Pointing'04 are.
-    """
-    folder = tmp_path_factory.mktemp("pointing04")
-    with zipfile.ZipFile(bundled_miniature()) as packed:
-        rows = csv.DictReader(io.StringIO(packed.read("manifest.csv").decode()))
-        chosen = [(row, int(row["subject"][1:]) + 1) for row in rows if row["subject"] <= "p0014"]
-        for number, (row, person) in enumerate(chosen):
-            tilt, pan = (15 * round(float(row[angle]) / 15) for angle in ("pitch", "yaw"))
-            name = f"person{person:02d}{1 + number % 2}{number // 15 % 100:02d}{tilt:+d}{pan:+d}"
-            place = folder / f"Person{person:02d}"
-            place.mkdir(exist_ok=True)
-            x0, y0, x1, y1 = (float(row[edge]) for edge in ("x0", "y0", "x1", "y1"))
-            box = ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)
-            (place / f"{name}.jpg").write_bytes(packed.read(row["path"]))
-            (place / f"{name}.txt").write_text("\n".join([f"{name}.jpg", "", "Face", *map(str, box)]) + "\n")
-    return folder
+    """Return a folder of rendered pictures in the layout of Pointing'04."""
+    return write_pointing04(tmp_path_factory.mktemp("pointing04"))
 
 
 @pytest.fixture(scope="session")
