@@ -43,7 +43,7 @@ WITH_MATRIX = [name for name, row in CONVENTIONS.items() if row.to_matrix]
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_a_convention_is_complete(name: str) -> None:
+def test_a_row_is_whole(name: str) -> None:
     row = convention(name)
     assert (row.names is None) == (row.units is None) == (row.to_angles is None) == (row.from_angles is None)
     assert (row.to_matrix is None) == (row.from_matrix is None)
@@ -258,7 +258,7 @@ FAULTS: dict[str, Callable[[Array], Array]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", MATRICES)
-def test_a_matrix_that_is_not_a_rotation_is_refused(name: str, fault: str) -> None:
+def test_a_matrix_that_is_no_rotation_is_refused(name: str, fault: str) -> None:
     R, spoilt = rotation_from_angles(12, 30, -5), FAULTS[fault]
     right = rotation_to_convention(R, name)
     written = right.copy()
@@ -270,7 +270,7 @@ def test_a_matrix_that_is_not_a_rotation_is_refused(name: str, fault: str) -> No
         rotation_to_convention(spoilt(R), name)
 
 
-def test_a_transposed_matrix_is_refused_by_its_translation() -> None:
+def test_a_matrix_in_the_order_of_columns_is_refused_by_its_translation() -> None:
     R = rotation_from_angles(12, 30, -5)
     matrix = rotation_to_convention(R, "mediapipe")
     matrix[:3, 3] = [1.4, -6.8, -39.0]
@@ -284,7 +284,7 @@ def test_a_transposed_matrix_is_refused_by_its_translation() -> None:
         rotation_from_convention(np.diag([1.0, 1.0, 1.0, 0.0]), "mediapipe")
 
 
-def test_matrices_with_four_digits_are_accepted_and_empty_arrays_too() -> None:
+def test_digits_of_files_suffice_and_no_matrix_is_as_good_as_none() -> None:
     R = rotation_from_angles(12, 30, -5)
     for name in MATRICES:
         written = rotation_to_convention(R, name)

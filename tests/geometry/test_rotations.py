@@ -39,7 +39,7 @@ def elementary(axis: int, degrees: float) -> Array:
 
 @properties
 @given(pose)
-def test_is_the_product_of_three_rotations(angles: tuple[float, float, float]) -> None:
+def test_is_the_product_of_the_three_turns(angles: tuple[float, float, float]) -> None:
     pitch, yaw, roll = angles
     product = elementary(0, -pitch) @ elementary(1, yaw) @ elementary(2, roll)
     np.testing.assert_allclose(rotation_from_angles(*angles), product, atol=1e-14)  # rounding of a product of sines
@@ -100,7 +100,7 @@ NOSE = np.array([0.0, 0.0, -1.0])
 
 @properties
 @given(pose)
-def test_neck_angles_are_a_product_of_three_rotations(angles: tuple[float, float, float]) -> None:
+def test_a_neck_turns_then_nods_then_leans(angles: tuple[float, float, float]) -> None:
     pan, tilt, tip = angles
     product = elementary(1, pan) @ elementary(0, -tilt) @ elementary(2, tip)
     np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, tip), product, atol=1e-14)
@@ -147,7 +147,7 @@ def test_on_the_two_axes_pan_and_tilt_are_yaw_and_pitch(pan: float, tilt: float)
     np.testing.assert_allclose(angles_from_rotation(rotation_from_pan_tilt(pan, tilt)), [tilt, pan, 0], atol=1e-12)
 
 
-def test_off_the_axes_the_angles_differ() -> None:
+def test_off_the_axes_they_are_others() -> None:
     np.testing.assert_allclose(angles_from_rotation(rotation_from_pan_tilt(75, 30)), [66, 57, 62], atol=0.5)
 
 
@@ -172,7 +172,7 @@ def test_distance_is_precise_near_0_and_180(angles: tuple[float, float, float], 
 
 @properties
 @given(pose, pose, pose)
-def test_distance_is_an_invariant_metric(
+def test_distance_is_a_metric_that_turns_do_not_change(
     a: tuple[float, float, float], b: tuple[float, float, float], c: tuple[float, float, float]
 ) -> None:
     A, B, C = (rotation_from_angles(*angles) for angles in (a, b, c))
@@ -217,7 +217,7 @@ def test_vectors_give_rotations_and_come_back(vector: tuple[float, float, float]
 
 @properties
 @given(pose)
-def test_rotation_vectors_are_at_most_180_degrees_long(angles: tuple[float, float, float]) -> None:
+def test_every_rotation_has_a_vector_no_longer_than_half_a_turn(angles: tuple[float, float, float]) -> None:
     R = rotation_from_angles(*angles)
     vector = vector_from_rotation(R)
     assert np.linalg.norm(vector) == pytest.approx(geodesic_distance(R, np.eye(3)), abs=1e-9)
@@ -226,7 +226,7 @@ def test_rotation_vectors_are_at_most_180_degrees_long(angles: tuple[float, floa
 
 @pytest.mark.parametrize("axis", range(3))
 @pytest.mark.parametrize("degrees", [0.0, 1e-9, -1e-3, 40.0, -179.9999, 180.0])
-def test_vectors_along_an_axis_are_elementary_rotations(axis: int, degrees: float) -> None:
+def test_vectors_about_an_axis_are_its_turns(axis: int, degrees: float) -> None:
     vector = degrees * np.eye(3)[axis]
     np.testing.assert_allclose(rotation_from_vector(vector), elementary(axis, degrees), atol=1e-15)
     back = vector_from_rotation(elementary(axis, degrees))

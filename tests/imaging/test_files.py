@@ -51,7 +51,7 @@ def with_chunks(before: bytes = b"", behind: bytes = b"", width: int = 8, height
 
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.eps"])
 @pytest.mark.parametrize("content", [EPS, WMF], ids=["eps", "wmf"])
-def test_programs_are_refused(name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_is_no_picture(name: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: Any) -> None:
         raise AssertionError("Ghostscript was called")
 
@@ -64,7 +64,7 @@ def test_programs_are_refused(name: str, content: bytes, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("kind", ["PCX", "ICO", "SGI", "DDS", "PDF", "XBM", "MSP", "IM", "SPIDER"])
-def test_other_formats_of_pillow_are_refused(kind: str, tmp_path: Path) -> None:
+def test_other_formats_of_pillow_are_not_read(kind: str, tmp_path: Path) -> None:
     image = noise(16, 16)
     image = image.convert("F") if kind == "SPIDER" else image.convert("1") if kind in ("XBM", "MSP") else image
     (tmp_path / "a.jpg").write_bytes(encoded(image, kind))
@@ -85,7 +85,7 @@ def test_the_formats_named_are_read_from_files_and_from_memory(kind: str, tmp_pa
             assert np.array_equal(np.asarray(opened), np.asarray(image))
 
 
-def test_content_that_is_not_an_image_is_refused_without_a_path() -> None:
+def test_content_that_is_no_picture_is_told_without_a_path() -> None:
     with pytest.raises(ImageError, match=r"^the picture: the file is not a picture in a format"):
         open_image(b"text")
     with pytest.raises(ImageError, match=r"^the picture: the picture cannot be decoded .*truncated or damaged"):
@@ -100,7 +100,7 @@ def test_heic_names_the_package_that_reads_it(tmp_path: Path, monkeypatch: pytes
             open_image(source)
 
 
-def test_heic_is_read_if_the_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_is_read_where_the_package_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for pillow_heif, whose `HeifImageFile` takes a file as Pillow's own classes do."""
 
     def picture(file: io.BytesIO) -> Image.Image:
@@ -139,7 +139,7 @@ def test_pixels_are_counted_before_they_are_decoded(tmp_path: Path, monkeypatch:
                 read(content, max_pixels=599)
 
 
-def test_the_limit_of_pillow_applies_to_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillow_s_own_limit_holds_by_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = with_chunks(width=20_000, height=20_000, rows=b"\0")
     with pytest.raises(ImageError, match=r"the picture is too large .*shrink it"):
         open_image(bomb)
@@ -150,7 +150,7 @@ def test_the_limit_of_pillow_applies_to_the_header(monkeypatch: pytest.MonkeyPat
     assert open_image(with_chunks()).size == (8, 6)
 
 
-def test_conversion_by_strips_equals_conversion_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_picture_is_converted_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """By strips, whose edges must not be seen."""
     alpha = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 8, 4), dtype=np.uint8))
     deep = Image.fromarray(np.random.default_rng(2).integers(0, 65536, (40, 8), dtype=np.uint16))
@@ -175,7 +175,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_png_with_a_long_text_is_read(name: str) -> None:
+def test_a_long_text_does_not_make_a_png_damaged(name: str) -> None:
     for content in (with_chunks(TEXTS[name]), with_chunks(behind=TEXTS[name])):
         assert image_size(content) == (8, 6)
         assert open_image(content).getpixel((3, 3)) == (100, 100, 100)
@@ -224,7 +224,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     assert open_image(tmp_path / "link.jpg").size == (4, 4)
 
 
-def test_addresses_and_impossible_names_are_refused() -> None:
+def test_addresses_and_names_that_cannot_be() -> None:
     with pytest.raises(ImageError, match=r"https://host/a\.jpg: is an address.* download or record it"):
         open_image("https://host/a.jpg")
     for name in ("a\0b.jpg", "x" * 5000):
@@ -237,7 +237,7 @@ def test_addresses_and_impossible_names_are_refused() -> None:
 # --- one call at a time
 
 
-def test_an_error_of_the_work_is_raised_once() -> None:
+def test_what_is_read_and_fails_is_told_once() -> None:
     """`work` is called again only where there is something to leave out."""
     calls: list[tuple[int, int]] = []
 

@@ -114,7 +114,7 @@ def test_refuses_a_truncated_file(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, this is text", b"\xff\xd8\xff\xe0"])
-def test_refuses_content_that_is_not_an_image(tmp_path: Path, content: bytes) -> None:
+def test_refuses_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(ImageError, match=r"a\.jpg: "):
         open_image(tmp_path / "a.jpg")

@@ -40,7 +40,7 @@ def test_levels_are_probabilities(radius: Any, wrong: float) -> None:
         radius(wrong)
 
 
-def test_radii_at_the_levels_are_those_of_the_calibration() -> None:
+def test_at_its_levels_a_calibration_says_what_it_holds() -> None:
     for p, region, interval in zip(KNOWN.levels, KNOWN.region, KNOWN.interval, strict=True):
         assert KNOWN.region_radius(p) == pytest.approx(region, abs=1e-9)
         assert KNOWN.interval_radius(p) == pytest.approx(interval, abs=1e-9)
@@ -56,7 +56,7 @@ def test_radii_grow_with_the_level(p: float, q: float) -> None:
 
 @properties
 @given(level, st.floats(0.2, 5))
-def test_a_scaled_gaussian_is_exact_at_every_level(p: float, factor: float) -> None:
+def test_a_gaussian_stretched_is_known_everywhere(p: float, factor: float) -> None:
     levels = (0.3, 0.6, 0.9)
     stretched = Calibration(
         (1.0,),

@@ -23,7 +23,7 @@ def test_a_face_in_the_middle_is_as_it_seems() -> None:
     np.testing.assert_array_equal(CAMERA.turn(around(320, 240)), np.eye(3))
 
 
-def test_a_head_at_the_left_that_faces_the_lens_has_a_negative_yaw() -> None:
+def test_a_head_at_the_images_left_that_faces_the_lens_is_turned_to_the_right() -> None:
     """400 pixels of 400 to the left: 45 degrees. It seems frontal; its nose points to the lens, so to the right."""
     turn = CAMERA.turn(around(-80, 240))
     np.testing.assert_allclose(angles_from_rotation(turn), [0, -45, 0], atol=1e-12)
@@ -35,7 +35,7 @@ def test_a_head_at_the_top_that_faces_the_lens_looks_down() -> None:
     np.testing.assert_allclose(angles, [-45, 0, 0], atol=1e-12)
 
 
-def test_a_head_parallel_to_the_axis_appears_rotated_outwards() -> None:
+def test_a_head_straight_along_the_axis_seems_turned_outwards() -> None:
     """R = I at the image's left: what the network should see is a head turned to the left."""
     apparent = CAMERA.turn(around(-80, 240)).T
     np.testing.assert_allclose(angles_from_rotation(apparent), [0, 45, 0], atol=1e-12)

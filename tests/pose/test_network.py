@@ -72,7 +72,7 @@ def with_header(file: Path, **changes: object) -> Path:
     return path
 
 
-def test_files_of_other_programs_and_newer_versions_are_refused(file: Path, tmp_path: Path) -> None:
+def test_foreign_and_newer_files(file: Path, tmp_path: Path) -> None:
     proto = onnx.load(file)
     del proto.metadata_props[:]
     onnx.save(proto, tmp_path / "foreign.onnx")

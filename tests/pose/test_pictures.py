@@ -38,7 +38,7 @@ def test_grey_becomes_colour(grey: np.ndarray[Any, Any]) -> None:
     assert (picture.size, picture.getpixel((0, 0))) == ((5, 4), (77, 77, 77))
 
 
-def test_the_exif_orientation_of_a_pillow_image_is_applied(tmp_path: Path) -> None:
+def test_a_pillow_picture_is_turned_upright_as_a_file_is(tmp_path: Path) -> None:
     lying = Image.fromarray(COLOURS)
     exif = lying.getexif()
     exif[0x0112] = 6

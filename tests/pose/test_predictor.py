@@ -100,7 +100,7 @@ def test_faces_are_cropped_as_in_training() -> None:
     np.testing.assert_allclose([pose.pan for pose in poses], means[:, 0], atol=1e-4)
 
 
-def test_boxes_and_scores_of_the_detector_are_kept() -> None:
+def test_a_detector_tells_boxes_and_scores() -> None:
     detector = FakeDetector([FakeFace((0, 0, 20, 20), 0.9), FakeFace((30, 10, 50, 30), 0.6)])
     poses = head_pose(detector=detector).predict(plain(30))
     assert [(pose.box, pose.detection_score) for pose in poses] == [((0, 0, 20, 20), 0.9), ((30, 10, 50, 30), 0.6)]
@@ -188,7 +188,7 @@ def test_the_networks_calibration_is_used() -> None:
     np.testing.assert_allclose(half, 1.8 * 2.0 * np.array([2.0, 3.0, 1.0]), atol=1e-5)
 
 
-def test_a_network_without_log_density_gives_none() -> None:
+def test_a_network_may_not_know_log_density() -> None:
     (pose,) = head_pose(FakeNetwork(FakeSpec(calibration=CALIBRATION.to_json()), density=False)).predict(plain(9))
     assert (pose.log_density, pose.in_distribution) == (None, None)
 

@@ -56,7 +56,7 @@ def test_json_without_anything_optional() -> None:
     assert len(back.modes) == 1
 
 
-def test_json_names_its_entries() -> None:
+def test_json_names_what_it_holds() -> None:
     record = posed(12, 23, -3).to_json(level=0.5)
     assert record["units"] == "degrees"
     assert "+yaw turns the face toward the image's left" in record["convention"]
@@ -78,7 +78,7 @@ def test_json_names_its_entries() -> None:
         {"unknown": None},
     ],
 )
-def test_invalid_records_are_refused(change: dict[str, Any]) -> None:
+def test_what_is_no_record_is_refused(change: dict[str, Any]) -> None:
     record = posed(1, 2, 3).to_json()
     with pytest.raises(DataError):
         Pose.from_json(record | change)
@@ -86,7 +86,7 @@ def test_invalid_records_are_refused(change: dict[str, Any]) -> None:
         Pose.from_json({name: value for name, value in record.items() if name not in change})
 
 
-def test_a_row_is_flat_and_complete() -> None:
+def test_a_row_is_flat_and_whole() -> None:
     pose = posed(12, 23, -3, box=(1.0, 2.0, 3.0, 4.0), log_density=-12.5, in_distribution=True, detection_score=0.9)
     row = pose.as_dict(0.5)
     lower, upper = pose.interval(0.5)
@@ -98,7 +98,7 @@ def test_a_row_is_flat_and_complete() -> None:
     assert json.loads(json.dumps(row)) == row
 
 
-def test_unknown_values_are_empty_in_every_row() -> None:
+def test_what_is_unknown_is_empty_in_every_row_alike() -> None:
     row, known = posed(12, 23, 0, unknown=("roll", "tip")).as_dict(), posed(1, 2, 3, box=(0.0, 0.0, 1.0, 1.0)).as_dict()
     assert list(row) == list(known)
     assert [name for name, value in row.items() if value is None] == [

@@ -74,7 +74,7 @@ def test_a_pose_without_modes_is_its_own() -> None:
     ],
 )
 @pytest.mark.parametrize("made", [Pose, Mode])
-def test_invalid_poses_are_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
+def test_what_is_no_pose_is_refused(made: Any, rotation: Array, covariance: Array, message: str) -> None:
     with pytest.raises(DataError, match=message):
         made(rotation, covariance)
 

@@ -39,7 +39,7 @@ def test_angles_of_the_neck_are_kept_beyond_profile(angles: tuple[float, float, 
     np.testing.assert_allclose(pose.neck_covariance, COVARIANCE, atol=1e-8)
 
 
-def test_targets_have_any_order_and_others_are_ignored() -> None:
+def test_targets_come_in_any_order_and_others_are_left_aside() -> None:
     names = ["age", "roll", "pitch", "yaw"]
     root = np.tril(np.arange(1.0, 17.0).reshape(4, 4))
     covariance = root @ root.T / 50
@@ -68,7 +68,7 @@ def test_targets_that_determine_no_pose_are_refused(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("names", "first", "second"), [(["pitch", "yaw"], 10, 20), (["tilt", "pan"], 10, 20)])
-def test_the_rotation_about_the_nose_may_be_unknown(names: list[str], first: float, second: float) -> None:
+def test_the_turn_about_the_nose_may_be_unknown(names: list[str], first: float, second: float) -> None:
     pose = pose_from_targets(names, one([first, second], np.diag([4.0, 9.0])))
     assert pose.unknown == ("roll", "tip")
     angles, covariance = (
@@ -78,7 +78,7 @@ def test_the_rotation_about_the_nose_may_be_unknown(names: list[str], first: flo
     np.testing.assert_allclose(covariance, np.diag([4.0, 9.0, UNIFORM_VARIANCE]), atol=1e-6)
 
 
-def test_an_unknown_roll_keeps_the_precision_of_the_nose() -> None:
+def test_an_unknown_roll_does_not_blur_the_direction_of_the_nose() -> None:
     """Roll and tip turn about the nose: the pitch and yaw of a tilt and a pan stay as sharp as these were."""
     pose = pose_from_targets(["tilt", "pan"], one([0.0, 40.0], np.diag([1.0, 1.0])))
     lower, upper = pose.interval(0.9)
@@ -100,12 +100,12 @@ def test_a_mixture_of_two_poses_has_two_modes() -> None:
     assert pose.covariance[1, 1] == pytest.approx(16 + 0.7 * 0.3 * 80**2)
 
 
-def test_unlikely_modes_are_dropped() -> None:
+def test_unlikely_modes_are_left_out() -> None:
     mixture = Mixture.of([0.995, 0.005], [[0.0, 40.0, 0.0], [0.0, -40.0, 0.0]], np.stack([COVARIANCE, COVARIANCE]))
     assert len(pose_from_targets(ANGLES, mixture).modes) == 1
 
 
-def test_a_calibration_scales_and_compares_the_density() -> None:
+def test_a_calibration_scales_and_judges() -> None:
     calibration = Calibration((2.0, 1.0, 3.0), (0.9,), (2.5,), (1.7,), log_density_threshold=-40.0)
     pose = pose_from_targets(["yaw", "roll", "pitch"], one([0.0] * 3, np.eye(3)), calibration=calibration)
     np.testing.assert_allclose(np.sqrt(np.diag(pose.covariance)), [3, 2, 1], atol=1e-10)  # pitch, yaw, roll

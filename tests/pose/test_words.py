@@ -33,7 +33,7 @@ def test_directions(tilt: float, pan: float, words: str) -> None:
     assert direction(tilt, pan) == words
 
 
-def test_a_complete_sentence() -> None:
+def test_a_whole_sentence() -> None:
     pose = Pose(rotation_from_angles(12, 23, 8), np.diag([5.9, 5.9, 3.3]))
     expected = "looking up and to the image's left, tilted clockwise, pitch 12° ± 4°, yaw 23° ± 4°, roll 8° ± 3° (90 %)"
     assert str(pose) == expected
@@ -46,7 +46,7 @@ def test_no_negative_zero_and_a_true_minus() -> None:
     assert "tilted anticlockwise" in text
 
 
-def test_a_profile_is_described_by_neck_angles() -> None:
+def test_profile_is_told_in_angles_of_the_neck() -> None:
     pose = Pose(rotation_from_pan_tilt(88, 6, 0), SURE)
     expected = (
         "in profile to the image's left, looking up, tilt 6° ± 2°, pan 88° ± 2°, tip 0° ± 2° (90 %); "
@@ -55,14 +55,14 @@ def test_a_profile_is_described_by_neck_angles() -> None:
     assert str(pose) == expected
 
 
-def test_unknown_angles_are_named() -> None:
+def test_what_the_model_does_not_predict_is_said() -> None:
     frontal = str(Pose(rotation_from_angles(0, 20, 30), SURE, unknown=("roll", "tip")))
     assert frontal == "looking to the image's left, pitch 0° ± 2°, yaw 20° ± 2°, roll unknown (90 %)"
     profile = str(Pose(rotation_from_pan_tilt(90, 0), SURE, unknown=("roll", "tip")))
     assert "tip unknown" in profile
 
 
-def test_likely_modes_are_described_and_unlikely_ones_are_not() -> None:
+def test_several_modes_are_told_and_unlikely_ones_are_not() -> None:
     modes = [Mode(rotation_from_angles(0, yaw, 0), SURE, p) for yaw, p in ((30, 0.67), (-30, 0.3), (0, 0.03))]
     pose = Pose(rotation_from_angles(0, 12, 0), 100 * SURE, modes=tuple(modes))
     assert str(pose).endswith(
@@ -76,6 +76,6 @@ def test_likely_modes_are_described_and_unlikely_ones_are_not() -> None:
 
 
 @pytest.mark.parametrize(("verdict", "said"), [(False, True), (True, False), (None, False)])
-def test_only_an_unfamiliar_face_has_a_warning(verdict: bool | None, said: bool) -> None:
+def test_only_a_foreign_face_is_warned_of(verdict: bool | None, said: bool) -> None:
     text = str(Pose(np.eye(3), SURE, in_distribution=verdict))
     assert text.endswith("; unlike anything the model knows: do not trust it") is said

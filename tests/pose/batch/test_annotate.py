@@ -45,7 +45,7 @@ def test_further_modes_have_paler_noses(grey: Image.Image) -> None:
     assert places(draw_poses(grey, [pose(60)]), other).size == 0
 
 
-def test_faces_unlike_the_training_data_are_red(grey: Image.Image) -> None:
+def test_faces_that_the_model_does_not_know_are_red(grey: Image.Image) -> None:
     assert draw_poses(grey, [pose(in_distribution=False)]).getpixel((60, 100)) == UNSURE
     assert draw_poses(grey, [pose(in_distribution=None)]).getpixel((60, 100)) == SURE
 

@@ -44,7 +44,7 @@ def test_a_source_is_never_replaced(tmp_path: Path) -> None:
         folder_destinations([source(picture), source(tmp_path / "b.jpg")], tmp_path, overwrite=True)
 
 
-def test_existing_files_are_kept_without_overwrite(tmp_path: Path) -> None:
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).touch()
     sources = [source("in/a.jpg"), source("in/b.jpg")]
@@ -63,13 +63,13 @@ def test_existing_files_are_kept_without_overwrite(tmp_path: Path) -> None:
         ("picture", "folder.png", "is a folder"),
     ],
 )
-def test_impossible_paths_are_refused(tmp_path: Path, kind: str, name: str, said: str) -> None:
+def test_files_that_cannot_be(tmp_path: Path, kind: str, name: str, said: str) -> None:
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DataError, match=said):
         file_destination(source("x", kind=kind), tmp_path / name)
 
 
-def test_a_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="the folder cannot be made"):
         folder_destinations([source("a.jpg")], tmp_path / "file" / "out")

@@ -41,7 +41,7 @@ def test_a_picture_needs_fewer_columns() -> None:
     assert row["yaw"] == pytest.approx(23)
 
 
-def test_smoothed_rows_contain_the_raw_angles() -> None:
+def test_smoothed_rows_have_what_was_measured() -> None:
     smooth, raw = rows(frame())
     assert [smooth[name] for name in ("frame", "time", "track", "face", "used")] == [3, 0.12, 7, 0, False]
     assert [smooth["yaw"], smooth["raw_yaw"]] == pytest.approx([20, 23])
@@ -49,7 +49,7 @@ def test_smoothed_rows_contain_the_raw_angles() -> None:
     assert [raw["yaw"], raw["raw_yaw"], raw["face"]] == pytest.approx([23, 23, 1])
 
 
-def test_no_face_gives_no_row() -> None:
+def test_no_face_is_no_row() -> None:
     assert list(rows(Seen(PICTURE, None, ()))) == []
     assert record(Seen(PICTURE, None, ())) == {"source": "photos/a.jpg", "faces": []}
 

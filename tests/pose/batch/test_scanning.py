@@ -63,7 +63,7 @@ def pans(seen: Seen) -> list[int]:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
-def test_images_keep_their_order_and_broken_ones_are_reported(heads: HeadPose, photos: list[Source], batch: int) -> None:
+def test_pictures_come_in_order_and_broken_ones_are_told(heads: HeadPose, photos: list[Source], batch: int) -> None:
     failed = Failures()
     found = list(scan_pictures(heads, photos, failed, Reading(batch=batch)))
     assert [Path(seen.source.path).name for seen in found] == ["a.png", "b.png", "c.png", "d.png"]
@@ -80,7 +80,7 @@ def test_pictures_come_before_all_are_read(heads: HeadPose, photos: list[Source]
     assert pans(next(scan_pictures(heads, endless(), Failures(), Reading(batch=2)))) == [10]
 
 
-def test_an_error_of_one_image_does_not_affect_the_others(heads: HeadPose, photos: list[Source]) -> None:
+def test_one_picture_that_spoils_a_batch_leaves_the_others(heads: HeadPose, photos: list[Source]) -> None:
     Image.new("RGB", (5, 5), "red").save(photos[1].path)
     failed = Failures()
     found = list(scan_pictures(heads, photos[:2] + photos[4:], failed, Reading(boxes=[(20.0, 5.0, 50.0, 35.0)])))
@@ -89,7 +89,7 @@ def test_an_error_of_one_image_does_not_affect_the_others(heads: HeadPose, photo
     assert "outside the picture of 5 x 5" in failed[0][1]
 
 
-def test_a_camera_rotates_each_face_by_its_ray(heads: HeadPose, photos: list[Source]) -> None:
+def test_a_camera_turns_each_face_by_its_ray(heads: HeadPose, photos: list[Source]) -> None:
     def camera(size: tuple[int, int]) -> Intrinsics:
         return Intrinsics.from_field_of_view(90, *size)
 
@@ -193,7 +193,7 @@ def test_a_video_can_be_stopped(heads: HeadPose, video: FakeFrames) -> None:
     assert (len(found), counts, video.closed) == (4, [2, 2], True)
 
 
-def test_a_damaged_video_yields_its_frames_and_is_reported(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_video_gives_its_frames_and_is_told(heads: HeadPose, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = FakeFrames(REDS, problem="it ends after 0.2 of 9.0 s")
     monkeypatch.setattr(scanning, "read_frames", lambda source, max_frames: frames)
     failed = Failures()
@@ -222,7 +222,7 @@ def test_people_are_followed_through_a_change_of_size(heads: HeadPose, monkeypat
     assert [round(seen.faces[0].pose.box[0]) for seen in found if seen.faces[0].pose.box] == [10, 10, 5, 5, 40]
 
 
-def test_a_missing_video_is_reported(heads: HeadPose) -> None:
+def test_a_video_that_is_not_there_is_told(heads: HeadPose) -> None:
     pytest.importorskip("av")
     failed = Failures()
     assert list(scan_video(heads, WALK, failed)) == []

@@ -45,7 +45,7 @@ def test_patterns_keep_the_folders_behind_their_fixed_part(photos: Path) -> None
     assert find_sources(["ph*/b.*"]).found[0].relative.as_posix() == "photos/b.jpg"
 
 
-def test_patterns_expand_the_home_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_known_in_patterns(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(photos))
     assert names("~/*.jpg") == [str(photos / "b.jpg")]
 

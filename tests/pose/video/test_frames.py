@@ -151,7 +151,7 @@ def test_pixels_become_square(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
-def test_a_truncated_video_yields_its_frames_and_warns(share: float, tmp_path: Path) -> None:
+def test_a_video_cut_short_yields_what_it_has_and_says_so(share: float, tmp_path: Path) -> None:
     data = noisy(tmp_path / "whole.mp4")
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: int(share * len(data))])
@@ -165,7 +165,7 @@ def test_a_truncated_video_yields_its_frames_and_warns(share: float, tmp_path: P
     assert list(frames) == []
 
 
-def test_damage_in_the_middle_is_skipped_and_reported(tmp_path: Path) -> None:
+def test_damage_in_the_middle_is_passed_and_told(tmp_path: Path) -> None:
     data = bytearray(noisy(tmp_path / "whole.mp4"))
     data[len(data) // 2 : len(data) // 2 + 4000] = np.random.default_rng(1).bytes(4000)
     path = tmp_path / "damaged.mp4"
@@ -177,7 +177,7 @@ def test_damage_in_the_middle_is_skipped_and_reported(tmp_path: Path) -> None:
     assert (np.diff([frame.time for frame in seen]) > 0).all()
 
 
-def test_limits_stop_without_a_warning(tmp_path: Path) -> None:
+def test_limits_stop_without_a_word(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", [index / 25 for index in range(20)])
     assert len(list(read_frames(path, max_frames=7))) == 7
     assert read_frames(path, max_frames=7).n_frames == 7
@@ -202,7 +202,7 @@ def test_a_camera_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(frames) == []  # closed
 
 
-def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
+def test_what_is_no_video_is_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("These are words.\n" * 100)
     (tmp_path / "empty.mp4").touch()
     data = noisy(tmp_path / "whole.mp4", 5)
@@ -225,7 +225,7 @@ def test_files_that_are_not_videos_are_refused(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_file_with_sound_only_is_refused(tmp_path: Path) -> None:
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=8000)
@@ -274,7 +274,7 @@ def test_refuses_what_cannot_be_a_video(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["b.mp4"]
 
 
-def test_pyav_is_required_only_for_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyav_is_asked_for_when_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     for what in (lambda: read_frames("a.mp4"), lambda: VideoWriter(tmp_path / "a.mp4")):
         with pytest.raises(ConfigurationError, match=r"a\.mp4: videos need PyAV: .*pip install 'deepgllim\[video\]'"):
@@ -364,7 +364,7 @@ WHOLE = [
 
 @pytest.mark.parametrize("share", [0.9, 0.5])
 @pytest.mark.parametrize(("suffix", "codec", "options"), WHOLE, ids=[suffix for suffix, _, _ in WHOLE])
-def test_a_truncated_file_is_detected_and_a_complete_one_is_not(
+def test_a_cut_is_told_and_a_whole_file_is_not(
     suffix: str, codec: str, options: dict[str, Any], share: float, tmp_path: Path
 ) -> None:
     path = tmp_path / f"a.{suffix}"
@@ -380,7 +380,7 @@ def test_a_truncated_file_is_detected_and_a_complete_one_is_not(
         assert missing_bytes(path) == len(data) - cut
 
 
-def test_unknown_lengths_are_not_reported_as_truncation(tmp_path: Path) -> None:
+def test_lengths_that_a_file_does_not_know_are_no_cut(tmp_path: Path) -> None:
     """Written without going back, as broadcasts and killed programs do."""
     path = tmp_path / "a.avi"
     data = encode(path, noise(5), "mjpeg")
@@ -476,7 +476,7 @@ def test_frames_have_no_more_pixels_than_pictures(tmp_path: Path, monkeypatch: p
     assert said(path) == (1, None)
 
 
-def test_a_pipe_is_refused(tmp_path: Path) -> None:
+def test_a_pipe_is_no_video(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.mp4")
     (tmp_path / "zero.mp4").symlink_to("/dev/zero")
     (tmp_path / "folder.mp4").mkdir()
@@ -486,7 +486,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [200, 246, 255])
-def test_long_names_are_supported(tmp_path: Path, length: int) -> None:
+def test_a_long_name_is_no_obstacle(tmp_path: Path, length: int) -> None:
     path = write(tmp_path / ("a" * (length - 4) + ".mp4"), [0.0, 0.1])
     assert list(tmp_path.iterdir()) == [path]
     with read_frames(path) as frames:

@@ -84,7 +84,7 @@ def test_a_velocity_that_never_changes_is_the_line_of_least_squares(seed: int) -
 
 @properties
 @given(st.floats(0.01, 1.0), st.integers(1, 12))
-def test_correlated_errors_give_the_generalised_least_squares_estimate(share: float, count: int) -> None:
+def test_what_errors_have_in_common_is_counted_as_generalised_least_squares_counts_it(share: float, count: int) -> None:
     """A still head, errors of variance 4 and correlation 1 − share: averaging takes away the rest alone."""
     motion = HeadMotion(acceleration=0, hold=0, independent=share)
     alike = np.repeat(np.eye(3)[None], count, axis=0)
@@ -96,7 +96,7 @@ def test_correlated_errors_give_the_generalised_least_squares_estimate(share: fl
 
 @properties
 @given(seeds, st.sampled_from([MOVING, SWITCHING]))
-def test_the_estimate_is_equivariant_to_rotations_of_either_frame(seed: int, motion: HeadMotion) -> None:
+def test_turning_the_camera_or_the_heads_frame_turns_the_answer(seed: int, motion: HeadMotion) -> None:
     times, rotations, covariances = case(seed)
     rng = np.random.default_rng(seed + 1)
     Q, B = (rotation_from_angles(*rng.uniform(-180, 180, size=3)) for _ in range(2))
@@ -111,7 +111,7 @@ def test_the_estimate_is_equivariant_to_rotations_of_either_frame(seed: int, mot
 
 @properties
 @given(seeds, st.sampled_from([0.05, 0.4, 50.0]))
-def test_the_smoother_is_symmetric_in_time(seed: int, persistence: float) -> None:
+def test_the_smoother_does_not_know_which_way_time_runs(seed: int, persistence: float) -> None:
     """The prior of the velocity is the stationary one; for small turns the answer is the same to second order."""
     motion = HeadMotion(acceleration=1, persistence=persistence, **KALMAN)
     times, rotations, covariances = case(seed, spread=0.1)
@@ -127,7 +127,7 @@ def test_the_smoother_is_symmetric_in_time(seed: int, persistence: float) -> Non
 
 @properties
 @given(seeds, st.floats(0.05, 1))
-def test_the_smoother_has_no_larger_variance_than_the_filter(seed: int, independent: float) -> None:
+def test_the_smoother_is_never_less_sure_than_the_filter(seed: int, independent: float) -> None:
     motion = HeadMotion(acceleration=200, persistence=0.4, hold=0, independent=independent, gate=math.inf)
     times, rotations, covariances = case(seed)
     smoothed = smooth_rotations(times, rotations, covariances, motion)
@@ -165,7 +165,7 @@ def test_the_velocitys_prior_is_stationary() -> None:
 
 @properties
 @given(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 5), st.floats(0, 5))
-def test_motion_models_switch_as_a_markov_chain(hold: float, move: float, first: float, second: float) -> None:
+def test_modes_switch_as_a_markov_chain(hold: float, move: float, first: float, second: float) -> None:
     motion = HeadMotion(hold=hold, move=move)
     np.testing.assert_allclose(motion.switching(first) @ motion.switching(second), motion.switching(first + second))
     np.testing.assert_allclose(motion.switching(first).sum(axis=1), 1)
@@ -210,7 +210,7 @@ def simulated(rng: np.random.Generator, motion: HeadMotion, times: Array) -> tup
     return np.stack(truth), np.stack(measured), np.stack(noises)
 
 
-def test_the_errors_of_simulated_heads_match_the_covariance() -> None:
+def test_the_errors_of_simulated_heads_are_as_large_as_the_covariance_says() -> None:
     """The mean squared Mahalanobis distance is 3, of the filter and of the smoother at both ends and between."""
     rng, times = np.random.default_rng(3), np.arange(1, 9) / 10
     motion = HeadMotion(acceleration=100, persistence=0.3, **KALMAN)
@@ -229,7 +229,7 @@ def test_the_errors_of_simulated_heads_match_the_covariance() -> None:
         assert np.mean(found) == pytest.approx(3, abs=4 * math.sqrt(6 / 40)), name  # four standard errors
 
 
-def test_uncertain_measurements_are_averaged_and_certain_ones_followed() -> None:
+def test_what_is_unsure_is_averaged_and_what_is_sure_is_followed() -> None:
     """One step of 20 degrees, seen in one frame: a sure network's is taken at once, an unsure one's hardly."""
     step = rotation_from_vector([0.0, 20.0, 0.0])
     answers = []
@@ -242,7 +242,7 @@ def test_uncertain_measurements_are_averaged_and_certain_ones_followed() -> None
     assert answers[1] < 5
 
 
-def test_a_gap_is_predicted_with_growing_variance() -> None:
+def test_a_gap_is_predicted_and_doubt_grows_in_it() -> None:
     online = RotationFilter(MOVING)
     for k in range(30):
         online.update(k / 30, rotation_from_vector([0.0, 30.0 * k / 30, 0.0]), 0.1 * np.eye(3))
@@ -256,7 +256,7 @@ def test_a_gap_is_predicted_with_growing_variance() -> None:
 
 
 @pytest.mark.parametrize("patience", [1, 3])
-def test_outliers_are_ignored_and_a_jump_is_not(patience: int) -> None:
+def test_outliers_are_left_out_and_a_jump_is_not(patience: int) -> None:
     motion = HeadMotion(patience=patience)
     online, jump = RotationFilter(motion), rotation_from_vector([0.0, 120.0, 0.0])
     for k in range(20):
@@ -268,7 +268,7 @@ def test_outliers_are_ignored_and_a_jump_is_not(patience: int) -> None:
     np.testing.assert_allclose(seen[-1].velocity, 0, atol=1e-12)  # a jump is no turn
 
 
-def test_the_smoother_starts_again_at_the_jump() -> None:
+def test_the_smoother_starts_anew_where_the_jump_was() -> None:
     times = np.arange(20) / 30
     rotations = np.repeat(np.eye(3)[None], 20, axis=0)
     rotations[12:] = rotation_from_vector([0.0, 120.0, 0.0])
@@ -286,7 +286,7 @@ def test_a_video_of_jumps_ends() -> None:
     assert np.isfinite(smoothed.rotation).all()
 
 
-def test_missing_measurements_are_bridged_and_the_start_is_nan() -> None:
+def test_missing_measurements_are_bridged_and_nothing_is_known_before_the_first() -> None:
     times, rotations, covariances = case(1, spread=2.0)
     rotations[[0, 1, 5, 6]] = np.nan
     smoothed = smooth_rotations(times, rotations, covariances, MOVING)
@@ -301,7 +301,7 @@ def test_missing_measurements_are_bridged_and_the_start_is_nan() -> None:
     np.testing.assert_array_equal(smoothed.rotation[2:], alone.rotation)
 
 
-def test_no_measurement_gives_nan() -> None:
+def test_nothing_measured_at_all() -> None:
     empty = smooth_rotations([0.0, 1.0], np.full((2, 3, 3), np.nan), np.full((2, 3, 3), np.nan))
     assert np.isnan(empty.rotation).all()
     assert not np.any(empty.used)
@@ -315,7 +315,7 @@ def test_exact_measurements_and_single_precision_do_no_harm() -> None:
     np.testing.assert_allclose(now.rotation @ now.rotation.T, np.eye(3), atol=1e-14)  # made a rotation again
 
 
-def test_many_steps_keep_a_rotation_orthogonal() -> None:
+def test_minutes_leave_a_rotation_a_rotation() -> None:
     rng, mode = np.random.default_rng(0), Mode(300, 0.3)
     state = start(np.eye(3), np.eye(3), mode)
     for _ in range(1000):
@@ -333,7 +333,7 @@ def nodding(rng: np.random.Generator) -> tuple[Array, Array, Array, Array]:
     return times, truth, rotation_from_vector(rng.normal(size=(90, 3))) @ truth, np.repeat(np.eye(3)[None], 90, axis=0)
 
 
-def test_a_still_head_is_smoothed_and_a_moving_one_is_followed() -> None:
+def test_a_head_that_is_held_still_is_shown_still_and_one_that_turns_is_followed() -> None:
     """Against the same filter with one mode: steadier in the holds, no later in the turn."""
     jitter, late = {}, {}
     for name, hold in (("two modes", 1.5), ("one mode", 0.0)):
@@ -350,7 +350,7 @@ def test_a_still_head_is_smoothed_and_a_moving_one_is_followed() -> None:
     assert late["two modes"] < 0.01  # seconds, a third of a frame
 
 
-def test_the_smoother_of_two_models_is_better_than_the_filter() -> None:
+def test_the_smoother_of_two_modes_is_better_than_the_filter() -> None:
     errors: dict[str, list[float]] = {"measured": [], "filter": [], "smoother": []}
     for seed in range(2):
         times, truth, rotations, covariances = nodding(np.random.default_rng(seed))
@@ -384,7 +384,7 @@ def test_refuses_a_motion_out_of_range(wrong: dict[str, Any]) -> None:
         HeadMotion(**wrong)
 
 
-def test_refuses_invalid_measurements() -> None:
+def test_refuses_what_is_no_measurement() -> None:
     online = RotationFilter()
     with pytest.raises(DataError, match="call update first"):
         online.predict(0.0)

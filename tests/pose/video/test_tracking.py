@@ -87,7 +87,7 @@ def test_crossing_people_keep_their_numbers(speed: float, hidden: int) -> None:
     assert numbers[-1] == [0, 1]
 
 
-def test_a_track_survives_a_short_gap_only() -> None:
+def test_a_track_lives_through_a_short_gap_and_no_long_one() -> None:
     tracker = Tracker(memory=1.0)
     for frame in range(10):
         assert tracker.update(frame / RATE, [face(100 + 3 * frame)]) == [0]
@@ -99,7 +99,7 @@ def test_a_track_survives_a_short_gap_only() -> None:
     assert tracker.update(2.2, [face(160)]) == [1]  # numbers are given once
 
 
-def test_a_face_elsewhere_starts_a_new_track() -> None:
+def test_who_comes_elsewhere_is_someone_else() -> None:
     tracker = Tracker()
     tracker.update(0.0, [face(100)])
     assert tracker.update(0.04, [face(100), face(300)]) == [0, 1]
@@ -130,7 +130,7 @@ def test_a_face_is_followed_through_a_change_of_size(before: tuple[int, int], af
     assert tracker.update(3 / RATE, boxes(after, scale)) == [0, 1]
 
 
-def test_many_faces_are_assigned_in_time() -> None:
+def test_a_crowd_is_done_in_time() -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(0, 4000, size=(60, 2))
     tracker = Tracker()
@@ -140,7 +140,7 @@ def test_many_faces_are_assigned_in_time() -> None:
     assert again == first
 
 
-def test_refuses_invalid_frames() -> None:
+def test_refuses_what_is_no_frame() -> None:
     tracker = Tracker()
     tracker.update(1.0, [])
     for time in (1.0, 0.5, math.nan):
