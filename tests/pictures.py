@@ -9,7 +9,7 @@ from PIL import Image
 
 from deepgllim.synthetic.miniature import bundled_miniature
 
-PEOPLE, EACH, SIZE = 15, 40, (160, 120)
+PEOPLE, SIZE = 15, (256, 192)
 
 
 def write_pointing04(folder: Path) -> Path:
@@ -25,7 +25,7 @@ def write_pointing04(folder: Path) -> Path:
             tilt, pan = (15 * round(float(row[angle]) / 15) for angle in ("pitch", "yaw"))
             stem = folder / f"Person{person}" / f"person{person}{1 + number % 2}{number // PEOPLE:02d}{tilt:+d}{pan:+d}"
             stem.parent.mkdir(exist_ok=True)
-            picture, (x, y) = Image.new("RGB", SIZE, "grey"), (40, 20)
+            picture, (x, y) = Image.new("RGB", SIZE, "grey"), (20, 50)
             picture.paste(Image.open(io.BytesIO(packed.read(row["path"]))), (x, y))
             picture.save(stem.with_name(f"{stem.name}.jpg"), quality=90)
             x0, y0, x1, y1 = (float(row[edge]) for edge in ("x0", "y0", "x1", "y1"))
