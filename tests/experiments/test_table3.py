@@ -1,8 +1,6 @@
 """The quoted figures are complete and hold together; ours come from the results that are there."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +10,6 @@ from deepgllim.geometry.rotations import ANGLES
 from experiments.protocol import write_rows
 from experiments.table3.__main__ import quoted_rows, together
 from experiments.table3.ours import our_rows, over_seeds
-
-ROOT = Path(__file__).parents[2]
 
 
 def numbers(row: "pd.Series[str]") -> list[float]:
@@ -87,11 +83,8 @@ def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> 
     assert first["figures"].tolist() == ["quoted"] * 4 + ["measured"]
 
 
-def test_the_command_prints_quoted_and_measured_rows() -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    command = [sys.executable, "-W", "error", "-m", "experiments.table3"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    lines = done.stdout.strip().splitlines()
+def test_the_command_prints_quoted_and_measured_rows(run_experiment: Callable[..., str]) -> None:
+    lines = run_experiment("table3").strip().splitlines()
     assert len({line.count("|") for line in lines}) == 1  # no figure breaks the table
     assert any(line.startswith("| quoted | Drouard et al. |") for line in lines)
     measured = [line for line in lines if line.startswith("| measured | ")]
