@@ -1,6 +1,7 @@
-"""Fixtures that several tests share: the real data where it is there, and a small synthetic folder of faces."""
+"""Fixtures for several test folders: data from outside the repository, and small synthetic data sets."""
 
 import csv
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,27 +11,70 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.pictures import write_pointing04
+
 torch.set_num_threads(1)  # tiny networks; two threads on busy cores wait for each other
 
-SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
+VARIABLE = "DEEPGLLIM_TEST_DATA"
+TEST_DATA = Path(os.environ.get(VARIABLE, Path(__file__).resolve().parents[2] / "shared"))
+"""Folder of data that are too large for the repository."""
+
+
+def find_test_data(name: str, contents: str) -> Path:
+    """Return the path of a part of the test data; skip the test if it is absent."""
+    path = TEST_DATA / name
+    if not path.exists():
+        pytest.skip(f"needs {contents} at {path}; the variable {VARIABLE} names the folder of test data")
+    return path
 
 
 @pytest.fixture(scope="session")
 def pointing04_dir() -> Path:
-    """The Pointing'04 photographs; the test is skipped where they are absent."""
-    folder = SHARED / "data" / "pointing04"
-    if not folder.is_dir():
-        pytest.skip(f"needs the Pointing'04 photographs in {folder}")
-    return folder
+    """Return the folder of the Pointing'04 photographs; skip the test if they are absent."""
+    return find_test_data("data/pointing04", "the Pointing'04 photographs")
 
 
 @pytest.fixture(scope="session")
-def reference_dir() -> Path:
-    """Reference values computed by other implementations; the test is skipped where they are absent."""
-    folder = SHARED / "reference"
-    if not folder.is_dir():
-        pytest.skip(f"needs the reference values in {folder}")
-    return folder
+def rendered_pointing04(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of rendered pictures in the layout of Pointing'04."""
+    return write_pointing04(tmp_path_factory.mktemp("pointing04"))
+
+
+@pytest.fixture(scope="session")
+def random_vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of VGG-16's convolutions in half precision, with random values."""
+    from safetensors.torch import save_file
+
+    from deepgllim.nn.backbones.vgg import vgg16_file_key, vgg16_stages
+    from deepgllim.nn.backbones.weights import initialise
+
+    torch.manual_seed(0)
+    state = vgg16_stages("average").apply(initialise).state_dict()
+    path = tmp_path_factory.mktemp("vgg") / "convolutions.safetensors"
+    save_file({vgg16_file_key(key): value.half() for key, value in state.items()}, path)
+    return path
+
+
+@pytest.fixture(params=["random", "published"])
+def vgg16_convolutions(request: pytest.FixtureRequest) -> Path:
+    """Return a file of VGG-16's convolutions, random or published; skip the test if the published ones are absent."""
+    if request.param == "random":
+        return Path(request.getfixturevalue("random_vgg16"))
+    return find_test_data("data/vgg16_imagenet_convs_fp16.safetensors", "VGG-16's convolutions in half precision")
+
+
+@pytest.fixture(scope="session")
+def paper_dir() -> Path:
+    """Return the folder of the texts from which published figures are quoted; skip the test if they are absent."""
+    return find_test_data("docs", "the text of the paper")
+
+
+@pytest.fixture(scope="session")
+def reference_dir(request: pytest.FixtureRequest) -> Path:
+    """Return the folder of the "committed" or "complete" reference values; skip the test if they are absent."""
+    if request.param == "committed":
+        return Path(__file__).parent / "reference"
+    return find_test_data("reference", "the complete reference values")
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(page for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/**/*.md")])
+PAGES = sorted(
+    page for pattern in ("*.md", "docs/*.md", "experiments/**/*.md", "research/**/*.md") for page in ROOT.glob(pattern)
+)
 IDENTITIES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 

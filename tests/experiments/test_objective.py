@@ -23,7 +23,7 @@ def test_a_cell_sets_the_options_it_names() -> None:
 
 @pytest.mark.parametrize("data", ["rendered", "photographs"])
 def test_a_cell_is_trained_and_measured(data: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    source = f"pointing04:{request.getfixturevalue('pointing04_dir')}" if data == "photographs" else ""
+    source = f"pointing04:{request.getfixturevalue('rendered_pointing04')}" if data == "photographs" else ""
     row = run_cell(Cell(data, "tied full, shrunk", 32, 2, 1.0, 0), source=source, work=tmp_path, quick=True)
     assert row["rounds"] == 1
     assert 0 < row["mae"] < 90

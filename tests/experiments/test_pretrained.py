@@ -1,7 +1,5 @@
 """The training of the model in the wheel in its quick mode, and what it is judged by."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepgllim.pose.network import PoseNetwork
+from deepgllim import __version__
+from experiments.pretrained import product
+from experiments.pretrained.__main__ import main
 from experiments.pretrained.judging import LEVELS, Said, coverage, errors, read_said, roc, write_said
 from experiments.pretrained.product import parts
-
-ROOT = Path(__file__).parents[2]
 
 
 def said(people: int, each: int, deviation: float, seed: int, prefix: str = "p") -> Said:
@@ -25,22 +23,26 @@ def said(people: int, each: int, deviation: float, seed: int, prefix: str = "p")
     return Said(targets, mean, np.tile(25.0 * np.eye(3), (n, 1, 1)), rng.standard_normal(n), who)
 
 
-def test_quick_mode_trains_judges_and_exports(pointing04_dir: Path, tmp_path: Path) -> None:
+def test_quick_mode_trains_judges_and_exports(
+    rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("moderngl")
     pytest.importorskip("skimage")
+    exported: dict[str, object] = {}
+    monkeypatch.setattr(product, "export_onnx", lambda model, path, **options: exported.update(options, path=path))
     places = ["--work", str(tmp_path / "work"), "--output", str(tmp_path), "--model", str(tmp_path / "m.onnx")]
-    command = [sys.executable, "-m", "experiments.pretrained", "--data", f"pointing04:{pointing04_dir}", "--quick"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, *places], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    source = f"pointing04:{rendered_pointing04}"
+    monkeypatch.setattr(sys, "argv", ["pretrained", "--data", source, "--quick", *places])
+    main()
     results = pd.read_csv(tmp_path / "results.csv")
     assert results["all_mean"].between(0, 90).all()
     assert list(results["fold"])[-2:] == ["all", "rendered, other people"]
     assert pd.read_csv(tmp_path / "roc.csv")["auroc_all"].between(0, 1).all()
     assert pd.read_csv(tmp_path / "coverage.csv")["0.9"].between(0, 1).all()
     assert set(pd.read_csv(tmp_path / "groups.csv")["kind"]) >= {"glasses", "|pan|"}
-    network = PoseNetwork(tmp_path / "m.onnx")
-    assert network.spec.calibration is not None
-    assert network.spec.notes["license"] == "Apache-2.0"
+    assert exported["path"] == tmp_path / "m.onnx"
+    assert exported["calibration"] is not None
+    assert exported["notes"] == product.NOTES | {"deepgllim": __version__}
 
 
 def test_predictions_are_kept_as_they_are(tmp_path: Path) -> None:

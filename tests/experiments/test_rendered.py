@@ -1,8 +1,6 @@
 """The experiments on rendered heads in their quick mode, and how they judge."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,6 @@ from experiments import protocol
 from experiments.rendered import Heads, faces
 from experiments.synthetic_to_real import judge as judging
 
-ROOT = Path(__file__).parents[2]
 SMALL = Heads("wide", images=12, identities=4, size=32, seed=5)
 
 
@@ -32,26 +29,32 @@ def egl() -> None:
         pytest.skip(str(error))
 
 
-def run(name: str, folder: Path, *options: str) -> pd.DataFrame:
-    """The results of a runner's quick mode."""
-    where = ["--work", str(folder / "work"), "--output", str(folder / "tables"), "--quick"]
-    command = [sys.executable, "-m", f"experiments.{name}", *options, *where]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    results = protocol.read_table(folder / "tables" / "results.csv")
-    assert done.stdout.count("\n| ") >= len(results)
-    return results
+@pytest.fixture
+def quick(run_experiment: Callable[..., str], tmp_path: Path) -> Callable[..., pd.DataFrame]:
+    """Return a function that runs an experiment in its quick mode and returns its table of results."""
+
+    def run(name: str, *options: str) -> pd.DataFrame:
+        printed = run_experiment(
+            name, *options, "--work", tmp_path / "work", "--output", tmp_path / "tables", "--quick"
+        )
+        results = protocol.read_table(tmp_path / "tables" / "results.csv")
+        assert printed.count("\n| ") >= len(results)
+        return results
+
+    return run
 
 
-def test_quick_table2_fills_its_cells(tmp_path: Path) -> None:
-    results = run("table2", tmp_path)
+def test_quick_table2_fills_its_cells(quick: Callable[..., pd.DataFrame]) -> None:
+    results = quick("table2")
     assert list(zip(results["set"], results.K, strict=True)) == [("S2G", 1), ("SSV", 1), ("S2G", 2), ("SSV", 2)]
     assert results.mae.between(0, 90).all()
     assert (results.pictures == 128).all()  # of 32 of the 50 people
 
 
-def test_quick_synthetic_to_real_judges_two_methods(pointing04_dir: Path, tmp_path: Path) -> None:
-    results = run("synthetic_to_real", tmp_path, "--data", f"pointing04:{pointing04_dir}")
+def test_quick_synthetic_to_real_judges_two_methods(
+    quick: Callable[..., pd.DataFrame], rendered_pointing04: Path
+) -> None:
+    results = quick("synthetic_to_real", "--data", f"pointing04:{rendered_pointing04}")
     assert len(results) == 2
     assert results.all_direction_mean.between(0, 90).all()
     np.testing.assert_allclose(

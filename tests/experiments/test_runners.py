@@ -1,8 +1,6 @@
-"""The experiments' runners in their quick mode, and the shape of their folders."""
+"""Test the experiments' commands in their quick mode, and the shared protocol."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,40 +9,17 @@ import pytest
 
 from experiments import protocol
 
-ROOT = Path(__file__).parents[2]
-RUNNERS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/__main__.py"))
-ELSEWHERE = (
-    "compare_peers",
-    "detectors",
-    "figure2",
-    "objective",
-    "pretrained",
-    "robustness",
-    "smoothing",
-    "synthetic_to_real",
-    "table1",
-    "table2",
-    "table3",
-)
-"""Runners that tests of their own run."""
-ON_PHOTOGRAPHS = [name for name in RUNNERS if name not in ELSEWHERE]
-"""Those of one protocol."""
+EXPERIMENTS = {"ablation": 2, "pointing04": 1, "training_size": 1}
+"""The experiments that share one protocol, with numbers of processes; the others have tests of their own."""
 
 
-@pytest.mark.parametrize("name", RUNNERS)
-def test_a_runner_is_short(name: str) -> None:
-    lines = (ROOT / "experiments" / name / "__main__.py").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 60
-
-
-@pytest.mark.parametrize("name", ON_PHOTOGRAPHS)
-def test_quick_mode_makes_the_tables(name: str, pointing04_dir: Path, tmp_path: Path) -> None:
-    folders = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables")]
-    data = f"pointing04:{pointing04_dir}"
-    command = [sys.executable, "-m", f"experiments.{name}", "--data", data, "--quick", *folders]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert "| method |" in done.stdout or "| fraction |" in done.stdout
+@pytest.mark.parametrize(("name", "jobs"), EXPERIMENTS.items())
+def test_quick_mode_makes_the_tables(
+    name: str, jobs: int, run_experiment: Callable[..., str], rendered_pointing04: Path, tmp_path: Path
+) -> None:
+    folders = ("--work", tmp_path / "work", "--output", tmp_path / "tables")
+    printed = run_experiment(name, "--data", f"pointing04:{rendered_pointing04}", "--quick", "--jobs", jobs, *folders)
+    assert "| method |" in printed or "| fraction |" in printed
     results = protocol.read_table(tmp_path / "tables" / "results.csv")
     assert results.test_mae.between(0, 120).all()
     assert len(results) == len(protocol.read_table(tmp_path / "tables" / "runs.csv"))

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from deepgllim.errors import DataError
-from deepgllim.nn.backbones.vgg import vgg16_file_key, vgg16_stages
-from deepgllim.nn.backbones.weights import initialise
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.runs import build_model
 from experiments import protocol
@@ -36,21 +33,11 @@ from experiments.training_size import people
 from experiments.training_size.people import COUNTS, Job, draw
 
 
-@pytest.fixture(scope="module")
-def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A file of VGG-16's convolutions, random ones, in half precision."""
-    torch.manual_seed(0)
-    state = vgg16_stages("average").apply(initialise).state_dict()
-    path = tmp_path_factory.mktemp("vgg") / "convolutions.safetensors"
-    save_file({vgg16_file_key(key): value.half() for key, value in state.items()}, path)
-    return str(path)
-
-
 @pytest.fixture
-def options(face_folder: Path, tmp_path: Path, vgg_weights: str, monkeypatch: pytest.MonkeyPatch) -> Options:
+def options(face_folder: Path, tmp_path: Path, random_vgg16: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
     """There are four people."""
     monkeypatch.setattr("experiments.table1.options.FOLDS", 4)
-    return Options(f"folder:{face_folder}", tmp_path / "work", quick=True, vgg=vgg_weights)
+    return Options(f"folder:{face_folder}", tmp_path / "work", quick=True, vgg=str(random_vgg16))
 
 
 # convolutions
@@ -170,8 +157,8 @@ def test_vgg_is_fine_tuned_above_the_trunk(settings: str, options: Options) -> N
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_people_of_a_smaller_set_are_among_those_of_a_larger_one(seed: int, pointing04_dir: Path) -> None:
-    options = Options(f"pointing04:{pointing04_dir}", Path(), quick=True)
+def test_people_of_a_smaller_set_are_among_those_of_a_larger_one(seed: int, rendered_pointing04: Path) -> None:
+    options = Options(f"pointing04:{rendered_pointing04}", Path(), quick=True)
     parts = [draw(options, Job("least squares", count, 1, seed)) for count in COUNTS]
     names = [[set(part.subjects) for part in each] for each in parts]
     assert [len(training | validation) for training, validation, _ in names] == list(COUNTS)
@@ -188,10 +175,10 @@ def test_people_of_a_smaller_set_are_among_those_of_a_larger_one(seed: int, poin
 
 
 @pytest.fixture
-def run_people(pointing04_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def run_people(rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """The runner's quick mode in this process."""
     where = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables")]
-    line = ["people", "--data", f"pointing04:{pointing04_dir}", "--quick", "--jobs", "1", *where]
+    line = ["people", "--data", f"pointing04:{rendered_pointing04}", "--quick", "--jobs", "1", *where]
     monkeypatch.setattr(sys, "argv", line)
     return people.main
 

@@ -1,8 +1,6 @@
 """The quoted figures are complete and hold together; ours come from the results that are there."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +10,6 @@ from deepgllim.geometry.rotations import ANGLES
 from experiments.protocol import write_rows
 from experiments.table3.__main__ import quoted_rows, together
 from experiments.table3.ours import our_rows, over_seeds
-
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT / ".." / "shared" / "docs"
 
 
 def numbers(row: "pd.Series[str]") -> list[float]:
@@ -37,11 +32,9 @@ def test_quoted_means_are_the_means_of_their_angles() -> None:
             assert float(row["mean"]) == pytest.approx(sum(angles) / len(angles), abs=tolerance), row["method"]
 
 
-def test_quoted_figures_stand_in_the_sources() -> None:
+def test_quoted_figures_stand_in_the_sources(paper_dir: Path) -> None:
     """Every number of a row is found in the text that it is quoted from."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the paper's text in {SHARED}")
-    texts = {"Lathuilière": (SHARED / "paper.txt").read_text(), "the project": (SHARED / "peers.md").read_text()}
+    texts = {"Lathuilière": (paper_dir / "paper.txt").read_text(), "the project": (paper_dir / "peers.md").read_text()}
     for _, row in quoted_rows().iterrows():
         text = next(text for start, text in texts.items() if row["source"].startswith(start))
         for name in (*ANGLES, "mean"):
@@ -66,17 +59,19 @@ def test_folds_weigh_by_their_pictures_and_seeds_give_the_deviation() -> None:
 def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> None:
     assert len(our_rows(tmp_path)) == 0
     angles = {"mae_pitch": 2.0, "mae_yaw": 4.0, "mae": 3.0}
+    tables = tmp_path / "experiments"
     tested = {f"test_{name}": value for name, value in angles.items()}
-    write_rows([{"method": "m", "seed": 0, "test_n": 5, **tested}], tmp_path / "pointing04" / "results.csv")
-    write_rows([{"method": "f", "fold": 0, "seed": 0, "n": 5, **angles}], tmp_path / "table1" / "results.csv")
+    write_rows([{"method": "m", "seed": 0, "test_n": 5, **tested}], tables / "pointing04" / "results.csv")
+    write_rows([{"method": "f", "fold": 0, "seed": 0, "n": 5, **angles}], tables / "table1" / "results.csv")
     write_rows(
-        [{"set": "S2G", "K": 5, "seed": 0, "n": 5, **angles, "mae_roll": 6.0}], tmp_path / "table2" / "results.csv"
+        [{"set": "S2G", "K": 5, "seed": 0, "n": 5, **angles, "mae_roll": 6.0}],
+        tables / "table2" / "results.csv",
     )
     peer = {"system": "s", "data": "pointing04", "margin": 1.6, "n": 5, **angles}
     rows = [
         {**peer, "part": part, "reading": reading} for part in ("all", "inner") for reading in ("angles", "directions")
     ]
-    write_rows(rows, tmp_path / "compare_peers" / "results.csv")
+    write_rows(rows, tmp_path / "research" / "compare_peers" / "results.csv")
     found = our_rows(tmp_path)
     assert found["method"].tolist() == ["m", "f", "inverse regression, K = 5", "s", "s"]
     assert found["data"].tolist() == ["Pointing'04", "Pointing'04", "S2G", "Pointing'04", "Pointing'04, inner poses"]
@@ -88,11 +83,8 @@ def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> 
     assert first["figures"].tolist() == ["quoted"] * 4 + ["measured"]
 
 
-def test_the_command_prints_quoted_and_measured_rows() -> None:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    command = [sys.executable, "-W", "error", "-m", "experiments.table3"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    lines = done.stdout.strip().splitlines()
+def test_the_command_prints_quoted_and_measured_rows(run_experiment: Callable[..., str]) -> None:
+    lines = run_experiment("table3").strip().splitlines()
     assert len({line.count("|") for line in lines}) == 1  # no figure breaks the table
     assert any(line.startswith("| quoted | Drouard et al. |") for line in lines)
     measured = [line for line in lines if line.startswith("| measured | ")]

@@ -12,14 +12,20 @@ from torch import Tensor
 
 from deepgllim.gllim import Parameters, Rows, invert, predict
 
+REFERENCES = [("committed", "xllim"), ("complete", "xllim"), ("complete", "synth")]
+"""Sets of runs and data sets in them: parameters of `reference_dir` and of the data set."""
+
 JITTER = 1e-8
 STRUCTURES = {"i": "isotropic", "d": "diagonal", "": "full", "full": "full", "fulleq": "full", "*": "full"}
 
 
 @functools.lru_cache
 def table(folder: Path, name: str) -> Tensor:
-    """Read a CSV of numbers."""
-    return torch.from_numpy(np.loadtxt(folder / "data" / f"{name}.csv", delimiter=",", ndmin=2))
+    """Return a table of the data: a CSV file of the complete set, or an array of the committed one."""
+    path = folder / "data" / f"{name}.csv"
+    if not path.is_file():
+        return archive(folder, "data")[name]
+    return torch.from_numpy(np.loadtxt(path, delimiter=",", ndmin=2))
 
 
 @functools.lru_cache

@@ -232,7 +232,7 @@ def test_crop_stretches_and_takes_any_mode() -> None:
     assert (pixels == 50).all()
 
 
-def test_real_photograph(pointing04_dir: Path) -> None:
+def test_photograph(pointing04_dir: Path) -> None:
     picture = open_image(pointing04_dir / "Person01" / "person01146+0+0.jpg")
     assert picture.size == (384, 288)
     assert crop(picture, square_box((100, 50, 250, 230), 1.6), 224).shape == (3, 224, 224)

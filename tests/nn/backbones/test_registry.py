@@ -26,7 +26,6 @@ from deepgllim.nn.backbones.registry import (
 from deepgllim.nn.backbones.vgg import vgg16_file_key, vgg16_stages
 from deepgllim.nn.backbones.weights import read_weights
 
-CONVOLUTIONS = Path(__file__).parents[4] / "shared" / "data" / "vgg16_imagenet_convs_fp16.safetensors"
 TORCHVISION_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
@@ -147,14 +146,12 @@ def test_vgg16_s_spatial_head_keeps_the_map_whose_mean_is_the_other_head() -> No
     assert not torch.allclose(moved, maps, rtol=0.1)
 
 
-def test_vgg16_convolutions_equal_a_plain_sequence() -> None:
-    if not CONVOLUTIONS.is_file():
-        pytest.skip(f"the half-precision convolutions are not at {CONVOLUTIONS}")
+def test_vgg16_convolutions_equal_a_plain_sequence(vgg16_convolutions: Path) -> None:
     from safetensors.torch import load_file
 
-    backbone = build_backbone("vgg16", weights=CONVOLUTIONS, preprocessing="caffe").eval()
+    backbone = build_backbone("vgg16", weights=vgg16_convolutions, preprocessing="caffe").eval()
     assert (backbone.head, backbone.feature_size, len(backbone.stages)) == ("average", 512, 5)
-    state = {key: value.float() for key, value in load_file(CONVOLUTIONS).items()}
+    state = {key: value.float() for key, value in load_file(vgg16_convolutions).items()}
     raw = pixels(2)
     x = raw.float() - torch.tensor([123.68, 116.779, 103.939])[:, None, None]
     for i in TORCHVISION_CONVOLUTIONS:
@@ -164,9 +161,9 @@ def test_vgg16_convolutions_equal_a_plain_sequence() -> None:
     with torch.no_grad():  # float32, sums over up to 4608 terms in another order
         torch.testing.assert_close(backbone(raw), x.mean((2, 3)), atol=1e-3, rtol=1e-4)
     with pytest.raises(ModelError, match=r"does not name its preprocessing.*caffe"):
-        build_backbone("vgg16", weights=CONVOLUTIONS)
+        build_backbone("vgg16", weights=vgg16_convolutions)
     with pytest.raises(ModelError, match=r"4 of 30 tensors are missing \(classifier.0.weight"):
-        build_backbone("vgg16", weights=CONVOLUTIONS, preprocessing="caffe", head="fc7")
+        build_backbone("vgg16", weights=vgg16_convolutions, preprocessing="caffe", head="fc7")
 
 
 # preprocessing

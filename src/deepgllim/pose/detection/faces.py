@@ -29,7 +29,7 @@ BOX_MAPS: dict[str, dict[str, BoxMap]] = {
 """For each detector, the conversions to the boxes of the training data: "pointing04", from the brows to the chin,
 which move with the face; or "rendered", those of `deepgllim.synthetic`, a quarter larger and closer to the centre of
 the head.
-Fitted by `experiments/detectors`."""
+Fitted by `research/detectors`."""
 
 MIN_SIDE, MAX_SIDE = 32, 960
 """Range of `longest_side`, pixels."""

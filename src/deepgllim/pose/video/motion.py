@@ -45,7 +45,7 @@ class MotionModel(NamedTuple):
 class HeadMotion:
     """Parameters of the motion of a head, which alternates between moving and keeping still, and of the measurements.
 
-    The defaults are those of `experiments/smoothing`.
+    The defaults are those of `research/smoothing`.
 
     Attributes:
         acceleration: root spectral density of the angular acceleration of a moving head, degrees/s^1.5, at least 0. A

