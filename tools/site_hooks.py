@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: links to files outside `docs`, the changelog page, and `Example:` sections.
+"""Hooks of the documentation site: links to files outside `docs`, the changelog page, and forms of docstrings.
 
 `mkdocs.yml` names this file. A link from a page to a file of the repository that is not part of the site becomes a link
 to the repository; a link to a file that does not exist is a warning, which `mkdocs build --strict` turns into an error.
@@ -17,19 +17,37 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:)([^)\s#]+)(#[^)\s]*)?(?=\))")
+SECTION = re.compile(r"^(?:Args|Attributes|Raises):\n(?:(?: {4}.*)?(?:\n|\Z))+", flags=re.MULTILINE)
+ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)+):(.*(?:\n {5,}.*)*)", flags=re.MULTILINE)
 GENERATED = {"CHANGELOG.md": "changelog.md"}
 """Pages of the site that are made from files outside `docs`."""
 
 log = logging.getLogger("mkdocs.hooks.site")
 
 
-class ExampleSections(griffe.Extension):
-    """Let `Example:` in a docstring be the section of examples, which shows doctests as code."""
+class DocstringForms(griffe.Extension):
+    """Two forms of our docstrings as Griffe expects them: `Example:`, and one entry for several names."""
 
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Rename the section in the docstring of one object."""
+        """Rewrite the docstring of one object."""
         if obj.docstring:
-            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            obj.docstring.value = one_name_an_entry(
+                re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
+            )
+
+
+def one_name_an_entry(docstring: str) -> str:
+    """Repeat each entry `a, b: text` of the sections of arguments, attributes and errors for every name.
+
+    Example:
+        >>> one_name_an_entry("Args:\\n    a, b: text\\n        more.")
+        'Args:\\n    a: text\\n        more.\\n    b: text\\n        more.'
+    """
+    return SECTION.sub(lambda section: ENTRY.sub(_entries, section[0]), docstring)
+
+
+def _entries(match: re.Match[str]) -> str:
+    return "\n".join(f"    {name.strip()}:{match[2]}" for name in match[1].split(","))
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
