@@ -21,8 +21,8 @@ FILES = {
     for folder in ("src", "tests", "tools", *FOLDERS, "examples")
     for path in (ROOT / folder).rglob("*.*")
 } | {path.name for path in ROOT.glob("*.*")}
-EXTERNAL = {"efficientnet_lite_builder.py"}
-"""Files of other packages that the documentation names."""
+EXTERNAL = {"efficientnet_lite_builder.py", "part.py"}
+"""Files of other packages, and of readers, that the documentation names."""
 
 FILE = re.compile(r"(?<![\w/.*-])(?:[\w-]+/)*[\w-]+\.(?:py|md)\b")
 NAME = re.compile(r"\bdeepgllim(?:\.[A-Za-z_]\w*)+")
@@ -71,16 +71,17 @@ def options() -> dict[str, set[str]]:
     }
 
 
+def fenced(text: str) -> str:
+    """Return the blocks of code of a page."""
+    return "\n".join(re.findall(r"^ *```\w*\n(.*?)^ *```", text, flags=re.DOTALL | re.MULTILINE))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_commands_and_their_options_exist(page: Path, options: dict[str, set[str]]) -> None:
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in re.findall(r"^\s*(?:\$ )?deepgllim (\w.*)", text, flags=re.MULTILINE):
+    for line in re.findall(r"^ *(?:\$ )?deepgllim (\w.*)", fenced(text), flags=re.MULTILINE):
         words = line.split("#")[0].split()
-        if not re.fullmatch(r"[a-z]+", words[0]) or not {"deepgllim", *options}:
-            continue
         command = next((name for name in (" ".join(words[:2]), words[0]) if name in options), None)
-        if command is None and "```" not in text:
-            continue
         assert command, f"{page.name} names deepgllim {line}"
         unknown = {word.split("=")[0] for word in words if word.startswith("--")} - options[command] - {"--help"}
         assert not unknown, f"{page.name}: deepgllim {command} has no option {unknown}"
@@ -104,14 +105,10 @@ def is_file(name: str, near: Path) -> bool:
 
 @pytest.mark.parametrize("path", [*PAGES, *CODE], ids=relative)
 def test_named_files_exist(path: Path) -> None:
-    quoted = re.compile(r"`([^`\n]+)`|\b(docs/[\w/-]+\.md)\b") if path.suffix == ".md" else re.compile(r"(.+)")
-    for text in texts(path):
-        prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-        for found in quoted.finditer(prose):
-            if "://" in found[0] or "*" in found[0]:
-                continue
-            missing = [name for name in FILE.findall(found[0]) if not is_file(name, path)]
-            assert not missing, f"{relative(path)} names {missing}"
+    for line in (line for text in texts(path) for line in text.splitlines()):
+        names = FILE.findall(re.sub(r"\]\([^)]*\)|https?://\S+", "", line))  # links have a test of their own
+        missing = [name for name in names if not is_file(name, path)]
+        assert not missing, f"{relative(path)} names {missing}"
 
 
 def resolves(name: str) -> bool:

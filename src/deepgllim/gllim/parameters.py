@@ -61,7 +61,7 @@ class Parameters(NamedTuple):
         dof: degrees of freedom ν of Student noise, (K,); None for Gaussian noise.
 
     Source: Deleforge, Forbes & Horaud, Statistics and Computing 2015; Perthame, Forbes & Deleforge, Journal of
-    Multivariate Analysis 2018 (Student noise); letters as in docs/notation.md.
+    Multivariate Analysis 2018 (Student noise); letters as in docs/mathematics.md.
 
     Example:
         >>> import torch
