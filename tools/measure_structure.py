@@ -2,15 +2,16 @@
 
     python tools/measure_structure.py [FOLDER ...]
 
-FOLDER is a package's source, `src/deepgllim` by default; of several, the tables are printed side by side. A part is a
-folder, or a module directly in the package. An import is counted once for each pair of parts, at the top of a module or
-within a function; imports for annotations only (`if TYPE_CHECKING`) are left out.
+FOLDER is a package's source, `src/deepgllim` by default; the totals of several are printed side by side. A room is a
+folder or a module directly in the package, with all below it. An import is counted once for each pair of rooms, at the
+top of a module or within a function; imports for annotations only (`if TYPE_CHECKING`) count for cycles of modules
+and for nothing else.
 """
 
 import ast
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,19 +23,21 @@ class Structure(NamedTuple):
     """What is measured.
 
     Attributes:
-        parts: the lines of each part; a part is a folder, or a module directly in the package.
-        arrows: pairs of different parts, of which the first imports the second.
+        rooms: the lines of each room.
+        folders: the lines of each folder, without those below it.
+        arrows: pairs of different rooms, of which the first imports the second.
+        room_cycles: groups of rooms that import each other in a circle.
         module_cycles: groups of modules that import each other in a circle.
-        part_cycles: groups of parts that import each other in a circle.
-        long_functions: functions with more than 40 lines, including their docstrings.
+        long_functions: functions with more than 40 lines, without their docstrings.
         long_modules: modules with more than 300 lines.
         modules: the number of modules.
     """
 
-    parts: Counter[str]
+    rooms: Counter[str]
+    folders: Counter[str]
     arrows: set[tuple[str, str]]
+    room_cycles: list[list[str]]
     module_cycles: list[list[str]]
-    part_cycles: list[list[str]]
     long_functions: list[str]
     long_modules: list[str]
     modules: int
@@ -46,18 +49,24 @@ def measure(package: Path) -> Structure:
     folders = {_module(package, path) for path in package.rglob("__init__.py")}
     trees = {name: ast.parse(text) for name, text in texts.items()}
     imports = {name: set(_imports(tree, package.name, texts)) - {name} for name, tree in trees.items()}
+    annotated = {
+        name: set(_imports(tree, package.name, texts, annotations=True)) - {name} for name, tree in trees.items()
+    }
     lines = {name: text.count("\n") for name, text in texts.items()}
-    parts: Counter[str] = Counter()
+    rooms: Counter[str] = Counter()
+    inside: Counter[str] = Counter()
     for name, count in lines.items():
-        parts[_part(name, folders)] += count
-    graph: Graph = {part: set() for part in parts}
+        rooms[_room(name)] += count
+        inside[name if name in folders else name.rpartition(".")[0] or name] += count
+    graph: Graph = {room: set() for room in rooms}
     for name, targets in imports.items():
-        graph[_part(name, folders)] |= {_part(target, folders) for target in targets} - {_part(name, folders)}
+        graph[_room(name)] |= {_room(target) for target in targets} - {_room(name)}
     return Structure(
-        parts=parts,
-        arrows={(part, target) for part, targets in graph.items() for target in targets},
-        module_cycles=cycles(imports),
-        part_cycles=cycles(graph),
+        rooms=rooms,
+        folders=inside,
+        arrows={(room, target) for room, targets in graph.items() for target in targets},
+        room_cycles=cycles(graph),
+        module_cycles=cycles(annotated),
         long_functions=[f"{name}.{found}" for name, tree in trees.items() for found in _long_functions(tree)],
         long_modules=[name for name, count in lines.items() if count > LONG_MODULE],
         modules=len(texts),
@@ -70,15 +79,15 @@ def _module(package: Path, path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__") or "(top)"
 
 
-def _part(module: str, folders: set[str]) -> str:
-    """Return the part that a module belongs to: its folder, or the module itself directly in the package."""
-    return module if module in folders else module.rpartition(".")[0] or module
+def _room(module: str) -> str:
+    """Return the room of a module: the first part of its name."""
+    return module.split(".")[0]
 
 
-def _imports(tree: ast.AST, package: str, modules: Mapping[str, str]) -> Iterator[str]:
-    """Yield the modules of the package that a file imports, without those for annotations only."""
+def _imports(tree: ast.AST, package: str, modules: Mapping[str, str], annotations: bool = False) -> Iterator[str]:
+    """Yield the modules of the package that a file imports, those for annotations only if asked for."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not annotations and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import):
             yield from (name for alias in node.names if (name := _inside(alias.name, package)) in modules)
@@ -86,7 +95,7 @@ def _imports(tree: ast.AST, package: str, modules: Mapping[str, str]) -> Iterato
             submodules = {f"{base}.{alias.name}".removeprefix("(top).") for alias in node.names} & set(modules)
             yield from submodules or {base}
         else:
-            yield from _imports(node, package, modules)
+            yield from _imports(node, package, modules, annotations)
 
 
 def _inside(name: str, package: str) -> str:
@@ -96,10 +105,8 @@ def _inside(name: str, package: str) -> str:
 
 def _long_functions(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            if length > LONG_FUNCTION and _code_lines(node) > LONG_FUNCTION:
-                yield f"{node.name} ({_code_lines(node)})"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _code_lines(node) > LONG_FUNCTION:
+            yield f"{node.name} ({_code_lines(node)})"
 
 
 def _code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -139,24 +146,25 @@ def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
 
 def summary(structures: Mapping[str, Structure]) -> str:
     """Return the Markdown table of the totals, with a column for each tree."""
-    rows = {
-        "lines": [sum(each.parts.values()) for each in structures.values()],
-        "modules": [each.modules for each in structures.values()],
-        "rooms (folders, and modules directly in the package)": [len(each.parts) for each in structures.values()],
-        "arrows between rooms": [len(each.arrows) for each in structures.values()],
-        "cycles of rooms": [len(each.part_cycles) for each in structures.values()],
-        "cycles of modules": [len(each.module_cycles) for each in structures.values()],
-        "functions over 40 lines (without docstring)": [len(each.long_functions) for each in structures.values()],
-        "modules over 300 lines": [len(each.long_modules) for each in structures.values()],
+    measures: dict[str, Callable[[Structure], int]] = {
+        "lines": lambda each: sum(each.rooms.values()),
+        "modules": lambda each: each.modules,
+        "rooms": lambda each: len(each.rooms),
+        "arrows between rooms": lambda each: len(each.arrows),
+        "cycles of rooms": lambda each: len(each.room_cycles),
+        "cycles of modules (imports for annotations included)": lambda each: len(each.module_cycles),
+        "functions over 40 lines (without docstring)": lambda each: len(each.long_functions),
+        "modules over 300 lines": lambda each: len(each.long_modules),
     }
+    rows = {name: [measure_of(each) for each in structures.values()] for name, measure_of in measures.items()}
     head = [f"| | {' | '.join(structures)} |", "|---|" + "---|" * len(structures)]
     return "\n".join([*head, *(f"| {name} | {' | '.join(f'{n:,}' for n in row)} |" for name, row in rows.items())])
 
 
 def details(structure: Structure) -> str:
-    """Return the lines of each part, and the names behind the other counts."""
-    lines = [f"{count:6} {part}" for part, count in sorted(structure.parts.items())]
-    for name in ("part_cycles", "module_cycles", "long_functions", "long_modules"):
+    """Return the lines of each folder, and the names behind the other counts."""
+    lines = [f"{count:6} {folder}" for folder, count in sorted(structure.folders.items())]
+    for name in ("room_cycles", "module_cycles", "long_functions", "long_modules"):
         lines += [f"{name}:", *(f"  {found}" for found in getattr(structure, name))]
     return "\n".join(lines)
 
