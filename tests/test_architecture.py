@@ -161,7 +161,7 @@ def test_imports_point_down(path: Path) -> None:
     assert not breaches(path, FORBIDDEN.get(name_of(path), FORBIDDEN.get(part, ())))
     if part != "cli":
         assert not breaches(path, ("cli",)), "only cli imports cli"
-    assert not breaches(path, ("experiments:", "benchmarks:", "tests:"))
+    assert not breaches(path, ("experiments:", "research:", "benchmarks:", "tests:"))
 
 
 @pytest.mark.parametrize(("part", "layers"), PARTS)
@@ -175,10 +175,14 @@ def test_inside_a_part_imports_point_down_too(part: str, layers: tuple[tuple[str
         assert not above, f"{part}.{module} imports {above}"
 
 
-def test_experiments_and_benchmarks_are_imported_by_nothing_else() -> None:
-    outside = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name not in ("benchmarks", "experiments")]
-    for path in outside:
-        assert not breaches(path, ("experiments:", "benchmarks:")), path
+def test_experiments_research_and_benchmarks_are_imported_by_nothing_else() -> None:
+    own = ("benchmarks", "experiments", "research")
+    for path in (path for path in (ROOT / "tests").rglob("*.py") if path.parent.name not in own):
+        assert not breaches(path, ("experiments:", "research:", "benchmarks:")), path
+    for path in (
+        path for folder in ("experiments", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")
+    ):
+        assert not breaches(path, ("research:",)), path
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: name_of(path) or PACKAGE)
@@ -207,7 +211,7 @@ def names_onnxruntime(path: Path) -> bool:
 
 def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
     """Its wheels call their vendor, unless a variable is set before the first import: one module imports it."""
-    folders = ("src", "benchmarks", "experiments", "examples", "tools", "tests")
+    folders = ("src", "benchmarks", "experiments", "research", "examples", "tools", "tests")
     found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if names_onnxruntime(path)]
     assert found == [SOURCE / "pose" / "runtime.py"]
 

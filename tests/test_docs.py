@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("docs", "experiments", "benchmarks")
+FOLDERS = ("docs", "experiments", "research", "benchmarks")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 CODE = sorted(path for folder in ("src", "examples", "tools") for path in (ROOT / folder).rglob("*.py"))
 FILES = {

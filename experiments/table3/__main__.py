@@ -32,8 +32,8 @@ def together(quoted: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", type=Path, default=HERE.parent, help="folder of the experiments' results")
-    print(as_markdown(together(quoted_rows(), our_rows(parser.parse_args().experiments))))
+    parser.add_argument("--root", type=Path, default=HERE.parents[1], help="folder of experiments and research")
+    print(as_markdown(together(quoted_rows(), our_rows(parser.parse_args().root))))
 
 
 if __name__ == "__main__":

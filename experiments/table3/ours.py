@@ -35,26 +35,25 @@ def _compare_peers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "pointing04": _pointing04,
-    "table1": _table1,
-    "table2": _table2,
-    "compare_peers": _compare_peers,
+    "experiments/pointing04/results.csv": _pointing04,
+    "experiments/table1/results.csv": _table1,
+    "experiments/table2/results.csv": _table2,
+    "research/compare_peers/results.csv": _compare_peers,
 }
-"""Experiments by folder: what gives their results the columns method, data, protocol, seed, mae_… and mae."""
+"""Tables by path: the function that gives them the columns method, data, protocol, seed, mae_… and mae."""
 
 
-def our_rows(experiments: Path) -> pd.DataFrame:
-    """A row for each method, data and protocol: "mean ± deviation over seeds" of pitch, yaw, roll and their mean.
+def our_rows(root: Path) -> pd.DataFrame:
+    """Return a row for each method, data set and protocol: "mean ± deviation over seeds" of the angles and their mean.
 
     Args:
-        experiments: the folder that holds the experiments' folders; those without `results.csv` are passed over.
+        root: folder that contains `experiments` and `research`; tables that are absent are skipped.
     """
     parts = []
-    for name, told in SOURCES.items():
-        path = experiments / name / "results.csv"
-        table = read_table(path)
+    for path, with_keys in SOURCES.items():
+        table = read_table(root / path)
         if len(table):
-            parts.append(over_seeds(told(table)).assign(remark="", source=f"experiments/{name}/results.csv"))
+            parts.append(over_seeds(with_keys(table)).assign(remark="", source=path))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, *FIGURES, "remark", "source"])
 
 

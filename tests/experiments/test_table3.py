@@ -66,17 +66,19 @@ def test_folds_weigh_by_their_pictures_and_seeds_give_the_deviation() -> None:
 def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> None:
     assert len(our_rows(tmp_path)) == 0
     angles = {"mae_pitch": 2.0, "mae_yaw": 4.0, "mae": 3.0}
+    tables = tmp_path / "experiments"
     tested = {f"test_{name}": value for name, value in angles.items()}
-    write_rows([{"method": "m", "seed": 0, "test_n": 5, **tested}], tmp_path / "pointing04" / "results.csv")
-    write_rows([{"method": "f", "fold": 0, "seed": 0, "n": 5, **angles}], tmp_path / "table1" / "results.csv")
+    write_rows([{"method": "m", "seed": 0, "test_n": 5, **tested}], tables / "pointing04" / "results.csv")
+    write_rows([{"method": "f", "fold": 0, "seed": 0, "n": 5, **angles}], tables / "table1" / "results.csv")
     write_rows(
-        [{"set": "S2G", "K": 5, "seed": 0, "n": 5, **angles, "mae_roll": 6.0}], tmp_path / "table2" / "results.csv"
+        [{"set": "S2G", "K": 5, "seed": 0, "n": 5, **angles, "mae_roll": 6.0}],
+        tables / "table2" / "results.csv",
     )
     peer = {"system": "s", "data": "pointing04", "margin": 1.6, "n": 5, **angles}
     rows = [
         {**peer, "part": part, "reading": reading} for part in ("all", "inner") for reading in ("angles", "directions")
     ]
-    write_rows(rows, tmp_path / "compare_peers" / "results.csv")
+    write_rows(rows, tmp_path / "research" / "compare_peers" / "results.csv")
     found = our_rows(tmp_path)
     assert found["method"].tolist() == ["m", "f", "inverse regression, K = 5", "s", "s"]
     assert found["data"].tolist() == ["Pointing'04", "Pointing'04", "S2G", "Pointing'04", "Pointing'04, inner poses"]

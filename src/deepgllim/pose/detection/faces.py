@@ -27,7 +27,7 @@ BOX_MAPS: dict[str, dict[str, BoxMap]] = {
 }
 """For each detector, the maps from its boxes to those of the data that a network was trained with: those annotated in
 Pointing'04, from the brows to the chin, which turn with the face; or those of `deepgllim.synthetic`, a quarter larger,
-whose centre stays nearer to the head's. Fitted by `experiments/detectors`."""
+whose centre stays nearer to the head's. Fitted by `research/detectors`."""
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 960
 """Range of `longest_side`."""

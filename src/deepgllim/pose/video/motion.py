@@ -40,7 +40,7 @@ class Mode(NamedTuple):
 class HeadMotion:
     """How heads move, and how far measurements can be trusted. A head moves, or is held still, in turns.
 
-    The defaults are those of `experiments/smoothing`.
+    The defaults are those of `research/smoothing`.
 
     Attributes:
         acceleration: of a head that moves: root spectral density of its angular acceleration, degrees/s^1.5, 0 or

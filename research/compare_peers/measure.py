@@ -11,10 +11,10 @@ from deepgllim.data import Manifest, load_data
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn.model import load_model
 from deepgllim.runs import picture_size
-from experiments.compare_peers.judge import Spread, judge, our_poses
-from experiments.compare_peers.networks import predict
-from experiments.compare_peers.presets import Poses, preset
-from experiments.compare_peers.tables import read_predictions
+from research.compare_peers.judge import Spread, judge, our_poses
+from research.compare_peers.networks import predict
+from research.compare_peers.presets import Poses, preset
+from research.compare_peers.tables import read_predictions
 
 COLUMNS = {
     "system": "system",

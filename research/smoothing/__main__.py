@@ -8,10 +8,10 @@ import matplotlib
 import pandas as pd
 
 from experiments import protocol
-from experiments.smoothing.methods import CHOSEN, METHODS
-from experiments.smoothing.rendering import of_model, save_frames
-from experiments.smoothing.report import OUTLIERS, every_constant, lag_at, plot, predicted, rendered, rows, simulated
-from experiments.smoothing.sequence import Noise
+from research.smoothing.methods import CHOSEN, METHODS
+from research.smoothing.rendering import of_model, save_frames
+from research.smoothing.report import OUTLIERS, every_constant, lag_at, plot, predicted, rendered, rows, simulated
+from research.smoothing.sequence import Noise
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ from deepgllim.imaging.images import Box, crop_face
 from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
 from deepgllim.synthetic.capture import develop
 from deepgllim.synthetic.sets import framed
-from experiments.smoothing.sequence import Measurements, Path, Rng
+from research.smoothing.sequence import Measurements, Path, Rng
 
 SIZE, MARGIN = 192, 1.9
 """Of the video, pixels; its side over that of the frontal face."""

@@ -1,4 +1,4 @@
-"""ONNX networks of known answer, and tables of predictions, for the tests of `experiments.compare_peers`."""
+"""ONNX networks of known answer, and tables of predictions, for the tests of `research.compare_peers`."""
 
 import csv
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from deepgllim.data import Manifest
 from deepgllim.geometry.conventions import convention as row_of
 from deepgllim.geometry.conventions import rotation_to_convention, to_convention
 from deepgllim.geometry.rotations import ANGLES, rotation_from_angles
-from experiments.compare_peers.presets import Preset
-from experiments.compare_peers.tables import ENTRIES
+from research.compare_peers.presets import Preset
+from research.compare_peers.tables import ENTRIES
 
 POSE = np.array([10.0, -20.0, 30.0])
 """A pose with no symmetry, pitch, yaw, roll."""

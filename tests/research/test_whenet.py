@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from deepgllim.data import Manifest, load_data
 from deepgllim.pose.runtime import open_session
-from experiments.compare_peers.networks import predict
-from experiments.compare_peers.presets import PRESETS
-from experiments.compare_peers.whenet import HEADS, STAGES, Graph, whenet
-from tests.experiments.tiny_networks import POSE, bins
+from research.compare_peers.networks import predict
+from research.compare_peers.presets import PRESETS
+from research.compare_peers.whenet import HEADS, STAGES, Graph, whenet
+from tests.research.tiny_networks import POSE, bins
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn.config import AugmentationConfig, DataConfig
 from deepgllim.nn.inputs import prepare_contexts
 from deepgllim.pose.runtime import open_session
-from experiments.compare_peers.presets import Poses, Preset, average, decode, network_input
+from research.compare_peers.presets import Poses, Preset, average, decode, network_input
 
 BATCH = 32
 

@@ -1,8 +1,6 @@
 """Other systems' files are read as they are meant: tiny networks of known answer prove input, order and signs."""
 
 import csv
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,13 +16,11 @@ from deepgllim.errors import ConfigurationError, DeepGLLiMError, ModelError
 from deepgllim.geometry.rotations import (
     rotation_from_angles,
 )
-from experiments.compare_peers.__main__ import main
-from experiments.compare_peers.measure import Request, evenly, measure
-from experiments.compare_peers.networks import open_network, predict
-from experiments.compare_peers.presets import PRESETS, angle_poses, average, decode, nearest_rotations, preset
-from tests.experiments.tiny_networks import POSE, answer, means, network, save, shape_of, table_of, write
-
-ROOT = Path(__file__).parents[2]
+from research.compare_peers.__main__ import main
+from research.compare_peers.measure import Request, evenly, measure
+from research.compare_peers.networks import open_network, predict
+from research.compare_peers.presets import PRESETS, angle_poses, average, decode, nearest_rotations, preset
+from tests.research.tiny_networks import POSE, answer, means, network, save, shape_of, table_of, write
 
 
 @pytest.fixture
@@ -217,15 +213,12 @@ def test_the_command_adds_rows_and_replaces_its_own(
     assert capsys.readouterr().out.count("\n| ") == 1 + len(rows)  # under the heading: the rule and a line a row
 
 
-def test_the_command_fails_with_one_line(face_folder: Path, tmp_path: Path) -> None:
+def test_the_command_fails_with_one_line(face_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net.onnx").write_text("text")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "OMP_NUM_THREADS": "1"}
     options = ["--data", f"folder:{face_folder}", "--onnx", str(tmp_path / "net.onnx"), "--preset", "fsanet"]
-    command = [sys.executable, "-W", "error", "-m", "experiments.compare_peers", *options, "--output", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["compare_peers", *options, "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^error: [^\n]+$"):
+        main()
     assert not (tmp_path / "results.csv").exists()
 
 
@@ -237,15 +230,3 @@ def test_a_network_runs_on_the_photographs(pointing04_dir: Path, tmp_path: Path)
     assert [row["mae_pitch"] for row in rows[:2]] == [pytest.approx(labels[0])] * 2
     assert [row["mae_yaw"] for row in rows[:2]] == [pytest.approx(labels[1])] * 2
     assert open_network(file, PRESETS["6drepnet"]).get_inputs()[0].name == "input"
-
-
-def test_the_committed_rows_are_whole_and_name_their_source() -> None:
-    with (ROOT / "experiments" / "compare_peers" / "results.csv").open() as results:
-        rows = list(csv.DictReader(results))
-    readme = (ROOT / "experiments" / "compare_peers" / "README.md").read_text(encoding="utf-8")
-    for row in rows:
-        assert row["source"]
-        assert row["n"] == {"all": "2790", "inner": "1350"}[row["part"]]
-        assert float(row["mae"]) == pytest.approx((float(row["mae_pitch"]) + float(row["mae_yaw"])) / 2, abs=1e-4)
-        figures = " | ".join(f"{float(row[name]):.2f}" for name in ("mae_pitch", "mae_yaw", "mae", "geodesic", "maev"))
-        assert f"| {row['system']} | {row['margin']} | {row['part']} | {row['reading']} | {figures} |" in readme

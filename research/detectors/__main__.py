@@ -7,10 +7,10 @@ Settings that `results.csv` holds are not run again.
 from functools import partial
 from pathlib import Path
 
-from experiments.detectors.fit import TARGETS, Target, fit
-from experiments.detectors.measure import identity, run
-from experiments.detectors.settings import settings
 from experiments.protocol import as_markdown, options, run_tasks
+from research.detectors.fit import TARGETS, Target, fit
+from research.detectors.measure import identity, run
+from research.detectors.settings import settings
 
 HERE = Path(__file__).parent
 SHOWN = {

@@ -8,7 +8,7 @@ import numpy as np
 from deepgllim.data import Manifest, read_manifest
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import ANGLES
-from experiments.compare_peers.presets import Array, Poses, angle_poses, matrix_poses
+from research.compare_peers.presets import Array, Poses, angle_poses, matrix_poses
 
 ENTRIES = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
 """The columns of a rotation matrix, row by row."""

@@ -8,7 +8,7 @@ import numpy as np
 from deepgllim.geometry.rotations import Array, rotation_from_vector, vector_from_rotation
 from deepgllim.pose.video.motion import HeadMotion
 from deepgllim.pose.video.smoothing import RotationFilter, smooth_rotations
-from experiments.smoothing.sequence import Measurements
+from research.smoothing.sequence import Measurements
 
 
 class Shown(NamedTuple):

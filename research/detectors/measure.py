@@ -11,7 +11,7 @@ from deepgllim.data import Manifest, load_data
 from deepgllim.imaging.images import Box, open_image
 from deepgllim.pose.detection.boxes import intersection_over_union
 from deepgllim.pose.detection.faces import Face
-from experiments.detectors.settings import DETECTORS, VIEWS, Setting
+from research.detectors.settings import DETECTORS, VIEWS, Setting
 
 LEAST_OVERLAP = 0.3
 OTHER_THRESHOLDS = (0.3, 0.5, 0.7)

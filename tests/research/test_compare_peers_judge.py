@@ -19,12 +19,12 @@ from deepgllim.nn.config import Recipe
 from deepgllim.nn.evaluation import Predictions
 from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.runs import build_model, evaluate_run
-from experiments.compare_peers import judge as judging
-from experiments.compare_peers.judge import judge, our_poses
-from experiments.compare_peers.measure import Request, measure
-from experiments.compare_peers.presets import angle_poses
-from experiments.compare_peers.tables import ENTRIES, read_predictions
-from tests.experiments.tiny_networks import table_of, write
+from research.compare_peers import judge as judging
+from research.compare_peers.judge import judge, our_poses
+from research.compare_peers.measure import Request, measure
+from research.compare_peers.presets import angle_poses
+from research.compare_peers.tables import ENTRIES, read_predictions
+from tests.research.tiny_networks import table_of, write
 
 
 @pytest.fixture
