@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import deepgllim
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULES = {
@@ -122,3 +124,8 @@ except ImportError as error:
 """
     expected = "GLLiMRegressor needs torch, which is not installed: pip install 'deepgllim[mixture]'"
     assert run_without({"torch"}, code) == expected
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "deepgllim", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == deepgllim.__version__
