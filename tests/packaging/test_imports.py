@@ -114,18 +114,6 @@ def test_a_blocked_module_cannot_be_imported() -> None:
         run_without({"torch"}, "import torch")
 
 
-def test_a_missing_dependency_is_reported_with_the_extra_that_contains_it() -> None:
-    code = """
-import deepgllim
-try:
-    deepgllim.GLLiMRegressor
-except ImportError as error:
-    print(error)
-"""
-    expected = "GLLiMRegressor needs torch, which is not installed: pip install 'deepgllim[mixture]'"
-    assert run_without({"torch"}, code) == expected
-
-
 def test_the_package_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "deepgllim", "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == deepgllim.__version__
