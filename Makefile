@@ -1,16 +1,16 @@
-# Two commands for a stranger: `make demo` and `make test`. Each sets up .venv in this folder first.
+# `make demo` and `make test` set up .venv in this folder first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check docs clean
+.PHONY: help demo check test docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   set up .venv and run the demonstration"
-	@echo "make test   set up .venv, then lint, type checks, tests and doctests"
-	@echo "make docs   write the generated parts of the documentation again"
+	@echo "make test   set up .venv, then run lint, type checks, tests and doctests"
+	@echo "make docs   regenerate the generated pages and build the site into site/"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
@@ -33,6 +33,7 @@ test: check
 docs: $(STAMP)
 	$(BIN)/python -m deepgllim.cli.reference > docs/cli.md
 	$(BIN)/python -m examples.gallery
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) runs site .mypy_cache .ruff_cache .pytest_cache

@@ -69,7 +69,7 @@ except ImportError as error:
 """
     message = python(code)
     assert message.startswith(f"{name} needs {module}")
-    assert message.endswith("pip install 'deepgllim[train]'")
+    assert message.endswith("pip install 'deepgllim[mixture]'")
 
 
 def test_an_error_of_the_package_itself_is_not_taken_for_a_missing_one() -> None:

@@ -1,4 +1,4 @@
-"""Deep mixtures of linear inverse regressions: images in, poses with a distribution out.
+"""Deep mixtures of linear inverse regressions: head poses and other numbers from images, with a distribution.
 
 Public names load on first use; importing the package loads neither torch nor any optional dependency.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deepgllim.pose.predictor import HeadPose
     from deepgllim.pose.result import Pose
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "GLLiMRegressor",
     "HeadPose",
@@ -31,16 +31,16 @@ _HOMES = {
     "MultivariateStudentMixture": "deepgllim.distributions",
     "Pose": "deepgllim.pose.result",
 }
-_EXTRA = "{name} needs {module}, which the light install leaves out: pip install 'deepgllim[train]'"
+_INSTALLS = {name: "deepgllim" if name in ("HeadPose", "Pose") else "deepgllim[mixture]" for name in _HOMES}
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
 
 def _let_idle_threads_sleep() -> None:
-    """Set OMP_WAIT_POLICY to PASSIVE, unless the user has set how threads wait, or torch is loaded already.
+    """Set OMP_WAIT_POLICY to PASSIVE, unless the user has set how threads wait or torch is already loaded.
 
-    An OpenMP runtime reads it once, when torch, scikit-learn or libfacedetection loads it. Threads that spin at the end
-    of each small operation, for one that waits for a core, make EM tens of times slower beside other work.
+    An OpenMP runtime reads the variable once, when torch, scikit-learn or libfacedetection loads the runtime. With
+    other work on the same cores, threads that spin at the end of each small operation make EM tens of times slower.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in _WAITING):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -50,7 +50,12 @@ _let_idle_threads_sleep()
 
 
 def __getattr__(name: str) -> object:
-    """A public name, loaded when it is first asked for."""
+    """Load a public name at its first use.
+
+    Raises:
+        AttributeError: if the package has no such public name.
+        ImportError: if a dependency of the name is not installed; the message contains the command that installs it.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module 'deepgllim' has no attribute {name!r}")
     try:
@@ -58,9 +63,10 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("deepgllim"):
             raise
-        raise ImportError(_EXTRA.format(name=name, module=error.name)) from None
+        remedy = f"pip install '{_INSTALLS[name]}'"
+        raise ImportError(f"{name} needs {error.name}, which is not installed: {remedy}") from None
 
 
 def __dir__() -> list[str]:
-    """The public names too, though they are not loaded yet."""
+    """Return all names, including public ones that are not loaded yet."""
     return sorted({*globals(), *__all__})
