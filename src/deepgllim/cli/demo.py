@@ -1,15 +1,21 @@
 """`deepgllim demo`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import messages, print_json, results, table
 from deepgllim.cli.options import Switch, refuse_existing
-from deepgllim.cli.predict.targets import as_json, by_target, value
 from deepgllim.cli.train import progress
 
 if TYPE_CHECKING:
     from deepgllim.apps.demo import HeldOut
+    from deepgllim.runs import FacePrediction
+
+ANGLES = ("pitch", "yaw", "roll")
+CONVENTION = (
+    "degrees; +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head clockwise in the image"
+)
 
 
 def demo(
@@ -77,8 +83,35 @@ def line(face: "HeldOut") -> str:
     return f"{face.manifest.paths[0].name}: {', '.join(parts)}, log p(x) {face.prediction.log_density:.1f}"
 
 
+def by_target(predicted: "FacePrediction") -> Iterator[tuple[str, float, float, float]]:
+    """Return name, mean, lower and upper end of each target."""
+    columns = (predicted.mean, predicted.lower, predicted.upper)
+    return zip(predicted.targets, *(column.tolist() for column in columns), strict=True)
+
+
+def value(name: str, target: float) -> str:
+    """Format a target with its sign, and with its unit if it is an angle.
+
+    Example:
+        >>> value("yaw", 23.14), value("age", 31.0)
+        ('+23.1°', '+31')
+    """
+    return f"{target:+.1f}°" if name in ANGLES else f"{target:+.4g}"
+
+
 def face_as_json(face: "HeldOut") -> dict[str, Any]:
-    """A held-out face as `deepgllim predict --json` has it, with its true angles."""
-    x0, y0, x1, y1 = map(float, face.manifest.boxes[0])
-    truth = dict(zip(face.manifest.targets, face.manifest.target_values[0].tolist(), strict=True))
-    return as_json(face.manifest.paths[0], (x0, y0, x1, y1), face.prediction) | {"true": truth}
+    """Return a held-out face as `--json` prints it, with its true angles."""
+    from deepgllim.pose.batch.sources import printable
+
+    predicted = face.prediction
+    return {
+        "image": printable(str(face.manifest.paths[0])),
+        "box": [float(side) for side in face.manifest.boxes[0]],
+        "targets": {name: {"mean": mean, "lower": low, "upper": up} for name, mean, low, up in by_target(predicted)},
+        "level": predicted.level,
+        "covariance": predicted.covariance.tolist(),
+        "modes": [dict(zip(predicted.targets, mode, strict=True)) for mode in predicted.modes.tolist()],
+        "log_density": predicted.log_density,
+        "convention": CONVENTION,
+        "true": dict(zip(face.manifest.targets, face.manifest.target_values[0].tolist(), strict=True)),
+    }
