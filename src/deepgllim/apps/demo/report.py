@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepgllim import __version__
 from deepgllim.apps.demo import drawings
-from deepgllim.apps.demo.trained import HeldOut, Method, Parts, geodesic, spread, unsure
+from deepgllim.apps.demo.trained import HeldOut, Method, SplitInputs, geodesic, spread, unsure
 from deepgllim.data import Manifest
 from deepgllim.geometry.rotations import ANGLES
 from deepgllim.storage import write_atomically
@@ -55,7 +55,7 @@ class Demonstration(NamedTuple):
     test: Manifest
     learning: Manifest
     faces: list[HeldOut]
-    parts: Parts
+    parts: SplitInputs
     commands: list[str]
     seed: int
     seconds: float
