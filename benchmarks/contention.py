@@ -142,7 +142,7 @@ def detection(size: Size, threads: int) -> Work:
 def rendering(size: Size, threads: int) -> Work:
     """A set of pictures written to a folder by as many processes as threads; they start anew each time."""
     from deepgllim.synthetic.output import render_set
-    from deepgllim.synthetic.sets import SceneSampler
+    from deepgllim.synthetic.sampler import SceneSampler
 
     def work() -> None:
         sampler = SceneSampler("uniform", identities=50, size=128, seed=1)

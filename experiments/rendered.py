@@ -18,7 +18,7 @@ from deepgllim.nn.model import DeepRegression, load_model
 from deepgllim.nn.training import train
 from deepgllim.runs import build_model, face_inputs, training_inputs
 from deepgllim.synthetic.output import CONFIGURATION, render_set
-from deepgllim.synthetic.sets import Aspect, SceneSampler
+from deepgllim.synthetic.sampler import Aspect, SceneSampler
 
 Array = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from deepgllim.synthetic import load_head_model
 from deepgllim.synthetic.capture import apply_capture
 from deepgllim.synthetic.posing import head_vertices, label, to_camera
 from deepgllim.synthetic.renderer import Renderer
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import Scene
-from deepgllim.synthetic.sets import SceneSampler
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 NOSE = 30

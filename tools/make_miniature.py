@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deepgllim.synthetic import miniature
 from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 
 
 def main() -> None:

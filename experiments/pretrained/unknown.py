@@ -13,10 +13,11 @@ from deepgllim.geometry.rotations import rotation_from_pan_tilt
 from deepgllim.imaging.images import crop, open_image
 from deepgllim.synthetic.backgrounds import render_background
 from deepgllim.synthetic.capture import apply_capture
-from deepgllim.synthetic.heads import load_head_model
+from deepgllim.synthetic.head_file import load_head_model
+from deepgllim.synthetic.posing import fit_camera
 from deepgllim.synthetic.renderer import Renderer
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import Background
-from deepgllim.synthetic.sets import SceneSampler, fit_camera
 
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator

@@ -20,7 +20,7 @@ from deepgllim.geometry.rotations import (
 from deepgllim.imaging.images import Box, crop_face
 from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
 from deepgllim.synthetic.capture import apply_capture
-from deepgllim.synthetic.sets import fit_camera
+from deepgllim.synthetic.posing import fit_camera
 from research.smoothing.sequence import Measurements, Path, Rng
 
 SIZE, MARGIN = 192, 1.9

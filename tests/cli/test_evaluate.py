@@ -30,7 +30,7 @@ def test_table_names_every_figure(call: Call, shared_faces: Path, model: Path) -
 
 
 def test_unknown_figures_are_null(call: Call, shared_faces: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "figures", lambda *_: {"nll": float("inf"), "log_density": np.nan})
+    monkeypatch.setattr(evaluation, "compute_metrics", lambda *_: {"nll": float("inf"), "log_density": np.nan})
     called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--json")
     assert json.loads(called.out) == {"nll": None, "log_density": None, "n": 12}
 

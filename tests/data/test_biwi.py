@@ -25,11 +25,11 @@ from deepgllim.geometry.rotations import (
     rotation_from_pan_tilt,
 )
 from deepgllim.synthetic.biwi import HEAD_CENTRE, scenes
-from deepgllim.synthetic.heads import load_head_model
+from deepgllim.synthetic.head_file import load_head_model
 from deepgllim.synthetic.output import render_set
 from deepgllim.synthetic.posing import head_vertices
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import HEAD_TO_CAMERA
-from deepgllim.synthetic.sets import SceneSampler
 from tests.data.biwi_trees import write_frame
 from tests.synthetic.fakes import FakeRenderer
 

@@ -10,7 +10,7 @@ import pytest
 from deepgllim.errors import RenderError
 from deepgllim.synthetic.output import render_set
 from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 from tests.synthetic.fakes import IMAGES, SAMPLER, FakeRenderer
 
 Render = Callable[..., Path]

@@ -13,7 +13,7 @@ import pytest
 from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
 from deepgllim.storage import locked_folder
 from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 from tests.synthetic.fakes import SAMPLER, FakeRenderer, contents, draws
 
 Render = Callable[..., Path]

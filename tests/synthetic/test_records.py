@@ -16,8 +16,8 @@ from deepgllim.geometry.rotations import (
 from deepgllim.synthetic import load_head_model
 from deepgllim.synthetic.posing import label
 from deepgllim.synthetic.records import COLUMNS, Record, head_angles, manifest_row, record
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import Array
-from deepgllim.synthetic.sets import SceneSampler
 
 
 def known(sampler: SceneSampler, index: int, rotation: Array | None = None) -> Record:

@@ -14,9 +14,8 @@ from deepgllim.errors import ImageError, RenderError
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.synthetic import Background, Camera, Light, Renderer, Scene, SceneSampler, load_head_model
 from deepgllim.synthetic.backgrounds import render_background
-from deepgllim.synthetic.posing import head_vertices, label, to_camera
+from deepgllim.synthetic.posing import fit_camera, head_vertices, label, to_camera
 from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array
-from deepgllim.synthetic.sets import fit_camera
 from tests.synthetic.scenes import PLAIN_WEAR, frontal, mean_person, mirrored, pixels_of
 
 NOSE = 30

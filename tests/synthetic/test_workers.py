@@ -62,7 +62,7 @@ def test_a_killed_process_loses_unfinished_chunks_only(whole: Path, tmp_path: Pa
 from functools import partial
 from pathlib import Path
 from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 from tests.synthetic.fakes import FakeRenderer
 if __name__ == "__main__":
     renderer = partial(FakeRenderer, Path({str(log)!r}), seconds=0.3)

@@ -60,7 +60,7 @@ def render(
         quiet: Show no progress.
     """
     from deepgllim.synthetic.output import render_set
-    from deepgllim.synthetic.sets import SceneSampler
+    from deepgllim.synthetic.sampler import SceneSampler
 
     if layout == "biwi" and size is not None:
         raise ConfigurationError(f"--size {size} with --layout biwi: its pictures have 640 x 480; leave --size out")

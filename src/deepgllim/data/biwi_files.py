@@ -37,7 +37,7 @@ class CameraCalibration(NamedTuple):
     Attributes:
         intrinsics: (3, 3), pixels.
         distortion: (4,); zero in the published files.
-        rotation: R_ext, (3, 3). R_ext · x + t_ext maps points from the frame of the depth camera to that of this camera.
+        rotation: R_ext, (3, 3). R_ext · x + t_ext maps points of the depth camera to this camera.
         translation: t_ext, (3,), mm.
         resolution: width and height of the images, pixels.
     """
