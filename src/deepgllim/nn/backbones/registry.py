@@ -22,7 +22,7 @@ Normalisation = Literal["frozen", "batch"]
 
 
 class Backbone(nn.Module):
-    """Network φ: x = stages[-1](… stages[0]((pixels - mean) / std)), from (N, 3, H, W) to (N, D).
+    """Network φ: `x = stages[-1](… stages[0]((pixels - mean) / std))`, from (N, 3, H, W) to (N, D).
 
     Args:
         stages: stages in order of depth; the output of the last is (N, D).
