@@ -121,9 +121,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=512)
     parser.add_argument("--components", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=10)
-    parser.add_argument(
-        "--dtype", choices=["float64", "float32"], default="float64", help="dtype of the matrix products"
-    )
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64", help="dtype of matrix products")
     parser.add_argument("--folder", type=Path, help="folder for the memory map; a temporary folder by default")
     parser.add_argument("--output", type=Path, help="path without suffix for .json and .png")
     options = parser.parse_args()

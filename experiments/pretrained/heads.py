@@ -18,7 +18,7 @@ __all__ = ["FIRST", "OTHERS", "first_network", "rendered"]
 
 def small(heads: Heads, quick: bool) -> Heads:
     """Return the set, reduced for a smoke test with `quick`."""
-    return heads._replace(images=80, identities=20, size=32) if quick else heads
+    return heads._replace(images=40, identities=10, size=32) if quick else heads
 
 
 def rendered(heads: Heads, work: Path, quick: bool) -> Manifest:

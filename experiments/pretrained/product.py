@@ -52,7 +52,7 @@ def finish(arguments: argparse.Namespace, tests: list[Manifest], others: Manifes
     }
     covered = pd.concat([table.assign(data=name) for name, table in tables.items()])
     covered.to_csv(arguments.output / "coverage.csv", index=False, float_format="%.4f")
-    count = 15 if arguments.quick else 150
+    count = 6 if arguments.quick else 150
     curves = known_and_unknown(arguments.work, tests, (photographs, rendered), plan.recipe.data.image_size, count)
     curves.to_csv(arguments.output / "roc.csv", index=False, float_format="%.4f")
     groups = errors_by_group(rendered, others)

@@ -43,7 +43,7 @@ def main() -> None:
         recipe = load_recipe(str(HERE / ("recipe.toml" if heads == MAIN else "ablation.toml")))
         if given.quick:
             recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1})
-            heads, others = (each._replace(images=80, identities=20, size=32) for each in (heads, others))
+            heads, others = (each._replace(images=40, identities=20, size=32) for each in (heads, others))
         recipe = recipe.override({"schedule.seed": seed, "data.image_size": heads.size})
         training, validation = (faces(each, given.work, NECK_ANGLES) for each in (heads, others))
         folder = given.work / f"{heads.folder}_train{seed}"

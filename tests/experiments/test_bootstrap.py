@@ -81,7 +81,7 @@ def test_pictures_of_one_person_are_not_independent() -> None:
         ([1.0], [1.0, 2.0], ["x", "x"], 10, "shapes"),
         ([], [], [], 10, "shapes"),
         ([1.0], [float("nan")], ["x"], 10, "not finite"),
-        ([1.0], [1.0], ["x"], 0, "draws is 0"),
+        ([1.0], [1.0], ["x"], 0, "draws = 0"),
     ],
 )
 def test_invalid_errors_and_draws_are_refused(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.objective.cells import BETAS, COMPONENTS, FEATURES, NOISE, Cell, cells, recipe_of, run_cell
+from experiments.objective.cells import BETAS, COMPONENTS, FEATURES, NOISE, Cell, cells, recipe_of, run_cell, split_data
 from experiments.objective.summary import along, best
 
 
@@ -21,10 +21,14 @@ def test_the_recipe_has_the_options_of_its_cell() -> None:
     assert recipe.schedule.seed == 3
 
 
-@pytest.mark.parametrize("data", ["rendered", "photographs"])
-def test_a_cell_is_trained_and_evaluated(data: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    source = f"pointing04:{request.getfixturevalue('rendered_pointing04')}" if data == "photographs" else ""
-    row = run_cell(Cell(data, "tied full, shrunk", 32, 2, 1.0, 0), source=source, work=tmp_path, quick=True)
+def test_photographs_are_split_by_person(rendered_pointing04: Path, tmp_path: Path) -> None:
+    learning, test = split_data("photographs", f"pointing04:{rendered_pointing04}", tmp_path)
+    assert {str(name) for name in test.subjects} == {"13", "14", "15"}
+    assert not set(learning.subjects) & set(test.subjects)
+
+
+def test_a_cell_is_trained_and_evaluated(tmp_path: Path) -> None:
+    row = run_cell(Cell("rendered", "tied full, shrunk", 32, 2, 1.0, 0), source="", work=tmp_path, quick=True)
     assert row["rounds"] == 1
     assert 0 < row["mae"] < 90
     assert 0 <= row["auroc"] <= 1
