@@ -1,4 +1,4 @@
-"""Other systems' files are read as they are meant: tiny networks of known answer prove input, order and signs."""
+"""Test the presets of other systems with tiny networks of known output: input, order and signs."""
 
 import csv
 import sys
