@@ -167,7 +167,7 @@ def test_an_unknown_preset_or_convention_is_named() -> None:
     with pytest.raises(ConfigurationError, match="unknown convention 'left'"):
         angle_poses(np.zeros((1, 3)), "left")
     for other in ("openface", "mediapipe"):
-        with pytest.raises(ConfigurationError, match=f"'{other}' writes no pitch, yaw and roll"):
+        with pytest.raises(ConfigurationError, match=f"'{other}' has no pitch, yaw and roll"):
             angle_poses(np.zeros((1, 3)), other)
 
 
