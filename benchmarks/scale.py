@@ -1,7 +1,7 @@
-"""EM on a memory map that need not fit in memory: time and memory against the number of samples.
+"""Time and memory of EM on a memory map, over the number of samples.
 
-The features lie in a float32 file; EM reads it block by block, once an iteration, and keeps nothing of it. Memory is
-what the process holds of its own (anonymous pages): the file's pages in the system's cache go when they are needed.
+The features are in a float32 file that EM reads in blocks, once per iteration. Memory counts the anonymous pages of the
+process; pages of the file in the cache of the system can be reclaimed.
 
 Example:
     python benchmarks/scale.py --samples 100000 300000 1000000 --output benchmarks/scale
@@ -25,7 +25,7 @@ L = 3
 
 
 def write_features(path: Path, n: int, n_features: int, seed: int = 0) -> NDArray[np.float64]:
-    """A raw float32 file (n, D) of x = f(y) + noise, made block by block; the targets y (n, L)."""
+    """Write a raw float32 file (n, D) of x = f(y) + noise in blocks, and return the targets y (n, L)."""
     rng = np.random.default_rng(seed)
     targets = rng.normal(size=(n, L))
     slopes, bends = rng.normal(size=(2, L, n_features)).astype(np.float32)
@@ -39,13 +39,13 @@ def write_features(path: Path, n: int, n_features: int, seed: int = 0) -> NDArra
 
 
 def own_bytes() -> int:
-    """Anonymous memory of this process, without pages of files (Linux)."""
+    """Return the anonymous memory of this process, without pages of files (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
 class Peak:
-    """The largest `own_bytes` while it is open, looked at every 5 ms."""
+    """Context that records the maximum of `own_bytes`, sampled every 5 ms."""
 
     def __enter__(self) -> "Peak":
         self.bytes, self._open = own_bytes(), True
@@ -64,7 +64,7 @@ class Peak:
 
 
 def measure(path: Path, n: int, n_features: int, components: int, iterations: int, dtype: str) -> dict[str, Any]:
-    """Seconds of a fit and the memory it takes beyond what the process held before it read the file."""
+    """Return the seconds of a fit and its memory in addition to that of the process before it."""
     targets = write_features(path, n, n_features)
     features = np.memmap(path, np.float32, "r", shape=(n, n_features))
     start_bytes = own_bytes()
@@ -92,7 +92,7 @@ def measure(path: Path, n: int, n_features: int, components: int, iterations: in
 
 
 def plot(results: list[dict[str, Any]], path: Path) -> None:
-    """Seconds and memory over the number of samples."""
+    """Plot seconds and memory over the number of samples."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -105,9 +105,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     left.loglog(n, seconds[-1] * n / n[-1], ls="--", color="0.5", label="proportional to N")
     left.set(xlabel="samples N", ylabel="seconds")
     left.legend(frameon=False)
-    right.plot(
-        n, [result["process_bytes"] / 2**20 for result in results], marker="o", label="process, libraries and all"
-    )
+    right.plot(n, [result["process_bytes"] / 2**20 for result in results], marker="o", label="process with libraries")
     right.plot(n, [result["fit_bytes"] / 2**20 for result in results], marker="o", label="the fit")
     right.plot(n, [result["data_bytes"] / 2**20 for result in results], ls="--", color="0.5", label="the data")
     right.axhline(1024, color="0.7", lw=1)
@@ -117,19 +115,19 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    """Print one JSON object; with --output also write it and its picture."""
+    """Print one JSON object; with --output, write it and a plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--features", type=int, default=512)
     parser.add_argument("--components", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=10)
-    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64", help="of the matrix products")
-    parser.add_argument("--folder", type=Path, help="where the memory map is written; a temporary folder when left out")
+    parser.add_argument("--dtype", choices=["float64", "float32"], default="float64", help="dtype of matrix products")
+    parser.add_argument("--folder", type=Path, help="folder for the memory map; a temporary folder by default")
     parser.add_argument("--output", type=Path, help="path without suffix for .json and .png")
     options = parser.parse_args()
     fit(
         np.random.default_rng(0).normal(size=(99, 2)), np.arange(99.0)[:, None], MixtureSpec(2), Options(init="kmeans")
-    )  # loads libraries
+    )  # loads the libraries
     results = []
     with TemporaryDirectory(dir=options.folder) as folder:
         for n in options.samples:

@@ -1,7 +1,7 @@
-"""Seconds per epoch of the objectives in one run, the EM's share apart; prints one JSON object.
+"""Time an epoch of each objective, with the share of EM, and print JSON.
 
-Rounds of the methods alternate, so that a machine whose speed drifts slows all alike, and medians are compared. The
-pictures are random: the time does not depend on what they show.
+Rounds of the methods alternate, so that a drift of the speed of the machine affects all of them, and medians are
+compared. The pictures are random, since the time does not depend on their content.
 """
 
 import argparse
@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from deepgllim.nn import FaceInputs, Recipe, load_recipe, start_training
 from deepgllim.nn.augmentation import context_size
-from deepgllim.nn.config import Recipe, load_recipe
-from deepgllim.nn.inputs import FaceInputs
-from deepgllim.nn.training import network_epochs, solve, start_training
+from deepgllim.nn.training import network_epochs, solve
 from deepgllim.runs import build_model
 
 CONDITIONAL: dict[str, Any] = {"objective.beta": 1, "schedule.em": "stepwise", "objective.em_start": "targets"}
-"""The conditional likelihood, with the mixture following the batches: the default of a recipe."""
+"""Options of the conditional likelihood with a mixture updated in each batch, the default of recipes."""
 
 METHODS: dict[str, dict[str, Any]] = {
     "least_squares": {"objective.name": "least_squares"},
@@ -33,7 +32,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 def pictures(recipe: Recipe, n: int) -> FaceInputs:
-    """Random pictures with random poses."""
+    """Return random pictures with random poses."""
     generator = np.random.default_rng(0)
     side = context_size(recipe.data.image_size, recipe.augmentation)
     contexts = generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8)
@@ -41,8 +40,8 @@ def pictures(recipe: Recipe, n: int) -> FaceInputs:
     return FaceInputs(contexts, targets, ("pitch", "yaw"), recipe.data.image_size, recipe.augmentation)
 
 
-class Subject:
-    """One objective's training, a round at a time."""
+class TimedTraining:
+    """The training of one objective, which can be run round by round."""
 
     def __init__(self, recipe: Recipe, inputs: FaceInputs) -> None:
         torch.manual_seed(0)
@@ -50,19 +49,19 @@ class Subject:
         self.training.model.backbone.freeze(recipe.network.frozen_depths[-1])
 
     def round(self, round_: int) -> dict[str, float]:
-        """Seconds of a round's parts."""
+        """Run a round and return the seconds of its parts."""
         self.training.progress.round = round_
         return network_epochs(self.training) | solve(self.training)
 
 
 def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, Any]:
-    """Medians per epoch and their ratios to least squares, the first round not counted."""
+    """Return the medians per epoch and their ratios to least squares, without the first round."""
     inputs = pictures(recipe, n)
-    subjects = {name: Subject(recipe.override(changes), inputs) for name, changes in METHODS.items()}
-    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
+    trainings = {name: TimedTraining(recipe.override(changes), inputs) for name, changes in METHODS.items()}
+    seconds: dict[str, list[dict[str, float]]] = {name: [] for name in trainings}
     for round_ in range(rounds + 1):
-        for name, subject in subjects.items():
-            seconds[name].append(subject.round(round_))
+        for name, training in trainings.items():
+            seconds[name].append(training.round(round_))
     epochs = recipe.schedule.epochs_per_round
     report: dict[str, Any] = {}
     for name, rows in seconds.items():
@@ -89,12 +88,12 @@ def _total(row: dict[str, float]) -> float:
 
 
 def main() -> None:
-    """Parse, measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--recipe", default=str(Path("experiments/pointing04/recipe.toml")), help="recipe to time")
     parser.add_argument("--pictures", type=int, default=512, help="training pictures")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds that count")
-    parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="options changed")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, without the first one")
+    parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="options of the recipe to change")
     arguments = parser.parse_args()
     changes = {name: json.loads(value) for name, _, value in (text.partition("=") for text in arguments.set)}
     recipe = load_recipe(arguments.recipe).override(changes)

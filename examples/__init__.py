@@ -1,5 +1,5 @@
-"""Scripts to read from top to bottom. `python -m examples.NAME` draws NAME.png; `examples.gallery` runs all."""
+"""Example scripts: `python -m examples.NAME` draws NAME.png, and `python -m examples.gallery` runs all."""
 
-import deepgllim  # before torch is loaded, so that idle threads sleep
+import deepgllim  # sets OMP_WAIT_POLICY before torch is loaded
 
 __all__ = ["deepgllim"]

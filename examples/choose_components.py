@@ -1,8 +1,9 @@
-"""How many components.
+"""The number of components.
 
-The data come from four local regressions. gllim.select fits every K, with one noise variance for all features or one
-for each, and tabulates criteria: BIC is least where the data came from, at K = 4 and diagonal noise, and log p(y | x)
-of unseen samples is highest there. The likelihood of the training samples rises on with K and chooses nothing.
+The data are drawn from four local regressions. gllim.select fits each K, with one noise variance for all features or
+one per feature, and returns a table of criteria. BIC has its minimum at the true model, K = 4 with diagonal noise, and
+log p(y | x) of held-out samples has its maximum there. The likelihood of the training samples always increases with
+K, so it cannot select K.
 """
 
 import warnings
@@ -32,11 +33,11 @@ def truth() -> Parameters:
 
 
 def main(output: Path) -> dict[str, float]:
-    """Fit sixteen forms, choose by BIC, draw `choose_components.png`."""
+    """Fit sixteen variants, select one by BIC, and draw `choose_components.png`."""
     X, y = sample(truth(), 1500, torch.Generator().manual_seed(0))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EmptyComponentWarning)  # where K is too large, some lose their samples
+        warnings.simplefilter("ignore", EmptyComponentWarning)  # some components are removed where K is too large
         chosen = select(
             X,
             y,
@@ -63,9 +64,9 @@ def main(output: Path) -> dict[str, float]:
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    plot_selection(left, table, "bic").set_title("BIC, less is better")
+    plot_selection(left, table, "bic").set_title("BIC, lower is better")
     r = responsibilities(X, y, best.fit.parameters)
-    plot_responsibilities_2d(right, y[:500], r[:500]).set_title("targets by component of the chosen fit")
+    plot_responsibilities_2d(right, y[:500], r[:500]).set_title("targets by component of the selected fit")
     figure.savefig(output / "choose_components.png")
     return numbers
 

@@ -1,9 +1,10 @@
-"""In a pipeline of scikit-learn.
+"""A pipeline of scikit-learn.
 
-Digits are turned by a random angle and moved sideways; both are to be read off the pixels, two targets in units of
-their own. The regressor ends a pipeline, and a grid search chooses components and the noise's form by
-cross-validation, as for any estimator. Its angles err by half of what those of ridge regression do on the same inputs;
-its 90 % intervals hold 87 %, since twelve hundred digits of ten kinds are few.
+Digits are rotated by a random angle and shifted horizontally. Both are predicted from the pixels: two targets with
+different units. The regressor is the last step of a pipeline, and a grid search chooses the number of components and
+the noise distribution by cross-validation, as for any estimator. The error of the angle is half of that of ridge
+regression on the same inputs. The coverage of the 90 % intervals is 87 %, since the training set is small: twelve
+hundred digits of ten kinds.
 """
 
 from pathlib import Path
@@ -27,24 +28,24 @@ Float = NDArray[np.float64]
 
 
 def make_data(rng: np.random.Generator) -> tuple[Float, Float]:
-    """Pixels (1797, 144) of the digits on 12 × 12, and angles in degrees with shifts in pixels, (1797, 2)."""
+    """Return pixels (1797, 144) of the digits on 12 × 12, and angles in degrees and shifts in pixels, (1797, 2)."""
     pictures = np.pad(load_digits().images, ((0, 0), (2, 2), (2, 2)))
     y = np.stack([rng.uniform(-60, 60, len(pictures)), rng.uniform(-2, 2, len(pictures))], 1)
     moved = []
     for picture, (angle, shift) in zip(pictures, y, strict=True):
         c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-        turn = np.array([[c, s], [-s, c]])
-        moved.append(affine_transform(picture, turn, 5.5 - turn @ [5.5, 5.5 + shift], order=1).ravel())
+        rotation = np.array([[c, s], [-s, c]])
+        moved.append(affine_transform(picture, rotation, 5.5 - rotation @ [5.5, 5.5 + shift], order=1).ravel())
     return np.stack(moved), y
 
 
 def log_probability(pipeline: Pipeline, X: Float, y: Float) -> float:
-    """Mean log p(y | x): what a distribution is to be chosen by, where R² would judge its mean alone."""
+    """Return the mean log p(y | x), which scores the distribution, while R² scores its mean only."""
     return float(pipeline[-1].score_samples(pipeline[:-1].transform(X), y).mean())
 
 
 def main(output: Path) -> dict[str, float]:
-    """Search, compare with ridge regression, draw `digits_pipeline.png`."""
+    """Search, compare with ridge regression, and draw `digits_pipeline.png`."""
     X, y = make_data(np.random.default_rng(0))
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
 

@@ -1,9 +1,9 @@
 """A first fit.
 
-Forty noisy features are curves of one target. Four local regressions from the target to the features are fitted by EM
-and turned round: each new sample gets a mean and an interval. The points follow the diagonal, and intervals of every
-level hold about the share of true values that they promise. Sixteen regressions are more than a thousand samples bear:
-they are too sure of themselves (choose_components.py finds the number).
+Forty noisy features are curves of one target. EM fits four local regressions from the target to the features, which are
+then inverted: the prediction for a new sample is a mean and an interval. The points lie along the diagonal, and the
+coverage of the intervals is close to their level. Sixteen components overfit a thousand samples, and their intervals
+are too narrow; choose_components.py selects the number of components.
 """
 
 from pathlib import Path
@@ -19,14 +19,14 @@ Float = NDArray[np.float64]
 
 
 def make_data(n: int, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Features (n, 40), sines of the target with a noise as large as they are, and targets (n,)."""
+    """Return features (n, 40), sines of the target plus noise of the same size, and targets (n,)."""
     y = rng.uniform(-2, 2, n)
     frequency, phase = np.linspace(0.3, 1.5, 40), np.linspace(0, 6, 40)
     return np.sin(y[:, None] * frequency + phase) + 0.7 * rng.normal(size=(n, 40)), y
 
 
 def main(output: Path) -> dict[str, float]:
-    """Fit, predict, draw `first_fit.png`."""
+    """Fit, predict, and draw `first_fit.png`."""
     rng = np.random.default_rng(0)
     X, y = make_data(1000, rng)
     X_test, y_test = make_data(500, rng)

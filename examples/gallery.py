@@ -1,4 +1,4 @@
-"""Write docs/gallery.md: every example's text, picture and output. `python -m examples.gallery` from the repository."""
+"""Write docs/gallery.md with the text, picture and output of each example: `python -m examples.gallery`."""
 
 import contextlib
 import importlib
@@ -22,20 +22,19 @@ NAMES = (
     "digits_pipeline",
     "stream",
 )
-"""The examples, from simple to special."""
+"""The examples, in the order of the page."""
 
-COLOURS = 64  # of a picture's palette: a third of the bytes, and no difference to the eye
+COLOURS = 64  # number of colours of a picture; a third of the bytes, without a visible difference
 
 HEAD = """# Gallery
 
-Each picture and each number on this page was made by a script of sixty to ninety lines, to be read from top to bottom
-and changed. `python -m examples.NAME` in the repository runs one of them, in seconds, and `python -m examples.gallery`
-writes this page.
+Each picture and each number on this page was made by a script of sixty to ninety lines. `python -m examples.NAME` in
+the repository runs one of them, in seconds. `python -m examples.gallery` writes this page.
 """
 
 
 def section(name: str, pictures: Path) -> str:
-    """Run an example; its title, text, picture and output in Markdown."""
+    """Run an example and return its title, text, picture and output in Markdown."""
     example = importlib.import_module(f"examples.{name}")
     title, _, text = (inspect.getdoc(example) or "").partition("\n\n")
     printed = io.StringIO()
@@ -55,14 +54,14 @@ def section(name: str, pictures: Path) -> str:
 
 
 def reduce_palette(path: Path) -> None:
-    """The same picture in few colours and few bytes."""
+    """Reduce the number of colours of a picture, and with it the size of the file."""
     with Image.open(path) as picture:
         reduced = picture.convert("RGB").quantize(COLOURS)
     reduced.save(path, optimize=True)
 
 
 def main(docs: Path = ROOT / "docs", names: Sequence[str] = NAMES) -> Path:
-    """Write `gallery.md` and its pictures below `docs`; the page's path."""
+    """Write `gallery.md` and its pictures below `docs`, and return the path of the page."""
     pictures = docs / "images" / "gallery"
     pictures.mkdir(parents=True, exist_ok=True)
     page = docs / "gallery.md"

@@ -1,8 +1,8 @@
 """Intervals that follow the noise.
 
 The noise of the target grows with the input. A mixture has a covariance for each component and weights that depend on
-the input, so its intervals widen where the data are noisy. Intervals of constant width, from one residual variance,
-hold about 90 % on average, but everything in the quiet part and far too little in the noisy one.
+the input, so its intervals are wider where the noise is larger. The coverage of intervals of constant width, from one
+residual variance, is 90 % on average, but 100 % where the noise is small and 75 % where it is large.
 """
 
 from pathlib import Path
@@ -19,18 +19,18 @@ Float = NDArray[np.float64]
 
 
 def noise(x: Float) -> Float:
-    """The standard deviation of y at x."""
+    """Return the standard deviation of y at x."""
     return 0.05 + 0.6 * x**2
 
 
 def make_data(n: int, rng: np.random.Generator) -> tuple[Float, Float]:
-    """One feature (n, 1), uniform on [0, 1], and targets (n,)."""
+    """Return one feature (n, 1), uniform on [0, 1], and targets (n,)."""
     x = rng.uniform(0, 1, n)
     return x[:, None], np.sin(4 * x) + noise(x) * rng.normal(size=n)
 
 
 def main(output: Path) -> dict[str, float]:
-    """Fit, predict, draw `heteroscedastic_noise.png`."""
+    """Fit, predict, and draw `heteroscedastic_noise.png`."""
     rng = np.random.default_rng(0)
     X, y = make_data(3000, rng)
     X_test, y_test = make_data(3000, rng)

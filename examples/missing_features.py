@@ -1,8 +1,9 @@
 """Missing features.
 
-At prediction a share of the features is lost (NaN). With missing="integrate" the answer is p(y | what is there),
-exactly: intervals widen with what is lost, and go on holding 90 %. Filling the gaps with their conditional mean gives
-the same errors, with their overall mean larger ones, and both leave the model as sure as if everything had been seen.
+Some features are missing (NaN) at prediction. With missing="integrate" the prediction is p(y | observed features),
+exactly: the intervals become wider as more features are missing, and their coverage stays near 90 %. Imputation of the
+conditional mean has the same errors, and imputation of the overall mean larger ones; the intervals of both are as
+narrow as without missing features.
 """
 
 from pathlib import Path
@@ -18,14 +19,14 @@ Float = NDArray[np.float64]
 
 
 def make_data(n: int, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Features (n, 30), curves of the target (n,)."""
+    """Return features (n, 30), curves of the target plus noise, and targets (n,)."""
     y = rng.uniform(-1, 1, n)
     frequency, phase = np.linspace(0.5, 2, 30), np.linspace(0, 6, 30)
     return np.sin(y[:, None] * frequency + phase) + 0.7 * rng.normal(size=(n, 30)), y
 
 
 def main(output: Path) -> dict[str, float]:
-    """Predict with gaps in three ways, draw `missing_features.png`."""
+    """Predict with missing features in three ways, and draw `missing_features.png`."""
     rng = np.random.default_rng(0)
     X, y = make_data(2000, rng)
     X_test, y_test = make_data(1000, rng)
@@ -63,7 +64,7 @@ def main(output: Path) -> dict[str, float]:
         for colour, (missing, name) in zip(COLOURS, names.items(), strict=False):
             axes.plot(shares, values[missing], color=colour, marker="o", label=name)
         axes.set(xlabel="share of features missing", ylabel=label)
-    axes.axhline(0.9, color="0.4", ls="--", lw=1, label="promised")
+    axes.axhline(0.9, color="0.4", ls="--", lw=1, label="nominal")
     axes.legend(frameon=False)
     figure.savefig(output / "missing_features.png")
     return numbers

@@ -1,8 +1,8 @@
-"""Inputs unlike the training data.
+"""Out-of-distribution inputs.
 
-The features lie near a bent curve in thirty dimensions. log p(x) tells inputs past the ends of the curve and blends of
-two ordinary inputs, as in a double exposure, from ordinary ones. A distance from the mean finds the former as well, but
-not the latter, which lie inside the bend. Past the ends the errors show why it matters.
+The features lie near a bent curve in thirty dimensions. log p(x) separates ordinary inputs from inputs past the ends of
+the curve and from blends of two inputs, as in a double exposure. The distance from the mean detects inputs past the
+ends, but not blends, which lie inside the bend. Past the ends, predictions have large errors.
 """
 
 from pathlib import Path
@@ -20,12 +20,12 @@ Float = NDArray[np.float64]
 
 
 def clean(y: Float) -> Float:
-    """Features without noise, (n, 30), sines of the target (n,)."""
+    """Return features without noise, (n, 30), sines of the target (n,)."""
     return np.sin(y[:, None] * np.linspace(0.5, 2.5, 30) + np.linspace(0, 9, 30))
 
 
 def main(output: Path) -> dict[str, float]:
-    """Fit on targets in [−2, 2], judge other inputs, draw `out_of_distribution.png`."""
+    """Fit to targets in [−2, 2], score other inputs, and draw `out_of_distribution.png`."""
     rng = np.random.default_rng(0)
     y, y_test = rng.uniform(-2, 2, (2, 1500))
     y_other = (y_test + 2 + rng.uniform(1, 3, 1500)) % 4 - 2  # at least 1 from y_test
@@ -60,7 +60,7 @@ def main(output: Path) -> dict[str, float]:
     bins = np.linspace(-150, density[known].max(), 50)
     for colour, (name, values) in zip(COLOURS, density.items(), strict=False):
         left.hist(np.clip(values, bins[0], None), bins.tolist(), color=colour, alpha=0.6, label=name)
-    left.set(xlabel="log p(x), nats (less counts as the least)", ylabel="inputs")
+    left.set(xlabel="log p(x), nats (lower values in the first bin)", ylabel="inputs")
     for colour, (name, error) in zip(COLOURS, errors.items(), strict=False):
         right.scatter(density[name][:250], error[:250], s=6, color=colour, label=name)
     right.set(xlabel="log p(x), nats", ylabel="absolute error of the prediction")

@@ -1,8 +1,8 @@
 """Outliers.
 
-One training sample in ten has features that have nothing to do with its target. Under Gaussian noise they pull slopes
-and variances; under Student noise, whose degrees of freedom are estimated, each sample has a precision of its own and
-bad ones count little. Without outliers both give the same answer.
+One training sample in ten has features that are unrelated to its target. With Gaussian noise, these outliers bias
+slopes and variances. With Student noise, whose degrees of freedom are estimated, each sample has its own precision, and
+outliers have a small weight. Without outliers both models give the same result.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ SLOPES = np.linspace(-1, 1, 20)
 
 
 def make_data(n: int, share: float, rng: np.random.Generator) -> tuple[Float, Float, NDArray[np.bool_]]:
-    """Features (n, 20), lines over a target (n,); which samples are outliers, (n,)."""
+    """Return features (n, 20), linear in the target, targets (n,), and the mask of the outliers (n,)."""
     y = rng.normal(size=n)
     X = y[:, None] * SLOPES + 0.5 * rng.normal(size=(n, 20))
     bad = rng.uniform(size=n) < share
@@ -29,13 +29,13 @@ def make_data(n: int, share: float, rng: np.random.Generator) -> tuple[Float, Fl
 
 
 def main(output: Path) -> dict[str, float]:
-    """Fit both forms to data with and without outliers, draw `outliers.png`."""
+    """Fit both noise models to data with and without outliers, and draw `outliers.png`."""
     X_test, y_test, _ = make_data(2000, 0.0, np.random.default_rng(1))
-    forms: dict[str, Literal["estimated"] | None] = {"Gaussian": None, "Student": "estimated"}
+    noises: dict[str, Literal["estimated"] | None] = {"Gaussian": None, "Student": "estimated"}
     numbers, slopes = {}, {}
     for data, share in (("clean", 0.0), ("10 % outliers", 0.1)):
         X, y, bad = make_data(400, share, np.random.default_rng(0))
-        for noise, dof in forms.items():
+        for noise, dof in noises.items():
             model = GLLiMRegressor(dof=dof, max_iter=1000, random_state=0).fit(X, y)
             slopes[f"{noise}, {data}"] = model.parameters_.A[0, :, 0].numpy()
             numbers[f"RMSE, {noise}, {data}"] = float(np.sqrt(np.mean((model.predict(X_test) - y_test) ** 2)))
@@ -51,7 +51,7 @@ def main(output: Path) -> dict[str, float]:
     left.scatter(y[bad], X[bad, -1], s=14, color="black", marker="x", label="outliers")
     left.set(xlabel="target", ylabel="last feature", ylim=(-7, 16))
     ends = np.array([-3.0, 3.0])
-    for colour, noise in zip(COLOURS[1::-1], forms, strict=True):
+    for colour, noise in zip(COLOURS[1::-1], noises, strict=True):
         fitted = slopes[f"{noise}, 10 % outliers"]
         left.plot(ends, X[~bad, -1].mean() + fitted[-1] * ends, color=colour, lw=2, label=f"slope, {noise}")
         right.scatter(SLOPES, fitted, color=colour, s=18, label=f"{noise}, 10 % outliers")

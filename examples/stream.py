@@ -1,7 +1,8 @@
 """Data that arrive in batches.
 
-partial_fit makes one step of EM on each batch and keeps none of them. After forty batches the error is that of a fit to
-all samples at once. Then the features change for good: the model follows the stream, while the old fit fails.
+partial_fit makes one step of EM on each batch and does not keep the batch. After forty batches the error is that of a
+fit to all samples at once. Then the features change permanently: the streaming model adapts, and the earlier fit keeps
+large errors.
 """
 
 from pathlib import Path
@@ -18,14 +19,14 @@ Float = NDArray[np.float64]
 
 
 def make_data(n: int, shift: float, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Features (n, 20), curves of the target (n,); `shift` moves them, as a sensor that drifts."""
+    """Return features (n, 20), curves of the target displaced by `shift` like a drift of a sensor, and targets (n,)."""
     y = rng.uniform(-2, 2, n)
     X = np.sin(y[:, None] * np.linspace(0.5, 1.5, 20) + np.linspace(0, 6, 20) + shift)
     return X + 0.8 * rng.normal(size=(n, 20)), y
 
 
 def main(output: Path) -> dict[str, float]:
-    """Follow eighty batches, draw `stream.png`."""
+    """Fit to eighty batches one after another, and draw `stream.png`."""
     rng = np.random.default_rng(0)
     model = GLLiMRegressor(n_components=4, tied=True, random_state=0, max_iter=500)
     shifts = [0.0] * 40 + [0.5] * 40
@@ -57,7 +58,7 @@ def main(output: Path) -> dict[str, float]:
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(range(1, 81), trace, color=COLOURS[0], marker="o", ms=3, label="partial_fit, each batch seen once")
+    axes.plot(range(1, 81), trace, color=COLOURS[0], marker="o", ms=3, label="partial_fit, one step per batch")
     old = [error(everything, 0.0), error(everything, 0.5)]
     axes.hlines(old, [1, 41], [40, 80], color=COLOURS[1], label="fit to the first 40 batches at once")
     axes.axvline(40.5, color="0.7", ls=":", label="the features change")

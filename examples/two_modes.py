@@ -1,8 +1,8 @@
-"""Two answers to one question.
+"""An inverse problem with two solutions.
 
-A robot's arm has two links; where its hand is does not tell its joints, since the elbow may point either way. Least
-squares answers with the mean of both, a straight arm whose hand misses the place. The mixture's density has two modes,
-and the hand of either is where it should be.
+A robot arm has two links. The position of its hand does not determine the angles of its joints, since the elbow can
+bend to either side. Least squares predicts the mean of both solutions, a straight arm whose hand is in another place.
+The density of the mixture has two modes, and the hand is in the right place for both.
 """
 
 from pathlib import Path
@@ -20,21 +20,21 @@ Float = NDArray[np.float64]
 
 
 def arm(joints: Float) -> Float:
-    """Base, elbow and hand, (n, 3, 2), of an arm with links of length 1 by the angles of shoulder and elbow, (n, 2)."""
+    """Return base, elbow and hand, (n, 3, 2), of an arm with links of length 1, from its joint angles, (n, 2)."""
     first, second = joints[:, 0], joints[:, 0] + joints[:, 1]
     elbow = np.stack([np.cos(first), np.sin(first)], 1)
     return np.stack([np.zeros_like(elbow), elbow, elbow + np.stack([np.cos(second), np.sin(second)], 1)], 1)
 
 
 def make_data(n: int, rng: np.random.Generator) -> tuple[Float, Float]:
-    """Noisy places of the hand (n, 2), and joints (n, 2) in radians; the elbow bends to either side."""
+    """Return noisy positions of the hand (n, 2) and joint angles (n, 2) in radians; the elbow bends to either side."""
     elbow = rng.choice([-1, 1], n) * rng.uniform(0.8, 2.0, n)
     joints = np.stack([rng.uniform(-0.8, 0.8, n) - elbow / 2, elbow], 1)
     return arm(joints)[:, 2] + 0.05 * rng.normal(size=(n, 2)), joints
 
 
 def main(output: Path) -> dict[str, float]:
-    """Fit, ask for modes, draw `two_modes.png`."""
+    """Fit, predict modes, and draw `two_modes.png`."""
     rng = np.random.default_rng(0)
     X, y = make_data(2000, rng)
     X_test, y_test = make_data(100, rng)
@@ -69,7 +69,7 @@ def main(output: Path) -> dict[str, float]:
     for colour, (name, joints) in zip(COLOURS, answers.items(), strict=False):
         left.plot(*arm(joints)[0].T, color=colour, marker="o", lw=2.5, label=f"arm at the {name}")
         right.plot(*joints[0], color=colour, marker="X", ms=10, mec="white", ls="", label=name)
-    left.scatter(*X_test[one], s=150, marker="*", color="black", zorder=3, label="where the hand is")
+    left.scatter(*X_test[one], s=150, marker="*", color="black", zorder=3, label="position of the hand")
     left.set(xlabel="horizontal", ylabel="vertical", aspect="equal", xlim=(-0.2, 2.2), ylim=(-0.9, 1.7))
     axes = np.linspace(-1.4, 1.6, 300), np.linspace(-2.4, 3.4, 300)
     points = np.stack(np.meshgrid(*axes), -1).reshape(-1, 2)

@@ -1,5 +1,5 @@
-"""The paper's experiments: one folder a table or figure. `python -m experiments.NAME --data SOURCE:DIR [--quick]`."""
+"""The experiments of the paper, one folder per table or figure: `python -m experiments.NAME --data SOURCE:DIR`."""
 
-import deepgllim  # before torch is loaded, so that idle threads sleep
+import deepgllim  # sets OMP_WAIT_POLICY before torch is loaded
 
 __all__ = ["deepgllim"]

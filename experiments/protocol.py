@@ -1,7 +1,7 @@
-"""What the experiments share: jobs that run in parallel and resume, one row of figures each, tables over seeds.
+"""The common protocol of the experiments: parallel jobs that can be resumed, one row of metrics per job, tables.
 
-A job is a recipe, a seed and a share of the training pictures. Its row is appended to `runs.csv` when it ends, so a
-killed experiment goes on where it stopped. Test people are read by `judge` alone, after all choices are made.
+A job is a recipe, a seed and a share of the training pictures. Its row is added to `runs.csv` when it ends, so an
+interrupted experiment continues where it stopped. Only `judge` reads the test people, after all choices are made.
 """
 
 import argparse
@@ -18,10 +18,7 @@ import pandas as pd
 import torch
 
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
-from deepgllim.nn.config import AugmentationConfig, Recipe, ScheduleConfig
-from deepgllim.nn.inputs import FaceInputs, Inputs
-from deepgllim.nn.model import load_model
-from deepgllim.nn.training import train
+from deepgllim.nn import AugmentationConfig, FaceInputs, Inputs, Recipe, ScheduleConfig, load_model, train
 from deepgllim.runs import build_model, evaluate_run, face_inputs, split_validation, training_inputs
 
 J = TypeVar("J")
@@ -33,11 +30,11 @@ class Job(NamedTuple):
     """One training.
 
     Attributes:
-        method: its name in tables.
-        recipe: all options but the seed.
-        learning_rate: of the recipe; a column of its own, since it is searched.
-        seed: of people held out, order, augmentation.
-        fraction: share of the training pictures, each person's alike.
+        method: name in the tables.
+        recipe: all options except the seed.
+        learning_rate: learning rate of the recipe; it has its own column because it is searched.
+        seed: seed of the validation people, the order and the augmentation.
+        fraction: share of the training pictures of each person, in (0, 1].
     """
 
     method: str
@@ -48,40 +45,42 @@ class Job(NamedTuple):
 
     @property
     def name(self) -> str:
-        """A folder's name, also the job's identity."""
+        """The name of the folder of the job, which identifies it."""
         return folder_name(self.method, self.learning_rate, self.fraction, self.seed)
 
 
 def folder_name(method: str, learning_rate: float, fraction: float, seed: int) -> str:
-    """Where a job's model is, below `--work`."""
+    """Return the name of the folder of a job, below `--work`."""
     return f"{method}_lr{learning_rate:g}_f{fraction:g}_s{seed}".replace(" ", "_")
 
 
 def options(description: str, out: Path) -> argparse.Namespace:
-    """The command line of every experiment, read."""
+    """Parse the command line that the experiments share."""
     return parser(description, out).parse_args()
 
 
 def parser(description: str, out: Path) -> argparse.ArgumentParser:
-    """The command line of every experiment, to which one may add options."""
+    """Return the parser of the options that the experiments share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR, or another source with the same people")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: few pictures, one round, one seed")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at a time, one thread each")
-    parser.add_argument("--work", type=Path, default=Path("runs") / out.name, help="models and unfinished results")
-    parser.add_argument("--output", type=Path, default=out, help="folder of the tables")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round, one seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel trainings, one thread each")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs") / out.name, help="folder for models and partial results"
+    )
+    parser.add_argument("--output", type=Path, default=out, help="folder for the tables")
     return parser
 
 
 @lru_cache(maxsize=1)
 def people(source: str, names: tuple[str, ...], quick: bool) -> Manifest:
-    """The faces of some people; with `quick`, every fifteenth."""
+    """Return the faces of the given people; with `quick`, every fifteenth face."""
     manifest = select_subjects(load_data(source), names)
     return manifest.subset(list(range(0, len(manifest), 15))) if quick else manifest
 
 
 def _pictures(recipe: Recipe) -> Recipe:
-    """The options that the pictures depend on; jobs that differ in others share what was read."""
+    """Return the options that the pictures depend on. Jobs that differ in other options share the pictures."""
     schedule = ScheduleConfig(seed=recipe.schedule.seed, fixed_copies=recipe.schedule.fixed_copies)
     return Recipe(data=recipe.data, augmentation=recipe.augmentation, schedule=schedule)
 
@@ -99,7 +98,7 @@ def _inputs(source: str, recipe: Recipe, fraction: float, quick: bool) -> tuple[
 
 
 def run_job(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
-    """Train, keep the best round's model, return the figures on validation people and the cost."""
+    """Train a job; return the metrics of the best round on validation people and the time."""
     torch.set_num_threads(1)
     recipe = job.recipe.override({"schedule.seed": job.seed, "schedule.learning_rate": job.learning_rate})
     if quick:
@@ -124,21 +123,21 @@ def run_job(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]
 
 
 def judge(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
-    """The figures of a trained job on the test people."""
+    """Return the metrics of a trained job on the test people."""
     torch.set_num_threads(1)
     figures = evaluate_run(load_model(work / job.name / "model.safetensors"), people(source, TEST_PEOPLE, quick))
     return identity(job) | {f"test_{name}": value for name, value in figures.items()}
 
 
 def identity(job: Job) -> dict[str, Any]:
-    """The columns that tell jobs apart."""
+    """Return the columns that identify a job."""
     return {"method": job.method, "learning_rate": job.learning_rate, "fraction": job.fraction, "seed": job.seed}
 
 
 def run_all(
     jobs: Iterable[Job], task: Callable[..., dict[str, Any]], table: Path, arguments: argparse.Namespace
 ) -> pd.DataFrame:
-    """Run the jobs that the table does not hold yet, in parallel; add a row each; return the table."""
+    """Run the jobs that are not in the table yet, in parallel; add a row for each; return the table."""
     call = partial(task, source=arguments.data, work=arguments.work, quick=arguments.quick)
     return run_tasks(jobs, call, table, arguments.jobs, identity)
 
@@ -150,7 +149,7 @@ def run_tasks(
     processes: int,
     identify: Callable[[J], dict[str, Any]],
 ) -> pd.DataFrame:
-    """`run_all` for jobs of any kind; `identify` gives the columns of a row that tell them apart."""
+    """Run jobs of any type as `run_all` does; `identify` returns the columns of a row that identify a job."""
     rows, waiting = read_rows(table), {_key(identify(job)): job for job in jobs}
     columns = list(identify(next(iter(waiting.values())))) if waiting else []
     for row in rows:
@@ -162,7 +161,7 @@ def run_tasks(
 
 
 def _done(task: Callable[[J], dict[str, Any]], jobs: Sequence[J], processes: int) -> Iterator[dict[str, Any]]:
-    """The rows of jobs as they end; one process is this one."""
+    """Yield the rows of jobs in the order in which they end; with one process, run them in this process."""
     if processes == 1:
         yield from map(task, jobs)
         return
@@ -170,27 +169,27 @@ def _done(task: Callable[[J], dict[str, Any]], jobs: Sequence[J], processes: int
         try:
             for future in as_completed([pool.submit(task, job) for job in jobs]):
                 yield future.result()
-        finally:  # after a failure the jobs that wait are not done for nothing
+        finally:  # after a failure, do not start the waiting jobs
             pool.shutdown(cancel_futures=True)
 
 
 def read_table(table: Path) -> pd.DataFrame:
-    """A table of figures, empty if there is no such file."""
+    """Read a table of metrics; return an empty table if the file does not exist."""
     return pd.read_csv(table) if table.is_file() else pd.DataFrame()
 
 
 def join(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """The rows of both."""
+    """Return the rows of both tables."""
     return pd.concat([first, second], ignore_index=True)
 
 
 def read_rows(table: Path) -> list[dict[str, Any]]:
-    """The rows of a table, none if there is no such file."""
+    """Return the rows of a table as dictionaries; none if the file does not exist."""
     return [{str(name): value for name, value in row.items()} for row in read_table(table).to_dict("records")]
 
 
 def write_rows(rows: Sequence[dict[str, Any]], table: Path) -> None:
-    """A CSV of figures to six digits."""
+    """Write rows to a CSV file, with six significant digits."""
     table.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -204,14 +203,14 @@ def _key(row: dict[str, Any]) -> tuple[str | float, ...]:
 
 
 def best_rates(runs: pd.DataFrame) -> dict[str, float]:
-    """For each method the learning rate of the least validation error with the first seed."""
+    """Return the learning rate of each method with the lowest validation error for the first seed."""
     first = runs[(runs.seed == runs.seed.min()) & (runs.fraction == 1.0)]
     chosen = first.loc[first.groupby("method").validation_mae.idxmin()]
     return {str(row.method): float(row.learning_rate) for row in chosen.itertuples()}
 
 
 def over_folds(results: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """Each figure's mean over the rows of a group, weighted by their pictures (column n); NaN where no row has it."""
+    """Return the means of columns over groups of rows, weighted by the number of pictures (column n)."""
     weighted = results[list(columns)].astype(float).mul(results["n"], axis=0)
     groups = [results[name] for name in by]
     sums, pictures = weighted.groupby(groups, sort=False), results["n"].groupby(groups, sort=False)
@@ -219,7 +218,7 @@ def over_folds(results: pd.DataFrame, by: Sequence[str], columns: Sequence[str])
 
 
 def mean_and_deviation(frame: pd.DataFrame, by: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """Over seeds: "mean ± standard deviation" of each column; the deviation is 0 for one seed."""
+    """Return "mean ± standard deviation" of each column over the rows of a group; the deviation of one row is 0."""
     frame = frame.sort_values(list(by))
     grouped = frame.groupby(list(by), sort=False)[list(columns)]
     mean, deviation = grouped.mean(), grouped.std(ddof=1).fillna(0.0)
@@ -228,7 +227,7 @@ def mean_and_deviation(frame: pd.DataFrame, by: Sequence[str], columns: Sequence
 
 
 def plot_over(shares: pd.DataFrame, whole: pd.DataFrame, column: str, path: Path) -> None:
-    """A figure against the share of the training pictures, mean and deviation over seeds, a curve for each method."""
+    """Plot a metric against the share of training pictures: mean and deviation over seeds, a curve per method."""
     from matplotlib import pyplot
 
     from deepgllim.evaluation import plot_curves
@@ -244,6 +243,6 @@ def plot_over(shares: pd.DataFrame, whole: pd.DataFrame, column: str, path: Path
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
-    """A table for a README."""
+    """Return a table in Markdown."""
     lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -1,6 +1,6 @@
-"""What the experiments on rendered heads share: sets made on demand, trainings that resume, figures in degrees.
+"""The common parts of the experiments on rendered heads: sets rendered on demand, and trainings that can be resumed.
 
-The pictures of these sets are crops already, each with a margin of its own: the network sees them whole.
+The pictures of these sets are already crops with individual margins, so the network reads whole pictures.
 """
 
 import shutil
@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest, read_manifest
-from deepgllim.nn.checkpoint import CHECKPOINT
-from deepgllim.nn.config import AugmentationConfig, Recipe
-from deepgllim.nn.inputs import FaceInputs
-from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import train
+from deepgllim.nn import CHECKPOINT, AugmentationConfig, DeepRegression, FaceInputs, Recipe, load_model, train
 from deepgllim.runs import build_model, face_inputs, training_inputs
-from deepgllim.synthetic.output import CONFIGURATION, render_set
-from deepgllim.synthetic.sampler import Aspect, SceneSampler
+from deepgllim.synthetic import SceneSampler, render_set
+from deepgllim.synthetic.output import CONFIGURATION
+from deepgllim.synthetic.sampler import Aspect
 
 Array = NDArray[np.float64]
 
@@ -27,11 +24,11 @@ class Heads(NamedTuple):
     """A rendered set.
 
     Attributes:
-        name: of the distribution of poses, a key of `deepgllim.synthetic.sets.SETS`.
-        images: pictures.
-        identities: people; picture n shows person n mod `identities`.
-        size: of a picture, pixels.
-        seed: another one, other people.
+        name: distribution of the poses, a key of `deepgllim.synthetic.SETS`.
+        images: number of pictures.
+        identities: number of people; picture n shows person n mod `identities`.
+        size: side of a picture, pixels.
+        seed: seed of people and scenes.
         leave_out: aspects that are not randomised.
     """
 
@@ -44,13 +41,13 @@ class Heads(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """A name that tells sets apart."""
+        """The name of the folder, which identifies the set."""
         without = "".join(f"-{aspect}" for aspect in self.leave_out)
         return f"{self.name}{without}_{self.images}x{self.size}_i{self.identities}_s{self.seed}"
 
 
 def faces(heads: Heads, work: Path, targets: tuple[str, ...], people: slice = slice(None)) -> Manifest:
-    """The manifest of a set, rendered if it is not there or not complete, whole pictures, of some of its people."""
+    """Return the manifest of some people of a set; the set is rendered first if it is absent or incomplete."""
     folder = work / heads.folder
     sampler = SceneSampler(heads.name, heads.identities, heads.size, heads.seed, heads.leave_out)
     path = render_set(sampler, heads.images, folder, resume=(folder / CONFIGURATION).is_file())
@@ -61,19 +58,19 @@ def faces(heads: Heads, work: Path, targets: tuple[str, ...], people: slice = sl
 
 
 def crops(manifest: Manifest, recipe: Recipe) -> FaceInputs:
-    """Whole pictures at the network's size."""
+    """Return whole pictures, resized for the network."""
     return face_inputs(manifest, _whole(recipe).data, AugmentationConfig.off(), recipe.schedule.seed)
 
 
 def trained(recipe: Recipe, training: Manifest, validation: Manifest, folder: Path) -> DeepRegression:
-    """The model in a folder, trained if it is not there; an interrupted training goes on."""
+    """Return the model in a folder; train it first if it is absent, or continue an interrupted training."""
     if (folder / "model.safetensors").is_file():
         return load_model(folder / "model.safetensors")
     model = build_model(recipe, training.targets)
     resume = (folder / CHECKPOINT).is_file()
     inputs = training_inputs(training, _whole(recipe), folder / "cache")
     result = train(model, recipe, inputs, crops(validation, recipe), output=folder, resume=resume)
-    (folder / CHECKPOINT).unlink(missing_ok=True)  # there is none where no round went well
+    (folder / CHECKPOINT).unlink(missing_ok=True)  # absent if no round succeeded
     shutil.rmtree(folder / "cache", ignore_errors=True)
     return result.model
 
@@ -83,7 +80,7 @@ def _whole(recipe: Recipe) -> Recipe:
 
 
 def cost(folder: Path) -> dict[str, Any]:
-    """Rounds and seconds of a training, from its `metrics.csv`."""
+    """Return the number of rounds and the seconds of a training, from its `metrics.csv`."""
     import pandas as pd
 
     if not (folder / "metrics.csv").is_file():  # no round was kept

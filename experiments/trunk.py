@@ -1,56 +1,45 @@
-"""Frozen stages computed once for many trainings: their outputs as inputs, and models on the stages that follow."""
+"""The trunk of a network, its frozen stages: its output is computed once for many trainings of the other stages."""
 
-import copy
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from deepgllim.nn.backbones.registry import Backbone
-from deepgllim.nn.config import Recipe
-from deepgllim.nn.inputs import ArrayInputs, Inputs, batches
-from deepgllim.nn.model import DeepRegression, ModelSpec
+from deepgllim.nn import ArrayInputs, Backbone, DeepRegression, Inputs, Recipe
+from deepgllim.nn.inputs import batches
 from deepgllim.runs import build_model
 
 
-class Trunk:
-    """The frozen stages of a recipe's backbone.
+def trunk_depth(recipe: Recipe) -> int:
+    """Return the number of stages that are frozen in every round."""
+    return min(recipe.network.frozen_depths)
 
-    Args:
-        recipe: its backbone, weights and first frozen depth count.
-        targets: names of what is predicted.
-    """
 
-    def __init__(self, recipe: Recipe, targets: tuple[str, ...]) -> None:
-        self.depth, self.targets = recipe.network.frozen_depths[0], targets
-        self.backbone = build_model(recipe, targets).backbone.eval()
+@torch.no_grad()
+def activations(backbone: Backbone, depth: int, inputs: Inputs, batch_size: int = 64) -> Iterator[Tensor]:
+    """Yield the output of the first `depth` stages for inputs without augmentation, one batch at a time."""
+    for pixels, _ in batches(inputs, batch_size):
+        yield backbone.begin(pixels, depth)
 
-    @torch.no_grad()
-    def activations(self, inputs: Inputs, cache: Path | None = None) -> ArrayInputs:
-        """The output of the frozen stages for plain inputs, with their targets; kept in a file if one is given."""
-        if cache is not None and cache.is_file():
-            return ArrayInputs(np.load(cache, mmap_mode="r"), inputs.targets)
-        values = torch.cat([self.backbone.begin(x, self.depth) for x, _ in batches(inputs, 64)])
-        if cache is not None:
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            np.save(cache, values.numpy())
-        return ArrayInputs(values, inputs.targets)
 
-    def model(self, recipe: Recipe) -> DeepRegression:
-        """A fresh model on a copy of the stages that follow, for `activations` as inputs."""
-        torch.manual_seed(recipe.schedule.seed)
-        stages = nn.Sequential(*(copy.deepcopy(stage) for stage in list(self.backbone.stages)[self.depth :]))
-        tail = Backbone(stages, self.backbone.feature_size, channels_last=self.backbone.channels_last)
-        spec = ModelSpec(
-            backbone="custom",
-            projection=recipe.network.projection,
-            affine_norm=recipe.network.affine_norm,
-            head=recipe.objective.name,
-            targets=self.targets,
-        )
-        return DeepRegression(spec, tail)
+def trunk_outputs(recipe: Recipe, targets: tuple[str, ...], parts: Iterable[Inputs]) -> list[ArrayInputs]:
+    """Return the output of the trunk for several sets of inputs, with their targets."""
+    backbone, depth = build_model(recipe, targets).backbone.eval(), trunk_depth(recipe)
+    return [ArrayInputs(torch.cat(list(activations(backbone, depth, part))), part.targets) for part in parts]
 
-    def recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe for such a model: nothing is left to freeze, and the copies are among the inputs."""
-        return recipe.override({"network.frozen_depths": [0], "schedule.fixed_copies": 0})
+
+def tail_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
+    """Return an untrained model of the stages above the trunk; its inputs are the output of the trunk."""
+    whole = build_model(recipe, targets)
+    own = whole.backbone
+    stages = nn.Sequential(*list(own.stages)[trunk_depth(recipe) :])
+    tail = Backbone(
+        stages, own.feature_size, head=own.head, normalisation=own.normalisation, channels_last=own.channels_last
+    )
+    return DeepRegression(whole.spec.model_copy(update={"backbone": "custom"}), tail)
+
+
+def tail_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe of a training of `tail_model`: depths are counted from the first stage above the trunk."""
+    depth = trunk_depth(recipe)
+    return recipe.override({"network.frozen_depths": [own - depth for own in recipe.network.frozen_depths]})

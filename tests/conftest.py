@@ -79,7 +79,7 @@ def reference_dir(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB; the test is skipped where this user may not mount one."""
+    """Return the folder of a file system of 1 MiB; skip the test if this user may not mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "deepgllim-test", str(folder)]
@@ -95,7 +95,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def face_folder(tmp_path: Path) -> Path:
-    """24 JPEG pictures, 64 × 48, of 4 subjects, with manifest.csv: a bright blob, moved left by yaw and up by pitch."""
+    """Return a folder of 24 JPEG pictures, 64 × 48, of 4 subjects: a blob displaced by yaw and pitch."""
     folder = tmp_path / "faces"
     folder.mkdir()
     generator = np.random.default_rng(0)
@@ -114,7 +114,7 @@ def face_folder(tmp_path: Path) -> Path:
 
 
 def _blob(pitch: float, yaw: float, subject: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Pixels (48, 64, 3): a disc of the subject's colour on grey."""
+    """Return pixels (48, 64, 3) of a disc with the colour of the subject on grey."""
     y, x = np.mgrid[:48, :64]
     disc = np.exp(-((x - 32 + yaw * 0.4) ** 2 + (y - 24 + pitch * 0.4) ** 2) / 60)[..., None]
     colour = np.array([150, 130 - 20 * subject, 60 + 30 * subject])

@@ -1,4 +1,4 @@
-"""The import rule of docs/architecture.md, and what importing the package costs."""
+"""Test the import rules of docs/architecture.md, and which modules an import loads."""
 
 import ast
 import subprocess
@@ -107,13 +107,13 @@ def modules() -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """The module's name below the package: "nn.head", "" for the package itself."""
+    """Return the name of a module below the package, such as "nn.head"; "" for the package itself."""
     parts = path.relative_to(SOURCE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The full names of all modules that a file imports, at its top or within functions."""
+    """Return the full names of all modules that a file imports, also within functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -125,7 +125,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def inner(path: Path) -> set[str]:
-    """What a file imports of the package, as names below it; of a name in a module, the module too."""
+    """Return the modules and names of the package that a file imports."""
     return {name.removeprefix(f"{PACKAGE}.") for name in imports(path) if name.startswith(f"{PACKAGE}.")}
 
 
@@ -140,7 +140,7 @@ def breaches(path: Path, forbidden: tuple[str, ...]) -> set[str]:
 
 
 def test_the_rules_name_what_is_there() -> None:
-    """A renamed part must not slip out of the rules."""
+    """A renamed part fails this test instead of escaping the rules."""
     parts = {name_of(path).split(".")[0] for path in modules()} - {""}
     named = {rule.split(".")[0] for rule in FORBIDDEN} | {
         part for rule in FORBIDDEN.values() for part in rule if part[-1] not in ":*"
@@ -208,7 +208,7 @@ IMPORTERS = ("import_module", "__import__", "importorskip")
 
 
 def names_onnxruntime(path: Path) -> bool:
-    """Whether a file imports onnxruntime, or names it to a function that would."""
+    """Return whether a file imports onnxruntime, or passes its name to an import function."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in IMPORTERS:
             texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
@@ -218,7 +218,7 @@ def names_onnxruntime(path: Path) -> bool:
 
 
 def test_onnxruntime_is_imported_where_its_telemetry_is_off() -> None:
-    """Its wheels call their vendor, unless a variable is set before the first import: one module imports it."""
+    """onnxruntime sends data unless a variable is set before its import, so only one module imports it."""
     folders = ("src", "benchmarks", "experiments", "research", "examples", "tools", "tests")
     found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if names_onnxruntime(path)]
     assert found == [SOURCE / "pose" / "runtime.py"]
@@ -247,14 +247,14 @@ OPENERS = ("Image.open", "PIL.Image.open", "ImageFile.Parser", "imread", "imagei
 
 
 def opens_pictures(code: str) -> list[str]:
-    """The calls by which a module would have a picture's format guessed, or run."""
+    """Return the calls of a module that open a picture of any format."""
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     names = [ast.unparse(node.func) for node in calls]
     return [name for name in names if name in OPENERS or name.split(".")[-1] in OPENERS]
 
 
 def test_pictures_are_opened_in_one_place_and_by_a_list_of_formats() -> None:
-    """Pillow goes by the content, and would run an EPS named photo.jpg as the program that it is."""
+    """Pillow detects formats by content, and would execute an EPS file named photo.jpg."""
     found = {name_of(path) for path in modules() if opens_pictures(path.read_text(encoding="utf-8"))}
     assert found == {"imaging.files"}
     assert opens_pictures("with Image.open(path) as image: plt.imread(path)") == ["Image.open", "plt.imread"]
@@ -264,7 +264,7 @@ def test_pictures_are_opened_in_one_place_and_by_a_list_of_formats() -> None:
 
 
 def loaded(statement: str) -> set[str]:
-    """The top-level modules in memory after a statement in a fresh interpreter."""
+    """Return the top-level modules that a statement loads in a new interpreter."""
     code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(result.stdout.split())

@@ -1,4 +1,4 @@
-"""The documentation runs and refers to what exists: Python blocks, links, commands, options, files, names, the site."""
+"""Test the documentation: Python blocks run, and links, commands, options, files and names exist."""
 
 import ast
 import importlib
@@ -22,7 +22,7 @@ FILES = {
     for path in (ROOT / folder).rglob("*.*")
 } | {path.name for path in ROOT.glob("*.*")}
 EXTERNAL = {"efficientnet_lite_builder.py", "part.py"}
-"""Files of other packages, and of readers, that the documentation names."""
+"""Files of other packages and of users that the documentation names."""
 
 FILE = re.compile(r"(?<![\w/.*-])(?:[\w-]+/)*[\w-]+\.(?:py|md)\b")
 NAME = re.compile(r"\bdeepgllim(?:\.[A-Za-z_]\w*)+")
@@ -88,7 +88,7 @@ def test_commands_and_their_options_exist(page: Path, options: dict[str, set[str
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Yield what a page or a module says: the page, or the module's docstrings."""
+    """Yield the text of a page, or the docstrings of a module."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         yield text

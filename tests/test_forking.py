@@ -1,4 +1,4 @@
-"""Children made by fork: calls with a pool, objects that are told, and what uses torch and scikit-learn."""
+"""Test forked children: thread pools, sessions, torch and scikit-learn."""
 
 import sys
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> No
 
 
 def test_garbage_is_not_collected_before_the_child_knows_what_to_leave_alone(tmp_path: Path) -> None:
-    """A session in a cycle, which nobody has any more, would be destroyed and wait for the parent's threads."""
+    """Garbage collection of a session in a cycle must not wait for the threads of the parent."""
     code = """
     import gc, sys
 
@@ -89,7 +89,7 @@ def test_garbage_is_not_collected_before_the_child_knows_what_to_leave_alone(tmp
 
 
 def test_mixtures_are_fitted_and_asked_in_a_child_as_in_the_parent() -> None:
-    """EM on torch's OpenMP pool, k-means on scikit-learn's; each hangs in a child without its threads."""
+    """EM uses the OpenMP pool of torch, k-means that of scikit-learn; a child has neither of their threads."""
     code = """
     import warnings
     import numpy as np, torch
@@ -119,7 +119,7 @@ def test_mixtures_are_fitted_and_asked_in_a_child_as_in_the_parent() -> None:
 
 
 def test_a_child_of_a_parent_without_pools_computes_on_all_threads() -> None:
-    """A daemon that forks before it works must not lose its processors."""
+    """A daemon that forks before it computes keeps the use of several processors."""
     code = """
     import torch
     from deepgllim import MultivariateGaussianMixture

@@ -1,4 +1,4 @@
-"""Measures: known values, identities, and what they refuse."""
+"""Test metrics: known values, identities, and invalid arguments."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: each command as a process, watched by a proxy that refuses and by the system calls."""
+"""Test that no command sends data: each runs in a process behind a refusing proxy, with traced system calls."""
 
 import http.server
 import itertools
@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[1]
 CLI = ("-c", "from deepgllim.cli import main; main()")
 STRACE = shutil.which("strace")
 ALIVE = 10
-"""Seconds that a process with a loaded model waits; onnxruntime's first request comes after five or six."""
+"""Seconds that a process with a loaded model waits; the first request of onnxruntime comes after five or six."""
 
 CACHES = (".cache/matplotlib/", ".config/matplotlib/")
-"""What may be written under the home folder: matplotlib's list of the fonts that are installed."""
+"""Paths that may be written in the home folder: the list of installed fonts of matplotlib."""
 
 
 class Seen(NamedTuple):
-    """What a process tried.
+    """Network access and files of a process.
 
     Attributes:
         requests: that the proxy refused.
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
 
 @contextmanager
 def refusing_proxy(requests: list[str]) -> Iterator[str]:
-    """The address of a proxy on this machine that notes every request and passes none on."""
+    """Return the address of a local proxy that records all requests and forwards none."""
 
     class Proxy(http.server.BaseHTTPRequestHandler):
         def refuse(self) -> None:
@@ -65,7 +65,7 @@ def refusing_proxy(requests: list[str]) -> Iterator[str]:
 
 
 def watch(folder: Path, *command: object) -> Seen:
-    """Run Python with these arguments, in an environment without anything that would keep a library from talking."""
+    """Run Python in an environment without variables that switch off telemetry."""
     home, log = folder / "home", folder / "calls.txt"
     home.mkdir(parents=True)
     requests: list[str] = []
@@ -97,7 +97,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_what_a_process_tries_is_seen(tmp_path: Path) -> None:
-    """The addresses are those that stand for nobody (RFC 2606 and RFC 5737)."""
+    """The addresses are reserved for documentation (RFC 2606 and RFC 5737)."""
     code = """
 import pathlib, socket, urllib.error, urllib.request
 try:
@@ -158,7 +158,7 @@ def test_the_demonstration(tmp_path: Path) -> None:
 
 
 KNOWN_HOLES = {"torch": (2, 10), "pillow": (12, 1, 1), "pyarrow": (23, 0, 1), "onnx": (1, 21)}
-"""The first versions without holes that are known, in what reads files."""
+"""The first versions without known vulnerabilities of packages that read files."""
 
 
 def test_the_versions_that_are_allowed_have_no_known_holes() -> None:

@@ -1,4 +1,4 @@
-"""Public names load when asked for, and say what to install where something is missing."""
+"""Test that public names load on first use, and that errors name the package to install."""
 
 import importlib
 import subprocess
@@ -38,7 +38,7 @@ def test_a_name_that_is_none_is_an_attribute_error() -> None:
 
 
 def python(code: str) -> str:
-    """What a fresh interpreter prints."""
+    """Return the output of a new interpreter."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -77,7 +77,7 @@ except ImportError as error:
 
 
 def test_an_error_of_the_package_itself_is_not_taken_for_a_missing_one() -> None:
-    """A module of deepgllim that is not there is a fault, not something to install."""
+    """An absent module of deepgllim itself is an error without an installation hint."""
     code = """
 import sys
 sys.modules["deepgllim.distributions"] = None

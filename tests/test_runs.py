@@ -1,4 +1,4 @@
-"""Whole tasks on a folder of small faces: train, evaluate, predict; and what they refuse."""
+"""Test complete tasks on a folder of small faces: train, evaluate, predict, and invalid input."""
 
 import csv
 import json
@@ -113,7 +113,7 @@ def test_evaluation_from_the_file_and_from_the_model_agree(run: Path, trained: D
 
 
 def test_the_small_faces_are_learned_a_little(trained: DeepRegression, table: Manifest) -> None:
-    """Two epochs of 18 pictures are few; those pictures must be predicted better than by their mean."""
+    """After two epochs of 18 pictures, the predictions of these pictures are better than their mean."""
     seen = split_validation(table, RECIPE).training
     y = seen.target_values
     assert evaluate_run(trained, seen)["mae"] < 0.9 * np.abs(y - y.mean(0)).mean()
@@ -189,7 +189,7 @@ def test_face_inputs_follow_the_tables_order(table: Manifest) -> None:
 
 
 def test_fixed_copies_let_frozen_stages_be_computed_once(table: Manifest, tmp_path: Path) -> None:
-    """With copies anew every epoch there is nothing to keep; with fixed ones the frozen stages' output is."""
+    """The output of the frozen stages is cached with fixed copies only."""
     frozen = RECIPE.override({"network.frozen_depths": (6,), "schedule.rounds": 1})
     fixed = frozen.override({"schedule.fixed_copies": 2})
     assert len(training_inputs(table, frozen)) == len(table)
@@ -235,7 +235,7 @@ def test_another_recipe_is_not_resumed(run: Path, table: Manifest) -> None:
 
 @pytest.fixture
 def damaged(face_folder: Path) -> Path:
-    """The folder with one picture cut short and one gone."""
+    """Return the folder with one truncated and one absent picture."""
     picture = face_folder / "face03.jpg"
     picture.write_bytes(picture.read_bytes()[:200])
     (face_folder / "face07.jpg").unlink()

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, folders held by one process, and headers that are what they say."""
+"""Test atomic files, locked folders, and headers."""
 
 import errno
 import json
@@ -129,7 +129,7 @@ with locked_folder(sys.argv[1]):
 
 @contextmanager
 def held(folder: Path, how: str = "alone") -> Iterator[subprocess.Popen[str]]:
-    """Another process that has locked the folder; killed at the end, with its children."""
+    """Start another process that locks the folder, and kill it with its children at the end."""
     words = [sys.executable, "-c", HOLD, str(folder), how]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
@@ -150,7 +150,7 @@ def test_a_folder_is_held_by_one_process_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["alone", "fork"])
 def test_a_kill_lets_go_of_a_folder(tmp_path: Path, how: str) -> None:
-    """Also where a forked child of the killed process lives on."""
+    """The lock is also free if a forked child of the killed process is still running."""
     with held(tmp_path, how) as process:
         process.kill()
         process.wait()
@@ -232,7 +232,7 @@ def test_what_is_no_tensor_file_is_refused(tmp_path: Path, content: bytes | None
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
-    """safetensors keeps metadata in an order that differs from call to call."""
+    """The order of the metadata of safetensors differs from call to call."""
     metadata = {f"key {i}": f"text é \\ \n {i}" for i in range(9)}
     tensors = {"a": torch.arange(5, dtype=torch.int16), "b": torch.ones(3), "é": torch.tensor(True)}
     for name, other in (("one", metadata), ("other", dict(reversed(metadata.items())))):

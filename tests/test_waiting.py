@@ -1,4 +1,4 @@
-"""Threads of OpenMP sleep where they wait, unless the user has said how they shall; read in fresh interpreters."""
+"""Test in new interpreters that waiting OpenMP threads sleep, unless the user has set another policy."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ SHOW = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
 
 
 def python(code: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """What a fresh interpreter prints, where none of the variables is set but these."""
+    """Return the output of a new interpreter with these variables only."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | changes
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
@@ -30,14 +30,14 @@ def test_what_the_user_set_stays(name: str, value: str) -> None:
 
 
 def test_nothing_is_set_where_torch_is_loaded_already() -> None:
-    """It would have no effect on torch, and a script's children would inherit it for nothing."""
+    """The variable has no effect on torch after it is loaded."""
     code = f"import sys, types; sys.modules['torch'] = types.ModuleType('torch'); import deepgllim; {SHOW}"
     assert python(code).stdout.strip() == "None"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings GNU's OpenMP runtime on Linux only")
 def test_the_runtimes_of_torch_and_scikit_learn_read_it() -> None:
-    """Each says so when it is loaded; nothing of the package loads one before the policy is set."""
+    """No module of the package loads an OpenMP runtime before the policy is set."""
     answer = python("from deepgllim import GLLiMRegressor", OMP_DISPLAY_ENV="VERBOSE", OMP_NUM_THREADS="1").stderr
     policies = {line.strip() for line in answer.splitlines() if "OMP_WAIT_POLICY" in line}
     assert policies == {"OMP_WAIT_POLICY = 'PASSIVE'"}

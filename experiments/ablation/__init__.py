@@ -1,1 +1,1 @@
-"""Which of the choices in the training matter, on Pointing'04."""
+"""Ablation of the options of the training, on Pointing'04."""

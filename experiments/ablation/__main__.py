@@ -1,12 +1,13 @@
-"""Which of the choices in the training matter: one option changed at a time, Pointing'04, three seeds.
+"""Change one option of the training at a time, on Pointing'04, with three seeds.
 
-People 1-12 train, two of them drawn by the seed validate, 13-15 test. Nothing is chosen: every variant is judged at the
-base's learning rate, so the table says what a change does to this recipe, not what each could reach.
+People 1-12 train, of whom two drawn by the seed validate, and people 13-15 test. Nothing is searched: each variant is
+trained with the learning rate of the base. The table shows the effect of a change on this recipe, not the best result
+of each variant.
 """
 
 from pathlib import Path
 
-from deepgllim.nn.config import load_recipe
+from deepgllim.nn import load_recipe
 from experiments import protocol
 from experiments.ablation.variants import VARIANTS, summary
 from experiments.protocol import Job
@@ -14,11 +15,11 @@ from experiments.protocol import Job
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)
 SHARE = 0.2
-"""Of the training pictures, each person's alike: what makes a training 40 seconds of one core."""
+"""Share of the training pictures of each person; a training then takes 40 seconds on one core."""
 
 
 def main() -> None:
-    """Train all, judge all, write the tables."""
+    """Train and evaluate all variants, then write the tables."""
     arguments = protocol.options(__doc__ or "", HERE)
     base = load_recipe(str(HERE / "recipe.toml"))
     seeds, share = (SEEDS[:1], 1.0) if arguments.quick else (SEEDS, SHARE)

@@ -1,4 +1,4 @@
-"""The variants, one change each, and the table of their differences to the base, paired over seeds."""
+"""The variants, each with one change, and the table of their differences from the base, paired by seed."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "K = 2": {"objective.n_components": 2},
     "K = 10": {"objective.n_components": 10},
 }
-"""What each changes in the recipe. K = 1 has no responsibilities: the scale against which the others are read.
+"""Changes of the recipe by variant. K = 1 has no responsibilities, and is the reference for the other variants.
 
-With the base's K = 5, the last three are table 2's row of real photographs.
+The last three and the base with K = 5 are the row of table 2 for photographs.
 """
 
 COLUMNS = {"test_mae": "mean", "test_mae_pitch": "pitch", "test_mae_yaw": "yaw", "test_nll": "NLL"}
@@ -33,11 +33,11 @@ DIFFERENCES = {"test_mae": "mean − base", "test_nll": "NLL − base"}
 
 
 def differences(results: pd.DataFrame, base: str = BASE) -> pd.DataFrame:
-    """Each figure minus the base's of the same seed; rows whose seed the base lacks are left out.
+    """Return each metric minus that of the base with the same seed; rows without such a base are left out.
 
     Args:
         results: columns method, seed and the keys of `DIFFERENCES`.
-        base: the method that is taken off.
+        base: the method that is subtracted.
 
     Example:
         >>> rows = [("base", 0, 5.0, 7.0), ("base", 1, 6.0, 7.0), ("other", 0, 5.5, 7.0), ("other", 1, 6.25, 6.5)]
@@ -54,11 +54,11 @@ def differences(results: pd.DataFrame, base: str = BASE) -> pd.DataFrame:
 
 
 def summary(results: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """A row a variant, in the table's order: figures on test people and differences to the base, mean ± deviation.
+    """Return a row per variant, in the order of `VARIANTS`: metrics and differences from the base, mean ± deviation.
 
     Args:
-        results: of `protocol.judge`.
-        runs: of `protocol.run_job`, for the number of components that were left in the best round.
+        results: rows of `protocol.judge`.
+        runs: rows of `protocol.run_job`, with the number of components in the best round.
     """
     from experiments.protocol import mean_and_deviation
 

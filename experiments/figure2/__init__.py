@@ -1,1 +1,1 @@
-"""The paper's figure 2: the four steps of the training on a toy with two answers."""
+"""Figure 2 of the paper: the four steps of the training on a toy problem with two solutions."""

@@ -1,7 +1,7 @@
-"""The paper's figure 2 on a toy: L = 1, D = 2, K = 2 and a small network, in seconds.
+"""Figure 2 of the paper on a toy problem: L = 1, D = 2, K = 2 and a small network, in seconds.
 
-The inputs show how far the target is from zero and only hint at its sign: an inverse problem with two answers. Least
-squares answers between them; a mixture of two gives both, with their weights.
+The inputs determine the absolute value of the target and depend weakly on its sign, so the inverse problem has two
+solutions. Least squares predicts their mean; a mixture of two components predicts both, with their weights.
 """
 
 from pathlib import Path
@@ -11,13 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from deepgllim.gllim import Parameters, responsibilities
-from deepgllim.nn.backbones.registry import wrap_module
-from deepgllim.nn.config import NetworkConfig, ObjectiveConfig, Recipe, ScheduleConfig
-from deepgllim.nn.evaluation import collect_normalised, evaluate
-from deepgllim.nn.head import InverseRegressionHead
-from deepgllim.nn.inputs import ArrayInputs
-from deepgllim.nn.model import DeepRegression, ModelSpec
-from deepgllim.nn.training import start_training, train
+from deepgllim.nn import (
+    ArrayInputs,
+    DeepRegression,
+    InverseRegressionHead,
+    ModelSpec,
+    NetworkConfig,
+    ObjectiveConfig,
+    Recipe,
+    ScheduleConfig,
+    collect_normalised,
+    evaluate,
+    start_training,
+    train,
+    wrap_module,
+)
 
 N_INPUTS = 8
 
@@ -29,11 +37,12 @@ METHODS = {
 
 
 class Size(NamedTuple):
-    """How much is done.
+    """The size of the experiment.
 
     Attributes:
         training, validation, test: numbers of samples.
-        rounds, epochs: of the training, and network epochs a round.
+        rounds: number of rounds of the training.
+        epochs: number of epochs per round.
     """
 
     training: int = 600
@@ -47,9 +56,9 @@ QUICK = Size(300, 100, 500, rounds=3, epochs=2)
 
 
 def toy(n: int, seed: int) -> ArrayInputs:
-    """Inputs (n, 8) of targets (n, 1) from two groups, y ~ ½ N(−2, 0.7²) + ½ N(2, 0.7²).
+    """Return inputs (n, 8) and targets (n, 1) of two groups, y ~ ½ N(−2, 0.7²) + ½ N(2, 0.7²).
 
-    The inputs are a fixed random mixture of |y|, a weak trace of the group, two nuisances and noise.
+    The inputs are a fixed random linear map of |y|, a small multiple of the group and two nuisances, plus noise.
     """
     generator = torch.Generator().manual_seed(seed)
     fixed = torch.Generator().manual_seed(2017)
@@ -62,7 +71,7 @@ def toy(n: int, seed: int) -> ArrayInputs:
 
 
 def recipe(method: ObjectiveConfig, size: Size, seed: int) -> Recipe:
-    """The schedule for one objective."""
+    """Return the recipe for one objective."""
     schedule = ScheduleConfig(
         rounds=size.rounds, epochs_per_round=size.epochs, batch_size=32, learning_rate=5e-3, seed=seed
     )
@@ -70,7 +79,7 @@ def recipe(method: ObjectiveConfig, size: Size, seed: int) -> Recipe:
 
 
 def network(method: ObjectiveConfig, seed: int) -> DeepRegression:
-    """A small perceptron with two features under the head that the objective needs."""
+    """Return a small perceptron with two features and the head of an objective."""
     torch.manual_seed(seed)
     layers = nn.Sequential(nn.Linear(N_INPUTS, 32), nn.Tanh(), nn.Linear(32, 2))
     spec = ModelSpec(backbone="custom", projection=None, head=method.name, targets=("y",))
@@ -78,7 +87,7 @@ def network(method: ObjectiveConfig, seed: int) -> DeepRegression:
 
 
 def compare(figure: Path, size: Size, seed: int = 0) -> list[dict[str, float | str]]:
-    """Train by the three methods, judge them on unseen samples, draw the four panels of the last; a row a method."""
+    """Train the three methods, draw the panels of the last one, and return a row of test metrics per method."""
     training, validation, test = (
         toy(size.training, seed),
         toy(size.validation, seed + 1000),
@@ -104,7 +113,7 @@ def compare(figure: Path, size: Size, seed: int = 0) -> list[dict[str, float | s
 
 
 def draw(before: DeepRegression, after: DeepRegression, training: ArrayInputs, path: Path) -> None:
-    """The four panels of the paper's figure 2."""
+    """Draw the four panels of figure 2 of the paper."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -136,6 +145,6 @@ def _mixture(model: DeepRegression) -> Parameters:
 
 
 def _state(model: DeepRegression, training: ArrayInputs) -> tuple[Tensor, Tensor]:
-    """Features and responsibilities of the training samples."""
+    """Return features and responsibilities of the training samples."""
     features = collect_normalised(model, training)
     return features, responsibilities(features.double(), training.targets.double(), _mixture(model))

@@ -1,1 +1,1 @@
-"""Which member of the family of objectives is the default: β, K, the number of features and the structure of Σ."""
+"""Comparison of the objectives F_β over β, K, the number of features and the structure of Σ."""

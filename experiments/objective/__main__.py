@@ -1,7 +1,7 @@
-"""Train every member of the family: β × K × number of features × structure of Σ, on rendered heads and photographs.
+"""Train the grid β × K × number of features × structure of Σ, on rendered heads and photographs.
 
-The last stages of EfficientNet-Lite0 on the outputs of the frozen ones: seconds a training. Nothing is chosen by it but
-the default of `objective`. A killed run goes on where it stopped.
+Each training fits the last stages of EfficientNet-Lite0 to the output of the frozen ones, which takes seconds. The
+results determine only the default of `objective`. An interrupted run continues where it stopped.
 """
 
 import argparse
@@ -16,16 +16,16 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Run the cells that the table does not hold yet, then print the tables."""
+    """Train the cells that are not in the table yet, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
-        "--data", default="", help="pointing04:DIR, for the photographs; without it rendered heads alone"
+        "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds to run")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: four cells, few pictures, one round")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, one thread each")
-    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="unpacked pictures")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the table")
+    parser.add_argument("--quick", action="store_true", help="smoke test: four cells, few pictures, one round")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel trainings, one thread each")
+    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="folder for the unpacked pictures")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
     arguments = parser.parse_args()
     sets = ["rendered", *(["photographs"] if arguments.data else [])]
     planned = [cell for seed in arguments.seeds for data in sets for cell in cells(data, seed)]

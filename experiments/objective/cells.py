@@ -1,4 +1,4 @@
-"""The cells of the ablation, the pictures that they share, and one training."""
+"""The cells of the experiment, the pictures that they share, and the training of one cell."""
 
 import time
 import warnings
@@ -12,11 +12,10 @@ from deepgllim.apps.demo.run import make_parts, split_people
 from deepgllim.apps.demo.trained import SplitInputs, shuffled, table_row, train_method
 from deepgllim.data import Manifest, load_data, subsample
 from deepgllim.errors import EmptyComponentWarning, TrainingWarning
-from deepgllim.nn.config import Recipe, load_recipe
-from deepgllim.nn.inputs import ArrayInputs
+from deepgllim.nn import ArrayInputs, Recipe, load_recipe
 from deepgllim.synthetic.miniature import unpack_miniature
 from experiments import protocol
-from experiments.trunk import Trunk
+from experiments.trunk import tail_model, tail_recipe, trunk_outputs
 
 HERE = Path(__file__).parent
 BETAS, COMPONENTS, FEATURES = (0.0, 0.5, 0.9, 1.0), (1, 2, 5, 10), (32, 128, 512)
@@ -36,11 +35,11 @@ class Cell(NamedTuple):
 
     Attributes:
         data: "rendered" or "photographs".
-        noise: a key of `NOISE`, or "least squares".
-        features: D.
-        components: K; 0 for least squares.
+        noise: structure of Σ, a key of `NOISE`, or "least squares".
+        features: number of features, D.
+        components: number of components, K; 0 for least squares.
         beta: β; −1 for least squares.
-        seed: of the people held out for validation, the weights and the order.
+        seed: seed of the validation people, the weights and the order.
     """
 
     data: str
@@ -52,23 +51,21 @@ class Cell(NamedTuple):
 
 
 class Material(NamedTuple):
-    """What the cells of one data set and seed share.
+    """The inputs that the cells of one data set and seed share.
 
     Attributes:
-        trunk: the frozen stages.
-        parts: their outputs for training, validation and test people.
-        non_heads: their outputs for pictures without heads.
+        parts: output of the frozen stages for training, validation and test people.
+        non_heads: output of the frozen stages for pictures without heads.
         people: number of people to learn from.
     """
 
-    trunk: Trunk
     parts: SplitInputs
     non_heads: ArrayInputs
     people: int
 
 
 def cells(data: str, seed: int) -> list[Cell]:
-    """Least squares for each number of features, then the grid."""
+    """Return the cells of a data set: least squares for each number of features, then the grid."""
     baseline = [Cell(data, LEAST_SQUARES, D, 0, -1.0, seed) for D in FEATURES]
     grid = [
         Cell(data, noise, D, K, beta, seed)
@@ -81,7 +78,7 @@ def cells(data: str, seed: int) -> list[Cell]:
 
 
 def recipe_of(cell: Cell, quick: bool = False) -> Recipe:
-    """The base with the cell's options."""
+    """Return the base recipe with the options of a cell."""
     options: dict[str, Any] = {"network.projection": cell.features, "schedule.seed": cell.seed}
     if cell.noise == LEAST_SQUARES:
         options["objective.name"] = "least_squares"
@@ -93,7 +90,7 @@ def recipe_of(cell: Cell, quick: bool = False) -> Recipe:
 
 
 def split_data(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
-    """The faces to learn from and those to test on, of different people."""
+    """Return the faces to learn from and the faces of other people to test on."""
     if data == "photographs":
         return (
             protocol.people(source, protocol.TRAINING_PEOPLE, False),
@@ -104,34 +101,33 @@ def split_data(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
 
 @lru_cache(maxsize=1)
 def load_material(data: str, seed: int, source: str, work: Path, quick: bool) -> Material:
-    """Read the pictures and compute the frozen stages once in a process."""
+    """Read the pictures and compute the output of the frozen stages, once per process."""
     torch.set_num_threads(1)
     learning, test = split_data(data, source, work)
     if quick:
         learning, test = subsample(learning, QUICK_SHARE, 0), subsample(test, QUICK_SHARE, 0)
     recipe = recipe_of(Cell(data, LEAST_SQUARES, FEATURES[0], 0, -1.0, seed), quick)
     pictures = make_parts(learning, test, recipe)
-    trunk = Trunk(recipe, pictures.targets)
-    training, validation, test_inputs = (trunk.activations(part) for part in pictures[:3])
+    inputs = [*pictures[:3], shuffled(pictures.test)]
+    training, validation, test_inputs, non_heads = trunk_outputs(recipe, pictures.targets, inputs)
     parts = SplitInputs(training, validation, test_inputs, pictures.targets)
-    people = len(set(map(str, learning.subjects)))
-    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)), people)
+    return Material(parts, non_heads, len(set(map(str, learning.subjects))))
 
 
 def run_cell(cell: Cell, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
-    """Train a cell and measure it on the test people."""
+    """Train a cell and return its metrics on the test people."""
     material = load_material(cell.data, cell.seed, source, work, quick)
-    recipe, trunk = recipe_of(cell, quick), material.trunk
+    recipe = recipe_of(cell, quick)
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore", EmptyComponentWarning)
         warnings.simplefilter("always", TrainingWarning)
         method = train_method(
             cell.noise,
-            trunk.recipe(recipe),
+            tail_recipe(recipe),
             material.parts,
             None,
-            model=trunk.model(recipe),
+            model=tail_model(recipe, material.parts.targets),
             non_heads=material.non_heads,
         )
     row = table_row(method)

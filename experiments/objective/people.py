@@ -1,8 +1,8 @@
-"""Σ for people that the network was not fitted to: rules that set it after training, compared on held-out people.
+"""Compare rules that set Σ after the training, for people on whom the network was not trained.
 
-Features of the training people fit their targets better than those of others, so the Σ of EM is too small. Each rule
-changes Σ alone, from training and validation people; test people measure the likelihood, before and after all
-covariances are multiplied by one factor, fitted to validation people.
+The features of the training people fit their targets better than those of other people, so the Σ of EM is too small.
+Each rule changes only the mixture, with training and validation people. The likelihood is measured on test people,
+before and after all covariances are multiplied by one factor that is fitted to the validation people.
 """
 
 import argparse
@@ -15,26 +15,25 @@ import torch
 from torch import Tensor
 
 from deepgllim.apps.demo.trained import train_method
-from deepgllim.gllim import MixtureSpec, Options, Parameters, fit, responsibilities
-from deepgllim.gllim.covariances import shrink
-from deepgllim.nn.evaluation import best_scale, collect_normalised, scaled
-from deepgllim.nn.head import InverseRegressionHead
+from deepgllim.gllim import MixtureSpec, Options, Parameters, fit, responsibilities, shrink
+from deepgllim.nn import InverseRegressionHead, best_scale, collect_normalised, scaled
 from experiments import protocol
 from experiments.objective.cells import LEAST_SQUARES, Cell, load_material, recipe_of
+from experiments.trunk import tail_model, tail_recipe
 
 HERE = Path(__file__).parent
 SEEDS, COMPONENTS = (0, 1, 2), (1, 3)
 
 
 class Part(NamedTuple):
-    """Features (N, D) and targets (N, L) of some people, float64."""
+    """Features (N, D) and targets (N, L) of a group of people, float64."""
 
     features: Tensor
     targets: Tensor
 
 
 def residual_noise(parameters: Parameters, part: Part) -> Tensor:
-    """Σ = 1/N Σ_nk r_nk e_nk e_nkᵀ with e_nk = x_n − A_k y_n − b_k: one full Σ for all components, (1, D, D)."""
+    """Return Σ = 1/N Σ_nk r_nk e_nk e_nkᵀ, e_nk = x_n − A_k y_n − b_k, shared by all components, (1, D, D)."""
     r = responsibilities(part.features, part.targets, parameters)
     predicted = torch.einsum("kdl,nl->nkd", parameters.A, part.targets) + parameters.b
     residual = part.features[:, None] - predicted
@@ -42,7 +41,7 @@ def residual_noise(parameters: Parameters, part: Part) -> Tensor:
 
 
 def em_on_all(parameters: Parameters, training: Part, validation: Part) -> Parameters:
-    """EM from θ on training and validation people together, Σ shrunk by 20 % as in the recipe."""
+    """Run EM from θ on training and validation people, with Σ shrunk by 20 % as in the recipe."""
     x, y = (torch.cat(pair) for pair in zip(training, validation, strict=True))
     spec = MixtureSpec(covariance_type="full", tied=True)
     options = Options(max_iter=100, tol=1e-3, shrinkage=SHRINKAGE, covariance_floor=1e-4)
@@ -50,12 +49,12 @@ def em_on_all(parameters: Parameters, training: Part, validation: Part) -> Param
 
 
 def noise_of(parameters: Parameters, part: Part, shrinkage: float | str) -> Parameters:
-    """θ with the Σ of the residuals of some people."""
+    """Return θ with the Σ of the residuals of the given part."""
     return shrunk(parameters._replace(Sigma=residual_noise(parameters, part)), shrinkage, len(part.features))
 
 
 def shrunk(parameters: Parameters, shrinkage: float | str, count: int) -> Parameters:
-    """θ with its Σ shrunk further."""
+    """Return θ with a Σ that is shrunk further."""
     return parameters._replace(Sigma=shrink(parameters.Sigma, shrinkage, torch.tensor([float(count)]).double()))
 
 
@@ -75,13 +74,13 @@ RULES: dict[str, Rule] = {
         em_on_all(p, training, validation), validation, 0.5
     ),
 }
-"""(θ of the best round, training part, validation part, number of training people) → θ."""
+"""Functions of θ of the best round, the training part, the validation part and the number of people, by name."""
 
 
 def compare(
     head: InverseRegressionHead, training: Part, validation: Part, test: Part, people: int
 ) -> list[dict[str, Any]]:
-    """A row for each rule: the likelihood and the error on test people, the factor, the likelihood with it."""
+    """Return a row per rule: error and likelihood on test people, the fitted factor, and the likelihood with it."""
     fitted, rows = head.mixture, []
     head.covariance_scale.fill_(1.0)
     for name, rule in RULES.items():
@@ -103,12 +102,12 @@ def compare(
 
 @torch.no_grad()
 def run(data: str, components: int, seed: int, source: str, work: Path, quick: bool) -> list[dict[str, Any]]:
-    """Train once, then compare the rules on the features of the best round."""
+    """Train one model, then compare the rules on the features of its best round."""
     cell = Cell(data, "tied full, shrunk", 32, components, 1.0, seed)
     material, recipe = load_material(data, seed, source, work, quick), recipe_of(cell, quick)
-    model = material.trunk.model(recipe)
+    model = tail_model(recipe, material.parts.targets)
     with torch.enable_grad():
-        train_method(LEAST_SQUARES, material.trunk.recipe(recipe), material.parts, None, model, material.non_heads)
+        train_method(LEAST_SQUARES, tail_recipe(recipe), material.parts, None, model, material.non_heads)
     parts = [Part(collect_normalised(model, part).double(), part.targets.double()) for part in material.parts[:3]]
     assert isinstance(model.head, InverseRegressionHead)
     found = compare(model.head, parts[0], parts[1], parts[2], material.people)
@@ -116,20 +115,20 @@ def run(data: str, components: int, seed: int, source: str, work: Path, quick: b
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds, a row for each data set and rule."""
+    """Return the means over seeds, with a row per data set and rule."""
     columns = ["mae", "nll", "covariance_scale", "nll_scaled"]
     return results.groupby(["data", "rule"], sort=False)[columns].mean().round(3).reset_index()
 
 
 def main() -> None:
-    """Train, compare, write the table."""
+    """Train, compare the rules, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
-        "--data", default="", help="pointing04:DIR, for the photographs; without it rendered heads alone"
+        "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )
-    parser.add_argument("--quick", action="store_true", help="a smoke run: one training, few pictures")
-    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="unpacked pictures")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the table")
+    parser.add_argument("--quick", action="store_true", help="smoke test: one training, few pictures")
+    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="folder for the unpacked pictures")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for data in ["rendered", *(["photographs"] if arguments.data else [])]:

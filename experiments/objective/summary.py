@@ -1,4 +1,4 @@
-"""Tables of the ablation: means over the other axes, as ratios and differences to least squares of as many features."""
+"""Tables of the experiment: medians over the other axes, relative to least squares with as many features."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ AXES = ("beta", "components", "features", "noise")
 
 
 def paired(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows of inverse regression beside least squares of the same data, seed and number of features."""
+    """Return the rows of inverse regression, compared with least squares of the same data, seed and features."""
     columns = [*KEYS, "geodesic", "nll"]
     baseline = results.loc[results["noise"] == LEAST_SQUARES, columns]
     rows = results[results["noise"] != LEAST_SQUARES].merge(baseline, on=KEYS, suffixes=("", "_baseline"))
@@ -21,12 +21,12 @@ def paired(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def along(results: pd.DataFrame, axis: str, only: str = "") -> pd.DataFrame:
-    """A row for each value of an axis, for each data set: medians, since a collapse would rule a mean.
+    """Return medians per data set and value of an axis. A single collapsed training would dominate a mean.
 
     Args:
         results: the rows of all cells.
-        axis: of `AXES`.
-        only: a pandas query that selects some of the cells, such as "beta == 1".
+        axis: one of `AXES`.
+        only: pandas query that selects cells, such as "beta == 1".
     """
     rows = paired(results)
     rows = rows.query(only) if only else rows
@@ -46,7 +46,7 @@ def along(results: pd.DataFrame, axis: str, only: str = "") -> pd.DataFrame:
 
 
 def best(results: pd.DataFrame, number: int = 10) -> pd.DataFrame:
-    """The cells of the least likelihood, negative, of each data set."""
+    """Return the cells with the lowest negative log-likelihood of each data set."""
     rows = paired(results).sort_values("nll").groupby("data").head(number)
     columns = [
         *("data", "noise", "features", "components", "beta"),

@@ -1,1 +1,1 @@
-"""Inverse regression against least squares on Pointing'04, people held out."""
+"""Inverse regression and least squares on Pointing'04, tested on other people."""

@@ -1,13 +1,13 @@
-"""Inverse regression with K = 1, 2, 5 and least squares on Pointing'04: people 1-12 train, 13-15 test, three seeds.
+"""Compare inverse regression with K = 1, 2, 5 and least squares on Pointing'04: people 1-12 train, 13-15 test.
 
-The same network, pictures, augmentation, epochs and learning-rate search for all; the search looks at validation
-people of the first seed alone, and test people are judged once, after it.
+Network, pictures, augmentation, epochs and the search for the learning rate are the same for all methods. The search
+uses the validation people of the first of three seeds only. The test people are used once, after the search.
 """
 
 from pathlib import Path
 from typing import Any
 
-from deepgllim.nn.config import load_recipe
+from deepgllim.nn import load_recipe
 from experiments import protocol
 from experiments.protocol import Job
 
@@ -32,7 +32,7 @@ COLUMNS = {
 
 
 def main() -> None:
-    """Search, repeat, judge, write the tables."""
+    """Search the learning rates, train with all seeds, evaluate, and write the tables."""
     arguments = protocol.options(__doc__ or "", HERE)
     rates, seeds = (RATES[:1], SEEDS[:1]) if arguments.quick else (RATES, SEEDS)
     recipe = load_recipe(str(HERE / "recipe.toml"))

@@ -1,8 +1,8 @@
-"""Where the error of the chosen models comes from, and whether log p(x) knows a face: after the main run.
+"""Separate the error of the chosen models into its sources, and measure whether log p(x) detects faces.
 
-`python -m experiments.pointing04.diagnose --data pointing04:DIR` reads the models that `experiments.pointing04` left in
-`--work`. For each method: the error on the training people, on the test people, and on these after the mean error
-of each person is taken off; and how well log p(x) tells the test faces from other things in the same pictures.
+`python -m experiments.pointing04.diagnose --data pointing04:DIR` reads the models that `experiments.pointing04` wrote
+to `--work`. For each method it reports the errors on training people, on test people, and on test people after the
+mean error of each person is subtracted, and the AUROC of log p(x) for faces and background of the same pictures.
 """
 
 from pathlib import Path
@@ -14,8 +14,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from deepgllim.data import Manifest
-from deepgllim.nn.evaluation import Predictions
-from deepgllim.nn.model import load_model
+from deepgllim.nn import Predictions, load_model
 from deepgllim.runs import predict_manifest
 from experiments import protocol
 
@@ -23,14 +22,14 @@ HERE = Path(__file__).parent
 
 
 def without_bias(predicted: Predictions, people: np.ndarray) -> float:
-    """The mean absolute error once every person's own mean error is known."""
+    """Return the mean absolute error after the mean error of each person is subtracted."""
     error = predicted.mean - predicted.targets
     bias = np.stack([error[people == person].mean(0) for person in people])
     return float(np.abs(error - bias).mean())
 
 
-def beside(manifest: Manifest) -> Manifest:
-    """Boxes of the faces' size in the upper corner that is farther from the face: wall, hair, nothing."""
+def background(manifest: Manifest) -> Manifest:
+    """Return boxes of the size of the faces in the upper corner that is farther from the face."""
     frame = manifest.frame.copy()
     width, height, left = frame.x1 - frame.x0, frame.y1 - frame.y0, (frame.x0 + frame.x1) / 2 > 192
     frame["x0"] = np.where(left, 0.0, 384.0 - width)
@@ -40,9 +39,9 @@ def beside(manifest: Manifest) -> Manifest:
 
 
 def diagnose(work: Path, name: str, training: Manifest, test: Manifest) -> dict[str, Any]:
-    """The figures of one model."""
+    """Return the errors and the AUROC of one model."""
     model = load_model(work / name / "model.safetensors")
-    seen, faces, others = (predict_manifest(model, part) for part in (training, test, beside(test)))
+    seen, faces, others = (predict_manifest(model, part) for part in (training, test, background(test)))
     truth = np.repeat([1, 0], [len(test), len(test)])
     density = np.concatenate([faces.log_density, others.log_density])
     return {
@@ -54,7 +53,7 @@ def diagnose(work: Path, name: str, training: Manifest, test: Manifest) -> dict[
 
 
 def main() -> None:
-    """Diagnose every chosen model; print means over seeds."""
+    """Diagnose each chosen model and print the means over seeds."""
     arguments = protocol.options(__doc__ or "", HERE)
     torch.set_num_threads(1)
     training = protocol.people(arguments.data, protocol.TRAINING_PEOPLE, arguments.quick)

@@ -1,1 +1,1 @@
-"""The model in the wheel: its data, its training, its figures on people it has not seen."""
+"""Training and evaluation of the model in the package."""

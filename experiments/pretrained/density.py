@@ -1,9 +1,8 @@
-"""Add a density of early feature maps to the model in the package, and measure what its log p(x) rejects.
+"""Add a density of early feature maps to the model in the package, and measure which pictures log p(x) rejects.
 
-Mosaics, textures and text have the pose features of faces, and were accepted as such. The density is fitted to
-photographs (Pointing'04), portraits and rendered heads; a fifth of the people of each is left out. The threshold of
-log p(x) is the 5 % quantile over portraits and rendered heads that were left out, of people that the network has not
-seen either.
+Mosaics, textures and text have the pose features of faces, and were accepted as faces. The density is fitted to
+photographs (Pointing'04), portraits and rendered heads, of which a fifth of the people is left out. The threshold of
+log p(x) is the 5 % quantile over the portraits and rendered heads left out, whose people the network has not seen.
 """
 
 import argparse
@@ -20,16 +19,16 @@ from scipy.ndimage import gaussian_filter
 from deepgllim import HeadPose
 from deepgllim.data import Manifest, load_data, split_by_subject
 from deepgllim.evaluation import open_faces
-from deepgllim.imaging.images import crop_face, open_image
+from deepgllim.imaging import crop_face, open_image
 from deepgllim.metrics import area_under_roc
 from deepgllim.nn.export.map_density import fit_map_density, map_statistics, write_with_map_density
-from deepgllim.pose.network import PoseNetwork, write_metadata
+from deepgllim.pose import PoseNetwork, write_metadata
 from experiments.pretrained import unknown
 from experiments.protocol import as_markdown, write_rows
 
 HERE = Path(__file__).parent
 BLOCKS = (2, 4, 9)
-"""Blocks of EfficientNet-Lite0 whose outputs are the maps: early, middle and later textures."""
+"""Indices of the blocks of EfficientNet-Lite0 whose outputs are the maps."""
 LEFT_OUT = 0.2
 QUANTILE = 0.05
 EVERY_PORTRAIT = 2
@@ -39,17 +38,17 @@ Rng = np.random.Generator
 
 
 def block_outputs(proto: Any) -> list[str]:
-    """Names of the outputs of the backbone's blocks, in order."""
+    """Return the names of the outputs of the blocks of the backbone, in order."""
     return [node.output[0] for node in proto.graph.node if node.op_type == "Conv" and ".project." in node.input[1]]
 
 
 def crops(manifest: Manifest, margin: float, size: int) -> Pixels:
-    """The crops of a table's faces."""
+    """Return the crops of the faces of a manifest."""
     return np.stack([crop_face(picture, box, margin, size) for picture, box in open_faces(manifest)])
 
 
 def portraits(folder: Path, margin: float, size: int) -> Pixels:
-    """The crops of the faces that the detector finds, one a picture."""
+    """Return the crops of the first detected face of each picture."""
     finder, found = HeadPose(threads=1), []
     for path in sorted(folder.rglob("*.jpg"))[::EVERY_PORTRAIT]:
         picture = open_image(path)
@@ -60,7 +59,7 @@ def portraits(folder: Path, margin: float, size: int) -> Pixels:
 
 
 def mosaics(n: int, side: int, blocks: bool, size: int, margin: float, rng: Rng) -> Pixels:
-    """Mosaics of side × side random colours, enlarged smoothly or as blocks."""
+    """Return mosaics of side × side random colours, enlarged smoothly or as blocks."""
     found = []
     for _ in range(n):
         picture = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
@@ -70,7 +69,7 @@ def mosaics(n: int, side: int, blocks: bool, size: int, margin: float, rng: Rng)
 
 
 def textures(n: int, size: int, rng: Rng) -> Pixels:
-    """Smoothed colour noise of grains of 1 to 12 pixels."""
+    """Return colour noise, smoothed with a standard deviation of 1 to 12 pixels."""
     found = []
     for _ in range(n):
         grain = rng.uniform(1, 12)
@@ -81,7 +80,7 @@ def textures(n: int, size: int, rng: Rng) -> Pixels:
 
 
 def texts(n: int, size: int, rng: Rng) -> Pixels:
-    """Dark letters on light paper."""
+    """Return dark letters on light paper."""
     found = []
     for _ in range(n):
         light, dark = (tuple(int(v) for v in rng.integers(*span, 3)) for span in ((150, 256), (0, 100)))
@@ -94,7 +93,7 @@ def texts(n: int, size: int, rng: Rng) -> Pixels:
 
 
 def other_pictures(photographs: Manifest, size: int, margin: float, rng: Rng) -> dict[str, Pixels]:
-    """Pictures without a face, by kind."""
+    """Return pictures without a face, by kind."""
     found = {
         "things": unknown.things(300, size, rng),
         "walls, shirts, shelves": unknown.surroundings(photographs, size, rng),
@@ -113,7 +112,7 @@ def other_pictures(photographs: Manifest, size: int, margin: float, rng: Rng) ->
 def divide_faces(
     photographs: Manifest, heads: Manifest, folder: Path, size: int, margin: float
 ) -> tuple[dict[str, Pixels], dict[str, Pixels]]:
-    """Crops to fit the density to, and crops of other people, by kind."""
+    """Return crops to fit the density to, and crops of other people, by kind."""
     faces = portraits(folder, margin, size)
     split = round(len(faces) * (1 - LEFT_OUT))
     learning, left_out = {"portraits": faces[:split]}, {"portraits": faces[split:]}
@@ -126,7 +125,7 @@ def divide_faces(
 def write_model(
     source: PoseNetwork, target: Path, learning: dict[str, Pixels], left_out: dict[str, Pixels]
 ) -> PoseNetwork:
-    """Write the model with the density and with its threshold of log p(x), and open it."""
+    """Write the model with the density and the threshold of log p(x), and open it."""
     proto = onnx.load(str(source.path))
     maps = [block_outputs(proto)[block] for block in BLOCKS]
     statistics = map_statistics(proto, maps, np.concatenate(list(learning.values())))
@@ -140,7 +139,7 @@ def write_model(
 
 
 def measure(network: PoseNetwork, when: str, faces: dict[str, Pixels], others: dict[str, Pixels]) -> pd.DataFrame:
-    """The share of each kind of pictures that counts as known faces, and the area under the ROC curve of the others."""
+    """Return the share of each kind of pictures that is accepted as faces, and the AUROC of those without faces."""
     assert network.spec.calibration is not None
     threshold = network.spec.calibration["log_density_threshold"]
     scores = {name: score(network, pixels) for name, pixels in (faces | others).items()}
@@ -151,34 +150,34 @@ def measure(network: PoseNetwork, when: str, faces: dict[str, Pixels], others: d
 
 
 def score(network: PoseNetwork, pixels: Pixels) -> NDArray[np.float64]:
-    """The model's log_density of crops."""
+    """Return log p(x) of crops."""
     found = network(pixels).log_density
     assert found is not None
     return found
 
 
 def main() -> None:
-    """Fit, write the model, measure it before and after, write the table."""
+    """Fit the density, write the model, and write a table of measurements before and after."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR")
-    parser.add_argument("--portraits", type=Path, required=True, help="folder of portraits")
+    parser.add_argument("--portraits", type=Path, required=True, help="folder with portraits")
     parser.add_argument("--heads", required=True, help="folder:DIR of `deepgllim render --set wide`")
-    parser.add_argument("--model", type=Path, required=True, help="exported model without such a density")
-    parser.add_argument("--target", type=Path, required=True, help="file to write")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of density.csv")
-    given = parser.parse_args()
-    before = PoseNetwork(given.model, threads=1)
+    parser.add_argument("--model", type=Path, required=True, help="exported model without this density")
+    parser.add_argument("--target", type=Path, required=True, help="ONNX file to write")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for density.csv")
+    arguments = parser.parse_args()
+    before = PoseNetwork(arguments.model, threads=1)
     size, margin = before.spec.image_size, before.spec.margin
-    photographs = load_data(given.data)
-    learning, left_out = divide_faces(photographs, load_data(given.heads), given.portraits, size, margin)
-    after = write_model(before, given.target, learning, left_out)
+    photographs = load_data(arguments.data)
+    learning, left_out = divide_faces(photographs, load_data(arguments.heads), arguments.portraits, size, margin)
+    after = write_model(before, arguments.target, learning, left_out)
     some = photographs.subset(list(range(0, len(photographs), 9)))
     others = other_pictures(some, size, margin, np.random.default_rng(0))
     table = pd.concat([measure(before, "before", left_out, others), measure(after, "after", left_out, others)], axis=1)
     table["n"] = pd.Series({name: len(pixels) for name, pixels in (left_out | others).items()})
     table = table[["n", "accepted_before", "accepted_after", "auroc_before", "auroc_after"]]
     table = table.rename_axis("pictures").reset_index()
-    write_rows(table.to_dict("records"), given.output / "density.csv")  # type: ignore[arg-type]
+    write_rows(table.to_dict("records"), arguments.output / "density.csv")  # type: ignore[arg-type]
     print(as_markdown(table.round(3).fillna("").astype(str)))
 
 

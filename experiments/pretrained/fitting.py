@@ -1,4 +1,4 @@
-"""One training of the model in the wheel: photographs of some people, and rendered heads."""
+"""One training of the model in the package, on photographs of some people and on rendered heads."""
 
 import shutil
 from pathlib import Path
@@ -9,44 +9,51 @@ import torch
 from torch import Tensor
 
 from deepgllim.data import Manifest, load_data
-from deepgllim.geometry.rotations import NECK_ANGLES
+from deepgllim.geometry import NECK_ANGLES
 from deepgllim.gllim import MixtureSpec, Options
 from deepgllim.gllim import fit as fit_mixture
-from deepgllim.nn.checkpoint import CHECKPOINT
-from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
-from deepgllim.nn.evaluation import collect_normalised
-from deepgllim.nn.head import InverseRegressionHead
-from deepgllim.nn.inputs import ArrayInputs, fixed_copies
-from deepgllim.nn.model import DeepRegression, load_model
-from deepgllim.nn.training import start_training, train
+from deepgllim.nn import (
+    CHECKPOINT,
+    ArrayInputs,
+    AugmentationConfig,
+    DeepRegression,
+    InverseRegressionHead,
+    Recipe,
+    collect_normalised,
+    fixed_copies,
+    load_model,
+    load_recipe,
+    start_training,
+    train,
+)
 from deepgllim.runs import build_model, copied, face_inputs
 
 HERE = Path(__file__).parent
 WIDE = "wide.safetensors"
-"""The model with all its features, in its training's folder."""
+"""Name of the file of the model with all features, in the folder of its training."""
 
 
 def photographs(source: str) -> Manifest:
-    """Pointing'04 with its labels as directions: tilt, pan, and a neck roll of 0."""
+    """Return Pointing'04 with its labels as directions: tilt, pan, and a neck roll of 0."""
     return Manifest(load_data(source).frame.assign(neck_roll=0.0), NECK_ANGLES)
 
 
 def recipe(quick: bool = False) -> Recipe:
-    """The recipe of all trainings but that on rendered heads alone."""
+    """Return the recipe of all trainings except the one on rendered heads only."""
     loaded = load_recipe(str(HERE / "recipe.toml"))
     small = {"schedule.rounds": 1, "schedule.fixed_copies": 1, "data.image_size": 32}
     return loaded.override(small) if quick else loaded
 
 
 class Pictures(NamedTuple):
-    """What a training sees: inputs, and for each whether it is a photograph (0) or rendered (1)."""
+    """Inputs of a training, and the kind of each: 0 for a photograph, 1 for a rendered head."""
 
     inputs: ArrayInputs
     kinds: Tensor
 
 
 def training_pictures(people: Manifest, heads: Manifest | None, recipe: Recipe) -> Pictures:
-    """Every photograph and its changed copies, and every rendered picture."""
+    """Return all photographs with their augmented copies, and all rendered pictures."""
     parts = [copied(face_inputs(people, recipe.data, recipe.augmentation, recipe.schedule.seed), recipe)]
     if heads is not None and len(heads):
         whole = recipe.override({"data.margin": 1.0}).data
@@ -58,13 +65,13 @@ def training_pictures(people: Manifest, heads: Manifest | None, recipe: Recipe) 
 
 
 class Plan(NamedTuple):
-    """What all trainings of a run share.
+    """The options that all trainings share.
 
     Attributes:
-        recipe: of the last training.
-        rendered: heads to learn from, whole pictures; none for photographs alone.
-        first: file of the network that has seen rendered heads alone; None for ImageNet's.
-        features: principal axes of the backbone's output behind the mixture.
+        recipe: the recipe of the final training.
+        rendered: rendered heads to learn from, whole pictures; None for photographs only.
+        first: file of the network that was trained on rendered heads only; None for ImageNet weights.
+        features: number of principal axes of the output of the backbone that the mixture reads.
     """
 
     recipe: Recipe
@@ -74,7 +81,7 @@ class Plan(NamedTuple):
 
 
 def fit(people: Manifest, plan: Plan, folder: Path) -> DeepRegression:
-    """The model in a folder, trained if it is not there."""
+    """Return the model in a folder; train it first if it is absent."""
     if (folder / WIDE).is_file():
         return load_model(folder / WIDE)
     pictures = training_pictures(people, plan.rendered, plan.recipe)
@@ -93,11 +100,11 @@ def fit(people: Manifest, plan: Plan, folder: Path) -> DeepRegression:
 
 
 def widen(model: DeepRegression, pictures: Pictures, plan: Plan) -> None:
-    """Replace projection and head: more principal axes of the trained backbone's output, and a mixture fitted to them.
+    """Replace projection and head: more principal axes of the output of the backbone, and a mixture fitted to them.
 
-    The training drives few features towards A y + b; what else the backbone sees of a picture lies in the axes that
-    these leave out, and log p(x) needs it to tell faces from other things. The mixture starts with one component of
-    photographs and one of rendered heads, for features answer differently to the two; EM goes on from there.
+    The training fits few features to A y + b. Other properties of a picture are in the other axes, and log p(x) needs
+    them to separate faces from other pictures. EM starts with one component for photographs and one for rendered heads,
+    whose features are distributed differently.
     """
     inputs = pictures.inputs
     model.resize(min(plan.features, len(inputs) // 8))

@@ -1,4 +1,4 @@
-"""Errors on rendered people not seen, by what their scenes say: pose, skin, light, glasses, hats."""
+"""Errors on rendered people left out, by pose, skin tone, brightness, glasses and hats of the scene."""
 
 import json
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
-from deepgllim.geometry.rotations import geodesic_distance, rotation_from_pan_tilt
-from deepgllim.imaging.images import open_image
-from experiments.pretrained.judging import Said
+from deepgllim.geometry import geodesic_distance, rotation_from_pan_tilt
+from deepgllim.imaging import open_image
+from experiments.pretrained.judging import FoldPredictions
 
 Scene = dict[str, Any]
 
@@ -29,7 +29,7 @@ PARTS: dict[str, Callable[[Scene, float], str]] = {
 
 
 def _among(value: float, edges: tuple[float, ...], unit: str = "") -> str:
-    """The part between two edges that holds a value.
+    """Return the name of the interval that contains a value.
 
     Example:
         >>> _among(45.0, (30, 60), "°"), _among(0.1, (0.5,))
@@ -43,12 +43,12 @@ def _among(value: float, edges: tuple[float, ...], unit: str = "") -> str:
     return f"{edges[at - 1]:.3g} to {edges[at]:.3g}{unit}"
 
 
-def errors_by_group(rendered: list[Said], others: Manifest) -> pd.DataFrame:
-    """A row a part: pictures, geodesic error in degrees (mean over the folds' models), share of errors beyond 30°."""
+def errors_by_group(rendered: list[FoldPredictions], others: Manifest) -> pd.DataFrame:
+    """Return a row per group: pictures, geodesic error in degrees and share of errors beyond 30°, means over folds."""
     scenes = _scenes(others)
     grey = [float(np.asarray(open_image(path).convert("L")).mean()) for path in others.paths]
-    distance = np.mean([_geodesic(said) for said in rendered], axis=0)
-    far = np.mean([_geodesic(said) > 30 for said in rendered], axis=0)
+    distance = np.mean([_geodesic(predictions) for predictions in rendered], axis=0)
+    far = np.mean([_geodesic(predictions) > 30 for predictions in rendered], axis=0)
     rows = []
     for kind, part in PARTS.items():
         names = np.array([part(scene, level) for scene, level in zip(scenes, grey, strict=True)])
@@ -59,13 +59,13 @@ def errors_by_group(rendered: list[Said], others: Manifest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _geodesic(said: Said) -> NDArray[np.float64]:
-    truth, mean = (rotation_from_pan_tilt(v[:, 1], v[:, 0], v[:, 2]) for v in (said.targets, said.mean))
+def _geodesic(predictions: FoldPredictions) -> NDArray[np.float64]:
+    truth, mean = (rotation_from_pan_tilt(v[:, 1], v[:, 0], v[:, 2]) for v in (predictions.targets, predictions.mean))
     return geodesic_distance(truth, mean)
 
 
 def _scenes(others: Manifest) -> list[Scene]:
-    """The records of a rendered set's pictures, in the manifest's order."""
+    """Return the scenes of the pictures of a rendered set, in the order of the manifest."""
     folder = next(parent for parent in Path(others.paths[0]).parents if (parent / "scenes.jsonl").is_file())
     with (folder / "scenes.jsonl").open(encoding="utf-8") as file:
         by_path = {str(folder / record["path"]): record for record in map(json.loads, file)}

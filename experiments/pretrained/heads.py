@@ -1,35 +1,35 @@
-"""Rendered heads: those to learn from, other people to judge on, and the network that has seen nothing else."""
+"""Rendered heads for training and testing, and the network that is trained on them only."""
 
 from pathlib import Path
 
 from deepgllim.data import Manifest
-from deepgllim.geometry.rotations import NECK_ANGLES
-from deepgllim.nn.config import load_recipe
+from deepgllim.geometry import NECK_ANGLES
+from deepgllim.nn import load_recipe
 from experiments.rendered import Heads, faces, trained
 from experiments.synthetic_to_real.__main__ import HERE as SYNTHETIC
 from experiments.synthetic_to_real.__main__ import MAIN, OTHERS
 
 FIRST = MAIN
-BESIDE = 3000
-"""Of the rendered pictures, those that the last training sees beside the photographs."""
+RENDERED_COUNT = 3000
+"""Number of rendered pictures in the final training."""
 
 __all__ = ["FIRST", "OTHERS", "first_network", "rendered"]
 
 
 def small(heads: Heads, quick: bool) -> Heads:
-    """A set, or a smoke run's."""
-    return heads._replace(images=80, identities=20, size=32) if quick else heads
+    """Return the set, reduced for a smoke test with `quick`."""
+    return heads._replace(images=40, identities=10, size=32) if quick else heads
 
 
 def rendered(heads: Heads, work: Path, quick: bool) -> Manifest:
-    """The pictures of a set that the last training, or the judge, sees."""
+    """Return the pictures of a set that the final training or the evaluation uses."""
     manifest = faces(small(heads, quick), work, NECK_ANGLES)
-    step = max(1, len(manifest) // BESIDE)
+    step = max(1, len(manifest) // RENDERED_COUNT)
     return manifest.subset(list(range(0, len(manifest), step)))
 
 
 def first_network(work: Path, quick: bool) -> Path:
-    """The file of the network trained on rendered heads alone; trained if it is not there."""
+    """Return the file of the network of rendered heads only; train it first if it is absent."""
     recipe = load_recipe(str(SYNTHETIC / "recipe.toml"))
     if quick:
         recipe = recipe.override({"schedule.rounds": 1, "data.image_size": 32})

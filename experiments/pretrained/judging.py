@@ -1,6 +1,6 @@
-"""What the folds' models say of people they have not seen, and the figures made of it.
+"""Predictions of the models of the folds for people left out, and their metrics.
 
-Labels are directions: tilt and pan. The photographs have no label of the neck roll; rendered heads have all three.
+Labels are directions, tilt and pan. Photographs have no label of the neck roll; rendered heads have all three angles.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,8 @@ from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
 from deepgllim.metrics import area_under_roc, mean_absolute_error
-from deepgllim.nn.config import AugmentationConfig, Recipe
-from deepgllim.nn.evaluation import collect_normalised
-from deepgllim.nn.inputs import ArrayInputs, Inputs
-from deepgllim.nn.model import DeepRegression
-from deepgllim.pose.calibration import Calibration
-from deepgllim.pose.conformal import fit_calibration, region_levels
+from deepgllim.nn import ArrayInputs, AugmentationConfig, DeepRegression, Inputs, Recipe, collect_normalised
+from deepgllim.pose import Calibration, fit_calibration, region_levels
 from deepgllim.runs import face_inputs
 from deepgllim.storage import write_atomically
 
@@ -28,15 +24,15 @@ Array = NDArray[np.float64]
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
-class Said(NamedTuple):
-    """Predictions of N faces with what is true of them.
+class FoldPredictions(NamedTuple):
+    """Predictions for N faces, with their labels.
 
     Attributes:
-        targets: tilt, pan, neck roll, (N, 3), degrees; NaN where there is no label.
-        mean: (N, 3).
-        covariance: (N, 3, 3).
-        log_density: (N,).
-        subjects: (N,).
+        targets: tilt, pan and neck roll, (N, 3), degrees; NaN if there is no label.
+        mean: predicted mean, (N, 3), degrees.
+        covariance: predicted covariance, (N, 3, 3), degrees².
+        log_density: log p(x), (N,).
+        subjects: name of the person, (N,).
     """
 
     targets: Array
@@ -46,13 +42,13 @@ class Said(NamedTuple):
     subjects: NDArray[np.str_]
 
     @classmethod
-    def joined(cls, parts: "list[Said]") -> "Said":
-        """Several as one."""
+    def joined(cls, parts: "list[FoldPredictions]") -> "FoldPredictions":
+        """Return the predictions of several parts in one tuple."""
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def write_said(found: Said, path: Path) -> None:
-    """Keep predictions, whole or not at all."""
+def write_predictions(found: FoldPredictions, path: Path) -> None:
+    """Write predictions to a file, atomically."""
 
     def write(place: Path) -> None:
         with place.open("wb") as file:
@@ -61,36 +57,38 @@ def write_said(found: Said, path: Path) -> None:
     write_atomically(path, write)
 
 
-def read_said(path: Path) -> Said:
-    """What `write_said` kept."""
+def read_predictions(path: Path) -> FoldPredictions:
+    """Read predictions that `write_predictions` wrote."""
     with np.load(path) as file:
-        return Said(**{name: file[name] for name in Said._fields})
+        return FoldPredictions(**{name: file[name] for name in FoldPredictions._fields})
 
 
 @torch.no_grad()
-def said(model: DeepRegression, faces: Manifest, recipe: Recipe, margin: float, labelled: int) -> Said:
-    """A model's predictions; of the targets, the first `labelled` are known."""
+def predict_faces(
+    model: DeepRegression, faces: Manifest, recipe: Recipe, margin: float, labelled: int
+) -> FoldPredictions:
+    """Return the predictions of a model for faces of which the first `labelled` targets have labels."""
     inputs = face_inputs(faces, recipe.override({"data.margin": margin}).data, AugmentationConfig.off())
     targets = faces.target_values.copy()
     targets[:, labelled:] = np.nan
-    return Said(targets, *answers(model, inputs), faces.subjects.astype(str))
+    return FoldPredictions(targets, *predict_moments(model, inputs), faces.subjects.astype(str))
 
 
 @torch.no_grad()
-def answers(model: DeepRegression, inputs: Inputs) -> tuple[Array, Array, Array]:
-    """Mean, covariance and log p(x)."""
+def predict_moments(model: DeepRegression, inputs: Inputs) -> tuple[Array, Array, Array]:
+    """Return means, covariances and log p(x)."""
     found = model.head(collect_normalised(model, inputs))
     assert found.input_log_density is not None
     return found.mean.numpy(), found.covariance_matrix.numpy(), found.input_log_density.numpy()
 
 
 def densities(model: DeepRegression, pictures: NDArray[np.uint8]) -> Array:
-    """log p(x) of pictures (N, 3, S, S)."""
-    return answers(model, ArrayInputs(pictures, torch.zeros(len(pictures), 3)))[2]
+    """Return log p(x) of pictures (N, 3, S, S)."""
+    return predict_moments(model, ArrayInputs(pictures, torch.zeros(len(pictures), 3)))[2]
 
 
-def errors(found: Said) -> dict[str, float]:
-    """Mean absolute errors of tilt and pan, of all and of the inner poses, degrees."""
+def errors(found: FoldPredictions) -> dict[str, float]:
+    """Return mean absolute errors of tilt and pan over all poses and over the inner poses, degrees."""
     inner = (np.abs(found.targets[:, 0]) <= 30) & (np.abs(found.targets[:, 1]) <= 60)
     row: dict[str, float] = {}
     for part, rows in (("all", np.full(len(inner), True)), ("inner", inner)):
@@ -99,26 +97,26 @@ def errors(found: Said) -> dict[str, float]:
     return row
 
 
-def calibrated(found: Said) -> Calibration:
-    """The recalibration by predictions for people not seen."""
+def calibrated(found: FoldPredictions) -> Calibration:
+    """Fit the calibration to predictions for people left out."""
     return fit_calibration(found.targets - found.mean, found.covariance, found.subjects, LEVELS, found.log_density)
 
 
-def coverage(folds: list[Said], wanted: Callable[[NDArray[np.str_]], NDArray[np.bool_]]) -> pd.DataFrame:
-    """Shares of true poses in the regions of each level, each fold's with the others' recalibration.
+def coverage(folds: list[FoldPredictions], wanted: Callable[[NDArray[np.str_]], NDArray[np.bool_]]) -> pd.DataFrame:
+    """Return the coverage of the regions of each level; each fold is calibrated with the other folds.
 
     Args:
-        folds: predictions for people that the fold's model had not seen.
-        wanted: of whom: (subjects) → mask.
+        folds: predictions of the model of each fold for people left out of it.
+        wanted: function that returns the mask of the people to include.
 
     Returns:
-        Rows: all such faces, and by |pan|.
+        A row for all faces, and rows by |pan|.
     """
     held = []
     for i, fold in enumerate(folds):
-        calibration = calibrated(Said.joined([other for j, other in enumerate(folds) if j != i]))
+        calibration = calibrated(FoldPredictions.joined([other for j, other in enumerate(folds) if j != i]))
         held.append(region_levels(fold.targets - fold.mean, fold.covariance, calibration))
-    everything = Said.joined(folds)
+    everything = FoldPredictions.joined(folds)
     chosen = wanted(everything.subjects)
     needed, pan = np.concatenate(held)[chosen], np.abs(everything.targets[chosen, 1])
     parts = {"all": np.full(len(pan), True)}
@@ -132,6 +130,6 @@ def coverage(folds: list[Said], wanted: Callable[[NDArray[np.str_]], NDArray[np.
 
 
 def roc(known: Array, unknown: dict[str, Array]) -> dict[str, float]:
-    """Areas under the ROC curve of log p(x), faces against each kind of other pictures and all of them."""
+    """Return the AUROC of log p(x), for faces against each kind of other pictures and against all of them."""
     kinds = unknown | {"all": np.concatenate(list(unknown.values()))}
     return {f"auroc_{name}": float(area_under_roc(known, values)) for name, values in kinds.items()}

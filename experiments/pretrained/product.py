@@ -1,4 +1,4 @@
-"""The end of the run: figures of the folds on people left out, and the last model, calibrated and exported."""
+"""The end of the run: metrics of the folds on people left out, and export of the calibrated final model."""
 
 import argparse
 from pathlib import Path
@@ -10,16 +10,23 @@ from numpy.typing import NDArray
 
 from deepgllim import __version__
 from deepgllim.data import Manifest
-from deepgllim.nn.export.onnx_file import export_onnx
-from deepgllim.nn.model import load_model
+from deepgllim.nn import export_onnx, load_model
 from experiments.pretrained import unknown
 from experiments.pretrained.fitting import WIDE, Plan
 from experiments.pretrained.groups import errors_by_group
-from experiments.pretrained.judging import Said, calibrated, coverage, densities, errors, read_said, roc
+from experiments.pretrained.judging import (
+    FoldPredictions,
+    calibrated,
+    coverage,
+    densities,
+    errors,
+    read_predictions,
+    roc,
+)
 from experiments.protocol import as_markdown, write_rows
 
 PEOPLE_A_GROUP = 20
-"""Rendered people that count as one person in the recalibration: as many groups as there are people in photographs."""
+"""Number of rendered people per group of the calibration, so that there are as many groups as photographed people."""
 
 NOTES: dict[str, Any] = {
     "name": "headpose",
@@ -30,60 +37,64 @@ NOTES: dict[str, Any] = {
 }
 
 
-def finish(given: argparse.Namespace, tests: list[Manifest], others: Manifest, plan: Plan) -> None:
-    """Write results.csv, coverage.csv, roc.csv and groups.csv; export the last model."""
-    photographs = [read_said(given.work / f"fold{i}.npz") for i in range(len(tests))]
-    rendered = [read_said(given.work / f"fold{i}_rendered.npz") for i in range(len(tests))]
+def finish(arguments: argparse.Namespace, tests: list[Manifest], others: Manifest, plan: Plan) -> None:
+    """Write results.csv, coverage.csv, roc.csv and groups.csv, and export the final model."""
+    photographs = [read_predictions(arguments.work / f"fold{i}.npz") for i in range(len(tests))]
+    rendered = [read_predictions(arguments.work / f"fold{i}_rendered.npz") for i in range(len(tests))]
     rows = [{"fold": i, "people": " ".join(sorted(set(f.subjects))), **errors(f)} for i, f in enumerate(photographs)]
-    rows.append({"fold": "all", "people": "", **errors(Said.joined(photographs))})
+    rows.append({"fold": "all", "people": "", **errors(FoldPredictions.joined(photographs))})
     rows.append({"fold": "rendered, other people", "people": "", **rendered_errors(rendered)})
-    write_rows(rows, given.output / "results.csv")
+    write_rows(rows, arguments.output / "results.csv")
     people = [joined_groups(*pair) for pair in zip(photographs, parts(rendered, len(tests)), strict=True)]
     tables = {
         "photographs": coverage(people, lambda subjects: ~np.char.startswith(subjects, "rendered")),
         "rendered": coverage(people, lambda subjects: np.char.startswith(subjects, "rendered")),
     }
     covered = pd.concat([table.assign(data=name) for name, table in tables.items()])
-    covered.to_csv(given.output / "coverage.csv", index=False, float_format="%.4f")
-    count = 15 if given.quick else 150
-    curves = known_and_unknown(given.work, tests, (photographs, rendered), plan.recipe.data.image_size, count)
-    curves.to_csv(given.output / "roc.csv", index=False, float_format="%.4f")
+    covered.to_csv(arguments.output / "coverage.csv", index=False, float_format="%.4f")
+    count = 6 if arguments.quick else 150
+    curves = known_and_unknown(arguments.work, tests, (photographs, rendered), plan.recipe.data.image_size, count)
+    curves.to_csv(arguments.output / "roc.csv", index=False, float_format="%.4f")
     groups = errors_by_group(rendered, others)
-    groups.to_csv(given.output / "groups.csv", index=False, float_format="%.3f")
+    groups.to_csv(arguments.output / "groups.csv", index=False, float_format="%.3f")
     for table in (pd.DataFrame(rows).round(2), covered.round(3), curves.round(3), groups.round(2)):
         print(as_markdown(table), end="\n\n")
-    calibration = calibrated(Said.joined(people)).to_json()
-    model = load_model(given.work / "all" / WIDE)
-    export_onnx(model, given.model, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
+    calibration = calibrated(FoldPredictions.joined(people)).to_json()
+    model = load_model(arguments.work / "all" / WIDE)
+    export_onnx(model, arguments.model, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
 
 
-def rendered_errors(folds: list[Said]) -> dict[str, float]:
-    """The mean over the folds' models, which all judge the same pictures."""
+def rendered_errors(folds: list[FoldPredictions]) -> dict[str, float]:
+    """Return the mean errors over the models of the folds, which predict the same pictures."""
     return {name: float(np.mean([errors(fold)[name] for fold in folds])) for name in errors(folds[0])}
 
 
-def parts(rendered: list[Said], n: int) -> list[Said]:
-    """Of each fold's predictions for rendered people another n-th of the people, in groups that count as one person."""
+def parts(rendered: list[FoldPredictions], n: int) -> list[FoldPredictions]:
+    """Return the predictions of each fold for another n-th of the rendered people, named by groups of people."""
     found = []
-    for i, said in enumerate(rendered):
-        names = np.unique(said.subjects)
+    for i, fold in enumerate(rendered):
+        names = np.unique(fold.subjects)
         number = {name: j for j, name in enumerate(names)}
-        index = np.array([number[name] for name in said.subjects])
+        index = np.array([number[name] for name in fold.subjects])
         mine = index % n == i
         groups = np.array([f"rendered {j // PEOPLE_A_GROUP}" for j in index])
-        found.append(Said(*(column[mine] for column in said._replace(subjects=groups))))
+        found.append(FoldPredictions(*(column[mine] for column in fold._replace(subjects=groups))))
     return found
 
 
-def joined_groups(photographs: Said, rendered: Said) -> Said:
-    """The people that one fold's model has not seen, of both kinds."""
-    return Said.joined([photographs, rendered])
+def joined_groups(photographs: FoldPredictions, rendered: FoldPredictions) -> FoldPredictions:
+    """Return the predictions of one fold for photographed and rendered people."""
+    return FoldPredictions.joined([photographs, rendered])
 
 
 def known_and_unknown(
-    work: Path, tests: list[Manifest], heads: tuple[list[Said], list[Said]], size: int, count: int
+    work: Path,
+    tests: list[Manifest],
+    heads: tuple[list[FoldPredictions], list[FoldPredictions]],
+    size: int,
+    count: int,
 ) -> pd.DataFrame:
-    """Return the areas under the ROC curve of each fold's model: heads it has not seen against other pictures.
+    """Return the AUROC of log p(x) of each fold, for heads left out against other pictures.
 
     Args:
         work: folder of the trained models.

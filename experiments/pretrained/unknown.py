@@ -1,4 +1,4 @@
-"""Pictures without a face to judge, cropped as faces are: does log p(x) tell that they are nothing it knows?"""
+"""Pictures without a face, cropped like faces, to test whether log p(x) separates them from faces."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deepgllim.data import Manifest
-from deepgllim.geometry.rotations import rotation_from_pan_tilt
-from deepgllim.imaging.images import crop, open_image
+from deepgllim.geometry import rotation_from_pan_tilt
+from deepgllim.imaging import crop, open_image
+from deepgllim.synthetic import Background, Renderer, SceneSampler, load_head_model
 from deepgllim.synthetic.backgrounds import render_background
 from deepgllim.synthetic.capture import apply_capture
-from deepgllim.synthetic.head_file import load_head_model
 from deepgllim.synthetic.posing import fit_camera
-from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.sampler import SceneSampler
-from deepgllim.synthetic.scene import Background
 
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -39,14 +36,14 @@ WITHOUT_PEOPLE = (
     "rocket.jpg",
     "text.png",
 )
-"""Pictures in scikit-image's wheel; a cat is among them."""
+"""Pictures of scikit-image without people; one shows a cat."""
 
 BEYOND = 0.5
-"""Of the face's size: a head reaches that far beyond the box of its face."""
+"""Distance by which a head extends beyond the box of its face, relative to the size of the face."""
 
 
 def things(n: int, size: int, rng: Rng) -> Pixels:
-    """Random squares of photographs and scans of things, from scikit-image's and scikit-learn's wheels."""
+    """Return random squares of photographs and scans of things from scikit-image and scikit-learn."""
     import skimage.data
     import sklearn.datasets
 
@@ -63,7 +60,7 @@ def _square(picture: Image.Image, size: int, rng: Rng) -> Pixels:
 
 
 def surroundings(photographs: Manifest, size: int, rng: Rng) -> Pixels:
-    """Of each photograph a square beside the head, of the head's size or half of it: walls, shelves, shirts."""
+    """Return a square outside the head of each photograph, 0.6 to 1.4 times as large as the face."""
     found = []
     for path, (x0, y0, x1, y1) in zip(photographs.paths, photographs.boxes, strict=True):
         picture, face = open_image(path), max(x1 - x0, y1 - y0)
@@ -78,7 +75,7 @@ def surroundings(photographs: Manifest, size: int, rng: Rng) -> Pixels:
 
 
 def backs(n: int, size: int, rng: Rng) -> Pixels:
-    """Rendered heads that look away: pan 135 to 225 degrees."""
+    """Return rendered heads seen from behind, with a pan of 135 to 225 degrees."""
     sampler, model = SceneSampler("wide", identities=n, size=size, seed=909), load_head_model()
     pictures = []
     with Renderer() as renderer:
@@ -90,7 +87,7 @@ def backs(n: int, size: int, rng: Rng) -> Pixels:
 
 
 def noise(n: int, size: int, rng: Rng) -> Pixels:
-    """White noise, grey and coloured, and smooth fields, gradients and shapes."""
+    """Return white noise, grey and coloured, smooth fields, gradients and shapes."""
     kinds: tuple[Callable[[int], Pixels], ...] = (
         lambda i: rng.integers(0, 256, (size, size, 3)).astype(np.uint8),
         lambda i: np.repeat(rng.integers(0, 256, (size, size, 1)), 3, axis=2).astype(np.uint8),

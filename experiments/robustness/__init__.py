@@ -1,1 +1,1 @@
-"""Whether a training ends with a good model on any machine: seeds, threads, components and both ends of the family."""
+"""Variation of trainings over seeds, threads, numbers of components and the two ends of the family F_β."""

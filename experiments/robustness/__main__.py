@@ -1,6 +1,6 @@
-"""Train a reduced demonstration over seeds, threads, components and both ends of the family of objectives.
+"""Train a reduced demonstration over seeds, threads, numbers of components and values of β.
 
-The pictures are those of the package, so the experiment needs no data. A killed run goes on where it stopped.
+The pictures are those of the package, so the experiment needs no data. An interrupted run continues where it stopped.
 """
 
 import argparse
@@ -20,13 +20,15 @@ SEEDS, THREADS, COMPONENTS, BETAS = (0, 1, 2, 3, 4), (1, 2), (1, 3, 10), (1.0, 0
 
 
 def main() -> None:
-    """Run every group in a process of its own, then write and print the tables."""
+    """Run each group in its own process, then write and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: one seed, one thread, few pictures")
+    parser.add_argument("--quick", action="store_true", help="smoke test: one seed, one thread, few pictures")
     parser.add_argument("--betas", type=float, nargs="+", default=list(BETAS), help="values of β, in this order")
-    parser.add_argument("--jobs", type=int, default=1, help="groups at a time")
-    parser.add_argument("--work", type=Path, default=Path("runs/robustness"), help="pictures and unfinished tables")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the tables")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel groups")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/robustness"), help="folder for pictures and partial tables"
+    )
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the tables")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     quick = arguments.quick

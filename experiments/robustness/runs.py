@@ -1,4 +1,4 @@
-"""The trainings: a reduced form of the demonstration, one process for each seed and number of threads."""
+"""The trainings, a reduced form of the demonstration; one process for each seed and number of threads."""
 
 import time
 import warnings
@@ -12,14 +12,13 @@ from deepgllim.apps.demo.run import demo_recipe, make_parts, split_people
 from deepgllim.apps.demo.trained import Method, SplitInputs, shuffled, table_row, train_method
 from deepgllim.data import load_data, subsample
 from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
-from deepgllim.nn.config import Recipe
-from deepgllim.nn.inputs import Inputs
+from deepgllim.nn import Inputs, Recipe
 from deepgllim.synthetic.miniature import unpack_miniature
 from experiments.protocol import read_rows, write_rows
-from experiments.trunk import Trunk
+from experiments.trunk import tail_model, tail_recipe, trunk_outputs
 
 REDUCED: dict[str, Any] = {"network.frozen_depths": [6], "schedule.fixed_copies": 1}
-"""What makes a training of the demonstration one of twenty seconds."""
+"""Options that reduce a training of the demonstration to twenty seconds."""
 
 QUICK: dict[str, Any] = {"schedule.rounds": 1, "data.image_size": 32}
 QUICK_SHARE = 0.1
@@ -30,8 +29,8 @@ class Group(NamedTuple):
     """The trainings of one process.
 
     Attributes:
-        seed: of the people held out for validation, the order and the augmentation.
-        threads: of torch.
+        seed: seed of the validation people, the order and the augmentation.
+        threads: number of threads of torch.
     """
 
     seed: int
@@ -43,7 +42,7 @@ class Variant(NamedTuple):
 
     Attributes:
         method: "least squares" or "inverse regression".
-        components: K; 0 for least squares.
+        components: number of components, K; 0 for least squares.
         beta: β; NaN for least squares.
     """
 
@@ -53,13 +52,13 @@ class Variant(NamedTuple):
 
 
 def variants(components: tuple[int, ...], betas: tuple[float, ...]) -> list[Variant]:
-    """Least squares, then every K and β."""
+    """Return least squares, then inverse regression with each β and K."""
     mixtures = [Variant("inverse regression", K, beta) for beta in betas for K in components]
     return [Variant(LEAST_SQUARES, 0, np.nan), *mixtures]
 
 
 def recipe_of(variant: Variant, seed: int, quick: bool) -> Recipe:
-    """The demonstration's recipe with the variant's options."""
+    """Return the recipe of the demonstration with the options of a variant."""
     name = "demo_least_squares" if variant.method == LEAST_SQUARES else "demo_inverse_regression"
     options = REDUCED | (QUICK if quick else {})
     if variant.method != LEAST_SQUARES:
@@ -68,33 +67,30 @@ def recipe_of(variant: Variant, seed: int, quick: bool) -> Recipe:
 
 
 class Material(NamedTuple):
-    """What the trainings of a group share: the frozen stages and their outputs.
+    """The output of the frozen stages, which the trainings of a group share.
 
     Attributes:
-        trunk: the frozen stages.
         parts: training, validation and test inputs.
-        non_heads: inputs that show no head.
+        non_heads: inputs without heads.
     """
 
-    trunk: Trunk
     parts: SplitInputs
     non_heads: Inputs
 
 
 def load_material(heads: Path, recipe: Recipe, quick: bool) -> Material:
-    """Read the pictures and compute the frozen stages once."""
+    """Read the pictures and compute the output of the frozen stages."""
     manifest = load_data(f"folder:{unpack_miniature(heads)}")
     if quick:
         manifest = subsample(manifest, QUICK_SHARE, 0)
     pictures = make_parts(*split_people(manifest), recipe)
-    trunk = Trunk(recipe, pictures.targets)
-    training, validation, test = (trunk.activations(part) for part in pictures[:3])
-    parts = SplitInputs(training, validation, test, pictures.targets)
-    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)))
+    inputs = [*pictures[:3], shuffled(pictures.test)]
+    training, validation, test, non_heads = trunk_outputs(recipe, pictures.targets, inputs)
+    return Material(SplitInputs(training, validation, test, pictures.targets), non_heads)
 
 
 def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> Path:
-    """All trainings of a group that its table does not hold yet; returns the table."""
+    """Run the trainings of a group that are not in its table yet, and return the path of the table."""
     torch.set_num_threads(group.threads)
     table = work / f"seed{group.seed}_threads{group.threads}.csv"
     rows = read_rows(table)
@@ -110,14 +106,16 @@ def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> 
 
 
 def train(variant: Variant, group: Group, material: Material, quick: bool) -> Method:
-    """One training, by the demonstration's own code."""
-    recipe, trunk = recipe_of(variant, group.seed, quick), material.trunk
-    own, model = trunk.recipe(recipe), trunk.model(recipe)
-    return train_method(variant.method, own, material.parts, None, model=model, non_heads=material.non_heads)
+    """Train one variant with the code of the demonstration."""
+    recipe = recipe_of(variant, group.seed, quick)
+    model = tail_model(recipe, material.parts.targets)
+    return train_method(
+        variant.method, tail_recipe(recipe), material.parts, None, model=model, non_heads=material.non_heads
+    )
 
 
 def measure(variant: Variant, group: Group, material: Material, quick: bool) -> dict[str, Any]:
-    """Figures on the test people of one training; a failure is a row too."""
+    """Return the metrics of one training on the test people, or its error."""
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")

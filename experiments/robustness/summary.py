@@ -1,4 +1,4 @@
-"""What the rows say: each training beside least squares of the same seed and number of threads."""
+"""Comparison of each training with least squares of the same seed and number of threads."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ PAIR = ["seed", "threads"]
 
 
 def paired(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows of inverse regression with their ratio in geodesic error and difference in NLL to least squares.
+    """Return the rows of inverse regression with their error ratio and NLL difference to least squares.
 
     Example:
         >>> columns = ["seed", "threads", "method", "components", "beta", "geodesic", "nll", "least_components"]
@@ -26,7 +26,7 @@ def paired(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """A row for each β and K, and one for all K of a β."""
+    """Return a row for each β and K, and one for all K of each β."""
     rows = paired(results)
     tables = [aggregate(part, beta, str(K)) for (beta, K), part in rows.groupby(["beta", "components"])]
     tables += [aggregate(part, beta, "all") for beta, part in rows.groupby("beta")]
@@ -34,7 +34,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def aggregate(rows: pd.DataFrame, beta: object, components: str) -> dict[str, object]:
-    """The counts and means of some trainings."""
+    """Return counts and means over trainings."""
     return {
         "β": beta,
         "K": components,

@@ -1,1 +1,1 @@
-"""From rendered heads to photographs."""
+"""Networks trained on rendered heads, evaluated on photographs."""

@@ -1,12 +1,12 @@
-"""Networks trained on rendered heads alone, judged on all of Pointing'04; what each kind of randomisation is worth."""
+"""Train networks on rendered heads only, with less randomisation too, and evaluate them on all of Pointing'04."""
 
 import argparse
 import itertools
 from pathlib import Path
 
 from deepgllim.data import load_data
-from deepgllim.geometry.rotations import NECK_ANGLES
-from deepgllim.nn.config import load_recipe
+from deepgllim.geometry import NECK_ANGLES
+from deepgllim.nn import load_recipe
 from experiments.protocol import as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, faces, trained
 from experiments.synthetic_to_real.judge import judge
@@ -25,13 +25,13 @@ METHODS: dict[str, Heads] = {
 
 
 def main() -> None:
-    """Render, train, judge; rows that are there already are kept."""
+    """Render, train and evaluate the methods that are not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR")
-    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="rendered sets and models")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of results.csv")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each method")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: two methods, few pictures, one round")
+    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for results.csv")
+    parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each method")
+    parser.add_argument("--quick", action="store_true", help="smoke test: two methods, few pictures, one round")
     given = parser.parse_args()
     photographs, table = load_data(given.data), given.output / "results.csv"
     photographs = photographs.subset(list(range(0, len(photographs), 60 if given.quick else 1)))
@@ -43,7 +43,7 @@ def main() -> None:
         recipe = load_recipe(str(HERE / ("recipe.toml" if heads == MAIN else "ablation.toml")))
         if given.quick:
             recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1})
-            heads, others = (each._replace(images=80, identities=20, size=32) for each in (heads, others))
+            heads, others = (each._replace(images=40, identities=20, size=32) for each in (heads, others))
         recipe = recipe.override({"schedule.seed": seed, "data.image_size": heads.size})
         training, validation = (faces(each, given.work, NECK_ANGLES) for each in (heads, others))
         folder = given.work / f"{heads.folder}_train{seed}"

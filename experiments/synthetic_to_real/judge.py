@@ -1,9 +1,9 @@
-"""A model of rendered heads on Pointing'04, under both readings of its labels.
+"""Errors of a model of rendered heads on Pointing'04, for two interpretations of its labels.
 
-A label there is where a person was asked to look: a marker's azimuth (pan) and elevation (tilt). Read as directions,
-R = Ry(pan) · Rx(−tilt), they are compared with the azimuth and elevation of the predicted nose. Read as the angles of
-the package's convention, pitch = tilt and yaw = pan, they are compared with those; the two readings agree on the axes
-and part at the corners (pan 75, tilt 30 is yaw 57, pitch 66). Nothing is fitted or aligned.
+A label is the azimuth (pan) and elevation (tilt) of the marker that a person was asked to look at. As directions,
+R = Ry(pan) · Rx(−tilt), labels are compared with the azimuth and elevation of the predicted nose. As angles of the
+convention of the package, pitch = tilt and yaw = pan, they are compared with the predicted angles. The interpretations
+agree on the axes and differ elsewhere (pan 75, tilt 30 is yaw 57, pitch 66). Nothing is fitted or aligned.
 """
 
 from typing import Any
@@ -12,25 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
-from deepgllim.geometry.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
-from deepgllim.nn.config import AugmentationConfig, DataConfig
-from deepgllim.nn.evaluation import predict_inputs
-from deepgllim.nn.model import DeepRegression
+from deepgllim.geometry import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
+from deepgllim.nn import AugmentationConfig, DataConfig, DeepRegression, predict_inputs
 from deepgllim.runs import face_inputs, picture_size
 
 Array = NDArray[np.float64]
 
 INNER = (30.0, 60.0)
-"""|tilt| and |pan| of the pictures that are also counted on their own."""
+"""Largest |tilt| and |pan| of the inner poses, degrees."""
 
 
 def judge(model: DeepRegression, photographs: Manifest, margin: float = 1.4) -> dict[str, Any]:
-    """Mean absolute errors in degrees over all pictures and over the inner ones, by both readings of the labels.
+    """Return mean absolute errors in degrees over all poses and over the inner poses, for both interpretations.
 
     Args:
-        model: of the targets tilt, pan and neck_roll.
-        photographs: Pointing'04.
-        margin: of the crop around the annotated box.
+        model: a model with the targets tilt, pan and neck_roll.
+        photographs: the faces of Pointing'04.
+        margin: margin of the crop around the annotated box.
     """
     size, _ = picture_size(model)
     faces = Manifest(photographs.frame.assign(neck_roll=0.0), model.spec.targets)
@@ -51,7 +49,7 @@ def judge(model: DeepRegression, photographs: Manifest, margin: float = 1.4) -> 
 
 
 def errors(labels: Array, predicted: Array) -> dict[str, float]:
-    """Of tilt (or pitch) and pan (or yaw), and their mean, degrees.
+    """Return the mean absolute errors of tilt (or pitch) and pan (or yaw), and their mean, degrees.
 
     Example:
         >>> errors(np.zeros((2, 2)), np.array([[1.0, 4.0], [-3.0, 4.0]]))

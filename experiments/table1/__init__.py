@@ -1,1 +1,1 @@
-"""The paper's table 1: regressions on gradients and on frozen and fine-tuned networks, people held out."""
+"""Table 1 of the paper: regressions on gradients, on frozen and on fine-tuned networks."""

@@ -1,7 +1,7 @@
-"""The paper's table 1: regressions on gradients, on frozen and on fine-tuned networks; three people out at a time.
+"""Make table 1 of the paper: regressions on gradients, on frozen and on fine-tuned networks; folds of three people.
 
-All methods see the same crops, folds and validation people; each chooses among three settings by the validation error
-of the first fold and seed; test people are judged after that. A killed run goes on where it stopped.
+All methods use the same crops, folds and validation people. Each one chooses among three settings by the validation
+error of the first fold and seed; test people are used after that. An interrupted run continues where it stopped.
 """
 
 from functools import partial
@@ -11,19 +11,19 @@ import torch
 
 from experiments import protocol
 from experiments.table1 import jobs
+from experiments.table1.activations import prepare_trunk
 from experiments.table1.features import prepare, prepare_crops
 from experiments.table1.jobs import Job
 from experiments.table1.methods import rows_to_make
 from experiments.table1.networks import base_recipe, trunk_recipe, vgg_recipe
 from experiments.table1.options import SEEDS, add_options, folds, options_of
-from experiments.table1.summary import not_made, summary, update_claims
-from experiments.table1.trunk import prepare_trunk
+from experiments.table1.summary import missing_claims, summary, update_claims
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Features once, search, judge, tables."""
+    """Compute the features, search the settings, evaluate, and write the tables."""
     arguments = add_options(protocol.parser(__doc__ or "", HERE)).parse_args()
     options = options_of(arguments)
     methods = rows_to_make(options, arguments.methods)
@@ -46,7 +46,7 @@ def main() -> None:
     results = run(final, partial(jobs.judge, options=options), tables / "results.csv")
     claims = update_claims(options.work, final, tables / "claims.csv")
     print(protocol.as_markdown(summary(results, list(methods))))
-    print(protocol.as_markdown(claims.round(3)), *not_made(claims, final), sep="\n")
+    print(protocol.as_markdown(claims.round(3)), *missing_claims(claims, final), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,33 +1,37 @@
-"""3 × 3 convolutions of small maps by few multiplications, so that VGG-16's last block can be trained on one core."""
+"""3 × 3 convolutions of small maps with few multiplications, so that VGG-16's last block can be trained on one core."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepgllim.nn import DeepRegression, Recipe
+
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+VGG_DEPTH = 4
+"""Number of VGG-16's frozen blocks; the fifth one is trained."""
 
 
 def _matrices(side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Evaluation of maps and of filters at (side + 2)² points, and the way back, as matrices on flattened maps."""
+    """Return the matrices that evaluate flattened maps and filters at (side + 2)² points, and the inverse transform."""
     points = np.array(POINTS[: side + 1])
     whole = np.vander(points, side + 2, increasing=True)
     whole = np.vstack([whole, np.eye(side + 2)[-1]])  # the point at infinity: the highest coefficient
     maps, back = whole[:, :side].copy(), np.linalg.inv(whole)[1:-1]
-    filters = whole[:, 2::-1].copy()  # a correlation: the filter is turned
+    filters = whole[:, 2::-1].copy()  # reversed, since nn.Conv2d is a correlation
     maps[-1], filters[-1] = np.eye(side)[-1], [1.0, 0.0, 0.0]
     one, two, three = (torch.tensor(np.kron(m, m), dtype=torch.float32) for m in (maps, filters, back))
     return one, two, three
 
 
 class SmallMapConvolutions(nn.Module):
-    """Convolutions 3 × 3 with padding 1, each with its ReLU, on maps of a fixed small side (Toom and Cook, Winograd).
+    """Convolutions 3 × 3 with padding 1, each followed by a ReLU, on maps of a fixed small side (Toom-Cook, Winograd).
 
-    With the side S, (S + 2)² multiplications for each pair of channels instead of 9 S²: for 6 × 6, 64 instead of 324.
-    The result is that of `nn.Conv2d` but for rounding, and so are the gradients.
+    For the side S it needs (S + 2)² multiplications per pair of channels instead of 9 S²: for S = 6, 64 instead of 324.
+    Outputs and gradients equal those of `nn.Conv2d` up to rounding.
 
     Args:
-        layers: the convolutions, whose weights are used and trained.
-        side: of the maps, 2 to 6.
+        layers: the convolutions; their weights are used and trained.
+        side: side of the maps, 2 to 6.
 
     Source: A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", 2016.
     """
@@ -45,7 +49,7 @@ class SmallMapConvolutions(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, S, S) → (N, C', S, S)."""
+        """Map (N, C, S, S) to (N, C', S, S)."""
         n = len(x)
         x = x.permute(2, 3, 0, 1).reshape(self.side**2, n, -1)  # (S², N, C)
         for layer in self.layers:
@@ -61,3 +65,17 @@ class SmallMapConvolutions(nn.Module):
         V = (self.maps @ x.flatten(1)).view(-1, x.shape[1], inputs)  # (P, N, C)
         M = torch.bmm(V, U)
         return (self.back @ M.flatten(1)).view(self.side**2, -1, outputs) + bias
+
+
+def speed_up(model: DeepRegression, recipe: Recipe) -> DeepRegression:
+    """Replace the convolutions of VGG-16's fifth block, the first stage of the model, if their maps are small enough.
+
+    The weights are unchanged. Models of other networks and depths are returned unchanged.
+    """
+    side = recipe.data.image_size // 2**VGG_DEPTH
+    if recipe.network.backbone == "vgg16" and min(recipe.network.frozen_depths) == VGG_DEPTH and 2 <= side <= 6:
+        layers = list(model.backbone.stages[0].children())
+        convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+        fast = SmallMapConvolutions(convolutions, side)
+        model.backbone.stages[0] = nn.Sequential(fast, *layers[2 * len(convolutions) :])
+    return model

@@ -1,4 +1,4 @@
-"""The jobs of table 1: the search on validation people, then every fold and seed on its test people."""
+"""The jobs of table 1: a search on validation people, then all folds and seeds on their test people."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 
 from deepgllim.data import Manifest
 from deepgllim.metrics import geodesic_error
-from deepgllim.nn.evaluation import Predictions, compute_metrics
+from deepgllim.nn import Predictions, compute_metrics
 from deepgllim.storage import write_atomically
 from experiments.table1.methods import METHODS, Method, Predictor
 from experiments.table1.options import FoldFaces, Options, rows, split
@@ -21,9 +21,9 @@ class Job(NamedTuple):
 
     Attributes:
         method: a key of METHODS.
-        settings: the name of one of its candidates.
-        fold: whose test people are left out.
-        seed: of validation people, order, augmentation, k-means.
+        settings: name of one of its candidates.
+        fold: index of the fold whose test people are left out.
+        seed: seed of validation people, order, augmentation and k-means.
     """
 
     method: str
@@ -33,12 +33,12 @@ class Job(NamedTuple):
 
 
 def identity(job: Job) -> dict[str, Any]:
-    """The columns that tell jobs apart."""
+    """Return the columns that identify a job."""
     return job._asdict()
 
 
 def searches(methods: dict[str, Method], seed: int, quick: bool = False) -> list[Job]:
-    """Every candidate of every method that has a choice, on the first fold; with `quick`, two of each."""
+    """Return jobs for the candidates of each method with a choice, on the first fold; with `quick`, for two each."""
     return [
         Job(name, label, 0, seed)
         for name, method in methods.items()
@@ -48,7 +48,7 @@ def searches(methods: dict[str, Method], seed: int, quick: bool = False) -> list
 
 
 def chosen(methods: dict[str, Method], search: pd.DataFrame) -> dict[str, str]:
-    """For each method the settings of the least validation error."""
+    """Return the settings of each method with the lowest validation error."""
     best = {name: next(iter(method.candidates)) for name, method in methods.items()}
     if len(search):
         found = search.loc[search.groupby("method")["mae"].idxmin()]
@@ -57,7 +57,7 @@ def chosen(methods: dict[str, Method], search: pd.DataFrame) -> dict[str, str]:
 
 
 def fit(job: Job, options: Options) -> tuple[Predictor, FoldFaces, float]:
-    """A job's predictor, its faces, and the seconds that the training took."""
+    """Return the predictor of a job, its faces, and the seconds of the training."""
     torch.set_num_threads(1)
     method, parts = METHODS[job.method], split(options, job.fold, job.seed)
     began = time.perf_counter()
@@ -66,13 +66,13 @@ def fit(job: Job, options: Options) -> tuple[Predictor, FoldFaces, float]:
 
 
 def validate(job: Job, *, options: Options) -> dict[str, Any]:
-    """The figures on validation people: what the choice of settings sees."""
+    """Return the metrics on validation people, by which settings are chosen."""
     predictor, parts, seconds = fit(job, options)
     return identity(job) | {"seconds": seconds} | compute_metrics(predictor(parts.validation), parts.validation.targets)
 
 
 def judge(job: Job, *, options: Options) -> dict[str, Any]:
-    """The figures on test people, whose predictions go to the work folder, a row a picture."""
+    """Return the metrics on test people, and write their predictions to the work folder."""
     predictor, parts, seconds = fit(job, options)
     predictions = predictor(parts.test)
     found = compute_metrics(predictions, parts.test.targets)
@@ -85,7 +85,7 @@ def judge(job: Job, *, options: Options) -> dict[str, Any]:
 
 
 def predictions_file(work: Path, job: Job) -> Path:
-    """Where a job's predictions are kept."""
+    """Return the path of the predictions of a job."""
     name = "".join(letter if letter.isalnum() else "_" for letter in f"{job.method} {job.settings}")
     return work / "predictions" / f"{name}_fold{job.fold}_seed{job.seed}.parquet"
 

@@ -1,7 +1,7 @@
-"""The rows of table 1 behind one interface: learn from training faces, calibrate on validation faces, predict any.
+"""The methods of table 1 with one interface: fit to training faces, calibrate on validation faces, predict.
 
-A method is (training, validation, seed, settings, options) → predictor, and a predictor is faces → `Predictions`: test
-faces never enter a method. Every method that is searched has three settings to choose from.
+A method is a function (training, validation, seed, settings, options) → predictor, and a predictor is a function
+faces → `Predictions`, so a method has no access to test faces. A method that is searched has three candidates.
 """
 
 import warnings
@@ -24,7 +24,7 @@ from deepgllim import GLLiMRegressor
 from deepgllim.data import Manifest
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import ConvergenceWarning, EmptyComponentWarning, SingularCovarianceWarning
-from deepgllim.nn.evaluation import Predictions, best_scale, scaled, summarise_distribution
+from deepgllim.nn import Predictions, best_scale, scaled, summarise_distribution
 from experiments.table1.features import Array, features
 from experiments.table1.networks import (
     CANDIDATES,
@@ -38,10 +38,10 @@ from experiments.table1.options import Options
 
 LEVEL = 0.9
 LEAST_SAMPLES = 8
-"""Per component: with fewer faces than 50 components need, as in a smoke run, there are fewer components."""
+"""Minimum number of faces per component; a smoke test has too few faces for 50 components."""
 
-EXPECTED = (ConvergenceWarning, EmptyComponentWarning, SingularCovarianceWarning)
-"""Of fifty components on under two thousand faces."""
+FIT_WARNINGS = (ConvergenceWarning, EmptyComponentWarning, SingularCovarianceWarning)
+"""Warnings of fits of fifty components to fewer than two thousand faces."""
 
 Settings = dict[str, Any]
 Predictor = Callable[[Manifest], Predictions]
@@ -52,10 +52,10 @@ class Method(NamedTuple):
 
     Attributes:
         fit: (training, validation, seed, settings, options) → predictor.
-        candidates: settings to choose from, by name; the validation people of the first fold and seed decide.
-        features: what must have been computed for it, a key of `features.FEATURES`; None for the mean or a network.
+        candidates: settings by name, chosen by the validation people of the first fold and seed.
+        features: features that it reads, a key of `features.FEATURES`; None for the mean or a network.
         vgg: whether it needs the weights file of VGG-16.
-        trunk: whether it starts from EfficientNet-Lite0's shared activations.
+        trunk: whether it reads the output of the trunk of EfficientNet-Lite0.
     """
 
     fit: Callable[[Manifest, Manifest, int, Settings, Options], Predictor]
@@ -66,7 +66,7 @@ class Method(NamedTuple):
 
 
 def constant_spread(point: Callable[[Manifest], Array], validation: Manifest) -> Predictor:
-    """What a method without a distribution predicts: a Gaussian with the covariance of its validation errors."""
+    """Return a predictor of Gaussians with the covariance of the validation errors, for a method of point estimates."""
     errors = validation.target_values - point(validation)
     covariance = errors.T @ errors / len(errors) + 1e-6 * np.eye(errors.shape[1])
 
@@ -79,7 +79,7 @@ def constant_spread(point: Callable[[Manifest], Array], validation: Manifest) ->
 
 
 def mean_pose(training: Manifest, validation: Manifest, seed: int, settings: Settings, options: Options) -> Predictor:
-    """The mean of the training targets, whatever the face."""
+    """Predict the mean of the training targets for all faces."""
     mean = training.target_values.mean(0)
     return constant_spread(lambda faces: np.tile(mean, (len(faces), 1)), validation)
 
@@ -93,7 +93,7 @@ def forward(
     settings: Settings,
     options: Options,
 ) -> Predictor:
-    """A regression from standardised features to standardised targets."""
+    """Fit a regression of standardised targets on standardised features."""
     scaled_targets = TransformedTargetRegressor(make(**settings), transformer=StandardScaler())
     model = make_pipeline(VarianceThreshold(1e-12), StandardScaler(), scaled_targets)
     model.fit(features(options, kind, training), training.target_values)
@@ -103,12 +103,12 @@ def forward(
 def inverse(
     kind: str, training: Manifest, validation: Manifest, seed: int, settings: Settings, options: Options
 ) -> Predictor:
-    """A mixture of inverse regressions; one factor on its covariances from validation people, as the networks have."""
+    """Fit a mixture of inverse regressions, and scale its covariances by validation people as for the networks."""
     K = min(settings["n_components"], max(1, len(training) // LEAST_SAMPLES))
     model = GLLiMRegressor(covariance_type="diagonal", random_state=seed, **settings | {"n_components": K})
     scaler = make_pipeline(VarianceThreshold(1e-12), StandardScaler())
     with warnings.catch_warnings():
-        for category in EXPECTED:
+        for category in FIT_WARNINGS:
             warnings.simplefilter("ignore", category)
         model.fit(scaler.fit_transform(features(options, kind, training)), training.target_values)
 
@@ -127,7 +127,7 @@ def inverse(
 
 
 def support_vectors(**settings: Any) -> BaseEstimator:
-    """One support vector regression a target, radial basis functions."""
+    """Return a support vector regression per target, with radial basis functions."""
     return MultiOutputRegressor(SVR(**settings))
 
 
@@ -142,7 +142,7 @@ LATENT: dict[str, Settings] = {f"K = {K}": {"n_components": K, "n_latents": 4} f
 
 
 def on_features(prefix: str, kind: str) -> dict[str, Method]:
-    """The paper's two regressions on features that no training changes."""
+    """Return the two regressions of the paper on fixed features."""
     return {
         f"{prefix}-SVR": Method(partial(forward, support_vectors, kind), SUPPORT, kind, kind == "vgg"),
         f"{prefix}-IR": Method(partial(inverse, kind), FIFTY, kind, kind == "vgg"),
@@ -150,7 +150,7 @@ def on_features(prefix: str, kind: str) -> dict[str, Method]:
 
 
 def on_networks(prefix: str, fit: Callable[..., Predictor], candidates: dict[str, Settings]) -> dict[str, Method]:
-    """Least squares and inverse regression on a network that is fine-tuned; the paper's network step has β = 0."""
+    """Return least squares and inverse regression with a fine-tuned network; the paper has β = 0."""
     vgg = prefix == "VGG-"
     rows = {f"{prefix}FCL-FT": {"objective.name": "least_squares"}}
     for beta in (0, 1):
@@ -160,7 +160,7 @@ def on_networks(prefix: str, fit: Callable[..., Predictor], candidates: dict[str
 
 
 def on_last_stages() -> dict[str, Method]:
-    """Least squares and inverse regression with the last three stages fine-tuned, by one schedule."""
+    """Return least squares and inverse regression with the last three stages fine-tuned, with one schedule."""
     rows: dict[str, Settings] = {"FCL-FT, 3 stages": {"objective.name": "least_squares"}}
     rows |= {f"IR-FT, 3 stages, K = {K}, beta = {beta}": inverse_regression(K, beta) for beta in (0, 1) for K in (1, 2)}
     return {name: Method(partial(last_stages, changes), {"only": {}}, trunk=True) for name, changes in rows.items()}
@@ -182,14 +182,14 @@ METHODS: dict[str, Method] = {
     **on_last_stages(),
     **on_networks("VGG-", fine_tuned_tail, VGG_CANDIDATES),
 }
-"""All rows by name; those of VGG need its weights file."""
+"""All methods by name; those of VGG-16 need its weights file."""
 
 
 def rows_to_make(options: Options, chosen: list[str] | None) -> dict[str, Method]:
-    """The methods asked for, in the table's order; without a weights file of VGG-16, without its rows.
+    """Return the chosen methods in the order of the table; those of VGG-16 only with its weights file.
 
     Raises:
-        SystemExit: for a name that is not in the table.
+        SystemExit: a name is not in the table.
     """
     unknown = sorted(set(chosen or ()) - set(METHODS))
     if unknown:

@@ -1,17 +1,16 @@
-"""The fine-tuned rows: one recipe, one loop, the same settings to choose from; the objective alone differs."""
+"""The methods of table 1 with fine-tuned networks; recipe, loop and candidates are the same for all objectives."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.data import Manifest
-from deepgllim.nn.backbones.registry import build_backbone
-from deepgllim.nn.config import Recipe, load_recipe
-from deepgllim.nn.evaluation import Predictions, predict_inputs
-from deepgllim.nn.training import train
+from deepgllim.nn import Predictions, Recipe, build_backbone, load_recipe, predict_inputs, train
 from deepgllim.runs import build_model, copied
+from experiments.table1.activations import trunk_inputs
+from experiments.table1.convolutions import speed_up
 from experiments.table1.features import network_inputs
 from experiments.table1.options import Options
-from experiments.table1.trunk import tail_model, tail_recipe, trunk_inputs
+from experiments.trunk import tail_model, tail_recipe
 
 if TYPE_CHECKING:
     from experiments.table1.methods import Predictor
@@ -35,9 +34,10 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "AdamW 5e-4": {"schedule.learning_rate": 5e-4},
     "AdamW 1.5e-3": {"schedule.learning_rate": 1.5e-3},
 }
-"""The text's way for least squares (three epochs of the last layer, three of the last four stages), and two of ours.
+"""The schedule of the paper's text for least squares, and two of ours.
 
-They cost about the same: the last layer's epochs run on cached features, and ours have three of the last five stages.
+The former has three epochs of the last layer, on cached features, and three of the last four stages; the latter have
+three epochs of the last five stages. Their costs are similar.
 """
 
 VGG_CANDIDATES: dict[str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ VGG_CANDIDATES: dict[str, dict[str, Any]] = {
     "AdamW 1e-4": {"schedule.learning_rate": 1e-4},
     "AdamW 3e-4": {"schedule.learning_rate": 3e-4},
 }
-"""The same for VGG-16, which has no batch normalisation and wants smaller steps."""
+"""The same for VGG-16, which has no batch normalisation and needs smaller learning rates."""
 
 STEPS: dict[int, dict[str, Any]] = {
     0: {"objective.beta": 0.0, "schedule.em": "round"},
@@ -59,26 +59,26 @@ STEPS: dict[int, dict[str, Any]] = {
         "schedule.em": "stepwise",
     },
 }
-"""The network step by its β: the paper's (0), and the conditional likelihood with the recipes' options (1)."""
+"""Options of the network step by β: 0 is that of the paper, 1 the conditional likelihood."""
 
 TRUNK_DEPTH = 5
-"""Stages of EfficientNet-Lite0 that are computed once for all trainings of the rows of three stages."""
+"""Number of frozen stages of EfficientNet-Lite0 in the methods that train three stages."""
 
 
 def inverse_regression(K: int, beta: int) -> dict[str, Any]:
-    """The options of the rows of inverse regression."""
+    """Return the options of inverse regression."""
     return {"objective.n_components": K} | STEPS[beta]
 
 
 def base_recipe(options: Options) -> Recipe:
-    """What all of them share."""
+    """Return the recipe with the options that all methods share."""
     network = {"backbone": options.backbone, "weights": options.weights, "preprocessing": options.preprocessing}
     recipe = load_recipe(str(RECIPE)).override({f"network.{name}": value for name, value in network.items()})
     return recipe.override(QUICK) if options.quick else recipe
 
 
 def recipe_of(options: Options, changes: dict[str, Any], settings: dict[str, Any], seed: int) -> Recipe:
-    """The recipe of one training; its last stages are fine-tuned, whatever the backbone."""
+    """Return the recipe of one training, which fine-tunes the last stages of any backbone."""
     backbone = build_backbone(options.backbone, weights=options.weights, preprocessing=options.preprocessing)
     stages = len(backbone.stages)
     layer_first = settings.get("network.frozen_depths") == LAYER_FIRST
@@ -95,7 +95,7 @@ def fine_tuned(
     settings: dict[str, Any],
     options: Options,
 ) -> "Predictor":
-    """A network trained to the end, the best round by validation error, calibrated on validation people."""
+    """Train a network; the validation people choose the best round and calibrate it."""
     recipe = recipe_of(options, changes, settings, seed)
     inputs = copied(network_inputs(options, recipe, training, recipe.augmentation), recipe)
     model = build_model(recipe, training.targets)
@@ -108,7 +108,7 @@ def fine_tuned(
 
 
 def trunk_recipe(options: Options, changes: dict[str, Any], seed: int) -> Recipe:
-    """The recipe of one training of the last three stages, with the step size that table 1's search chose for all."""
+    """Return the recipe of a training of the last three stages, with the learning rate that the search chose."""
     recipe = recipe_of(options, changes, CANDIDATES["AdamW 1.5e-3"], seed)
     return recipe.override({"network.frozen_depths": [TRUNK_DEPTH]})
 
@@ -121,12 +121,12 @@ def last_stages(
     settings: dict[str, Any],
     options: Options,
 ) -> "Predictor":
-    """The last three stages of EfficientNet-Lite0, on activations that all trainings share."""
+    """Train the last three stages of EfficientNet-Lite0 on the shared output of the others."""
     return train_tail(trunk_recipe(options, changes, seed), training, validation, options)
 
 
 def vgg_recipe(options: Options, changes: dict[str, Any], settings: dict[str, Any], seed: int) -> Recipe:
-    """The recipe of one training of VGG-16; the last layer's epochs leave its fifth block alone."""
+    """Return the recipe of one training of VGG-16; epochs of the last layer do not train its fifth block."""
     depth = {"network.frozen_depths": [5, 4] if settings.get("network.frozen_depths") == LAYER_FIRST else [4]}
     recipe = load_recipe(str(VGG_RECIPE)).override({"network.weights": options.vgg} | changes)
     own = {"schedule.seed": seed, "data.image_size": options.vgg_size}
@@ -142,13 +142,13 @@ def fine_tuned_tail(
     settings: dict[str, Any],
     options: Options,
 ) -> "Predictor":
-    """VGG-16 above its frozen blocks, trained like the others, on activations that all trainings share."""
+    """Train the last block of VGG-16 on the shared output of the others."""
     return train_tail(vgg_recipe(options, changes, settings, seed), training, validation, options)
 
 
 def train_tail(recipe: Recipe, training: Manifest, validation: Manifest, options: Options) -> "Predictor":
-    """The stages above a trunk, trained to the end, the best round kept and calibrated by validation people."""
-    model = tail_model(recipe, training.targets)
+    """Train the stages above the trunk; the validation people choose the best round and calibrate it."""
+    model = speed_up(tail_model(recipe, training.targets), recipe)
     inputs = trunk_inputs(options, recipe, training, copies=True)
     train(model, tail_recipe(recipe), inputs, trunk_inputs(options, recipe, validation))
 

@@ -1,4 +1,4 @@
-"""What all jobs of table 1 share, and the people of each: folds, and those held out for validation."""
+"""The options that all jobs of table 1 share, and the folds of people."""
 
 import argparse
 import importlib
@@ -12,20 +12,20 @@ from deepgllim.data import Manifest, load_data, split_by_subject, subject_folds
 
 FOLDS = 5
 VALIDATION = 0.2
-"""Share of the training people, drawn by the seed."""
+"""Share of the training people that validate, drawn by the seed."""
 SEEDS = (0, 1, 2)
 QUICK_PICTURES = 60
 
 
 class Options(NamedTuple):
-    """The command line, in a form that processes can be sent.
+    """The options of the command line, in a form that can be pickled.
 
     Attributes:
-        source: of the faces.
-        work: folder of features and predictions.
-        quick: few pictures, one epoch.
-        backbone, weights, preprocessing: of the network, frozen or fine-tuned.
-        vgg: file of VGG-16's convolutions, for more rows of frozen features.
+        source: source of the faces.
+        work: folder for features and predictions.
+        quick: use few pictures and one epoch.
+        backbone, weights, preprocessing: the network that is frozen or fine-tuned, see `build_backbone`.
+        vgg: file of VGG-16's convolutions, for its rows.
         frozen_size: side of the crops that frozen features are computed from, pixels.
         vgg_size: side of the crops that VGG-16 is fine-tuned on, pixels.
     """
@@ -42,7 +42,7 @@ class Options(NamedTuple):
 
 
 class FoldFaces(NamedTuple):
-    """The faces of one fold and seed: no person is in two of them."""
+    """The faces of one fold and seed; a person is in one part only."""
 
     training: Manifest
     validation: Manifest
@@ -50,27 +50,29 @@ class FoldFaces(NamedTuple):
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Those of table 1 alone."""
+    """Add the options of table 1 to a parser."""
     parser.add_argument("--backbone", default="efficientnet_lite0", help="network that is frozen or fine-tuned")
     parser.add_argument("--weights", default="imagenet", help="imagenet, or a weights file")
-    parser.add_argument("--preprocessing", help="of a weights file that does not name its own: caffe, torchvision")
-    parser.add_argument("--vgg", help="weights file of VGG-16 in Caffe's preprocessing: adds its rows")
-    parser.add_argument("--frozen-size", type=int, default=96, help="pixels of the crops of frozen features")
-    parser.add_argument("--vgg-size", type=int, default=96, help="pixels of the crops that VGG-16 is fine-tuned on")
+    parser.add_argument("--preprocessing", help="preprocessing of a weights file that names none: caffe or torchvision")
+    parser.add_argument("--vgg", help="weights file of VGG-16 with Caffe's preprocessing; adds its rows")
+    parser.add_argument("--frozen-size", type=int, default=96, help="side of the crops of frozen features, pixels")
+    parser.add_argument(
+        "--vgg-size", type=int, default=96, help="side of the crops that VGG-16 is fine-tuned on, pixels"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="seeds of the final fits")
-    parser.add_argument("--methods", nargs="*", help="rows to make; all of them by default")
+    parser.add_argument("--methods", nargs="*", help="rows to make; all by default")
     return parser
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """The command line's share that the jobs need."""
+    """Return the options that the jobs need."""
     given = {name: getattr(arguments, name) for name in Options._fields if name != "source"}
     return Options(source=arguments.data, **given)
 
 
 @lru_cache(maxsize=1)
 def faces(source: str, quick: bool) -> Manifest:
-    """All faces, numbered in the column `row`; with `quick`, some sixty of them, evenly from the table."""
+    """Return all faces, with their numbers in the column `row`; with `quick`, sixty evenly spaced ones."""
     manifest = load_data(source)
     if quick:
         manifest = manifest.subset(np.unique(np.linspace(0, len(manifest) - 1, QUICK_PICTURES).astype(int)))
@@ -78,12 +80,12 @@ def faces(source: str, quick: bool) -> Manifest:
 
 
 def rows(manifest: Manifest) -> list[int]:
-    """The numbers of a part's faces in the whole table."""
+    """Return the numbers of the faces of a part in the whole table."""
     return [int(row) for row in manifest.frame["row"]]
 
 
 def folds(options: Options) -> list[tuple[Manifest, Manifest]]:
-    """(train, test): Biwi's as the paper has them, three videos each; of other data, five of whole people."""
+    """Return (training, test) of each fold: three videos each for Biwi, as in the paper; else whole people."""
     manifest = faces(options.source, options.quick)
     if options.source.startswith("biwi:"):
         found: list[tuple[Manifest, Manifest]] = importlib.import_module("deepgllim.data.protocols").video_folds(
@@ -94,6 +96,6 @@ def folds(options: Options) -> list[tuple[Manifest, Manifest]]:
 
 
 def split(options: Options, fold: int, seed: int) -> FoldFaces:
-    """The people of a job: the folds are the same for every seed, who validates is not."""
+    """Return the faces of a job; folds are the same for all seeds, validation people are not."""
     training, test = folds(options)[fold]
     return FoldFaces(*split_by_subject(training, VALIDATION, seed), test)

@@ -1,4 +1,4 @@
-"""The printed table, and the paper's claims as differences with intervals over resampled people."""
+"""The printed table, and the statements of the paper as differences with intervals over resampled people."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import pandas as pd
 
 from deepgllim.errors import DataError
-from deepgllim.geometry.rotations import ANGLES
+from deepgllim.geometry import ANGLES
 from experiments.bootstrap import paired_bootstrap
 from experiments.protocol import mean_and_deviation, over_folds
 from experiments.table1.jobs import Job, predictions_file
 
 
 class Claim(NamedTuple):
-    """What the paper says of two rows: the first errs less, or hardly more, than the second."""
+    """A statement about two rows: the first has a smaller error than the second, or an error that is hardly larger."""
 
     text: str
     first: str
@@ -22,7 +22,7 @@ class Claim(NamedTuple):
 
 
 def _of_beta(prefix: str) -> list[Claim]:
-    """The same questions of the conditional likelihood, and whether it is ahead of the paper's step."""
+    """Return the statements that compare β = 1 with least squares and with the step of the paper."""
     network = "VGG-16: " if prefix else ""
     return [
         Claim(f"{network}{text}, K = {K}", f"{prefix}IR-FT, K = {K}, beta = 1", second.format(prefix=prefix, K=K))
@@ -64,7 +64,7 @@ HEADINGS = {"mae": "mean", "geodesic": "geodesic", "nll": "NLL", "coverage_90": 
 
 
 def summary(results: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """A row a method: the mean over folds by pictures, then mean ± standard deviation over seeds."""
+    """Return a row per method: means over folds, weighted by pictures, then mean ± standard deviation over seeds."""
     columns = [f"mae_{name}" for name in ANGLES if f"mae_{name}" in results] + list(HEADINGS)
     per_seed = over_folds(results, ["method", "seed"], columns).reset_index()
     table = mean_and_deviation(per_seed, ["method"], columns).set_index("method")
@@ -73,27 +73,27 @@ def summary(results: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
 
 
 def picture_errors(work: Path, jobs: Sequence[Job]) -> pd.DataFrame:
-    """The error of every method (column) on every picture (row, with its person), mean over seeds.
+    """Return the error of each method (column) on each picture (row, with its person), mean over seeds.
 
     Raises:
-        DataError: if a job's predictions are not in the work folder.
+        DataError: the predictions of a job are not in the work folder.
     """
     files = [predictions_file(work, job) for job in jobs]
     for file in files:
         if not file.is_file():
-            raise DataError(f"{file} is absent though its row is in results.csv: give the same --work, or start anew")
+            raise DataError(f"{file} is absent, but its row is in results.csv: give the same --work, or remove it")
     columns = ["method", "row", "subject", "error"]
     table = pd.concat([pd.read_parquet(file, columns=columns) for file in files], ignore_index=True)
     return table.pivot_table(index=["row", "subject"], columns="method", values="error", aggfunc="mean")
 
 
 def update_claims(work: Path, jobs: Sequence[Job], table: Path) -> pd.DataFrame:
-    """Make the claims whose two rows have predictions, keep the table's others, write the table.
+    """Compute the claims whose rows have predictions, keep the other claims of the table, and write the table.
 
-    Rows without any prediction are of a run elsewhere, as in a fresh copy of the repository.
+    Rows without predictions come from a run with another work folder, as in a fresh copy of the repository.
 
     Raises:
-        DataError: some predictions of a row are there and others are not, or there is neither a prediction nor a table.
+        DataError: only some of the predictions of a row exist, or there is neither a prediction nor a table.
     """
     known = {job.method for job in jobs if predictions_file(work, job).is_file()}
     there = [job for job in jobs if job.method in known]
@@ -109,11 +109,11 @@ def update_claims(work: Path, jobs: Sequence[Job], table: Path) -> pd.DataFrame:
     return claims
 
 
-def not_made(claims: pd.DataFrame, jobs: Sequence[Job]) -> list[str]:
-    """The claims about rows of these jobs that are not in the table: one of their rows has no predictions."""
+def missing_claims(claims: pd.DataFrame, jobs: Sequence[Job]) -> list[str]:
+    """Return a line for each claim about these jobs that is not in the table because predictions are absent."""
     methods, made = {job.method for job in jobs}, set(claims["text"])
     return [
-        f"not made: {claim.text}: the work folder lacks predictions of {claim.first!r} or {claim.second!r}; "
+        f"not computed: {claim.text}: the work folder has no predictions of {claim.first!r} or {claim.second!r}; "
         "remove their rows from results.csv and run both again"
         for claim in CLAIMS
         if {claim.first, claim.second} <= methods and claim.text not in made
@@ -121,7 +121,7 @@ def not_made(claims: pd.DataFrame, jobs: Sequence[Job]) -> list[str]:
 
 
 def compare(errors: pd.DataFrame) -> pd.DataFrame:
-    """The paper's claims about rows that are there: difference of errors, 95 % interval, share of draws below 0."""
+    """Return the claims about the present rows: difference of errors, 95 % interval, share of draws below 0."""
     people = errors.index.get_level_values("subject").to_numpy()
     rows = []
     for claim in CLAIMS:

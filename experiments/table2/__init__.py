@@ -1,1 +1,1 @@
-"""The paper's table 2: how many components, on rendered heads."""
+"""Table 2 of the paper: the number of components, on rendered heads."""

@@ -1,11 +1,10 @@
-"""The paper's table 2 on rendered heads: K = 1, 2, 5, 10 on S2G and SSV, errors in degrees on new people."""
+"""Make table 2 of the paper: K = 1, 2, 5, 10 on rendered S2G and SSV, errors in degrees on other people."""
 
 import argparse
 from pathlib import Path
 
-from deepgllim.geometry.rotations import ANGLES
-from deepgllim.nn.config import load_recipe
-from deepgllim.nn.evaluation import evaluate
+from deepgllim.geometry import ANGLES
+from deepgllim.nn import evaluate, load_recipe
 from experiments.protocol import as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, crops, faces, trained
 
@@ -14,21 +13,25 @@ SETS = {"S2G": "s2g", "SSV": "ssv"}
 COMPONENTS = (1, 2, 5, 10)
 IDENTITIES = 50
 TRAINING, VALIDATION, TEST = slice(0, 32), slice(32, 40), slice(40, 50)
-"""Which of the people, in order."""
+"""Indices of the people."""
 
 
 def main() -> None:
-    """Render, train, judge; rows that are there already are kept."""
+    """Render, train and evaluate the cells that are not in the table yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--images", type=int, default=5000, help="pictures of each set; the paper has 20000")
-    parser.add_argument("--recipe", default=str(HERE / "recipe.toml"), help="paper.toml beside it is the paper's")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each cell")
-    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="rendered sets and models")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of results.csv")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: few small pictures, one round, K = 1, 2")
+    parser.add_argument("--images", type=int, default=5000, help="number of pictures of each set; the paper has 20000")
+    parser.add_argument(
+        "--recipe",
+        default=str(HERE / "recipe.toml"),
+        help="recipe; paper.toml is that of the paper",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each cell")
+    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for results.csv")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few small pictures, one round, K = 1, 2")
     arguments = parser.parse_args()
     base, table = load_recipe(arguments.recipe), arguments.output / "results.csv"
-    components, images = (COMPONENTS[:2], 200) if arguments.quick else (COMPONENTS, arguments.images)
+    components, images = (COMPONENTS[:2], 100) if arguments.quick else (COMPONENTS, arguments.images)
     if arguments.quick:
         base = base.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
     rows = read_rows(table)

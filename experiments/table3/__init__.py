@@ -1,1 +1,1 @@
-"""The paper's table 3: published figures, quoted, beside ours."""
+"""Table 3 of the paper: published errors and ours."""

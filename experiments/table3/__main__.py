@@ -1,6 +1,6 @@
-"""The paper's table 3: figures that others published, quoted, beside ours. Nothing is run.
+"""Print table 3 of the paper: published errors, quoted, and ours. Nothing is trained.
 
-Quoted rows are of other data and protocols than ours, and of each other: each names its own.
+Data and protocols differ between the rows; each row names its own.
 """
 
 import argparse
@@ -16,12 +16,12 @@ QUOTED = HERE / "quoted.csv"
 
 
 def quoted_rows() -> pd.DataFrame:
-    """The published figures, as they were written."""
+    """Return the published errors, as text."""
     return pd.read_csv(QUOTED, dtype=str, keep_default_na=False)
 
 
-def together(quoted: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
-    """Both, rows on the same data beside each other, marked as quoted or measured."""
+def merge_rows(quoted: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
+    """Return quoted and measured rows in one table, grouped by data."""
     rows = [quoted.assign(figures="quoted"), ours.assign(figures="measured")]
     table = pd.concat([each for each in rows if len(each)], ignore_index=True)
     place = {name: number for number, name in enumerate(dict.fromkeys(table["data"]))}
@@ -32,8 +32,8 @@ def together(quoted: pd.DataFrame, ours: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=HERE.parents[1], help="folder of experiments and research")
-    print(as_markdown(together(quoted_rows(), our_rows(parser.parse_args().root))))
+    parser.add_argument("--root", type=Path, default=HERE.parents[1], help="parent of experiments and research")
+    print(as_markdown(merge_rows(quoted_rows(), our_rows(parser.parse_args().root))))
 
 
 if __name__ == "__main__":

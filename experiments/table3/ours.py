@@ -1,4 +1,4 @@
-"""Our figures from the committed results of other experiments, in the columns of `quoted.csv`."""
+"""Our errors from the committed results of other experiments, in the columns of `quoted.csv`."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepgllim.geometry.rotations import ANGLES
+from deepgllim.geometry import ANGLES
 from experiments.protocol import over_folds, read_table
 
 FIGURES = (*ANGLES, "mean")
@@ -40,7 +40,7 @@ SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "experiments/table2/results.csv": _table2,
     "research/compare_peers/results.csv": _compare_peers,
 }
-"""Tables by path: the function that gives them the columns method, data, protocol, seed, mae_… and mae."""
+"""Functions that add the columns method, data, protocol, seed, mae_… and mae to a table, by its path."""
 
 
 def our_rows(root: Path) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def our_rows(root: Path) -> pd.DataFrame:
 
 
 def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Figures of each seed are weighted by the pictures of its folds (column n); then mean and deviation over seeds.
+    """Return mean and deviation over seeds of the errors; folds are weighted by their number of pictures (column n).
 
     Example:
         >>> rows = [("a", "d", "p", 0, 1, 4.0), ("a", "d", "p", 0, 3, 8.0), ("a", "d", "p", 1, 1, 9.0)]

@@ -1,1 +1,1 @@
-"""Error against the number of training pictures, both objectives: the form of the paper's table 4."""
+"""Table 4 of the paper: the error over the number of training pictures, for both objectives."""

@@ -1,14 +1,14 @@
-"""20, 40, 60, 80 and 100 % of the training pictures of Pointing'04, both objectives, three seeds (paper, table 4).
+"""Train on 20, 40, 60 and 80 % of the training pictures of Pointing'04, with both objectives (table 4 of the paper).
 
-Recipe, people, seeds and learning rates are those of `experiments.pointing04`, whose runs at 100 % are used again:
-run it first. The pictures of 20 % are among those of 40 %, and so on; every person gives the same share.
+Recipe, people, seeds and learning rates are those of `experiments.pointing04`, which has to be run first; its results
+are those for 100 %. Each share contains the smaller ones, and the same share of the pictures of each person.
 """
 
 from pathlib import Path
 
 import matplotlib
 
-from deepgllim.nn.config import load_recipe
+from deepgllim.nn import load_recipe
 from experiments import pointing04, protocol
 from experiments.pointing04.__main__ import METHODS, SEEDS
 from experiments.protocol import Job
@@ -21,7 +21,7 @@ COMPARED = ("least squares", "inverse regression, K = 1")
 
 
 def main() -> None:
-    """Train on the shares, judge, write the table and the plot."""
+    """Train on each share, evaluate, and write the table and the plot."""
     arguments = protocol.options(__doc__ or "", HERE)
     fractions, seeds = (FRACTIONS[:1], SEEDS[:1]) if arguments.quick else (FRACTIONS, SEEDS)
     recipe = load_recipe(str(MAIN / "recipe.toml"))

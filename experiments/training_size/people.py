@@ -1,8 +1,8 @@
-"""3, 5, 7, 9 and 12 people to learn from, least squares and inverse regression: table 4's form, with people left out.
+"""Train on 3, 5, 7, 9 and 12 people, with least squares and inverse regression.
 
-Folds, test people, recipe and step size are those of `experiments.table1`. The people of a smaller set are among those
-of a larger one, drawn by seed and fold; one of them, two of nine or more, validate and are not trained on. The frozen
-stages are computed once for all trainings. A killed run goes on where it stopped.
+Folds, test people, recipe and learning rate are those of `experiments.table1`. People are drawn by seed and fold, and
+each set contains the smaller ones. One person of a set validates, or two if the set has nine or more. The output of the
+frozen stages is computed once for all trainings. An interrupted run continues where it stopped.
 """
 
 import time
@@ -17,18 +17,17 @@ import torch
 
 from deepgllim.data import select_subjects
 from deepgllim.evaluation import plot_curves
-from deepgllim.nn.config import Recipe
-from deepgllim.nn.evaluation import compute_metrics
+from deepgllim.nn import Recipe, compute_metrics
 from experiments import protocol
+from experiments.table1.activations import prepare_trunk
 from experiments.table1.networks import inverse_regression, train_tail, trunk_recipe
 from experiments.table1.options import SEEDS, FoldFaces, Options, folds
-from experiments.table1.trunk import prepare_trunk
 
 matplotlib.use("Agg")
 HERE = Path(__file__).parent
 COUNTS = (3, 5, 7, 9, 12)
 EVERY = 8
-"""The first person of a set validates, and the ninth."""
+"""Persons 0, 8, … of a set validate."""
 
 METHODS: dict[str, dict[str, Any]] = {
     "least squares": {"objective.name": "least_squares"},
@@ -40,7 +39,7 @@ COLUMNS = ["mae", "mae_pitch", "mae_yaw", "geodesic", "nll"]
 
 
 class Job(NamedTuple):
-    """One training: a method, how many people it learns from, whose test people are left out, the seed of the draw."""
+    """One training: method, number of people, fold of the test people, and seed of the draw."""
 
     method: str
     people: int
@@ -49,12 +48,12 @@ class Job(NamedTuple):
 
 
 def identity(job: Job) -> dict[str, Any]:
-    """The columns that tell jobs apart."""
+    """Return the columns that identify a job."""
     return job._asdict()
 
 
 def draw(options: Options, job: Job) -> FoldFaces:
-    """The faces of a job; each training set is a part of those of more people."""
+    """Return the faces of a job; its people are a subset of those of jobs with more people."""
     training, test = folds(options)[job.fold]
     names = np.random.default_rng((job.seed, job.fold)).permutation(np.unique(training.subjects.astype(str)))
     chosen = [str(name) for name in names[: job.people]]
@@ -64,12 +63,12 @@ def draw(options: Options, job: Job) -> FoldFaces:
 
 
 def job_recipe(options: Options, job: Job) -> Recipe:
-    """That of table 1's rows of three stages, with the method's objective."""
+    """Return the recipe of the rows of table 1 with three trained stages, with the objective of the method."""
     return trunk_recipe(options, METHODS[job.method], job.seed)
 
 
 def judge(job: Job, *, options: Options) -> dict[str, Any]:
-    """Train, and the figures on test people."""
+    """Train a job and return its metrics on the test people."""
     torch.set_num_threads(1)
     parts, began = draw(options, job), time.perf_counter()
     predictor = train_tail(job_recipe(options, job), parts.training, parts.validation, options)
@@ -79,7 +78,7 @@ def judge(job: Job, *, options: Options) -> dict[str, Any]:
 
 
 def make_plot(per_seed: pd.DataFrame, path: Path) -> None:
-    """The error against the number of people, mean and deviation over seeds, a curve for each method."""
+    """Plot the error over the number of people: mean and deviation over seeds, a curve per method."""
     from matplotlib import pyplot
 
     grouped = per_seed.groupby(["method", "people"])["mae"]
@@ -92,9 +91,9 @@ def make_plot(per_seed: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    """The trunk once, then all trainings, the table and the plot."""
+    """Compute the output of the trunk, run all trainings, and write the table and the plot."""
     parser = protocol.parser(__doc__ or "", HERE)
-    parser.add_argument("--folds", type=int, help="test people of the first of table 1's folds only; all by default")
+    parser.add_argument("--folds", type=int, help="number of folds of table 1 to run; all by default")
     arguments = parser.parse_args()
     options = Options(arguments.data, arguments.work, arguments.quick)
     counts, seeds = (COUNTS[:1], SEEDS[:1]) if arguments.quick else (COUNTS, SEEDS)

@@ -1,1 +1,1 @@
-"""Other people's head-pose systems on the same crops, by the same measures."""
+"""Errors of other head-pose systems on the same crops, with the same metrics."""

@@ -1,7 +1,7 @@
-"""The same measures for all: under both readings of the labels, over all pictures and over the inner poses.
+"""Metrics of a system, for both interpretations of the labels, over all poses and over the inner poses.
 
-Labels that are a marker's direction (Pointing'04: tilt, pan) are read in two ways, as pitch and yaw of our convention,
-and as the direction of the nose; `experiments.synthetic_to_real.judge` says why. Nothing is fitted or aligned.
+Labels that are the direction of a marker (tilt and pan of Pointing'04) are interpreted as pitch and yaw of our
+convention and as the direction of the nose, see `experiments.synthetic_to_real.judge`. Nothing is fitted or aligned.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from deepgllim import metrics
 from deepgllim.data import Manifest
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.geometry.rotations import (
+from deepgllim.geometry import (
     ANGLES,
     NECK_ANGLES,
     angles_from_rotation,
@@ -19,25 +19,24 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
-from deepgllim.nn.evaluation import Predictions
-from deepgllim.nn.model import DeepRegression
+from deepgllim.nn import DeepRegression, Predictions
 from deepgllim.runs import predict_manifest
 from research.compare_peers.presets import Array, Poses
 
 INNER = {"pitch": 30.0, "yaw": 60.0}
-"""Largest labels of the poses that are also counted on their own, degrees."""
+"""Largest absolute labels of the inner poses, degrees."""
 
 READINGS = {"angles": ANGLES, "directions": NECK_ANGLES}
-"""Names of the labels by reading; the columns of a row are called after the first."""
+"""Names of the labels by interpretation; columns have the names of the first one."""
 
 
 class Spread(NamedTuple):
-    """What a system says beside its point estimates; ours do.
+    """Predictive distributions of a system.
 
     Attributes:
-        names: of the L targets.
-        predictions: of all faces.
-        missing: targets that have no labels.
+        names: names of the L targets.
+        predictions: predictions for all faces.
+        missing: targets without labels.
     """
 
     names: tuple[str, ...]
@@ -46,10 +45,10 @@ class Spread(NamedTuple):
 
 
 def judge(faces: Manifest, poses: Poses, spread: Spread | None = None) -> list[dict[str, Any]]:
-    """A row of figures for each part of the faces and each reading of their labels.
+    """Return a row of metrics for each part of the faces and each interpretation of their labels.
 
     Raises:
-        DataError: if the faces have no labels pitch and yaw.
+        DataError: the faces have no labels pitch and yaw.
     """
     if not set(INNER) <= set(faces.frame):
         raise DataError(f"the data have the labels {', '.join(faces.targets)}: pitch and yaw are needed")
@@ -57,15 +56,15 @@ def judge(faces: Manifest, poses: Poses, spread: Spread | None = None) -> list[d
     inner = (np.abs(faces.frame[list(INNER)].to_numpy(dtype=np.float64)) <= limits).all(axis=1)
     parts = {"all": np.full(len(faces), True), "inner": inner}
     return [
-        {"part": part, "reading": reading, **figures(faces, poses, spread, reading, rows)}
+        {"part": part, "reading": reading, **compute_row(faces, poses, spread, reading, rows)}
         for part, rows in parts.items()
         for reading, names in READINGS.items()
         if rows.any() and set(names[:2]) <= set(faces.frame)
     ]
 
 
-def figures(faces: Manifest, poses: Poses, spread: Spread | None, reading: str, rows: Array) -> dict[str, Any]:
-    """The row of one part (a mask, (N,)) under one reading."""
+def compute_row(faces: Manifest, poses: Poses, spread: Spread | None, reading: str, rows: Array) -> dict[str, Any]:
+    """Return the row of one part, a mask (N,), for one interpretation."""
     names = tuple(name for name in READINGS[reading] if name in faces.frame)
     labels = faces.frame[list(names)].to_numpy(dtype=np.float64)
     predicted = poses.angles if reading == "angles" else pan_tilt_from_rotation(poses.rotations)
@@ -78,7 +77,7 @@ def figures(faces: Manifest, poses: Poses, spread: Spread | None, reading: str, 
 
 
 def _errors(labels: Array, predicted: Array, names: tuple[str, ...]) -> dict[str, Any]:
-    """MAE of each name and their mean; geodesic and MAEV, where a roll (or neck roll) without label counts as 0."""
+    """Return MAE per target and mean, geodesic error and MAEV; a roll or neck roll without label counts as 0."""
     found: dict[str, Any] = metrics.summarise(labels, predicted, names)
     if names[0] in NECK_ANGLES:
         truth, guess = (angles_from_rotation(_neck(values)) for values in (labels, predicted))
@@ -88,12 +87,12 @@ def _errors(labels: Array, predicted: Array, names: tuple[str, ...]) -> dict[str
 
 
 def _neck(values: Array) -> Array:
-    """Rotations from tilt, pan and, where there, neck roll."""
+    """Return rotations from tilt, pan and, if present, neck roll."""
     return rotation_from_pan_tilt(values[:, 1], values[:, 0], values[:, 2] if values.shape[1] == 3 else 0.0)
 
 
 def _intervals(spread: Spread, names: tuple[str, ...], rows: Array) -> dict[str, Any]:
-    """Coverage of 90 % intervals of the labelled targets, and NLL where all of the system's targets are labelled."""
+    """Return the coverage of the labelled targets, and the NLL if all targets of the system have labels."""
     predictions, columns = spread.predictions, [spread.names.index(name) for name in names if name in spread.names]
     truth, lower, upper = (values[rows][:, columns] for values in predictions_bounds(predictions))
     coverage = metrics.interval_coverage(truth, lower, upper)
@@ -106,21 +105,21 @@ def _intervals(spread: Spread, names: tuple[str, ...], rows: Array) -> dict[str,
 
 
 def predictions_bounds(predictions: Predictions) -> tuple[Array, Array, Array]:
-    """Targets and the ends of their intervals, each (N, L)."""
+    """Return targets and ends of their intervals, each (N, L)."""
     return predictions.targets, predictions.lower, predictions.upper
 
 
 def _called(key: str, own: dict[str, str]) -> str:
-    """A column's name: "mae_tilt" is in the column "mae_pitch"."""
+    """Return the name of a column: "mae_pitch" for "mae_tilt"."""
     stem, _, name = key.rpartition("_")
     return f"{stem}_{own[name]}" if name in own else key
 
 
 def our_poses(model: DeepRegression, faces: Manifest) -> tuple[Poses, Spread]:
-    """One of our models on the faces, at its own margin.
+    """Predict the faces with a model of this package, at its own margin.
 
     Raises:
-        ConfigurationError: for a model of other targets than pitch, yaw (and roll), or tilt, pan, neck_roll.
+        ConfigurationError: the targets are not pitch, yaw (and roll), or tilt, pan, neck_roll.
     """
     names = model.spec.targets
     if names not in (ANGLES[:2], ANGLES, NECK_ANGLES):

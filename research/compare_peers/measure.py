@@ -1,4 +1,4 @@
-"""From what the command line asks for to rows of figures."""
+"""Evaluation of one system: from the options of the command line to rows of metrics."""
 
 import csv
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from deepgllim.data import Manifest, load_data
 from deepgllim.errors import ConfigurationError
-from deepgllim.nn.model import load_model
+from deepgllim.nn import load_model
 from deepgllim.runs import picture_size
 from research.compare_peers.judge import Spread, judge, our_poses
 from research.compare_peers.networks import predict
@@ -32,11 +32,11 @@ COLUMNS = {
     "coverage_90_pitch": "90 % coverage, pitch (tilt)",
     "coverage_90_yaw": "yaw (pan)",
 }
-"""What is shown of a row, and how it is called."""
+"""Columns of the printed table, with their headings."""
 
 
 SAME = ("system", "data", "margin")
-"""What makes new rows take the place of old ones."""
+"""Columns that identify the rows of one evaluation."""
 
 
 class Request(NamedTuple):
@@ -44,11 +44,11 @@ class Request(NamedTuple):
 
     Attributes:
         data: a source that `load_data` reads.
-        outputs: names that replace the preset's.
-        margin: replaces the preset's.
+        outputs: names of the outputs, instead of those of the preset.
+        margin: margin of the crops, instead of that of the preset.
         limit: number of pictures, evenly spaced; None for all.
-        name: in the table.
-        source: where the system is from, kept in the table.
+        name: name in the table.
+        source: source of the system, for the table.
     """
 
     data: str
@@ -65,10 +65,10 @@ class Request(NamedTuple):
 
 
 def measure(request: Request) -> list[dict[str, Any]]:
-    """A row for each part of the data and each reading of its labels.
+    """Return a row for each part of the data and each interpretation of its labels.
 
     Raises:
-        ConfigurationError, DataError, ImageError, ModelError: for what cannot be measured.
+        ConfigurationError, DataError, ImageError, ModelError: an option, the data or a file cannot be used.
     """
     if request.limit is not None and request.limit < 1:
         raise ConfigurationError(f"--limit {request.limit}: give 1 or more")
@@ -83,7 +83,7 @@ def measure(request: Request) -> list[dict[str, Any]]:
 
 
 def merged(table: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a table, as they stand, and after them new ones in the place of those of the same system."""
+    """Return the rows of a table without those of the same evaluation, followed by the new rows."""
     there: list[dict[str, Any]] = []
     if table.is_file():
         with table.open(encoding="utf-8", newline="") as file:
@@ -93,20 +93,20 @@ def merged(table: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def evenly(faces: Manifest, limit: int | None) -> Manifest:
-    """So many faces, evenly spaced over the table."""
+    """Return at most `limit` faces, evenly spaced."""
     if limit is None or limit >= len(faces):
         return faces
     return faces.subset(np.linspace(0, len(faces) - 1, limit).round().astype(int))
 
 
 Found = tuple[str, str, Poses, Spread | None]
-"""Name, margin as text, poses, and what the system says beside them."""
+"""Name, margin as text, poses, and predictive distributions."""
 
 
 def _onnx(request: Request, faces: Manifest) -> Found:
     assert request.onnx is not None
     if request.preset is None:
-        raise ConfigurationError("--onnx needs --preset, which says what the network reads and writes")
+        raise ConfigurationError("--onnx needs --preset, which describes the input and output of the network")
     chosen = preset(request.preset)
     if request.margin is not None:
         chosen = chosen._replace(margin=request.margin)
@@ -118,7 +118,7 @@ def _onnx(request: Request, faces: Manifest) -> Found:
 def _predictions(request: Request, faces: Manifest) -> Found:
     assert request.predictions is not None
     if request.convention is None:
-        raise ConfigurationError("--predictions needs --convention, in which the table is written")
+        raise ConfigurationError("--predictions needs --convention, the convention of its angles")
     poses = read_predictions(request.predictions, faces, request.convention)
     return request.predictions.stem, "" if request.margin is None else f"{request.margin:g}", poses, None
 
@@ -131,4 +131,4 @@ def _ours(request: Request, faces: Manifest) -> Found:
 
 
 WAYS = {"onnx": _onnx, "predictions": _predictions, "model": _ours}
-"""How poses are had, by the option that asks for it."""
+"""Functions that return the poses, by option."""

@@ -1,4 +1,4 @@
-"""Networks in ONNX files: opened, checked against a preset, run on crops."""
+"""Networks in ONNX files: open them, check them against a preset, and run them on crops."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.nn.config import AugmentationConfig, DataConfig
-from deepgllim.nn.inputs import prepare_contexts
+from deepgllim.nn import AugmentationConfig, DataConfig, prepare_contexts
 from deepgllim.pose.runtime import open_session
 from research.compare_peers.presets import Poses, Preset, average, decode, network_input
 
@@ -18,11 +17,11 @@ BATCH = 32
 
 
 def predict(files: Sequence[Path], preset: Preset, faces: Manifest) -> Poses:
-    """The poses of all faces, averaged over the files, crops as our own networks get them.
+    """Return the poses of all faces, averaged over the files; crops are those of our own networks.
 
     Raises:
-        ModelError: if a file is not a network of the preset's input and output.
-        ImageError: for a picture that cannot be read.
+        ModelError: the input or output of a file is not that of the preset.
+        ImageError: a picture cannot be read.
     """
     sessions = [open_network(file, preset) for file in files]
     parts: list[list[Poses]] = [[] for _ in sessions]
@@ -34,7 +33,7 @@ def predict(files: Sequence[Path], preset: Preset, faces: Manifest) -> Poses:
 
 
 def crops(faces: Manifest, preset: Preset) -> Iterator[NDArray[np.uint8]]:
-    """RGB crops of all faces, (N, 3, S, S), some at a time."""
+    """Yield batches of RGB crops of all faces, (N, 3, S, S)."""
     data, paths, boxes = DataConfig(image_size=preset.size, margin=preset.margin), faces.paths, faces.boxes
     for start in range(0, len(faces), BATCH):
         rows = slice(start, start + BATCH)
@@ -42,10 +41,10 @@ def crops(faces: Manifest, preset: Preset) -> Iterator[NDArray[np.uint8]]:
 
 
 def open_network(file: Path, preset: Preset) -> Any:
-    """An onnxruntime session for a file whose input is the preset's.
+    """Return an onnxruntime session for a file with the input and outputs of a preset.
 
     Raises:
-        ModelError: if the file is missing, not ONNX, or of another input.
+        ModelError: the file is missing, is not ONNX, or has another input or other outputs.
     """
     if not file.is_file():
         raise ModelError(f"{file}: no such file; give the path of an ONNX model")
@@ -53,7 +52,7 @@ def open_network(file: Path, preset: Preset) -> Any:
         session = open_session(str(file), threads=1)
     except ConfigurationError:
         raise
-    except Exception as error:  # its exceptions have no common class of their own
+    except Exception as error:  # the exceptions of onnxruntime have no common class
         cause = " ".join(str(error).split())[:160]
         raise ModelError(f"{file}: not a model that onnxruntime can run ({cause}); export it as ONNX") from None
     _check_input(file, session, preset)
@@ -66,7 +65,7 @@ def _check_input(file: Path, session: Any, preset: Preset) -> None:
     wanted = ["N", 3, side, side] if preset.layout == "nchw" else ["N", side, side, 3]
     if len(inputs) != 1 or inputs[0].type != "tensor(float)":
         kinds = ", ".join(f"{each.name}: {each.type}" for each in inputs)
-        raise ModelError(f"{file}: its inputs are {kinds}; one of type tensor(float) is expected")
+        raise ModelError(f"{file}: its inputs are {kinds}; give a network with one input of type tensor(float)")
     shape = inputs[0].shape
     free_or_fixed = [1, *wanted[1:]]
     fits = len(shape) == 4 and all(
@@ -90,7 +89,7 @@ def _check_outputs(file: Path, session: Any, preset: Preset) -> None:
 
 
 def run(session: Any, values: NDArray[np.float32], preset: Preset) -> list[NDArray[np.float64]]:
-    """A network's outputs for a batch; one at a time where its batch is fixed."""
+    """Return the outputs of a network for a batch, one sample at a time if its batch size is fixed."""
     given = session.get_inputs()[0]
     step = 1 if given.shape[0] == 1 else len(values)
     names = list(preset.outputs) or None

@@ -1,6 +1,6 @@
-"""How other systems want their pictures and write their poses: a row a system, a function a form of output.
+"""Input and output formats of other systems: a preset per system, and a function per output format.
 
-Where each row comes from is said beside it. Margins are for boxes as tight as those of Pointing'04.
+A comment states the source of each preset. Margins are for boxes as tight as those of Pointing'04.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,22 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.geometry.conventions import convention, from_convention, rotation_from_convention
-from deepgllim.geometry.rotations import ANGLES, angles_from_rotation, rotation_from_angles
+from deepgllim.geometry import (
+    ANGLES,
+    angles_from_rotation,
+    from_convention,
+    rotation_from_angles,
+    rotation_from_convention,
+)
+from deepgllim.geometry.conventions import convention
 
 Array = NDArray[np.float64]
 Triple = tuple[float, float, float]
 
 IMAGENET_MEAN: Triple = (123.675, 116.28, 103.53)
 IMAGENET_DEVIATION: Triple = (58.395, 57.12, 57.375)
-"""Of RGB in grey levels: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)."""
+"""Mean and deviation of RGB in grey levels: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)."""
 
 
 class Poses(NamedTuple):
     """Predictions in our convention.
 
     Attributes:
-        angles: pitch, yaw, roll as predicted, degrees, (N, 3); a yaw beyond 90 stays beyond 90.
+        angles: pitch, yaw, roll as predicted, degrees, (N, 3); |yaw| may exceed 90.
         rotations: the same as matrices, (N, 3, 3).
     """
 
@@ -34,17 +40,17 @@ class Poses(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """One system's input and output.
+    """Input and output format of a system.
 
     Attributes:
-        size: side of its square input, pixels.
-        channels: their order.
+        size: side of the square input, pixels.
+        channels: order of the channels.
         mean, deviation: of each channel in that order, grey levels; the input is (pixel − mean) / deviation.
-        layout: of the input's axes.
-        margin: side of the crop over the face box's longer side.
-        outputs: names of the outputs that are read, in the order of `order`; none: all, as the file has them.
-        form: of the outputs, a key of `FORMS`.
-        order: which angle each output (or column) is; of no meaning for matrices.
+        layout: order of the axes of the input.
+        margin: side of the crop relative to the longer side of the face box.
+        outputs: names of the outputs, in the order of `order`; empty for all outputs in the order of the file.
+        form: format of the outputs, a key of `DECODERS`.
+        order: angle of each output or column; ignored for matrices.
         convention: a key of `deepgllim.geometry.conventions.CONVENTIONS`.
     """
 
@@ -71,7 +77,7 @@ PRESETS: dict[str, Preset] = {
     # quoted in ../table3/quoted.csv.
     "fsanet": Preset(64, "bgr", (127.5,) * 3, (128.0,) * 3, "nchw", 1.6, ("output",), "angles", YAW_FIRST, "300w-lp"),
     # docs.openvino.ai, head-pose-estimation-adas-0001: 1 × 3 × 60 × 60, BGR, no scaling; three outputs in degrees.
-    # Margin as above. A file converted to ONNX may call its outputs otherwise: --outputs.
+    # Margin as above. The outputs of a file converted to ONNX may have other names: --outputs.
     "openvino": Preset(
         60,
         "bgr",
@@ -93,9 +99,9 @@ PRESETS: dict[str, Preset] = {
     # test_on_video_dlib.py widens the detected box by half of it to the left and to the right.
     "hopenet": _IMAGENET_224._replace(margin=2.0, form="bins", order=YAW_FIRST, convention="300w-lp"),
     # github.com/Ascend-Research/HeadPoseEstimation-WHENet, GPU_CPU/whenet.py: yaw of 120 bins (− 180), pitch and roll
-    # of 66 (− 99), channels last; demo.py: RGB. It expects boxes of whole heads: 1.6 of a face's.
+    # of 66 (− 99), channels last; demo.py: RGB. Its boxes contain the whole head: 1.6 times the box of the face.
     "whenet": _IMAGENET_224._replace(layout="nhwc", margin=1.6, form="bins", order=YAW_FIRST, convention="300w-lp"),
-    # The same weights through whenet.py beside this file: channels first.
+    # The same weights, converted by whenet.py: channels first.
     "whenet-converted": _IMAGENET_224._replace(margin=1.6, form="bins", order=YAW_FIRST, convention="300w-lp"),
     # github.com/PINTO0309/HeadPoseEstimation-WHENet-yolov4-onnx-openvino, demo_video.py: the same as ONNX, channels
     # first, outputs in the order yaw, roll, pitch.
@@ -103,14 +109,14 @@ PRESETS: dict[str, Preset] = {
         margin=1.6, form="bins", order=("yaw", "roll", "pitch"), convention="300w-lp"
     ),
 }
-"""Systems by the name that `--preset` takes."""
+"""Presets by name."""
 
 
 def preset(name: str) -> Preset:
-    """A row of `PRESETS`.
+    """Return a preset by its name.
 
     Raises:
-        ConfigurationError: for a name that is not there.
+        ConfigurationError: the name is unknown.
     """
     if name not in PRESETS:
         raise ConfigurationError(f"unknown preset {name!r}: the known ones are {', '.join(PRESETS)}")
@@ -118,11 +124,11 @@ def preset(name: str) -> Preset:
 
 
 def network_input(pixels: NDArray[np.uint8], preset: Preset) -> NDArray[np.float32]:
-    """What the network is fed: channels in its order, normalised, in its layout.
+    """Return the input of a network: crops with its order of channels, normalisation and layout.
 
     Args:
         pixels: RGB crops, (N, 3, S, S).
-        preset: the system's.
+        preset: input format of the system.
 
     Example:
         >>> red = np.zeros((1, 3, 2, 2), dtype=np.uint8)
@@ -137,12 +143,12 @@ def network_input(pixels: NDArray[np.uint8], preset: Preset) -> NDArray[np.float
 
 
 def decode(outputs: Sequence[Array], preset: Preset) -> Poses:
-    """Poses in our convention from a network's outputs, each (N, …).
+    """Return poses in our convention from the outputs of a network, each (N, …).
 
     Raises:
-        ModelError: if the outputs do not have the form that the preset says.
+        ModelError: the outputs do not have the format of the preset.
     """
-    return FORMS[preset.form](outputs, preset)
+    return DECODERS[preset.form](outputs, preset)
 
 
 def _from_angles(outputs: Sequence[Array], preset: Preset) -> Poses:
@@ -153,14 +159,14 @@ def _from_angles(outputs: Sequence[Array], preset: Preset) -> Poses:
 
 
 def _from_bins(outputs: Sequence[Array], preset: Preset) -> Poses:
-    """The expectation of bins three degrees wide about zero: 66 of them reach from −99 to 99."""
+    """Decode the mean of bins of three degrees around zero; 66 bins cover −99 to 99."""
     if len(outputs) != 3 or any(output.ndim != 2 or output.shape[1] < 2 for output in outputs):
         raise _misfit(outputs, "three sets of bins")
     return _from_angles([_expectation(output) for output in outputs], preset)
 
 
 def _expectation(logits: Array) -> Array:
-    """Degrees, (N, 1), of bins (N, B)."""
+    """Return the mean in degrees, (N, 1), of logits of bins (N, B)."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     bins = np.arange(logits.shape[1])
     mean: Array = (weights @ bins / weights.sum(axis=1))[:, None] * 3 - 1.5 * len(bins)
@@ -173,35 +179,35 @@ def _from_matrix(outputs: Sequence[Array], preset: Preset) -> Poses:
     return matrix_poses(outputs[0].reshape(-1, 3, 3), preset.convention)
 
 
-FORMS: dict[str, Callable[[Sequence[Array], Preset], Poses]] = {
+DECODERS: dict[str, Callable[[Sequence[Array], Preset], Poses]] = {
     "angles": _from_angles,
     "bins": _from_bins,
     "matrix": _from_matrix,
 }
-"""From outputs to poses, by `Preset.form`."""
+"""Functions from outputs to poses, by `Preset.form`."""
 
 
 def angle_poses(angles: Array, name: str) -> Poses:
-    """Pitch, yaw, roll (N, 3) in degrees of a convention, as ours.
+    """Convert pitch, yaw, roll (N, 3) in degrees of a convention to ours.
 
     Raises:
-        ConfigurationError: for an unknown convention, or one of other angles.
+        ConfigurationError: the convention is unknown, or has other angles.
     """
     try:
         row = convention(name)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     if row.names is None or set(row.names) != set(ANGLES):
-        raise ConfigurationError(f"convention {name!r} writes no pitch, yaw and roll: convert the table to another one")
+        raise ConfigurationError(f"convention {name!r} has no pitch, yaw and roll: convert the table to another one")
     ours = from_convention(angles[:, [ANGLES.index(angle) for angle in row.names]], name)
     return Poses(ours, rotation_from_angles(*ours.T))
 
 
 def matrix_poses(matrices: Array, name: str) -> Poses:
-    """Rotations (N, 3, 3) of a convention, as ours.
+    """Convert rotations (N, 3, 3) of a convention to ours.
 
     Raises:
-        ConfigurationError: for an unknown convention or one that writes no matrix.
+        ConfigurationError: the convention is unknown, or has no matrices.
     """
     try:
         ours = rotation_from_convention(nearest_rotations(matrices), name)
@@ -211,7 +217,7 @@ def matrix_poses(matrices: Array, name: str) -> Poses:
 
 
 def nearest_rotations(matrices: Array) -> Array:
-    """The rotations of least squared distance to some matrices, (N, 3, 3)."""
+    """Return the rotations nearest to matrices (N, 3, 3) in the Frobenius norm."""
     U, _, Vt = np.linalg.svd(matrices)
     U[..., 2] *= np.linalg.det(U @ Vt)[..., None]
     nearest: Array = U @ Vt
@@ -219,7 +225,7 @@ def nearest_rotations(matrices: Array) -> Array:
 
 
 def average(several: Sequence[Poses], form: str) -> Poses:
-    """The mean of several systems' poses: of the angles where these are what they predict, else of the matrices."""
+    """Return the mean pose of several networks: of the angles, or of the matrices if they predict matrices."""
     if form == "matrix":
         rotations = nearest_rotations(np.mean([poses.rotations for poses in several], axis=0))
         return Poses(angles_from_rotation(rotations), rotations)

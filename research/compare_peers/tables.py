@@ -1,4 +1,4 @@
-"""Predictions that another program wrote: a table with a row a picture."""
+"""Predictions of another program, in a table with a row per picture."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,27 +7,27 @@ import numpy as np
 
 from deepgllim.data import Manifest, read_manifest
 from deepgllim.errors import DataError
-from deepgllim.geometry.rotations import ANGLES
+from deepgllim.geometry import ANGLES
 from research.compare_peers.presets import Array, Poses, angle_poses, matrix_poses
 
 ENTRIES = tuple(f"r{row}{column}" for row in range(3) for column in range(3))
-"""The columns of a rotation matrix, row by row."""
+"""Columns of a rotation matrix, row by row."""
 
-_LARGEST_FAULT = 0.01  # of RᵀR against the identity; tables are rounded
+_LARGEST_FAULT = 0.01  # of RᵀR − 1, since tables are rounded
 
 
 def read_predictions(file: Path, faces: Manifest, convention: str) -> Poses:
-    """The poses of all faces from a CSV or Parquet table, in the order of the faces.
+    """Read the poses of all faces from a CSV or Parquet table, in the order of the faces.
 
     Args:
-        file: columns path and either pitch, yaw, roll (degrees) or r00, r01, …, r22. Pictures are matched by file name
-            where names are unique, else by path (a relative one starts from the table's folder).
-        faces: whose pictures are looked up; others in the table are passed over.
-        convention: in which the table is written, a key of `deepgllim.geometry.conventions.CONVENTIONS`.
+        file: table with the columns path and either pitch, yaw, roll (degrees) or r00, r01, …, r22. Pictures are
+            matched by file name if names are unique, else by path, relative to the folder of the table.
+        faces: the faces; other rows of the table are ignored.
+        convention: convention of the table, a key of `deepgllim.geometry.CONVENTIONS`.
 
     Raises:
-        DataError: if the table lacks columns or pictures, names one twice, or holds matrices that are no rotations.
-        ConfigurationError: for an unknown convention, or matrices in one that has none.
+        DataError: a column or picture is absent, a picture is listed twice, or a matrix is not a rotation.
+        ConfigurationError: the convention is unknown, or has no matrices.
     """
     columns = read_manifest(file, ()).frame.columns
     names = ENTRIES if "r00" in columns and not set(ANGLES) <= set(columns) else ANGLES
@@ -39,11 +39,11 @@ def read_predictions(file: Path, faces: Manifest, convention: str) -> Poses:
 
 
 def _rows(file: Path, table: Manifest, faces: Manifest) -> list[int]:
-    """The table's row for each face."""
+    """Return the row of each face in the table."""
     wanted, listed = _keys(table, faces)
     twice = [key for key, count in Counter(listed).items() if count > 1]
     if twice:
-        raise DataError(f"{file}: {twice[0]} is listed {Counter(listed)[twice[0]]} times; keep one row a picture")
+        raise DataError(f"{file}: {twice[0]} is listed {Counter(listed)[twice[0]]} times; keep one row per picture")
     row = {key: number for number, key in enumerate(listed)}
     missing = [key for key in wanted if key not in row]
     if missing:
@@ -53,7 +53,7 @@ def _rows(file: Path, table: Manifest, faces: Manifest) -> list[int]:
 
 
 def _keys(table: Manifest, faces: Manifest) -> tuple[list[str], list[str]]:
-    """By what pictures are matched, of the faces and of the table: names where they are unique, else paths."""
+    """Return the keys of the faces and of the table: file names if they are unique, else paths."""
     wanted = [path.name for path in faces.paths]
     if len(set(wanted)) == len(wanted) and len({path.name for path in table.paths}) == len(set(table.paths)):
         return wanted, [path.name for path in table.paths]
@@ -61,12 +61,12 @@ def _keys(table: Manifest, faces: Manifest) -> tuple[list[str], list[str]]:
 
 
 def _checked(file: Path, matrices: Array) -> Array:
-    """Matrices that are rotations but for rounding."""
+    """Return the matrices; raise a DataError if one is not a rotation up to rounding."""
     fault = np.abs(np.swapaxes(matrices, -1, -2) @ matrices - np.eye(3)).max(axis=(-1, -2))
     fault = np.where(np.linalg.det(matrices) > 0, fault, np.inf)
     if fault.max() > _LARGEST_FAULT:
         row = int(np.argmax(fault))
         raise DataError(
-            f"{file}: the matrix for picture {row + 1} is no rotation (RᵀR ≠ 1 or det < 0): check r00 to r22"
+            f"{file}: the matrix for picture {row + 1} is not a rotation (RᵀR ≠ 1 or det < 0): check r00 to r22"
         )
     return matrices

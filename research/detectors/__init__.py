@@ -1,1 +1,1 @@
-"""Face detectors on Pointing'04: which finds what, and how well its boxes fit ours."""
+"""Recall of face detectors on Pointing'04, and agreement of their boxes with the annotated ones."""

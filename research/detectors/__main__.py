@@ -1,7 +1,7 @@
-"""Face detectors on Pointing'04: recall by pose, false positives, how well their boxes fit, processor time.
+"""Measure face detectors on Pointing'04: recall by pose, false positives, agreement of boxes, processor time.
 
-First the constants of the maps to our boxes are fitted and printed; those in the package are the ones of the README.
-Settings that `results.csv` holds are not run again.
+The constants of the maps to the annotated boxes are fitted and printed first; the README lists those of the package.
+Settings that are in `results.csv` are not run again.
 """
 
 from functools import partial
@@ -19,14 +19,14 @@ SHOWN = {
     "n": "number",
     "recall": "recall",
     "recall_inner": "inner poses",
-    "false_positives": "false positives a picture",
+    "false_positives": "false positives per picture",
     "iou": "median IoU",
     "ms": "ms",
 }
 
 
 def main() -> None:
-    """Fit, measure, write and print the tables."""
+    """Fit the maps, measure the settings, and write and print the tables."""
     arguments = options(__doc__ or "", HERE)
     maps = run_tasks(
         TARGETS,

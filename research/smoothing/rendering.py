@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deepgllim.geometry.rotations import (
+from deepgllim.geometry import (
     ANGLES,
     NECK_ANGLES,
-    Array,
     rotation_from_angles,
     rotation_from_pan_tilt,
     rotation_from_vector,
     vector_from_rotation,
 )
-from deepgllim.imaging.images import Box, crop_face
+from deepgllim.geometry.rotations import Array
+from deepgllim.imaging import Box, crop_face
 from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
 from deepgllim.synthetic.capture import apply_capture
 from deepgllim.synthetic.posing import fit_camera
@@ -84,7 +84,7 @@ def of_model(file: File) -> Measure:
     """A trained model, a `.safetensors` of `deepgllim train`, as a predictor."""
     import torch
 
-    from deepgllim.nn.model import load_model
+    from deepgllim.nn import load_model
     from deepgllim.runs import picture_size
 
     model = load_model(file).eval()

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from deepgllim.geometry.rotations import Array, pan_tilt_from_rotation
+from deepgllim.geometry import pan_tilt_from_rotation
+from deepgllim.geometry.rotations import Array
 from research.smoothing.measures import measures
 from research.smoothing.methods import CHOSEN, METHODS
 from research.smoothing.rendering import Measure, Rendered, measured, render

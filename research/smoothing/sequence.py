@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.geometry.rotations import Array, rotation_from_pan_tilt, rotation_from_vector, vector_from_rotation
+from deepgllim.geometry import rotation_from_pan_tilt, rotation_from_vector, vector_from_rotation
+from deepgllim.geometry.rotations import Array
 
 Rng = np.random.Generator
 Flags = npt.NDArray[np.bool_]

@@ -24,7 +24,7 @@ def test_it_prints_one_json_object_and_writes_it(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--output", str(tmp_path / "it.json")], check=True, capture_output=True, text=True)
     report = json.loads(done.stdout)
     assert report == json.loads((tmp_path / "it.json").read_text(encoding="utf-8"))
-    assert report["aim"] == 2.5
+    assert report["target"] == 2.5
     assert report["cores"] >= 1
     assert list(report["workloads"]) == ["em", "prediction"]
     for workload in report["workloads"].values():

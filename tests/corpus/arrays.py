@@ -1,4 +1,4 @@
-"""Arrays, healthy and hostile, made by this script: what `GLLiMRegressor` is fitted to, and what it is asked."""
+"""Valid and malicious arrays for `fit` and `predict` of `GLLiMRegressor`."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

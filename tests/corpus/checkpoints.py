@@ -1,4 +1,4 @@
-"""Checkpoints, healthy and hostile, made by this script from that of a tiny training after two of three rounds."""
+"""Valid and malicious checkpoints, made from that of a tiny training after two of three rounds."""
 
 import json
 import os

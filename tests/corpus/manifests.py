@@ -1,4 +1,4 @@
-"""Tables of faces, healthy and hostile, made by this script: eight pictures, and a table of them in some form."""
+"""Valid and malicious tables of faces: eight pictures, and tables of them in several formats."""
 
 import io
 import os

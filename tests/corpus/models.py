@@ -1,4 +1,4 @@
-"""Model files, healthy and hostile, made by this script from two tiny ones: an exported network and a trained model."""
+"""Valid and malicious model files, made from a tiny exported network and a tiny trained model."""
 
 import json
 import os

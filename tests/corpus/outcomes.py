@@ -1,4 +1,4 @@
-"""What a case of the corpus must come to: a value, or a refusal of one line."""
+"""Expected results of the cases of the corpus: a value, or an error of one line."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ class Refused(NamedTuple):
 
 
 def refuses(answer: Callable[[], object], expected: Refused, *, other: tuple[type[Exception], ...] = ()) -> None:
-    """Check that a call raises an error of the package, of one line that says the expected words.
+    """Check that a call raises an error of the package, of one line with the expected words.
 
     Args:
         answer: the call.

@@ -1,4 +1,4 @@
-"""Pictures, healthy and hostile, made by this script: each a file's content, or what else stands under its name."""
+"""Valid and malicious pictures: the content of a file, or another object with its name."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Recipes, healthy and hostile, made by this script: TOML files, and what their networks ask for."""
+"""Valid and malicious recipes: TOML files, and the weights that they name."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""A hundred arrays, healthy and hostile: targets found again with honest intervals, or one line.
+"""A hundred arrays, valid and malicious: correct predictions with calibrated intervals, or an error of one line.
 
 What scikit-learn checks it refuses itself, by the ValueError and TypeError that its interface prescribes.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints, healthy and hostile: a resume ends with the model of an undisturbed run, bit for bit, or in one line."""
+"""Valid and malicious checkpoints: a resumed run gives the identical model, or an error of one line."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.nn.tiny import model, recipe, vectors
 
 
 class Stop(NullReporter):
-    """Ends a training in its third round, as a kill would, before the checkpoint of that."""
+    """Reporter that ends a training in its third round, before its checkpoint is written."""
 
     def round_done(self, metrics: dict[str, float]) -> None:
         if metrics["round"] == 3:

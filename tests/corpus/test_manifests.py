@@ -1,4 +1,4 @@
-"""Sixty tables of faces, healthy and hostile: what they hold and what of it is broken, or one line."""
+"""Sixty valid and malicious tables of faces: their contents and defects, or an error of one line."""
 
 from collections.abc import Iterator
 from pathlib import Path

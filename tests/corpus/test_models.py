@@ -1,4 +1,4 @@
-"""Sixty model files, exported and trained, healthy and hostile: the answers of the whole file, or one line."""
+"""Sixty valid and malicious model files: the predictions of the original, or an error of one line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A hundred pictures, healthy and hostile: the right pixels, or one line."""
+"""A hundred valid and malicious pictures: the correct pixels, or an error of one line."""
 
 from pathlib import Path
 

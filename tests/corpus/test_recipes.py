@@ -1,4 +1,4 @@
-"""Recipes, healthy and hostile: the option's value, or one line."""
+"""Valid and malicious recipes: the value of the option, or an error of one line."""
 
 from operator import attrgetter
 from pathlib import Path

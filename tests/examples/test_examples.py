@@ -1,4 +1,4 @@
-"""Every example runs, draws its picture, and shows what its text says."""
+"""Test that each example runs, draws its picture, and prints numbers that support its text."""
 
 import importlib.util
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def load(path: Path) -> ModuleType:
 
 
 def claim(check: Callable[[Numbers], None]) -> Callable[[Numbers], None]:
-    """What an example's numbers must show, under the example's name."""
+    """Register a check of the numbers of the example with the same name."""
     CLAIMS[check.__name__] = check
     return check
 
@@ -119,7 +119,7 @@ def stream(n: Numbers) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_numbers_show_what_the_text_says(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_numbers_support_the_text(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     example = load(path)
     numbers = example.main(tmp_path)
     CLAIMS[path.stem](numbers)
@@ -129,23 +129,23 @@ def test_the_numbers_show_what_the_text_says(path: Path, tmp_path: Path, capsys:
         assert picture.size == (900, 400)
 
 
-def test_the_gallery_shows_every_example() -> None:
+def test_the_gallery_has_all_examples() -> None:
     assert sorted(NAMES) == [path.stem for path in FILES] == sorted(CLAIMS)
     page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
     for name in NAMES:
         assert f"(images/gallery/{name}.png)" in page
         text = (load(ROOT / "examples" / f"{name}.py").__doc__ or "").partition("\n\n")[2].strip()
-        assert text in page, f"{name}'s text has changed: run python -m examples.gallery"
+        assert text in page, f"the text of {name} has changed: run python -m examples.gallery"
 
 
-def test_the_gallery_is_written_from_what_a_script_prints(tmp_path: Path) -> None:
+def test_the_gallery_contains_the_output_of_the_scripts(tmp_path: Path) -> None:
     page = main(tmp_path, ["stream"]).read_text(encoding="utf-8")
     assert "## Data that arrive in batches\n" in page
     assert "```text\nRMSE, stream after 1 batch" in page
     assert (tmp_path / "images" / "gallery" / "stream.png").stat().st_size < 30_000
 
 
-def test_a_reduced_palette_keeps_the_picture(tmp_path: Path) -> None:
+def test_a_reduced_palette_preserves_colours(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (20, 10), (255, 0, 0)).save(path)
     reduce_palette(path)

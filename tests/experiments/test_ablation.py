@@ -1,4 +1,4 @@
-"""The ablation changes one option a variant, and its differences are paired by seed."""
+"""Test that each variant changes its options only, and that differences are paired by seed."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def flat(recipe: Recipe) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_changes_what_it_says_and_nothing_else(name: str) -> None:
+def test_a_variant_changes_only_its_options(name: str) -> None:
     base = load_recipe(str(RECIPE))
     old, new = flat(base), flat(base.override(VARIANTS[name]))
     changed = {option for option in old if old[option] != new[option]}
@@ -39,7 +39,7 @@ def rows(method: str, values: list[float]) -> list[dict[str, object]]:
 
 
 def test_differences_are_paired_by_seed() -> None:
-    """Seeds that differ by much, a change that does not: the deviation is that of the change."""
+    """The deviation is that of the change, which is small, not that of the seeds, which is large."""
     name = list(VARIANTS)[1]
     results = pd.DataFrame([*rows(name, [6.5, 11.5, 16.5]), *rows(BASE, [5.0, 10.0, 15.0])]).sample(
         frac=1, random_state=0
@@ -54,6 +54,6 @@ def test_differences_are_paired_by_seed() -> None:
     assert table["components left"].tolist() == [5.0, 3.0]
 
 
-def test_a_seed_without_base_is_left_out() -> None:
+def test_seeds_without_base_are_left_out() -> None:
     results = pd.DataFrame([*rows(BASE, [5.0]), *rows("other", [6.0, 9.0])])
     assert differences(results)["mean − base"].tolist() == [0.0, 1.0]

@@ -1,11 +1,11 @@
-"""The ablation of the objective: a cell of each kind, and the tables along an axis."""
+"""Test the comparison of objectives: the grid, one cell of each data set, and the tables."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from experiments.objective.cells import BETAS, COMPONENTS, FEATURES, NOISE, Cell, cells, recipe_of, run_cell
+from experiments.objective.cells import BETAS, COMPONENTS, FEATURES, NOISE, Cell, cells, recipe_of, run_cell, split_data
 from experiments.objective.summary import along, best
 
 
@@ -14,17 +14,21 @@ def test_the_grid_is_complete() -> None:
     assert len(planned) == len(set(planned)) == len(FEATURES) * (1 + len(BETAS) * len(COMPONENTS) * len(NOISE))
 
 
-def test_a_cell_sets_the_options_it_names() -> None:
+def test_the_recipe_has_the_options_of_its_cell() -> None:
     recipe = recipe_of(Cell("rendered", "full, shrunk", 128, 5, 0.9, 3))
     assert (recipe.network.projection, recipe.objective.n_components, recipe.objective.beta) == (128, 5, 0.9)
     assert (recipe.objective.covariance_type, recipe.objective.shrinkage, recipe.objective.tied) == ("full", 0.2, False)
     assert recipe.schedule.seed == 3
 
 
-@pytest.mark.parametrize("data", ["rendered", "photographs"])
-def test_a_cell_is_trained_and_measured(data: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    source = f"pointing04:{request.getfixturevalue('rendered_pointing04')}" if data == "photographs" else ""
-    row = run_cell(Cell(data, "tied full, shrunk", 32, 2, 1.0, 0), source=source, work=tmp_path, quick=True)
+def test_photographs_are_split_by_person(rendered_pointing04: Path, tmp_path: Path) -> None:
+    learning, test = split_data("photographs", f"pointing04:{rendered_pointing04}", tmp_path)
+    assert {str(name) for name in test.subjects} == {"13", "14", "15"}
+    assert not set(learning.subjects) & set(test.subjects)
+
+
+def test_a_cell_is_trained_and_evaluated(tmp_path: Path) -> None:
+    row = run_cell(Cell("rendered", "tied full, shrunk", 32, 2, 1.0, 0), source="", work=tmp_path, quick=True)
     assert row["rounds"] == 1
     assert 0 < row["mae"] < 90
     assert 0 <= row["auroc"] <= 1
@@ -44,7 +48,7 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame(values, columns=columns)
 
 
-def test_along_an_axis_stand_the_medians_of_the_others() -> None:
+def test_tables_contain_medians_over_the_other_axes() -> None:
     table = along(rows(), "noise").set_index("noise")
     assert table.loc["full", "ratio"] == pytest.approx(0.85)
     assert table.loc["full", "all components left"] == 0.5
@@ -52,5 +56,5 @@ def test_along_an_axis_stand_the_medians_of_the_others() -> None:
     assert along(rows(), "beta", "noise == 'full'")["beta"].tolist() == [1.0]
 
 
-def test_the_best_cells_are_those_of_the_highest_likelihood() -> None:
+def test_the_best_cells_have_the_highest_likelihood() -> None:
     assert best(rows(), 2)["nll"].tolist() == [8.0, 9.5]

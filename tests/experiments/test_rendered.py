@@ -1,4 +1,4 @@
-"""The experiments on rendered heads in their quick mode, and how they judge."""
+"""Test the experiments on rendered heads in quick mode, and their metrics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,14 +44,14 @@ def quick(run_experiment: Callable[..., str], tmp_path: Path) -> Callable[..., p
     return run
 
 
-def test_quick_table2_fills_its_cells(quick: Callable[..., pd.DataFrame]) -> None:
+def test_quick_mode_fills_table2(quick: Callable[..., pd.DataFrame]) -> None:
     results = quick("table2")
     assert list(zip(results["set"], results.K, strict=True)) == [("S2G", 1), ("SSV", 1), ("S2G", 2), ("SSV", 2)]
     assert results.mae.between(0, 90).all()
-    assert (results.pictures == 128).all()  # of 32 of the 50 people
+    assert (results.pictures == 64).all()  # 2 pictures of each of 32 people
 
 
-def test_quick_synthetic_to_real_judges_two_methods(
+def test_quick_mode_evaluates_two_methods_on_photographs(
     quick: Callable[..., pd.DataFrame], rendered_pointing04: Path
 ) -> None:
     results = quick("synthetic_to_real", "--data", f"pointing04:{rendered_pointing04}")
@@ -69,11 +69,11 @@ def test_a_set_is_rendered_once_and_split_by_person(tmp_path: Path) -> None:
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
     assert set(first.subjects) == {"p0000", "p0001", "p0002"}
     assert set(second.subjects) == {"p0003"}
-    assert np.isnan(first.boxes).all()  # pictures are seen whole
+    assert np.isnan(first.boxes).all()  # whole pictures
 
 
-def test_both_readings_agree_on_the_axes_and_part_at_the_corner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A perfect answer in directions errs by 36° of pitch where labels are read as angles of our convention."""
+def test_both_interpretations_of_labels_agree_on_the_axes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A correct direction has a pitch error of 36° where labels are interpreted as angles of our convention."""
     truth = np.array([[0.0, 40.0], [30.0, 0.0], [30.0, 75.0]])  # tilt, pan
     frame = pd.DataFrame({"path": "a.jpg", "tilt": truth[:, 0], "pan": truth[:, 1]}, index=range(3))
     spec = ModelSpec(backbone="custom", projection=None, head="least_squares", targets=NECK_ANGLES, image_size=32)

@@ -1,4 +1,4 @@
-"""The robustness experiment: its quick run, and what its summary counts."""
+"""Test the robustness experiment in quick mode, and its summary."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from experiments.robustness.runs import Group, Variant, run_group, variants
 from experiments.robustness.summary import paired, summary
 
 
-def test_a_group_trains_every_variant_and_resumes(tmp_path: Path) -> None:
+def test_a_group_trains_all_variants_once(tmp_path: Path) -> None:
     planned = variants((1, 2), (1.0,))
     table = run_group(Group(seed=0, threads=1), planned, tmp_path, quick=True)
     rows = pd.read_csv(table)
@@ -23,14 +23,14 @@ def test_a_group_trains_every_variant_and_resumes(tmp_path: Path) -> None:
     assert table.stat().st_mtime_ns == before
 
 
-def test_the_plan_is_the_baseline_and_then_the_grid() -> None:
+def test_variants_are_least_squares_and_the_grid() -> None:
     assert variants((1, 3), (0.0, 1.0))[1:] == [
         Variant("inverse regression", K, beta) for beta in (0.0, 1.0) for K in (1, 3)
     ]
 
 
 def rows() -> pd.DataFrame:
-    """Two seeds; at the second the mixture is worse and has lost a component."""
+    """Return rows of two seeds; the mixture of the second one is worse and has lost a component."""
     columns = [
         *("seed", "threads", "method", "components", "beta", "failed", "geodesic", "nll", "auroc"),
         *("covariance_scale", "rounds_undone", "least_components"),
@@ -44,14 +44,14 @@ def rows() -> pd.DataFrame:
     return pd.DataFrame(values, columns=columns)
 
 
-def test_rows_are_compared_with_least_squares_of_their_own_seed() -> None:
+def test_rows_are_compared_with_least_squares_of_the_same_seed() -> None:
     found = paired(rows())
     assert found["ratio"].tolist() == pytest.approx([0.9, 1.25])
     assert found["nll_difference"].tolist() == [-1.0, 0.5]
     assert found["all_left"].tolist() == [True, False]
 
 
-def test_the_summary_counts_failures_losses_and_gains() -> None:
+def test_the_summary_counts_failures_and_lower_likelihoods() -> None:
     whole = summary(rows()).set_index("K").loc["all"]
     assert (whole["trainings"], whole["failed"], whole["rounds undone"]) == (2, 0, 1)
     assert (whole["mean ratio"], whole["largest ratio"]) == ("1.075", "1.250")

@@ -10,7 +10,7 @@ import pytest
 from experiments import protocol
 
 EXPERIMENTS = {"ablation": 2, "pointing04": 1, "training_size": 1}
-"""The experiments that share one protocol, with numbers of processes; the others have tests of their own."""
+"""Numbers of processes of the experiments with the common protocol; the others have their own tests."""
 
 
 @pytest.mark.parametrize(("name", "jobs"), EXPERIMENTS.items())
@@ -25,13 +25,13 @@ def test_quick_mode_makes_the_tables(
     assert len(results) == len(protocol.read_table(tmp_path / "tables" / "runs.csv"))
 
 
-def test_the_chosen_rate_is_the_first_seeds_best() -> None:
+def test_the_chosen_rate_is_the_best_of_the_first_seed() -> None:
     rows = [("a", 0.1, 0, 5.0), ("a", 0.2, 0, 4.0), ("a", 0.1, 1, 1.0), ("b", 0.1, 0, 2.0), ("b", 0.2, 0, 3.0)]
     runs = pd.DataFrame(rows, columns=["method", "learning_rate", "seed", "validation_mae"]).assign(fraction=1.0)
     assert protocol.best_rates(runs) == {"a": 0.2, "b": 0.1}
 
 
-def test_a_table_keeps_what_is_done(tmp_path: Path) -> None:
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     table = tmp_path / "runs.csv"
     assert protocol.read_rows(table) == []
     row = {"method": "a, K = 1", "learning_rate": 0.1, "fraction": 0.2, "seed": 3, "validation_mae": 1.23456789}

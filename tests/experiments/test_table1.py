@@ -1,4 +1,4 @@
-"""Table 1: its descriptor has the paper's length, its methods one interface, its runner resumes."""
+"""Test table 1: descriptor, folds, features, methods, claims, and resumption of the command."""
 
 import sys
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from experiments.table1.hog import LENGTH, pyramid
 from experiments.table1.methods import METHODS, constant_spread, rows_to_make
 from experiments.table1.networks import base_recipe, inverse_regression, recipe_of
 from experiments.table1.options import SEEDS, Options, faces, folds, rows, split
-from experiments.table1.summary import CLAIMS, compare, not_made, picture_errors, summary, update_claims
+from experiments.table1.summary import CLAIMS, compare, missing_claims, picture_errors, summary, update_claims
 
 
 @pytest.fixture
@@ -30,20 +30,20 @@ def options(face_folder: Path, tmp_path: Path) -> Options:
 
 @pytest.fixture
 def four_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are four people."""
+    """Use four folds, since there are four people."""
     monkeypatch.setattr("experiments.table1.options.FOLDS", 4)
 
 
 # gradients
 
 
-def test_the_descriptor_has_the_papers_length() -> None:
+def test_the_descriptor_has_the_length_in_the_paper() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
     assert pyramid(picture).shape == (LENGTH,) == (1888,)
 
 
-def test_the_descriptor_tells_the_direction_of_an_edge_at_every_resolution() -> None:
-    """Stripes across put all gradients into other orientations than stripes along."""
+def test_the_descriptor_separates_edge_directions_at_every_resolution() -> None:
+    """Horizontal and vertical stripes have their gradients in different orientations."""
     stripes = np.where(np.arange(64) // 16 % 2, 220, 30).astype(np.uint8)
     across, along = np.tile(stripes[:, None], (3, 1, 64)), np.tile(stripes, (3, 64, 1))
     one, other = pyramid(across).reshape(-1, 8), pyramid(along).reshape(-1, 8)
@@ -56,7 +56,7 @@ def test_the_descriptor_tells_the_direction_of_an_edge_at_every_resolution() -> 
 # people
 
 
-def test_folds_test_every_face_once_and_no_person_is_in_two_parts(options: Options, four_folds: None) -> None:
+def test_folds_are_disjoint_in_people_and_cover_all_faces(options: Options, four_folds: None) -> None:
     tested: list[int] = []
     for fold in range(len(folds(options))):
         parts = [split(options, fold, seed) for seed in SEEDS]
@@ -68,8 +68,8 @@ def test_folds_test_every_face_once_and_no_person_is_in_two_parts(options: Optio
     assert sorted(tested) == list(range(24))
 
 
-def test_folds_of_biwi_are_those_of_its_videos(face_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever `video_folds` says, in rows of the whole table."""
+def test_folds_of_biwi_are_those_of_video_folds(face_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are numbered by the whole table."""
     manifest = load_data(f"folder:{face_folder}")
     protocols = ModuleType("deepgllim.data.protocols")
     protocols.video_folds = lambda whole: [(whole.subset(range(8, 24)), whole.subset(range(8)))]  # type: ignore[attr-defined]
@@ -82,7 +82,7 @@ def test_folds_of_biwi_are_those_of_its_videos(face_folder: Path, monkeypatch: p
 # features
 
 
-def test_features_are_computed_once_and_belong_to_their_faces(options: Options, four_folds: None) -> None:
+def test_features_are_computed_once_and_read_by_row(options: Options, four_folds: None) -> None:
     prepare(options, {"hog", "backbone"})
     written = cache_of(options, "hog").stat().st_mtime_ns
     prepare(options, {"hog", "backbone"})
@@ -94,7 +94,7 @@ def test_features_are_computed_once_and_belong_to_their_faces(options: Options, 
     assert features(options, "backbone", part).shape == (6, 1280)
 
 
-def test_networks_see_the_plain_crops_of_their_faces(options: Options, four_folds: None) -> None:
+def test_networks_read_the_crops_of_their_faces(options: Options, four_folds: None) -> None:
     recipe = base_recipe(options)
     prepare_crops(options, recipe)
     part = split(options, 0, 0).training
@@ -109,7 +109,7 @@ def test_networks_see_the_plain_crops_of_their_faces(options: Options, four_fold
 # methods
 
 
-def test_every_searched_method_has_three_candidates_and_networks_the_same() -> None:
+def test_searched_methods_have_three_candidates_and_networks_share_them() -> None:
     counts = {name: len(method.candidates) for name, method in METHODS.items()}
     fixed = {name for name in METHODS if "3 stages" in name} | {"mean pose", "FCL-FT, the text's"}
     assert {name for name, count in counts.items() if count == 1} == fixed
@@ -120,14 +120,14 @@ def test_every_searched_method_has_three_candidates_and_networks_the_same() -> N
     assert claimed <= set(METHODS)
 
 
-def test_rows_differ_from_the_papers_network_step_by_beta_alone() -> None:
+def test_options_of_inverse_regression_follow_beta() -> None:
     zero, one = inverse_regression(2, 0), inverse_regression(2, 1)
     assert zero["objective.n_components"] == one["objective.n_components"] == 2
     assert one["objective.beta"] == 1
     assert zero.get("objective.beta", 0) == 0
 
 
-def test_the_texts_schedule_trains_the_last_layer_then_four_stages() -> None:
+def test_the_schedule_of_the_paper_trains_the_last_layer_and_then_four_stages() -> None:
     options = Options("", Path())
     settings = METHODS["FCL-FT"].candidates["SGD"]
     recipe = recipe_of(options, {"objective.name": "least_squares"}, settings, seed=2)
@@ -139,7 +139,7 @@ def test_the_texts_schedule_trains_the_last_layer_then_four_stages() -> None:
     assert (ours.network.frozen_depths, ours.schedule.optimizer, ours.schedule.learning_rate) == ((3,), "adamw", 5e-4)
 
 
-def test_rows_of_vgg_need_its_file_and_unknown_rows_are_refused() -> None:
+def test_vgg_methods_need_its_file_and_unknown_methods_are_refused() -> None:
     assert "VGG-IR" not in rows_to_make(Options("", Path()), None)
     assert list(rows_to_make(Options("", Path(), vgg="file"), None)) == list(METHODS)
     assert list(rows_to_make(Options("", Path()), ["HOG-IR", "mean pose"])) == ["mean pose", "HOG-IR"]
@@ -152,7 +152,7 @@ def poses(n: int, seed: int) -> Manifest:
     return make_manifest(pd.DataFrame({"path": "a.jpg", "pitch": values[:, 0], "yaw": values[:, 1]}))
 
 
-def test_a_constant_spread_is_that_of_the_validation_errors() -> None:
+def test_constant_spread_is_the_covariance_of_the_validation_errors() -> None:
     validation, test = poses(20_000, 0), poses(20_000, 1)
     predictions = constant_spread(lambda faces: np.tile([3.0, -2.0], (len(faces), 1)), validation)(test)
     # three standard errors of a covariance of 20,000
@@ -165,8 +165,8 @@ def test_a_constant_spread_is_that_of_the_validation_errors() -> None:
 
 
 @pytest.mark.parametrize("name", ["mean pose", "HOG-SVR", "HOG-IR", "HOG-IR, 4 latents", "frozen ridge"])
-def test_a_method_never_sees_the_test_labels(name: str, options: Options, four_folds: None) -> None:
-    """Their change changes the likelihood of the predictions and nothing else."""
+def test_predictions_are_independent_of_the_test_labels(name: str, options: Options, four_folds: None) -> None:
+    """Changed labels change the likelihood of the predictions only."""
     prepare(options, {"hog", "backbone"})
     job = jobs.Job(name, next(iter(METHODS[name].candidates)), 0, 0)
     predictor, parts, _ = jobs.fit(job, options)
@@ -182,7 +182,7 @@ def test_a_method_never_sees_the_test_labels(name: str, options: Options, four_f
 # tables
 
 
-def test_the_choice_is_the_least_validation_error() -> None:
+def test_settings_with_the_lowest_validation_error_are_chosen() -> None:
     methods = {name: METHODS[name] for name in ("mean pose", "HOG-SVR", "HOG-IR")}
     found = [(job.method, job.settings) for job in jobs.searches(methods, 0)]
     assert found == [(name, label) for name in ("HOG-SVR", "HOG-IR") for label in METHODS[name].candidates]
@@ -190,7 +190,7 @@ def test_the_choice_is_the_least_validation_error() -> None:
     assert jobs.chosen(methods, table) == {"mean pose": "only", "HOG-SVR": "C = 10", "HOG-IR": "prior"}
 
 
-def test_the_summary_weighs_folds_by_pictures_and_keeps_the_order() -> None:
+def test_the_summary_weights_folds_by_pictures_and_keeps_the_order() -> None:
     names = ["mae_pitch", "mae_yaw", "mae", "geodesic", "nll", "coverage_90", "seconds"]
     cells = [("b", 0, 1, 2.0), ("b", 0, 3, 6.0), ("b", 1, 4, 7.0), ("a", 0, 1, 1.0), ("a", 1, 1, 1.0)]
     frame = pd.DataFrame(cells, columns=["method", "seed", "n", "value"])
@@ -199,7 +199,7 @@ def test_the_summary_weighs_folds_by_pictures_and_keeps_the_order() -> None:
     assert found["mean"].tolist() == ["6.00 ± 1.41", "1.00 ± 0.00"]  # seeds: 5 and 7
 
 
-def test_claims_compare_the_same_pictures() -> None:
+def test_claims_compare_pictures_with_both_errors() -> None:
     index = pd.MultiIndex.from_tuples([(0, "x"), (1, "x"), (2, "y")], names=["row", "subject"])
     table = pd.DataFrame({"HOG-IR": [1.0, 2.0, np.nan], "HOG-SVR": [2.0, 5.0, 9.0]}, index=index)
     found = compare(table)
@@ -207,14 +207,14 @@ def test_claims_compare_the_same_pictures() -> None:
     assert found[["mean", "lower", "upper", "below_zero"]].to_numpy().tolist() == [[-2.0, -2.0, -2.0, 1.0]]
 
 
-def test_absent_predictions_are_named(tmp_path: Path) -> None:
+def test_absent_predictions_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"HOG_SVR_C___1_fold0_seed2\.parquet is absent"):
         picture_errors(tmp_path, [jobs.Job("HOG-SVR", "C = 1", 0, 2)])
 
 
 @pytest.fixture
 def run(rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., pd.DataFrame]:
-    """The runner's quick mode, some methods, in this process; its results."""
+    """Return a function that runs some methods in quick mode and returns the results."""
 
     def runner(*methods: str) -> pd.DataFrame:
         where = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables"), "--frozen-size", "32"]
@@ -226,7 +226,7 @@ def run(rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return runner
 
 
-def test_quick_mode_makes_the_tables_and_goes_on_with_more_methods(
+def test_quick_mode_makes_the_tables_and_adds_methods(
     run: Callable[..., pd.DataFrame], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = run("HOG-SVR", "HOG-IR", "IR-FT, K = 2")
@@ -237,47 +237,47 @@ def test_quick_mode_makes_the_tables_and_goes_on_with_more_methods(
     assert first["coverage_90"].between(0, 1).all()
     assert np.isfinite(first["nll"]).all()
     second = run("HOG-IR", "mixture density", "FCL-FT, the text's", "frozen ridge")
-    pd.testing.assert_frame_equal(second.iloc[:3], first, check_dtype=False)  # kept, not made again
+    pd.testing.assert_frame_equal(second.iloc[:3], first, check_dtype=False)  # kept
     assert second["method"].tolist()[3:] == ["frozen ridge", "FCL-FT, the text's", "mixture density"]
     search = protocol.read_table(tmp_path / "tables" / "search.csv")
     assert (search.groupby("method").size() == 2).all()
 
 
-def test_claims_of_a_run_elsewhere_are_kept(tmp_path: Path) -> None:
+def test_claims_of_another_work_folder_are_kept(tmp_path: Path) -> None:
     job = jobs.Job("HOG-SVR", "C = 1", 0, 0)
     table = tmp_path / "claims.csv"
-    with pytest.raises(DataError, match="absent though its row"):
+    with pytest.raises(DataError, match="absent, but its row"):
         update_claims(tmp_path, [job], table)
-    pd.DataFrame({"text": ["said before"], "mean": [-1.5]}).to_csv(table, index=False)
+    pd.DataFrame({"text": ["a claim"], "mean": [-1.5]}).to_csv(table, index=False)
     assert update_claims(tmp_path, [job], table)["mean"].tolist() == [-1.5]
 
 
 def write_predictions(work: Path, job: jobs.Job, error: float) -> None:
-    """Of two people, a picture each."""
+    """Write predictions for one picture of each of two people."""
     path = jobs.predictions_file(work, job)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({"method": job.method, "row": [0, 1], "subject": ["x", "y"], "error": error})
     table.to_parquet(path, index=False)
 
 
-def test_claims_about_rows_of_a_run_elsewhere_are_kept_beside_new_ones(tmp_path: Path) -> None:
-    """New rows join the table without the others being run again; a claim about one old and one new row cannot."""
+def test_new_claims_are_added_to_those_of_another_work_folder(tmp_path: Path) -> None:
+    """A claim needs predictions of both of its rows; the other claims of the table are kept."""
     old, first, second = (jobs.Job(name, "AdamW 5e-4", 0, 0) for name in ("HOG-SVR", "IR-FT, K = 1", "FCL-FT"))
     hog = jobs.Job("HOG-IR", "prior", 0, 0)
     everything = [old, hog, first, second, jobs.Job("IR-FT, K = 2", "AdamW 5e-4", 0, 0)]
-    said = pd.DataFrame([CLAIMS[0]._asdict() | {"mean": -2.0, "lower": -3.0, "upper": -1.0, "below_zero": 1.0}])
+    old_claims = pd.DataFrame([CLAIMS[0]._asdict() | {"mean": -2.0, "lower": -3.0, "upper": -1.0, "below_zero": 1.0}])
     table = tmp_path / "claims.csv"
-    said.to_csv(table, index=False)
+    old_claims.to_csv(table, index=False)
     write_predictions(tmp_path, first, 4.0)
     write_predictions(tmp_path, second, 5.0)
-    for _ in range(2):  # again: the same
+    for _ in range(2):  # the second time gives the same
         claims = update_claims(tmp_path, everything, table)
         assert claims["text"].tolist() == [CLAIMS[0].text, "the same with K = 1"]
         assert claims["mean"].tolist() == [-2.0, -1.0]
         assert pd.read_csv(table)["mean"].tolist() == [-2.0, -1.0]
-    assert [line.split(": ")[1] for line in not_made(claims, everything)] == [
+    assert [line.split(": ")[1] for line in missing_claims(claims, everything)] == [
         "fine-tuned inverse beats fine-tuned least squares",
         "K = 1 is nearly as good as K = 2",
     ]
-    with pytest.raises(DataError, match=r"fold1_seed0\.parquet is absent"):  # a row of which some are there
+    with pytest.raises(DataError, match=r"fold1_seed0\.parquet is absent"):  # only some predictions of the row exist
         update_claims(tmp_path, [*everything, first._replace(fold=1)], table)

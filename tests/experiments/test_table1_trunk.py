@@ -1,4 +1,4 @@
-"""Trainings on the frozen stages' output: the quick convolutions, the shared file, VGG-16's rows, fewer people."""
+"""Test trainings on the output of the trunk: fast convolutions, the shared file, VGG-16, and fewer people."""
 
 import sys
 from collections.abc import Callable
@@ -14,28 +14,21 @@ from deepgllim.errors import DataError
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.runs import build_model
 from experiments import protocol
-from experiments.table1 import jobs, trunk
-from experiments.table1.convolutions import SmallMapConvolutions
+from experiments.table1 import activations, jobs
+from experiments.table1.activations import prepare_trunk, targets_file, trunk_file, trunk_inputs
+from experiments.table1.convolutions import SmallMapConvolutions, speed_up
 from experiments.table1.features import network_inputs
 from experiments.table1.methods import METHODS
 from experiments.table1.networks import VGG_CANDIDATES, recipe_of, vgg_recipe
 from experiments.table1.options import Options, faces, rows, split
-from experiments.table1.trunk import (
-    depth_of,
-    prepare_trunk,
-    tail_model,
-    tail_recipe,
-    targets_file,
-    trunk_file,
-    trunk_inputs,
-)
 from experiments.training_size import people
 from experiments.training_size.people import COUNTS, Job, draw
+from experiments.trunk import tail_model, tail_recipe, trunk_depth, trunk_outputs
 
 
 @pytest.fixture
 def options(face_folder: Path, tmp_path: Path, random_vgg16: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
-    """There are four people."""
+    """Return options of table 1 with four folds, since there are four people."""
     monkeypatch.setattr("experiments.table1.options.FOLDS", 4)
     return Options(f"folder:{face_folder}", tmp_path / "work", quick=True, vgg=str(random_vgg16))
 
@@ -44,7 +37,7 @@ def options(face_folder: Path, tmp_path: Path, random_vgg16: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("side", [2, 3, 4, 5, 6])
-def test_quick_convolutions_equal_plain_ones_and_so_do_their_gradients(side: int) -> None:
+def test_fast_convolutions_and_their_gradients_equal_those_of_torch(side: int) -> None:
     torch.manual_seed(side)
     layers = [nn.Conv2d(5, 7, 3, padding=1).double(), nn.Conv2d(7, 4, 3, padding=1).double()]
     x = torch.randn(3, 5, side, side, dtype=torch.float64, requires_grad=True)
@@ -53,7 +46,7 @@ def test_quick_convolutions_equal_plain_ones_and_so_do_their_gradients(side: int
     parameters = [x, *plain.parameters()]
     direction = torch.randn(3, 4, side, side, dtype=torch.float64)
     expected, found = plain(x), quick(x)
-    # the matrices are single precision, of numbers up to 2⁷
+    # the matrices have single precision and entries up to 2⁷
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     for one, other in zip(
         torch.autograd.grad((found * direction).sum(), parameters),
@@ -75,27 +68,30 @@ def test_maps_of_other_sides_are_refused(side: int) -> None:
 # the trunk
 
 
-def test_the_tail_on_the_trunk_is_the_network_on_pixels(options: Options) -> None:
-    """VGG-16 from its fifth block; half precision has eleven bits."""
+def test_trunk_and_tail_equal_the_whole_network(options: Options) -> None:
+    """The tail is VGG-16 from its fifth block; half precision has eleven bits."""
     recipe = vgg_recipe(options, {}, {}, 0)
     prepare_trunk(options, recipe)
     part = split(options, 1, 0).test
-    assert (depth_of(recipe), tail_recipe(recipe).network.frozen_depths) == (4, (0,))
-    tail, whole = tail_model(recipe, part.targets).eval(), build_model(recipe, part.targets).eval()
-    activations = trunk_inputs(options, recipe, part)
-    assert activations.values.shape == (len(part), 512, 2, 2)
-    pictures = network_inputs(options, recipe, part)
+    assert (trunk_depth(recipe), tail_recipe(recipe).network.frozen_depths) == (4, (0,))
+    whole = build_model(recipe, part.targets).eval()
+    stored, pictures = trunk_inputs(options, recipe, part), network_inputs(options, recipe, part)
+    (computed,) = trunk_outputs(recipe, part.targets, [pictures])
+    assert stored.values.shape == computed.values.shape == (len(part), 512, 2, 2)
     with torch.no_grad():
-        found = tail.backbone(torch.stack([activations[i, None][0] for i in range(len(part))]))
         expected = whole.backbone(torch.stack([pictures[i, None][0] for i in range(len(part))]))
-    assert found.shape == (len(part), 4608)
-    assert (found - expected).norm() < 1e-3 * expected.norm()
-    assert float(expected.norm()) > 0
-    np.testing.assert_array_equal(activations.targets, pictures.targets)
+        for inputs, model, tolerance in (
+            (stored, speed_up(tail_model(recipe, part.targets), recipe), 1e-3),
+            (computed, tail_model(recipe, part.targets), 1e-5),
+        ):
+            found = model.eval().backbone(torch.as_tensor(inputs.values))
+            assert found.shape == (len(part), 4608)
+            assert (found - expected).norm() < tolerance * expected.norm()
+            np.testing.assert_array_equal(inputs.targets, pictures.targets)
 
 
-def test_rows_and_copies_of_the_trunk_belong_to_their_faces(options: Options) -> None:
-    """EfficientNet-Lite0 with a copy; a mirrored copy has another yaw; every part finds its own rows in one file."""
+def test_trunk_inputs_are_the_rows_of_their_faces_and_copies(options: Options) -> None:
+    """With one copy per face; the yaw of mirrored copies is negated; recipes with the same trunk share one file."""
     settings = {"schedule.learning_rate": 1e-3}
     recipe = recipe_of(options, {}, settings, 2).override({"schedule.fixed_copies": 1})
     prepare_trunk(options, recipe)
@@ -125,13 +121,13 @@ def test_an_activation_beyond_half_precision_is_refused(tmp_path: Path) -> None:
     nn.init.constant_(backbone.stages[0].weight, 1.0)  # type: ignore[arg-type]
     inputs = ArrayInputs(torch.tensor([[3.0], [70_000.0]]), torch.zeros(2, 1))
     with pytest.raises(DataError, match="over 65504 or not finite: freeze another depth"):
-        trunk._fill(tmp_path / "values", backbone, 1, inputs)
+        activations._write(tmp_path / "values", backbone, 1, inputs)
 
 
 # VGG-16's rows
 
 
-def test_rows_of_vgg_are_searched_alike_and_end_with_its_fifth_block() -> None:
+def test_vgg_methods_share_candidates_and_train_the_fifth_block() -> None:
     names = [
         name for name in METHODS if name.startswith("VGG-") and name.endswith(("-FT", "K = 1", "K = 2", "beta = 1"))
     ]
@@ -157,7 +153,7 @@ def test_vgg_is_fine_tuned_above_the_trunk(settings: str, options: Options) -> N
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_people_of_a_smaller_set_are_among_those_of_a_larger_one(seed: int, rendered_pointing04: Path) -> None:
+def test_smaller_sets_of_people_are_subsets_of_larger_ones(seed: int, rendered_pointing04: Path) -> None:
     options = Options(f"pointing04:{rendered_pointing04}", Path(), quick=True)
     parts = [draw(options, Job("least squares", count, 1, seed)) for count in COUNTS]
     names = [[set(part.subjects) for part in each] for each in parts]
@@ -176,14 +172,14 @@ def test_people_of_a_smaller_set_are_among_those_of_a_larger_one(seed: int, rend
 
 @pytest.fixture
 def run_people(rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """The runner's quick mode in this process."""
+    """Return a function that runs the command in quick mode in this process."""
     where = ["--work", str(tmp_path / "work"), "--output", str(tmp_path / "tables")]
     line = ["people", "--data", f"pointing04:{rendered_pointing04}", "--quick", "--jobs", "1", *where]
     monkeypatch.setattr(sys, "argv", line)
     return people.main
 
 
-def test_quick_mode_leaves_out_people_and_resumes(
+def test_quick_mode_trains_on_fewer_people_and_resumes(
     run_people: Callable[[], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_people()
@@ -191,7 +187,7 @@ def test_quick_mode_leaves_out_people_and_resumes(
     table = tmp_path / "tables" / "people.csv"
     results = protocol.read_table(table)
     assert results["method"].tolist() == list(people.METHODS)
-    assert (results["mae"] > 0).all()  # eight pictures of 32 px: far off, but finite
+    assert (results["mae"] > 0).all()  # large for eight pictures of 32 px, but finite
     assert np.isfinite(results[people.COLUMNS]).all(axis=None)
     assert (results["people"] == 3).all()
     assert (tmp_path / "tables" / "people.png").stat().st_size > 1000

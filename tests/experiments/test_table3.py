@@ -1,4 +1,4 @@
-"""The quoted figures are complete and hold together; ours come from the results that are there."""
+"""Test that quoted rows are complete and consistent, and that ours come from the present results."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from deepgllim.geometry.rotations import ANGLES
 from experiments.protocol import write_rows
-from experiments.table3.__main__ import quoted_rows, together
+from experiments.table3.__main__ import merge_rows, quoted_rows
 from experiments.table3.ours import our_rows, over_seeds
 
 
@@ -16,7 +16,7 @@ def numbers(row: "pd.Series[str]") -> list[float]:
     return [float(row[name]) for name in ANGLES if row[name]]
 
 
-def test_every_quoted_row_names_its_data_protocol_and_source() -> None:
+def test_quoted_rows_name_data_protocol_and_source() -> None:
     quoted = quoted_rows()
     for name in ("method", "data", "protocol", "source"):
         assert (quoted[name] != "").all(), name
@@ -24,7 +24,7 @@ def test_every_quoted_row_names_its_data_protocol_and_source() -> None:
 
 
 def test_quoted_means_are_the_means_of_their_angles() -> None:
-    """But for rounding: half a unit of the coarser of the figures, those of one decimal."""
+    """The tolerance is the rounding error, larger for figures of one decimal."""
     for _, row in quoted_rows().iterrows():
         if row["mean"]:
             angles = numbers(row)
@@ -32,8 +32,8 @@ def test_quoted_means_are_the_means_of_their_angles() -> None:
             assert float(row["mean"]) == pytest.approx(sum(angles) / len(angles), abs=tolerance), row["method"]
 
 
-def test_quoted_figures_stand_in_the_sources(paper_dir: Path) -> None:
-    """Every number of a row is found in the text that it is quoted from."""
+def test_quoted_figures_are_in_their_sources(paper_dir: Path) -> None:
+    """The text of the source of a row contains each of its numbers."""
     texts = {"Lathuilière": (paper_dir / "paper.txt").read_text(), "the project": (paper_dir / "peers.md").read_text()}
     for _, row in quoted_rows().iterrows():
         text = next(text for start, text in texts.items() if row["source"].startswith(start))
@@ -41,7 +41,7 @@ def test_quoted_figures_stand_in_the_sources(paper_dir: Path) -> None:
             assert row[name] in text, (row["method"], name, row[name])
 
 
-def test_folds_weigh_by_their_pictures_and_seeds_give_the_deviation() -> None:
+def test_folds_are_weighted_by_pictures_and_deviation_is_over_seeds() -> None:
     keys = {"method": "a", "data": "d", "protocol": "p"}
     rows = [
         {**keys, "seed": 0, "n": 100, "mae_pitch": 2.0, "mae_yaw": 4.0, "mae": 3.0},
@@ -56,7 +56,7 @@ def test_folds_weigh_by_their_pictures_and_seeds_give_the_deviation() -> None:
     assert row["seeds"] == 2
 
 
-def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> None:
+def test_our_rows_come_from_the_experiments_with_results(tmp_path: Path) -> None:
     assert len(our_rows(tmp_path)) == 0
     angles = {"mae_pitch": 2.0, "mae_yaw": 4.0, "mae": 3.0}
     tables = tmp_path / "experiments"
@@ -76,7 +76,7 @@ def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> 
     assert found["method"].tolist() == ["m", "f", "inverse regression, K = 5", "s", "s"]
     assert found["data"].tolist() == ["Pointing'04", "Pointing'04", "S2G", "Pointing'04", "Pointing'04, inner poses"]
     assert found["roll"].tolist() == ["", "", "6.00", "", ""]
-    table = together(quoted_rows(), found)
+    table = merge_rows(quoted_rows(), found)
     assert set(table["figures"]) == {"quoted", "measured"}
     assert len(table) == len(quoted_rows()) + len(found)
     first = table[table["data"] == "S2G"]
@@ -85,7 +85,7 @@ def test_ours_are_read_from_each_experiment_that_has_results(tmp_path: Path) -> 
 
 def test_the_command_prints_quoted_and_measured_rows(run_experiment: Callable[..., str]) -> None:
     lines = run_experiment("table3").strip().splitlines()
-    assert len({line.count("|") for line in lines}) == 1  # no figure breaks the table
+    assert len({line.count("|") for line in lines}) == 1  # every row has as many cells
     assert any(line.startswith("| quoted | Drouard et al. |") for line in lines)
     measured = [line for line in lines if line.startswith("| measured | ")]
     assert sum("experiments/pointing04/results.csv" in line for line in measured) == 4

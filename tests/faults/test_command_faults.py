@@ -1,4 +1,4 @@
-"""`render`, `predict`, `export` and `calibrate`, killed at a file that they write, and started again."""
+"""Test `render`, `predict`, `export` and `calibrate` that are killed at a file and started again."""
 
 import multiprocessing
 import os
@@ -33,7 +33,7 @@ COMMANDS = {
     "calibrate": "calibrate tiny.onnx out/better.onnx --data manifest:photos/faces.csv --json",
 }
 RESUMED = ("render", "predict", "predict to parquet")
-"""Those that have --resume; the others begin again."""
+"""Commands with --resume; the others start again."""
 
 FILES = {
     "render": [
@@ -46,7 +46,7 @@ FILES = {
     "export": ["tiny.onnx"],
     "calibrate": ["better.onnx"],
 }
-"""The files of a command in the order in which they get their names."""
+"""The files of a command in the order in which they are renamed."""
 
 POINTS = [
     *((name, when, n) for name in ("render", "predict") for when, n in (("half", 0), ("before", 1), ("after", 2))),

@@ -1,4 +1,4 @@
-"""A training that is killed at any file it writes, runs beside another one, or meets a full disk."""
+"""Test trainings that are killed at a file, run at the same time as another one, or fill the disk."""
 
 import csv
 import multiprocessing
@@ -35,7 +35,7 @@ FILES = {
         *MODELS,
     ],
 }
-"""The files of a run in the order in which they get their names."""
+"""The files of a run in the order in which they are renamed."""
 
 POINTS = [
     pytest.param(options, when, n, id=f"{name}, {when} {file}, {n + 1}")
@@ -65,7 +65,7 @@ def table(face_folder: Path) -> Manifest:
 
 @pytest.fixture
 def whole(tmp_path: Path, table: Manifest) -> Callable[[Recipe], dict[str, Any]]:
-    """What is in the folder of an uninterrupted run by a recipe, of which there is one for all tests."""
+    """Return a function that returns the contents of the folder of an uninterrupted run, shared by all tests."""
 
     def run(options: Recipe) -> dict[str, Any]:
         key = options.schedule.fixed_copies
@@ -87,7 +87,7 @@ def contents(output: Path) -> dict[str, Any]:
 
 @contextmanager
 def forked(target: Callable[..., None], *args: Any) -> Iterator[Any]:
-    """A process that goes on from here, killed at the end if it is still there."""
+    """Start a forked process, and kill it at the end if it is still running."""
     process = multiprocessing.get_context("fork").Process(target=target, args=args)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads; none of them is in use
@@ -105,7 +105,7 @@ def die() -> None:
 
 
 def train_until(when: str, n: int, table: Manifest, options: Recipe, output: Path) -> None:
-    """Train, and die half way through writing the n-th file, before it gets its name, or after."""
+    """Train, and kill the process while it writes the n-th file, before or after it is renamed."""
     replace, synchronise = Path.replace, os.fsync
     renamed = 0
 

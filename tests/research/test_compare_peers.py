@@ -1,4 +1,4 @@
-"""Other systems' files are read as they are meant: tiny networks of known answer prove input, order and signs."""
+"""Test the presets of other systems with tiny networks of known output: input, order and signs."""
 
 import csv
 import sys
@@ -167,7 +167,7 @@ def test_an_unknown_preset_or_convention_is_named() -> None:
     with pytest.raises(ConfigurationError, match="unknown convention 'left'"):
         angle_poses(np.zeros((1, 3)), "left")
     for other in ("openface", "mediapipe"):
-        with pytest.raises(ConfigurationError, match=f"'{other}' writes no pitch, yaw and roll"):
+        with pytest.raises(ConfigurationError, match=f"'{other}' has no pitch, yaw and roll"):
             angle_poses(np.zeros((1, 3)), other)
 
 

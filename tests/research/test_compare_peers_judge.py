@@ -59,7 +59,7 @@ BAD_TABLES: dict[str, tuple[Callable[[list[dict[str, object]]], list[dict[str, o
 
 
 @pytest.mark.parametrize("fault", BAD_TABLES)
-def test_a_table_that_lacks_something_is_refused_in_one_line(fault: str, faces: Manifest, tmp_path: Path) -> None:
+def test_incomplete_tables_are_refused_in_one_line(fault: str, faces: Manifest, tmp_path: Path) -> None:
     change, message = BAD_TABLES[fault]
     file = write(tmp_path / "p.csv", change(table_of(faces, "300w-lp", matrices=False)))
     with pytest.raises(DataError, match=message) as caught:
@@ -68,20 +68,20 @@ def test_a_table_that_lacks_something_is_refused_in_one_line(fault: str, faces: 
 
 
 @pytest.mark.parametrize("factor", [1.1, -1.0])
-def test_matrices_that_are_no_rotations_are_refused(factor: float, faces: Manifest, tmp_path: Path) -> None:
+def test_matrices_that_are_not_rotations_are_refused(factor: float, faces: Manifest, tmp_path: Path) -> None:
     rows = table_of(faces, "opal", matrices=True)
     rows[0] |= {name: factor * float(str(rows[0][name])) for name in ENTRIES}
-    with pytest.raises(DataError, match="picture 24 is no rotation"):
+    with pytest.raises(DataError, match="picture 24 is not a rotation"):
         read_predictions(write(tmp_path / "p.csv", rows), faces, "opal")
 
 
-def test_matrices_need_a_convention_that_writes_them(faces: Manifest, tmp_path: Path) -> None:
+def test_matrices_need_a_convention_of_matrices(faces: Manifest, tmp_path: Path) -> None:
     file = write(tmp_path / "p.csv", table_of(faces, "opal", matrices=True))
     with pytest.raises(ConfigurationError, match="defines angles, not a matrix"):
         read_predictions(file, faces, "openvino")
 
 
-def test_pictures_of_one_name_in_several_folders_are_told_apart_by_path(tmp_path: Path) -> None:
+def test_pictures_with_equal_names_are_matched_by_path(tmp_path: Path) -> None:
     rows = [{"path": f"{folder}/a.jpg", "pitch": 0, "yaw": yaw, "roll": 0} for folder, yaw in (("x", 10), ("y", 20))]
     faces = read_manifest(write(tmp_path / "labels.csv", rows))
     file = write(tmp_path / "p.csv", rows[::-1])
@@ -97,8 +97,8 @@ def directions(tilt: Sequence[float], pan: Sequence[float], tmp_path: Path) -> M
     return read_manifest(write(tmp_path / "labels.csv", rows))
 
 
-def test_both_readings_and_both_parts_are_judged(tmp_path: Path) -> None:
-    """A perfect answer in directions: no error there, and off the axes a known one where labels are read as angles."""
+def test_both_interpretations_and_both_parts_are_evaluated(tmp_path: Path) -> None:
+    """A correct direction has no error as a direction, and a known error as angles off the axes."""
     tilt, pan = [0.0, 30.0, 30.0, -60.0], [40.0, 0.0, 75.0, 0.0]
     faces = directions(tilt, pan, tmp_path)
     rotations = rotation_from_pan_tilt(pan, tilt, [0, 0, 0, 0])
@@ -114,7 +114,7 @@ def test_both_readings_and_both_parts_are_judged(tmp_path: Path) -> None:
     assert found["all", "angles"]["mae_yaw"] == pytest.approx((75 - yaw) / 4)
 
 
-def test_geodesic_and_maev_of_directions_are_those_of_the_turn(tmp_path: Path) -> None:
+def test_geodesic_and_maev_of_directions_are_those_of_the_rotation(tmp_path: Path) -> None:
     """Labels straight ahead, answers a pure turn of 12°: the angle is 12, and two of the three axes move by it."""
     faces = directions([0.0, 0.0], [0.0, 0.0], tmp_path)
     row = next(

@@ -14,7 +14,7 @@ from deepgllim.pose.detection.boxes import BoxMap, Candidates
 from deepgllim.pose.detection.faces import BOX_MAPS, DETECTORS, Face
 from experiments.protocol import read_table
 from research.detectors.fit import fit_map
-from research.detectors.measure import Found, false_positives, figures, is_hit
+from research.detectors.measure import Found, compute_metrics, false_positives, is_hit
 from research.detectors.settings import THRESHOLDS, VIEWS, Mirrored, Setting
 
 MAPS = Path(__file__).parents[2] / "research" / "detectors" / "maps.csv"
@@ -28,7 +28,7 @@ def test_a_hit_overlaps_and_has_its_centre_near() -> None:
     assert not is_hit(Face((10, 20, 60, 44), 0.5), TRUE)  # by 0.4, but its centre is at 35
 
 
-def test_figures_of_three_pictures() -> None:
+def test_compute_metrics_of_three_pictures() -> None:
     """One found twice, one with another face beside, one missed."""
     beside = (60.0, 60.0, 80.0, 80.0)
     found = [
@@ -37,7 +37,7 @@ def test_figures_of_three_pictures() -> None:
         Found([Face(beside, 0.45)], TRUE, 0.030),
     ]
     frame = pd.DataFrame({"path": ["a", "b", "c"], "tilt": [0, 0, 60], "pan": [-15, 15, 90]})
-    row = figures(make_manifest(frame, ()), found, 0.5)
+    row = compute_metrics(make_manifest(frame, ()), found, 0.5)
     assert row["n"] == 3
     assert row["recall"] == pytest.approx(2 / 3)
     assert row["recall_inner"] == row["recall_pan_15"] == row["recall_tilt_0"] == 1
@@ -54,7 +54,7 @@ def test_figures_of_three_pictures() -> None:
 
 def test_without_a_hit_there_is_no_fit() -> None:
     frame = pd.DataFrame({"path": ["a"], "tilt": [0], "pan": [0]})
-    row = figures(make_manifest(frame, ()), [Found([], TRUE, 0.01)], 0.5)
+    row = compute_metrics(make_manifest(frame, ()), [Found([], TRUE, 0.01)], 0.5)
     assert row["recall"] == row["false_positives"] == 0
     assert np.isnan(row["iou"])
     assert false_positives([Found([Face(TRUE, 0.3)], TRUE, 0.01)], 0.5) == 0

@@ -1,4 +1,4 @@
-"""The smoothing experiment: its movements and measurements are what they say, its measures measure, its runner runs."""
+"""Test the comparison of filters: movements, simulated measurements, metrics and rendering."""
 
 from pathlib import Path
 
@@ -41,8 +41,8 @@ def test_a_head_is_held_still_or_moves_without_a_jump(movement: Movement) -> Non
     assert turned[moving[1:]].mean() > 1
 
 
-def test_measurements_err_as_they_say(movement: Movement) -> None:
-    """Over random functions of the pose the errors' covariance is the one that is told, and a share of it is new."""
+def test_errors_of_measurements_have_the_stated_covariance(movement: Movement) -> None:
+    """The covariance of the errors is the given one, and a share of it is independent in each frame."""
     distances, fresh = [], []
     for seed in range(60):
         measured = simulate(movement, np.random.default_rng(seed), Noise(missing=0, dropped=0))
@@ -52,7 +52,7 @@ def test_measurements_err_as_they_say(movement: Movement) -> None:
         distances.append((unit**2).mean())
         fresh.append((np.diff(unit, axis=0)[held[1:] & held[:-1]] ** 2).mean() / 2)
     assert np.mean(distances) == pytest.approx(1, abs=0.15)  # functions of a place vary much over few places
-    assert np.mean(fresh) == pytest.approx(0.15, abs=0.05)  # the frames' covariances differ a little besides
+    assert np.mean(fresh) == pytest.approx(0.15, abs=0.05)  # the covariances of the frames differ slightly
 
 
 def test_frames_are_missing_dropped_and_wrong_as_often_as_asked(movement: Movement) -> None:
