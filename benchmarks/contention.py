@@ -141,8 +141,7 @@ def detection(size: Size, threads: int) -> Work:
 
 def rendering(size: Size, threads: int) -> Work:
     """A set of pictures written to a folder by as many processes as threads; they start anew each time."""
-    from deepgllim.synthetic.output import render_set
-    from deepgllim.synthetic.sets import SceneSampler
+    from deepgllim.synthetic import SceneSampler, render_set
 
     def work() -> None:
         sampler = SceneSampler("uniform", identities=50, size=128, seed=1)

@@ -23,7 +23,7 @@ from deepgllim.pose.detection.faces import make_detector
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose, default_model
 from deepgllim.pose.runtime import open_session
-from deepgllim.synthetic.miniature import unpack_miniature
+from deepgllim.synthetic import unpack_miniature
 
 COUNTS = (1, 8, 64)
 AIM_RATIO, AIM_START = 1.2, 1.5

@@ -13,11 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deepgllim.synthetic.capture import apply_capture, encode
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.posing import label
-from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic import Renderer, SceneSampler, apply_capture, encode_jpeg, label, render_set
 
 AIMS = {128: 60, 224: 30}
 """Pictures a second on two cores, by size."""
@@ -52,7 +48,7 @@ def parts(size: int, images: int, warm_up: int) -> dict[str, float]:
             marks.append(time.perf_counter())
             picture = apply_capture(pixels, scene.capture)
             marks.append(time.perf_counter())
-            encode(picture, scene.capture.jpeg_quality)
+            encode_jpeg(picture, scene.capture.jpeg_quality)
             marks.append(time.perf_counter())
             if index >= warm_up:
                 seconds = [total + b - a for total, a, b in zip(seconds, marks[:-1], marks[1:], strict=True)]

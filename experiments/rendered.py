@@ -17,8 +17,7 @@ from deepgllim.nn.inputs import FaceInputs
 from deepgllim.nn.model import DeepRegression, load_model
 from deepgllim.nn.training import train
 from deepgllim.runs import build_model, face_inputs, training_inputs
-from deepgllim.synthetic.output import CONFIGURATION, render_set
-from deepgllim.synthetic.sets import Aspect, SceneSampler
+from deepgllim.synthetic import CONFIGURATION, Aspect, SceneSampler, render_set
 
 Array = NDArray[np.float64]
 

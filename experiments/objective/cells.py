@@ -14,7 +14,7 @@ from deepgllim.data import Manifest, load_data, subsample
 from deepgllim.errors import EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe, load_recipe
 from deepgllim.nn.inputs import ArrayInputs
-from deepgllim.synthetic.miniature import unpack_miniature
+from deepgllim.synthetic import unpack_miniature
 from experiments import protocol
 from experiments.trunk import Trunk
 

@@ -11,12 +11,15 @@ from PIL import Image
 from deepgllim.data import Manifest
 from deepgllim.geometry.rotations import rotation_from_pan_tilt
 from deepgllim.imaging.images import crop, open_image
-from deepgllim.synthetic.backgrounds import render_background
-from deepgllim.synthetic.capture import apply_capture
-from deepgllim.synthetic.heads import load_head_model
-from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.scene import Background
-from deepgllim.synthetic.sets import SceneSampler, fit_camera
+from deepgllim.synthetic import (
+    Background,
+    Renderer,
+    SceneSampler,
+    apply_capture,
+    fit_camera,
+    load_head_model,
+    render_background,
+)
 
 Pixels = NDArray[np.uint8]
 Rng = np.random.Generator

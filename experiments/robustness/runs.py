@@ -14,7 +14,7 @@ from deepgllim.data import load_data, subsample
 from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.inputs import Inputs
-from deepgllim.synthetic.miniature import unpack_miniature
+from deepgllim.synthetic import unpack_miniature
 from experiments.protocol import read_rows, write_rows
 from experiments.trunk import Trunk
 

@@ -18,9 +18,7 @@ from deepgllim.geometry.rotations import (
     vector_from_rotation,
 )
 from deepgllim.imaging.images import Box, crop_face
-from deepgllim.synthetic import Renderer, SceneSampler, label, load_head_model
-from deepgllim.synthetic.capture import apply_capture
-from deepgllim.synthetic.sets import fit_camera
+from deepgllim.synthetic import Renderer, SceneSampler, apply_capture, fit_camera, label, load_head_model
 from research.smoothing.sequence import Measurements, Path, Rng
 
 SIZE, MARGIN = 192, 1.9

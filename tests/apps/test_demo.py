@@ -22,7 +22,7 @@ from deepgllim.errors import DataError
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.model import load_model
 from deepgllim.runs import evaluate_run, predict_face
-from deepgllim.synthetic.miniature import TEST_PEOPLE, pack_miniature
+from deepgllim.synthetic import TEST_PEOPLE, pack_miniature
 from tests.synthetic.miniatures import rendered_set
 
 LEARNING = [f"p{person:04d}" for person in range(5)]

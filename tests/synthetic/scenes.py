@@ -8,10 +8,21 @@ import numpy.typing as npt
 from hypothesis import settings
 
 from deepgllim.geometry.rotations import mirror_rotation
-from deepgllim.synthetic import Appearance, Background, Camera, HeadModel, Light, Person, Scene, Wear, load_head_model
-from deepgllim.synthetic.posing import to_camera
+from deepgllim.synthetic import (
+    Appearance,
+    Background,
+    Camera,
+    HeadModel,
+    Light,
+    Person,
+    Scene,
+    Wear,
+    fit_camera,
+    load_head_model,
+    to_camera,
+)
+from deepgllim.synthetic.randomisation import FIXED_CAPTURE
 from deepgllim.synthetic.scene import Array
-from deepgllim.synthetic.sets import FIXED_CAPTURE, fit_camera
 
 properties = settings(deadline=None, max_examples=15, derandomize=True, database=None)
 
@@ -87,7 +98,7 @@ def pixels_of(scene: Scene, points: npt.ArrayLike) -> Array:
 
 def head_only(model: HeadModel) -> npt.NDArray[np.int64]:
     """The vertices that follow the head's turn in full."""
-    return np.flatnonzero(model.follow == 1)
+    return np.flatnonzero(model.head_weights == 1)
 
 
 def mirrored(scene: Scene) -> Scene:

@@ -12,9 +12,8 @@ import pytest
 from deepgllim.errors import ConfigurationError, RenderError
 from deepgllim.geometry.rotations import angles_from_rotation, rotation_from_angles
 from deepgllim.imaging.images import open_image
-from deepgllim.synthetic.biwi import HEAD_CENTRE, compressed_depth, scenes
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic import SceneSampler, render_set
+from deepgllim.synthetic.biwi import HEAD_CENTRE, compress_depth, scenes
 from tests.synthetic.fakes import FakeRenderer, contents, draws
 
 Array = npt.NDArray[np.float64]
@@ -134,7 +133,7 @@ def test_heads_are_within_reach_in_the_picture_and_not_all_in_its_middle() -> No
 @pytest.mark.parametrize("rows", [[[0, 0], [0, 0]], [[1, 1], [1, 1]], [[0, 1], [1, 0]], [[1, 0], [0, 1.2345]]])
 def test_depths_come_back(rows: list[list[float]]) -> None:
     metres = np.array(rows, dtype=np.float32)
-    np.testing.assert_array_equal(read_depth(compressed_depth(metres)), np.rint(1000 * metres.astype(np.float64)))
+    np.testing.assert_array_equal(read_depth(compress_depth(metres)), np.rint(1000 * metres.astype(np.float64)))
 
 
 def test_resume_writes_the_same_tree(tree: Path, tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deepgllim.synthetic import Background, Capture
-from deepgllim.synthetic.backgrounds import render_background
-from deepgllim.synthetic.capture import LUMA, apply_capture, encode
-from deepgllim.synthetic.sets import FIXED_CAPTURE
+from deepgllim.synthetic import Background, Capture, apply_capture, encode_jpeg, render_background
+from deepgllim.synthetic.capture import LUMA
+from deepgllim.synthetic.randomisation import FIXED_CAPTURE
 from tests.synthetic.scenes import properties
 
 Pixels = npt.NDArray[np.uint8]
@@ -180,11 +179,11 @@ def test_jpegs_decode_to_the_picture_better_where_the_quality_is_higher() -> Non
     picture = apply_capture(texture(), FIXED_CAPTURE)
     errors, sizes = [], []
     for quality in (30, 60, 92):
-        content = encode(picture, quality)
+        content = encode_jpeg(picture, quality)
         with Image.open(io.BytesIO(content)) as decoded:
             assert (decoded.format, decoded.size, decoded.mode) == ("JPEG", picture.size, "RGB")
             errors.append(np.abs(np.asarray(decoded).astype(float) - np.asarray(picture)).mean())
         sizes.append(len(content))
-        assert encode(picture, quality) == content
+        assert encode_jpeg(picture, quality) == content
     assert errors == sorted(errors, reverse=True)
     assert sizes == sorted(sizes)

@@ -11,22 +11,21 @@ from hypothesis import strategies as st
 
 from deepgllim.errors import RenderError
 from deepgllim.geometry.rotations import rotation_from_pan_tilt
-from deepgllim.synthetic import Renderer, SceneSampler, load_head_model
+from deepgllim.synthetic import Camera, Renderer, SceneSampler, head_vertices, load_head_model, to_camera
 from deepgllim.synthetic.gl import (
     CELLS,
     FAR,
     NEAR,
     Program,
-    distance_of_depth,
-    looking_along,
+    depth_to_metres,
     noise_volume,
     open_context,
     projection,
     shadow_projection,
+    view_axes,
 )
 from deepgllim.synthetic.mesh import Material
-from deepgllim.synthetic.posing import head_vertices, to_camera
-from deepgllim.synthetic.scene import Array, Camera
+from deepgllim.synthetic.scene import Array
 from deepgllim.synthetic.uniforms import scene_uniforms
 from tests.synthetic.scenes import frontal, head_only, properties
 
@@ -66,18 +65,18 @@ def test_depth_is_inverted_to_metres(camera: Camera, z: float) -> None:
     depth = clipped(projection(camera), np.array([0.0, 0.0, z]))[2] / 2 + 0.5
     assert -1e-12 <= depth <= 1 + 1e-12
     # float64, which the buffer is not, so that the formula is tested and not its rounding
-    assert distance_of_depth(np.array([min(depth, 1 - 1e-15)]))[0] == pytest.approx(z, rel=1e-6)
+    assert depth_to_metres(np.array([min(depth, 1 - 1e-15)]))[0] == pytest.approx(z, rel=1e-6)
 
 
 def test_depths_of_a_buffer_are_good_to_a_tenth_of_a_millimetre_at_four_metres() -> None:
     z = np.linspace(0.4, 4, 50)
     p = np.stack([0 * z, 0 * z, z], axis=1)
     depth = (clipped(projection(frontal().camera), p)[:, 2] / 2 + 0.5).astype(np.float32)
-    np.testing.assert_allclose(distance_of_depth(depth), z, atol=1e-4)
+    np.testing.assert_allclose(depth_to_metres(depth), z, atol=1e-4)
 
 
 def test_where_nothing_was_drawn_the_distance_is_0() -> None:
-    found = distance_of_depth(np.array([[1.0, 0.5]], dtype=np.float32))
+    found = depth_to_metres(np.array([[1.0, 0.5]], dtype=np.float32))
     assert found[0, 0] == 0 < found[0, 1]
     assert found.dtype == np.float32
 
@@ -85,7 +84,7 @@ def test_where_nothing_was_drawn_the_distance_is_0() -> None:
 @properties
 @given(directions)
 def test_axes_along_a_direction_are_a_frame_that_ends_with_it(direction: tuple[float, float, float]) -> None:
-    axes = looking_along(direction)
+    axes = view_axes(direction)
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(axes[2], np.array(direction) / np.linalg.norm(direction), atol=1e-12)
 

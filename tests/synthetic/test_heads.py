@@ -8,7 +8,7 @@ import pytest
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.synthetic import HeadModel, load_head_model
-from deepgllim.synthetic.heads import FILE
+from deepgllim.synthetic.head_file import FILE
 
 Floats = npt.NDArray[np.float32]
 SEEDS = range(12)

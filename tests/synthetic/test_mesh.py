@@ -82,7 +82,7 @@ def test_normals_are_the_triangles_mean_and_of_unit_length(mesh: HeadMesh, model
 
 
 def test_normals_point_out_and_turn_with_the_head(mesh: HeadMesh, model: HeadModel) -> None:
-    nose = model.landmarks_at[model.landmark_numbers.index(30)][0]
+    nose = model.landmark_vertices[model.landmark_numbers.index(30)][0]
     crown = model.mean[:, 1].argmax()
     normals = mesh.normals(model.mean)
     assert normals[nose][2] > 0.7

@@ -15,9 +15,20 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
-from deepgllim.synthetic import SETS, HeadModel, Scene, SceneSampler, label, load_head_model
-from deepgllim.synthetic.posing import face_points, head_vertices, to_camera
-from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array, Camera
+from deepgllim.synthetic import (
+    HEAD_TO_CAMERA,
+    SETS,
+    Camera,
+    HeadModel,
+    Scene,
+    SceneSampler,
+    head_vertices,
+    label,
+    load_head_model,
+    to_camera,
+)
+from deepgllim.synthetic.posing import face_points
+from deepgllim.synthetic.scene import Array
 from tests.synthetic.scenes import frontal, head_only, mirrored, pixels_of, properties
 
 # iBUG's points, counted from 0
@@ -124,7 +135,7 @@ def test_the_camera_is_as_written(name: str, index: int) -> None:
     x, y, z = scene.rotation @ (np.array([[1.0], [-1.0], [-1.0]]) * v.T) + np.array(camera.translation)[:, None]
     seen = np.stack([camera.focal * x / z + camera.centre[0], camera.focal * y / z + camera.centre[1]], axis=1)
     found = label(model, scene)
-    corners, weights = seen[model.landmarks_at], model.landmark_weights[:, :, None]
+    corners, weights = seen[model.landmark_vertices], model.landmark_weights[:, :, None]
     # a landmark is a place on a triangle: the projected corners' mean up to the triangle's depth, below 0.2 pixels
     np.testing.assert_allclose(found.landmarks, (corners * weights).sum(axis=1), atol=0.2)
     (x0, y0), (x1, y1) = (getattr(seen[face_points(model)], end)(axis=0) for end in ("min", "max"))
@@ -196,7 +207,7 @@ def test_the_torso_turns_as_one_by_its_own_rotation(
 ) -> None:
     model = load_head_model()
     scene = frontal(rotation=rotation_from_pan_tilt(*head), torso=rotation_from_pan_tilt(*torso))
-    fixed = np.flatnonzero(model.follow == 0)
+    fixed = np.flatnonzero(model.head_weights == 0)
     seen = to_camera(head_vertices(model, scene), scene)[fixed]
     turn, rest = rigid_fit(rest_of(model, scene)[fixed] @ HEAD_TO_CAMERA, seen)
     assert geodesic_distance(turn, scene.torso) < 1e-3
@@ -212,7 +223,7 @@ def test_the_lower_joint_swings_about_the_upper_one_by_half_the_turn(
     model = load_head_model()
     scene = frontal(rotation=rotation_from_pan_tilt(*head), torso=rotation_from_pan_tilt(*torso))
     upper, lower = (model.pivots(scene.person.identity)[name].astype(np.float64) for name in ("head", "neck"))
-    fixed = np.flatnonzero(model.follow == 0)
+    fixed = np.flatnonzero(model.head_weights == 0)
     before, after = rest_of(model, scene)[fixed], head_vertices(model, scene)[fixed].astype(np.float64)
     turn, _ = rigid_fit(before, after)
     found = turn @ (lower - before.mean(axis=0)) + after.mean(axis=0)  # where the torso has its neck
@@ -231,11 +242,11 @@ def test_a_neck_takes_its_share_of_the_turn(
     v, rest = head_vertices(model, scene).astype(np.float64), rest_of(model, scene)
     whole = HEAD_TO_CAMERA @ scene.rotation.T @ scene.torso @ HEAD_TO_CAMERA
     angle = geodesic_distance(np.eye(3), whole)
-    levels, counts = np.unique(model.follow, return_counts=True)
+    levels, counts = np.unique(model.head_weights, return_counts=True)
     between = levels[(counts >= 12) & (levels > 0.05) & (levels < 0.95)]
     assert len(between) > 5
     for level in between[:: len(between) // 5]:
-        group = np.flatnonzero(model.follow == level)
+        group = np.flatnonzero(model.head_weights == level)
         turn, left = rigid_fit(rest[group], v[group])
         assert left < 1e-6
         assert geodesic_distance(np.eye(3), turn) == pytest.approx((1 - level) * angle, abs=0.02)

@@ -13,32 +13,37 @@ from scipy import stats
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.geometry.rotations import angles_from_rotation, pan_tilt_from_rotation, rotation_from_pan_tilt
-from deepgllim.synthetic import SETS, Camera, SceneSampler, label, load_head_model
-from deepgllim.synthetic.heads import HeadModel
-from deepgllim.synthetic.posing import head_vertices, to_camera
-from deepgllim.synthetic.scene import Array, Wear
-from deepgllim.synthetic.sets import (
+from deepgllim.synthetic import (
     ASPECTS,
+    SETS,
+    Aspect,
+    Camera,
+    HeadModel,
+    SceneSampler,
+    Wear,
+    fit_camera,
+    head_vertices,
+    label,
+    load_head_model,
+    to_camera,
+)
+from deepgllim.synthetic.randomisation import (
     FIXED_AMBIENT,
     FIXED_CAPTURE,
     FIXED_LIGHT,
-    POSE_LIMITS,
-    S2G_CENTRES,
-    S2G_SPREAD,
-    SSV_SPREAD,
-    Aspect,
-    draw_ambient,
-    draw_background,
-    draw_capture,
-    draw_distance,
-    draw_expression,
-    draw_gaze,
-    draw_lights,
-    draw_occlusions,
-    draw_torso,
-    draw_wear,
-    fit_camera,
+    sample_ambient,
+    sample_background,
+    sample_capture,
+    sample_distance,
+    sample_expression,
+    sample_gaze,
+    sample_lights,
+    sample_occlusions,
+    sample_torso,
+    sample_wear,
 )
+from deepgllim.synthetic.scene import Array
+from deepgllim.synthetic.sets import POSE_LIMITS, S2G_CENTRES, S2G_SPREAD, SSV_SPREAD
 from tests.synthetic.scenes import assert_same, frontal, head_only, properties
 
 DRAWS = 2000
@@ -296,7 +301,7 @@ def share(values: list[Any], wanted: object) -> float:
 
 
 def test_cameras_are_at_arms_length_to_four_metres() -> None:
-    distances = np.array(many(draw_distance))
+    distances = np.array(many(sample_distance))
     assert distances.min() >= 0.4
     assert distances.max() <= 4.0
     assert np.median(distances) == pytest.approx((0.4 * 4) ** 0.5, rel=0.1)  # even over factors
@@ -306,7 +311,7 @@ def test_cameras_are_at_arms_length_to_four_metres() -> None:
 @given(angles=turns, seed=seeds)
 def test_a_torso_is_within_a_necks_reach(angles: tuple[float, float, float], seed: int) -> None:
     head = rotation_from_pan_tilt(*angles)
-    tilt, pan, neck_roll = pan_tilt_from_rotation(draw_torso(head, np.random.default_rng(seed)))
+    tilt, pan, neck_roll = pan_tilt_from_rotation(sample_torso(head, np.random.default_rng(seed)))
     slack = 15  # 5 standard deviations of what is added
     assert abs(pan - angles[0]) <= 60 + slack
     assert abs(tilt - angles[1]) <= 45 + slack
@@ -315,7 +320,7 @@ def test_a_torso_is_within_a_necks_reach(angles: tuple[float, float, float], see
 
 
 def test_faces_are_of_all_kinds(model: HeadModel) -> None:
-    drawn = many(draw_expression, 300)
+    drawn = many(sample_expression, 300)
     assert {name for weights in drawn for name in weights} <= set(model.expression_names)
     assert all(0 <= weight <= 1 for weights in drawn for weight in weights.values())
     assert 0.15 < share([weights["mouthSmileLeft"] > 0.4 for weights in drawn], True) < 0.5
@@ -325,7 +330,7 @@ def test_faces_are_of_all_kinds(model: HeadModel) -> None:
 
 
 def test_eyes_look_anywhere_within_what_the_model_is_good_for() -> None:
-    gaze = np.array(many(draw_gaze))
+    gaze = np.array(many(sample_gaze))
     assert np.abs(gaze[:, 0]).max() <= 30
     assert gaze[:, 1].min() >= -25
     assert gaze[:, 1].max() <= 15
@@ -334,7 +339,7 @@ def test_eyes_look_anywhere_within_what_the_model_is_good_for() -> None:
 
 
 def test_lights_are_one_to_three_the_brightest_first_before_or_beside_the_head() -> None:
-    drawn = many(draw_lights, 400)
+    drawn = many(sample_lights, 400)
     for count, chance in ((1, 0.5), (2, 0.3), (3, 0.2)):
         assert share([len(lights) for lights in drawn], count) == pytest.approx(chance, abs=0.08)
     for lights in drawn:
@@ -356,14 +361,14 @@ def test_lights_are_about_the_head_wherever_it_is() -> None:
 
 
 def test_light_from_everywhere_is_brighter_from_above() -> None:
-    above, below = np.moveaxis(np.array(many(draw_ambient, 300)), 1, 0)
+    above, below = np.moveaxis(np.array(many(sample_ambient, 300)), 1, 0)
     assert below.min() > 0
     assert (above.mean(axis=1) > below.mean(axis=1)).mean() > 0.9
     assert above.mean() == pytest.approx(0.36, abs=0.03)
 
 
 def test_a_third_wear_glasses_and_one_in_eight_something_on_the_head() -> None:
-    drawn = many(draw_wear)
+    drawn = many(sample_wear)
     assert 1 - share([wear.glasses for wear in drawn], "none") == pytest.approx(0.32, abs=0.04)
     assert 1 - share([wear.hat for wear in drawn], "none") == pytest.approx(0.13, abs=0.03)
     for field in ("glasses", "hat", "pattern"):
@@ -377,26 +382,26 @@ def test_a_third_wear_glasses_and_one_in_eight_something_on_the_head() -> None:
 
 def test_without_accessories_the_clothes_are_the_same() -> None:
     for seed in range(20):
-        dressed, plain = (draw_wear(np.random.default_rng(seed), plain=plain) for plain in (False, True))
+        dressed, plain = (sample_wear(np.random.default_rng(seed), plain=plain) for plain in (False, True))
         assert plain == replace(dressed, glasses="none", hat="none")
 
 
 def test_backgrounds_are_of_every_kind() -> None:
-    kinds = [background.kind for background in many(draw_background)]
+    kinds = [background.kind for background in many(sample_background)]
     assert set(kinds) == {"plain", "gradient", "noise", "shapes", "room"}
     assert share(kinds, "plain") == pytest.approx(0.12, abs=0.03)
 
 
 def test_given_pictures_are_the_backgrounds_all_of_them() -> None:
     given = ("a.jpg", "b.jpg", "c.jpg")
-    drawn = many(lambda rng: draw_background(rng, given), 60)
+    drawn = many(lambda rng: sample_background(rng, given), 60)
     assert {background.kind for background in drawn} == {"picture"}
     assert {background.picture for background in drawn} == set(given)
     assert SceneSampler("wide", pictures=("only.jpg",))(3).background.picture == "only.jpg"
 
 
 def test_captures_are_within_their_ranges() -> None:
-    drawn = [asdict(capture) for capture in many(draw_capture)]
+    drawn = [asdict(capture) for capture in many(sample_capture)]
     values = {name: np.array([capture[name] for capture in drawn]) for name in drawn[0]}
     assert np.exp(-1.5) < values["exposure"].min() < 1 < values["exposure"].max() < np.exp(1.5)
     for name, low, high in (
@@ -417,6 +422,6 @@ def test_captures_are_within_their_ranges() -> None:
 
 
 def test_patches_are_on_one_picture_in_seven() -> None:
-    drawn = many(draw_occlusions)
+    drawn = many(sample_occlusions)
     assert set(drawn) == {0, 1, 2}
     assert share(drawn, 0) == pytest.approx(0.85, abs=0.04)
