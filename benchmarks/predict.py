@@ -22,7 +22,7 @@ from deepgllim.imaging import crop_face
 from deepgllim.pose import HeadPose, PoseNetwork, default_model
 from deepgllim.pose.detection import make_detector
 from deepgllim.pose.runtime import open_session
-from deepgllim.synthetic.miniature import unpack_miniature
+from deepgllim.synthetic import unpack_miniature
 
 COUNTS = (1, 8, 64)
 TARGET_START = 1.5

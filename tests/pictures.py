@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from deepgllim.synthetic.miniature import bundled_miniature
+from deepgllim.synthetic import bundled_miniature
 
 PEOPLE, SIZE = 15, (256, 192)
 

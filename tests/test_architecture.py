@@ -53,11 +53,12 @@ GLLIM_LAYERS = (
 STORAGE_LAYERS = (("allocation", "atomic", "locks", "regular"), ("tensors",))
 SYNTHETIC_LAYERS = (
     ("heads", "miniature"),
-    ("people",),
+    ("head_file", "people"),
     ("scene", "mesh"),
-    ("posing", "props", "backgrounds", "layers", "uniforms", "gl"),
-    ("sets",),
-    ("capture", "records", "renderer"),
+    ("posing", "backgrounds", "layers", "uniforms", "gl", "sets"),
+    ("props", "buffers", "visibility", "randomisation"),
+    ("sampler", "renderer"),
+    ("capture", "records"),
     ("pictures",),
     ("biwi",),
     ("layouts",),

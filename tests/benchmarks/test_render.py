@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deepgllim.errors import RenderError
-from deepgllim.synthetic.renderer import Renderer
+from deepgllim.synthetic import Renderer
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,10 +12,8 @@ import pytest
 from PIL import Image
 
 from deepgllim.errors import RenderError
+from deepgllim.synthetic import Renderer, SceneRenderer, render_set
 from deepgllim.synthetic import output as written
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.pictures import SceneRenderer
-from deepgllim.synthetic.renderer import Renderer
 from tests.synthetic.fakes import FakeRenderer, contents, unable
 
 Call = Callable[..., Any]

@@ -24,12 +24,8 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
+from deepgllim.synthetic import HEAD_TO_CAMERA, SceneSampler, head_vertices, load_head_model, render_set
 from deepgllim.synthetic.biwi import HEAD_CENTRE, scenes
-from deepgllim.synthetic.head_file import load_head_model
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.posing import head_vertices
-from deepgllim.synthetic.sampler import SceneSampler
-from deepgllim.synthetic.scene import HEAD_TO_CAMERA
 from tests.data.biwi_trees import write_frame
 from tests.synthetic.fakes import FakeRenderer
 

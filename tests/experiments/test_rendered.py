@@ -13,7 +13,7 @@ from deepgllim.errors import RenderError
 from deepgllim.geometry.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
 from deepgllim.nn.backbones.registry import wrap_module
 from deepgllim.nn.model import DeepRegression, ModelSpec
-from deepgllim.synthetic.renderer import Renderer
+from deepgllim.synthetic import Renderer
 from experiments import protocol
 from experiments.rendered import Heads, faces
 from experiments.synthetic_to_real import judge as judging

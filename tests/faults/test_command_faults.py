@@ -19,7 +19,7 @@ from deepgllim.cli import main
 from deepgllim.nn import model as models
 from deepgllim.nn.model import DeepRegression
 from deepgllim.synthetic import output as written
-from deepgllim.synthetic.output import render_set
+from deepgllim.synthetic import render_set
 from tests.nn.tiny import convolutions, model
 from tests.pose.tiny import tiny_network
 from tests.synthetic.fakes import FakeRenderer

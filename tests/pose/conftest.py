@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.imaging.images import Box
-from deepgllim.synthetic.miniature import bundled_miniature
+from deepgllim.synthetic import bundled_miniature
 
 FOUND = (10, 40, 120, 160, 180, 210, 260, 270)
 """Images of heads that look towards the camera."""

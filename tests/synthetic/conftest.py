@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from deepgllim.errors import RenderError
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.sampler import SceneSampler
+from deepgllim.synthetic import Renderer, SceneSampler, render_set
 from tests.synthetic.fakes import IMAGES, SAMPLER, FakeRenderer
 
 Render = Callable[..., Path]

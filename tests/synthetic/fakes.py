@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.errors import RenderError
-from deepgllim.synthetic.sampler import SceneSampler
-from deepgllim.synthetic.scene import Scene
+from deepgllim.synthetic import Scene, SceneSampler
 
 SAMPLER = SceneSampler("wide", identities=4, size=24, seed=9)
 IMAGES = 26

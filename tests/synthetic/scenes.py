@@ -8,8 +8,19 @@ import numpy.typing as npt
 from hypothesis import settings
 
 from deepgllim.geometry.rotations import mirror_rotation
-from deepgllim.synthetic import Appearance, Background, Camera, HeadModel, Light, Person, Scene, Wear, load_head_model
-from deepgllim.synthetic.posing import fit_camera, to_camera
+from deepgllim.synthetic import (
+    Appearance,
+    Background,
+    Camera,
+    HeadModel,
+    Light,
+    Person,
+    Scene,
+    Wear,
+    fit_camera,
+    load_head_model,
+    to_camera,
+)
 from deepgllim.synthetic.randomisation import FIXED_CAPTURE
 from deepgllim.synthetic.scene import Array
 

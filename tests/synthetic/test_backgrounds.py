@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepgllim.errors import ImageError
-from deepgllim.synthetic import Background
-from deepgllim.synthetic.backgrounds import render_background
+from deepgllim.synthetic import Background, render_background
 from tests.synthetic.scenes import properties
 
 KINDS = tuple(kind for kind in get_args(get_type_hints(Background)["kind"]) if kind != "picture")

@@ -12,9 +12,8 @@ import pytest
 from deepgllim.errors import ConfigurationError, RenderError
 from deepgllim.geometry.rotations import angles_from_rotation, rotation_from_angles
 from deepgllim.imaging.images import open_image
+from deepgllim.synthetic import SceneSampler, render_set
 from deepgllim.synthetic.biwi import HEAD_CENTRE, compress_depth, scenes
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sampler import SceneSampler
 from tests.synthetic.fakes import FakeRenderer, contents, draws
 
 Array = npt.NDArray[np.float64]

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deepgllim.synthetic import Background, Capture
-from deepgllim.synthetic.backgrounds import render_background
-from deepgllim.synthetic.capture import LUMA, apply_capture, encode_jpeg
+from deepgllim.synthetic import Background, Capture, apply_capture, encode_jpeg, render_background
+from deepgllim.synthetic.capture import LUMA
 from deepgllim.synthetic.randomisation import FIXED_CAPTURE
 from tests.synthetic.scenes import properties
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deepgllim.errors import RenderError
 from deepgllim.geometry.rotations import rotation_from_pan_tilt
-from deepgllim.synthetic import Renderer, SceneSampler, load_head_model
+from deepgllim.synthetic import Camera, Renderer, SceneSampler, head_vertices, load_head_model, to_camera
 from deepgllim.synthetic.gl import (
     CELLS,
     FAR,
@@ -25,8 +25,7 @@ from deepgllim.synthetic.gl import (
     view_axes,
 )
 from deepgllim.synthetic.mesh import Material
-from deepgllim.synthetic.posing import head_vertices, to_camera
-from deepgllim.synthetic.scene import Array, Camera
+from deepgllim.synthetic.scene import Array
 from deepgllim.synthetic.uniforms import scene_uniforms
 from tests.synthetic.scenes import frontal, head_only, properties
 

@@ -15,8 +15,7 @@ from deepgllim.data import load_data, read_manifest
 from deepgllim.errors import DataError, RenderError
 from deepgllim.imaging.images import open_image
 from deepgllim.storage import write_atomically
-from deepgllim.synthetic import layouts
-from deepgllim.synthetic.output import render_set
+from deepgllim.synthetic import layouts, render_set
 from deepgllim.synthetic.records import COLUMNS
 from tests.synthetic.fakes import IMAGES, SAMPLER, FakeRenderer, contents, draws, recorded
 

@@ -12,8 +12,7 @@ import pytest
 from deepgllim.data import Manifest, check_images, load_data
 from deepgllim.errors import DataError
 from deepgllim.imaging.images import open_image
-from deepgllim.synthetic import miniature
-from deepgllim.synthetic.miniature import bundled_miniature, pack_miniature, unpack_miniature
+from deepgllim.synthetic import bundled_miniature, miniature, pack_miniature, unpack_miniature
 from tests.synthetic.miniatures import rendered_set
 
 PEOPLE = ["p0000", "p0001", "p0002"]

@@ -12,8 +12,7 @@ import pytest
 
 from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
 from deepgllim.storage import locked_folder
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sampler import SceneSampler
+from deepgllim.synthetic import SceneSampler, render_set
 from tests.synthetic.fakes import SAMPLER, FakeRenderer, contents, draws
 
 Render = Callable[..., Path]

@@ -15,9 +15,20 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
-from deepgllim.synthetic import SETS, HeadModel, Scene, SceneSampler, label, load_head_model
-from deepgllim.synthetic.posing import face_points, head_vertices, to_camera
-from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array, Camera
+from deepgllim.synthetic import (
+    HEAD_TO_CAMERA,
+    SETS,
+    Camera,
+    HeadModel,
+    Scene,
+    SceneSampler,
+    head_vertices,
+    label,
+    load_head_model,
+    to_camera,
+)
+from deepgllim.synthetic.posing import face_points
+from deepgllim.synthetic.scene import Array
 from tests.synthetic.scenes import frontal, head_only, mirrored, pixels_of, properties
 
 # iBUG's points, counted from 0

@@ -13,10 +13,8 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
-from deepgllim.synthetic import load_head_model
-from deepgllim.synthetic.posing import label
+from deepgllim.synthetic import SceneSampler, label, load_head_model
 from deepgllim.synthetic.records import COLUMNS, Record, head_angles, manifest_row, record
-from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import Array
 
 

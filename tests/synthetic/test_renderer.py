@@ -12,10 +12,22 @@ from PIL import Image
 
 from deepgllim.errors import ImageError, RenderError
 from deepgllim.geometry.rotations import rotation_from_angles
-from deepgllim.synthetic import Background, Camera, Light, Renderer, Scene, SceneSampler, load_head_model
-from deepgllim.synthetic.backgrounds import render_background
-from deepgllim.synthetic.posing import fit_camera, head_vertices, label, to_camera
-from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Array
+from deepgllim.synthetic import (
+    HEAD_TO_CAMERA,
+    Background,
+    Camera,
+    Light,
+    Renderer,
+    Scene,
+    SceneSampler,
+    fit_camera,
+    head_vertices,
+    label,
+    load_head_model,
+    render_background,
+    to_camera,
+)
+from deepgllim.synthetic.scene import Array
 from tests.synthetic.scenes import PLAIN_WEAR, frontal, mean_person, mirrored, pixels_of
 
 NOSE = 30

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Camera
+from deepgllim.synthetic import HEAD_TO_CAMERA, Camera
 from tests.synthetic.scenes import properties
 
 CAMERA = Camera(64, 48, 100.0, (30.0, 20.0), (0.0, 0.0, 1.0))

@@ -13,9 +13,20 @@ from scipy import stats
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.geometry.rotations import angles_from_rotation, pan_tilt_from_rotation, rotation_from_pan_tilt
-from deepgllim.synthetic import SETS, Camera, SceneSampler, label, load_head_model
-from deepgllim.synthetic.heads import HeadModel
-from deepgllim.synthetic.posing import fit_camera, head_vertices, to_camera
+from deepgllim.synthetic import (
+    ASPECTS,
+    SETS,
+    Aspect,
+    Camera,
+    HeadModel,
+    SceneSampler,
+    Wear,
+    fit_camera,
+    head_vertices,
+    label,
+    load_head_model,
+    to_camera,
+)
 from deepgllim.synthetic.randomisation import (
     FIXED_AMBIENT,
     FIXED_CAPTURE,
@@ -31,8 +42,7 @@ from deepgllim.synthetic.randomisation import (
     sample_torso,
     sample_wear,
 )
-from deepgllim.synthetic.sampler import ASPECTS, Aspect
-from deepgllim.synthetic.scene import Array, Wear
+from deepgllim.synthetic.scene import Array
 from deepgllim.synthetic.sets import POSE_LIMITS, S2G_CENTRES, S2G_SPREAD, SSV_SPREAD
 from tests.synthetic.scenes import assert_same, frontal, head_only, properties
 

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepgllim.synthetic import Wear
+from deepgllim.synthetic import Light, Wear
 from deepgllim.synthetic.gl import _SHADERS
 from deepgllim.synthetic.people import Beard, HairStyle
-from deepgllim.synthetic.scene import Light
 from deepgllim.synthetic.uniforms import scene_uniforms, srgb_to_linear
 from tests.synthetic.scenes import PLAIN_WEAR, frontal, mean_person, properties
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from deepgllim.errors import RenderError
-from deepgllim.synthetic import workers
-from deepgllim.synthetic.output import render_set
+from deepgllim.synthetic import render_set, workers
 from tests.synthetic.fakes import IMAGES, SAMPLER, FakeRenderer, contents, draws, recorded, unable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +60,6 @@ def test_a_killed_process_loses_unfinished_chunks_only(whole: Path, tmp_path: Pa
     code = f"""
 from functools import partial
 from pathlib import Path
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.sampler import SceneSampler
 from tests.synthetic.fakes import FakeRenderer
 if __name__ == "__main__":
     renderer = partial(FakeRenderer, Path({str(log)!r}), seconds=0.3)

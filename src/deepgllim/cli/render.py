@@ -13,7 +13,7 @@ from deepgllim.errors import ConfigurationError, DataError
 
 SIDE = 224
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Suffixes of what `--backgrounds` takes from a folder."""
+"""Suffixes of the images that `--backgrounds` reads."""
 
 
 def render(
@@ -31,36 +31,34 @@ def render(
     resume: Switch = False,
     quiet: Switch = False,
 ) -> None:
-    """Render heads of people who do not exist, with exact poses, boxes and landmarks.
+    """Render heads of synthetic people, with exact poses, boxes and landmarks.
 
-    The folder gets the pictures, `manifest.csv` for `deepgllim train` and `scenes.jsonl` with all that was drawn at
-    random. The same options give the same set on any number of processes. After Ctrl-C or a kill give the same command
-    again with `--resume`: only the pictures, or shards, that were being drawn are begun again. With more `--images` it
-    extends the set.
+    The folder contains the images, `manifest.csv` for `deepgllim train` and `scenes.jsonl` with all random values. The
+    same options give the same set with any number of processes. After an interruption, the same command with `--resume`
+    continues the set; with a larger `--images`, it extends the set.
 
     ```
     deepgllim render --set wide --identities 50 --images 1000 --output data/heads
     ```
 
     Args:
-        output: The folder, new or empty.
-        set_: The distribution of poses: `uniform`, `s2g` and `ssv` are the paper's, `natural` is like Biwi's, `wide`
-            goes beyond profile. By default `wide`, and `natural` with `--layout biwi`.
-        images: How many pictures.
-        identities: How many people; picture n shows person n modulo this.
-        size: Side of the pictures in pixels, 224 by default; pictures of `--layout biwi` have 640 × 480.
-        seed: Of the people and of everything else.
-        layout: `folder` of JPEG files with a manifest; `shards`, WebDataset tars of 512 pictures; `biwi`, a tree as of
-            the Biwi Kinect database, with depth.
-        leave_out: What is not to vary, with commas between: `light`, `background`, `capture`, `accessories`,
-            `expression`, `torso`.
-        backgrounds: A folder of pictures to put behind the heads; without it backgrounds are procedural.
-        processes: How many render at a time; by default as many as there are cores.
-        resume: Go on with the set in `--output`, or extend it; the other options must be those it was begun with.
-        quiet: Show no progress.
+        output: Output folder, new or empty.
+        set_: Distribution of the poses: `uniform`, `s2g` and `ssv` are those of the paper, `natural` is similar to
+            Biwi, `wide` exceeds profile. The default is `wide`, or `natural` with `--layout biwi`.
+        images: Number of images.
+        identities: Number of people; image n shows person n modulo this number.
+        size: Side of the images in pixels, 224 by default; `--layout biwi` always has 640 × 480.
+        seed: Random seed of the people and of everything else.
+        layout: `folder` for JPEG files with a manifest; `shards` for WebDataset tars of 512 images; `biwi` for the
+            format of the Biwi Kinect database, with depth.
+        leave_out: Aspects that are not randomised, separated by commas: `light`, `background`, `capture`,
+            `accessories`, `expression`, `torso`.
+        backgrounds: Folder of images for the backgrounds; without it, backgrounds are procedural.
+        processes: Number of processes; by default the number of cores.
+        resume: Continue or extend the set in `--output`; the other options must be the same as before.
+        quiet: Do not show the progress.
     """
-    from deepgllim.synthetic.output import render_set
-    from deepgllim.synthetic.sampler import SceneSampler
+    from deepgllim.synthetic import SceneSampler, render_set
 
     if layout == "biwi" and size is not None:
         raise ConfigurationError(f"--size {size} with --layout biwi: its pictures have 640 x 480; leave --size out")
@@ -82,10 +80,10 @@ def render(
 
 
 def pictures(folder: Path) -> tuple[str, ...]:
-    """The pictures of a folder by their suffix, sorted, as absolute paths.
+    """Return the absolute paths of the images in a folder, sorted.
 
     Raises:
-        DataError: no such folder, or none in it.
+        DataError: the folder does not exist, or has no image.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder: give --backgrounds a folder of pictures")
@@ -97,7 +95,7 @@ def pictures(folder: Path) -> tuple[str, ...]:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Tell on Ctrl-C how to go on."""
+    """Add to Ctrl-C how to continue."""
     try:
         yield
     except KeyboardInterrupt:
@@ -106,7 +104,7 @@ def resumable() -> Iterator[None]:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error, where that is a terminal."""
+    """Show a progress bar on standard error, if that is a terminal."""
     if quiet:
         yield None
         return

@@ -1,7 +1,7 @@
-"""How a set lies on the disk: what is done already, how a chunk of pictures is written, how the set is completed.
+"""Layouts of a set on disk: the remaining images, the writing of a chunk, the completion of the set.
 
-A chunk is a range of consecutive pictures. It is done once its last file is there, and that is written after all others
-and atomically: a kill at any time leaves whole files only, and what is done is found again.
+A chunk is a range of consecutive images. Its last file is written after all others and atomically, and marks it as
+complete. All files are written atomically, so that an interrupted run can be resumed.
 """
 
 import csv
@@ -26,37 +26,37 @@ from deepgllim.synthetic.sampler import SceneSampler
 
 SCENES, MANIFEST, PARTS = "scenes.jsonl", "manifest.csv", ".parts"
 LARGEST_CHUNK, SHARD = 32, 512
-"""Pictures that are begun again after a kill, at most; pictures of a shard."""
+"""Largest number of images of a chunk of files; number of images of a shard."""
 
 
 class Layout(Protocol):
-    """A way to store a set."""
+    """Interface of a layout."""
 
     @property
     def draw(self) -> PictureFunction:
-        """Makes a picture's files and its record."""
+        """Return the function that renders an image with its files and record."""
 
     def pending(self, output: Path, images: int, processes: int) -> list[range]:
-        """What is left to draw of a set of so many pictures, cut into chunks for so many processes."""
+        """Return the remaining chunks of a set of `images` images."""
 
     def write(self, output: Path, chunk: range, draw: Callable[[int], RenderedPicture]) -> None:
-        """Draw and write a chunk."""
+        """Render and write a chunk."""
 
     def extend(self, output: Path, images: int) -> None:
-        """Make ready for more pictures than the `images` that the set has had."""
+        """Prepare a set of `images` images for more of them."""
 
     def finish(self, output: Path, sampler: SceneSampler, images: int) -> Path:
-        """Complete a set of which every chunk is done; the path to tell the user."""
+        """Complete a set whose chunks are all written, and return its path."""
 
 
 @dataclass(frozen=True)
-class LooseFiles:
-    """A file a picture. Records gather a chunk in `.parts`, in the end in `scenes.jsonl`, a line a picture.
+class FolderLayout:
+    """One file for each image. The records of a chunk are in `.parts`, and finally in `scenes.jsonl`, one per line.
 
     Attributes:
-        draw: makes the files of a picture.
-        manifest: whether a manifest.csv is written.
-        fixed: files of the set besides, by the number of people.
+        draw: renders an image.
+        manifest: whether manifest.csv is written.
+        fixed: returns additional files of the set from the number of people.
     """
 
     draw: PictureFunction
@@ -64,7 +64,7 @@ class LooseFiles:
     fixed: Callable[[int], dict[str, bytes]]
 
     def pending(self, output: Path, images: int, processes: int) -> list[range]:
-        """The gaps between the lines of scenes.jsonl and the parts."""
+        """Return the ranges that are neither in scenes.jsonl nor in a part."""
         gaps, at = [], _lines(output / SCENES)
         for part in _parts(output):
             gaps.append(range(at, min(part.start, images)))
@@ -74,7 +74,7 @@ class LooseFiles:
         return [gap[start : start + length] for gap in gaps for start in range(0, len(gap), length)]
 
     def write(self, output: Path, chunk: range, draw: Callable[[int], RenderedPicture]) -> None:
-        """Each picture, then the part; what was drawn before an error is kept by a shorter one."""
+        """Write the images, then the part; after an error, a shorter part with the images before it."""
         records: list[bytes] = []
         try:
             for index in chunk:
@@ -89,10 +89,10 @@ class LooseFiles:
         _write_part(output, chunk.start, records)
 
     def extend(self, output: Path, images: int) -> None:
-        """Nothing: pictures are found one by one."""
+        """Do nothing."""
 
     def finish(self, output: Path, sampler: SceneSampler, images: int) -> Path:
-        """scenes.jsonl from itself and the parts, then the manifest, then the parts are of no use any more."""
+        """Append the parts to scenes.jsonl, write the manifest and remove the parts."""
         scenes, manifest = output / SCENES, output / MANIFEST
         path = manifest if self.manifest else output
         if not (output / PARTS).is_dir() and path.exists():
@@ -108,26 +108,27 @@ class LooseFiles:
 
 
 @dataclass(frozen=True)
-class Shards:
-    """WebDataset: tars of 512 pictures, `000000123.jpg` and `000000123.json` each; the same bytes everywhere."""
+class ShardLayout:
+    """WebDataset tars of 512 images, with `000000123.jpg` and `000000123.json` for each; they are reproducible."""
 
     draw: PictureFunction
 
     def pending(self, output: Path, images: int, processes: int) -> list[range]:
-        """The shards that are not there."""
+        """Return the missing shards."""
         chunks = (range(start, min(start + SHARD, images)) for start in range(0, images, SHARD))
         return [chunk for chunk in chunks if not _shard(output, chunk.start).exists()]
 
     def write(self, output: Path, chunk: range, draw: Callable[[int], RenderedPicture]) -> None:
-        """One tar; what an unfilled one of the same number held is copied."""
+        """Write one tar; the images of an unfilled tar of the same number are copied."""
         path = _shard(output, chunk.start)
         unfilled = _unfilled(path)
 
         def write(place: Path) -> None:
+            """Write the tar to a temporary path."""
             held = _members(unfilled)
             with tarfile.open(place, "w", format=tarfile.USTAR_FORMAT) as tar:
                 for index in chunk:
-                    for name, content in next(held, None) or _sample(index, draw(index)):
+                    for name, content in next(held, None) or _sample_members(index, draw(index)):
                         member = tarfile.TarInfo(name)
                         member.size = len(content)
                         tar.addfile(member, io.BytesIO(content))
@@ -137,26 +138,27 @@ class Shards:
             unfilled.unlink()
 
     def extend(self, output: Path, images: int) -> None:
-        """A last shard that has room is put aside, to be filled up."""
+        """Rename the last shard if it is not full, so that `write` fills it."""
         last = _shard(output, images)
         if images % SHARD and last.exists():
             last.replace(_unfilled(last))
 
     def finish(self, output: Path, sampler: SceneSampler, images: int) -> Path:
-        """Nothing is left to do: the shards are the set."""
+        """Return the folder; nothing else is needed."""
         return output
 
 
 LAYOUTS: dict[str, Layout] = {
-    "folder": LooseFiles(render_picture, manifest=True, fixed=lambda identities: {}),
-    "shards": Shards(render_picture),
-    "biwi": LooseFiles(render_frame, manifest=False, fixed=calibration_files),
+    "folder": FolderLayout(render_picture, manifest=True, fixed=lambda identities: {}),
+    "shards": ShardLayout(render_picture),
+    "biwi": FolderLayout(render_frame, manifest=False, fixed=calibration_files),
 }
 """Layouts by name."""
 
 
 def _write(path: Path, content: bytes) -> None:
     def write(place: Path) -> None:
+        """Write the content with its folder."""
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
 
@@ -177,7 +179,7 @@ def _write_part(output: Path, start: int, records: list[bytes]) -> None:
 
 
 def _parts(output: Path) -> list[range]:
-    """The ranges of the parts there are, ascending."""
+    """Return the ranges of the parts, ascending."""
     names = sorted(path.stem.split("-") for path in (output / PARTS).glob("[0-9]*.jsonl"))
     return [range(int(start), int(stop)) for start, stop in names]
 
@@ -190,7 +192,7 @@ def _lines(path: Path) -> int:
 
 
 def _all_lines(output: Path) -> Iterator[bytes]:
-    """The lines of scenes.jsonl, then those of the parts that follow it, in order and each once."""
+    """Yield the lines of scenes.jsonl, then those of the parts after it, each once."""
     at = 0
     if (output / SCENES).exists():
         with (output / SCENES).open("rb") as file:
@@ -217,7 +219,7 @@ def _write_manifest(place: Path, scenes: Path) -> None:
 
 
 def _shard(output: Path, index: int) -> Path:
-    """The shard that picture `index` is in."""
+    """Return the path of the shard of image `index`."""
     return output / f"shard-{index // SHARD:06d}.tar"
 
 
@@ -225,15 +227,15 @@ def _unfilled(shard: Path) -> Path:
     return shard.with_name(f"{shard.name}.part")
 
 
-def _sample(index: int, drawn: RenderedPicture) -> list[tuple[str, bytes]]:
-    """Names and contents of the members of a picture: the key up to the first dot, then the field."""
+def _sample_members(index: int, drawn: RenderedPicture) -> list[tuple[str, bytes]]:
+    """Return names and contents of the members of an image."""
     path, picture = next(iter(drawn.files.items()))
     record = {name: value for name, value in drawn.record.items() if name != "path"}
     return [(f"{index:09d}{Path(path).suffix}", picture), (f"{index:09d}.json", _json(record))]
 
 
 def _members(path: Path) -> Iterator[list[tuple[str, bytes]]]:
-    """The pictures of a shard, two members each, none where there is no shard."""
+    """Yield the images of a shard, two members each; nothing if it does not exist."""
     if not path.exists():
         return
     try:

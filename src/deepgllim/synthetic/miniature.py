@@ -1,6 +1,6 @@
-"""The miniature: about 2,000 rendered heads in the package, for the demonstration; its file is made and unpacked here.
+"""The miniature: 2,000 rendered heads in the package, for the demonstration.
 
-`tools/make_miniature.py` renders the set and packs it; `unpack_miniature` gives an ordinary `folder:` data set.
+`tools/make_miniature.py` renders and packs it; `unpack_miniature` writes it as a `folder:` data set.
 """
 
 import csv
@@ -17,16 +17,16 @@ from deepgllim.errors import DataError
 from deepgllim.storage import write_atomically
 
 NAME, IDENTITIES, IMAGES, SIZE, SEED = "natural", 50, 2000, 80, 2017
-"""The set that is packed: `SceneSampler(NAME, IDENTITIES, SIZE, SEED)`, pictures 0 to IMAGES − 1."""
+"""Arguments of the `SceneSampler` of the miniature, which has images 0 to IMAGES − 1."""
 
 LARGEST_FILE = 8_000_000
-"""Bytes that the miniature may take in the wheel."""
+"""Largest size of the file, bytes."""
 
 TEST_PEOPLE = tuple(f"p{person:04d}" for person in range(IDENTITIES - 10, IDENTITIES))
-"""The people that nothing is learned from: the last ten."""
+"""Test subjects: the last ten people."""
 
 COLUMNS = ("path", "subject", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll")
-"""What is kept of a rendered set's manifest: boxes in pixels, angles in degrees."""
+"""Columns of the manifest: boxes in pixels, angles in degrees."""
 
 COMMAND = "python tools/make_miniature.py"
 
@@ -43,15 +43,15 @@ Licence: Apache-2.0, as deepgllim. The heads come from a model distilled from Ma
 """
 
 _MEMBER = re.compile(r"manifest\.csv|README\.txt|images/\d{4,6}\.jpg")
-_MOST_BYTES = 64_000_000  # unpacked; more is no miniature
-_CHANGED = (1980, 1, 1, 0, 0, 0)  # the date of every member, so that the same pictures give the same bytes
+_MOST_BYTES = 64_000_000  # limit of the unpacked size
+_CHANGED = (1980, 1, 1, 0, 0, 0)  # date of all members, for a reproducible file
 
 
 def bundled_miniature() -> Path:
-    """The miniature's file in the package.
+    """Return the path of the miniature in the package.
 
     Raises:
-        DataError: it is not there, as in a copy of the sources without it.
+        DataError: the file does not exist, as in an incomplete copy of the sources.
     """
     path = Path(__file__).with_name("miniature.zip")
     if not path.is_file():
@@ -60,19 +60,19 @@ def bundled_miniature() -> Path:
 
 
 def unpack_miniature(folder: Path, archive: Path | None = None, *, overwrite: bool = False) -> Path:
-    """Write the miniature as a `folder:` data set, whole or not at all; one that is there already is kept.
+    """Write the miniature as a `folder:` data set, atomically. An unchanged one in the folder is kept.
 
     Args:
-        folder: the data set's folder, new, empty, or unpacked earlier.
-        archive: a file that `pack_miniature` made; by default the package's own.
-        overwrite: replace another miniature, or one that was changed; a folder with other files is always refused.
+        folder: folder of the data set: new, empty, or with a miniature.
+        archive: file written by `pack_miniature`; by default that of the package.
+        overwrite: replace a different or changed miniature; a folder with other files is never changed.
 
     Returns:
-        `folder`, with manifest.csv, README.txt and images/ in it.
+        `folder`, with manifest.csv, README.txt and images/.
 
     Raises:
-        DataError: an archive that is damaged or holds other names than a miniature's; a folder that holds other
-            files, or, without `overwrite`, other contents; a folder that cannot be written.
+        DataError: the archive is damaged or not a miniature; the folder has other files or, without `overwrite`, other
+            contents; the folder cannot be written.
 
     Example:
         >>> import tempfile
@@ -94,7 +94,7 @@ def unpack_miniature(folder: Path, archive: Path | None = None, *, overwrite: bo
             for member in members:
                 place = temporary / member.filename
                 place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(packed.read(member))  # checks its sum
+                place.write_bytes(packed.read(member))  # checks the CRC
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
@@ -110,21 +110,20 @@ def unpack_miniature(folder: Path, archive: Path | None = None, *, overwrite: bo
 
 
 def pack_miniature(folder: Path, path: Path) -> int:
-    """Make the miniature's file of a rendered `folder:` set: the same pictures give the same bytes.
+    """Pack a rendered `folder:` set as a miniature. The file is reproducible.
 
-    The pictures are stored as they are, renamed in the manifest's order; only `COLUMNS` are kept of the manifest,
-    with boxes to a tenth of a pixel and angles to a hundredth of a degree.
+    Images are copied and renamed in the order of the manifest. Of the manifest, `COLUMNS` are kept, with boxes to a
+    tenth of a pixel and angles to a hundredth of a degree.
 
     Args:
-        folder: of the rendered set, with manifest.csv.
-        path: of the file to write, whole or not at all.
+        folder: folder of the rendered set, with manifest.csv.
+        path: path of the file, which is written atomically.
 
     Returns:
-        Its size in bytes.
+        The size of the file in bytes.
 
     Raises:
-        DataError: a manifest without these columns or rows, a picture that is missing, or a file that cannot be
-            written.
+        DataError: the manifest lacks columns or rows, an image is missing, or the file cannot be written.
     """
     rows = list(_rows(folder / "manifest.csv"))
     table = io.StringIO()
@@ -146,7 +145,7 @@ def _write(place: Path, members: Iterable[tuple[str, bytes]]) -> None:
     with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as packed:
         for name, content in members:
             info = zipfile.ZipInfo(name, _CHANGED)
-            info.create_system, info.external_attr = 3, 0o644 << 16  # as on Unix, wherever it is made
+            info.create_system, info.external_attr = 3, 0o644 << 16  # as on Unix, on every platform
             packed.writestr(info, content)
 
 
@@ -176,7 +175,7 @@ def _picture(path: Path) -> bytes:
 
 
 def _checked(packed: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-    """The archive's members, if each is one that a miniature has: no folder, link, or path that leads elsewhere."""
+    """Return the members of the archive, which must have the names of a miniature."""
     members = packed.infolist()
     names = [member.filename for member in members]
     strange = [name for name in names if not _MEMBER.fullmatch(name)]
@@ -190,7 +189,7 @@ def _checked(packed: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
 
 
 def _holds(folder: Path, members: list[zipfile.ZipInfo]) -> bool:
-    """Whether the folder has just these files, with these contents."""
+    """Return whether the folder has exactly these files, with these contents."""
     if _files(folder) != {member.filename for member in members}:
         return False
     return all(
@@ -201,12 +200,12 @@ def _holds(folder: Path, members: list[zipfile.ZipInfo]) -> bool:
 
 
 def _refuse(folder: Path, overwrite: bool) -> None:
-    """DataError where writing the set would lose something."""
+    """Raise a DataError if writing the set would delete files."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise DataError(f"{folder} exists and is not a folder: give another one for the miniature")
-    foreign = sorted(name for name in _files(folder) if not _MEMBER.fullmatch(name))
-    if foreign:
-        raise DataError(f"{folder} holds {foreign[0]}, which is not of a miniature: give another folder for it")
+    others = sorted(name for name in _files(folder) if not _MEMBER.fullmatch(name))
+    if others:
+        raise DataError(f"{folder} holds {others[0]}, which is not of a miniature: give another folder for it")
     if _files(folder) and not overwrite:
         raise DataError(f"{folder} holds another miniature, or a changed one: give another folder, or overwrite it")
 

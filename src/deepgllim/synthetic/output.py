@@ -1,4 +1,4 @@
-"""Sets of rendered heads on the disk: `render_set` begins, resumes and extends them."""
+"""Writing of rendered sets: `render_set` starts, resumes and extends them."""
 
 import json
 import os
@@ -33,37 +33,36 @@ def render_set(
     progress: Callable[[int, int], None] | None = None,
     renderer: Callable[[], SceneRenderer] = Renderer,
 ) -> Path:
-    """Render pictures 0 to `images` − 1 of a set into a folder. The files depend on the sampler alone, but for their
-    number: not on processes, kills, or how often the set was extended.
+    """Render images 0 to `images` − 1 of a set into a folder.
 
-    Layouts, each with `render.json`, the set's configuration:
+    The files depend on the sampler only, not on the number of processes, interruptions or extensions of the set.
+    Each layout also has `render.json`, the configuration:
 
-    - folder: `images/000/000123.jpg`, `manifest.csv` for `deepgllim.data`, `scenes.jsonl` with all that is known of
-      each picture, a line each (`deepgllim.synthetic.records`).
-    - shards: WebDataset tars of 512 pictures, `shard-000000.tar`, each of a .jpg and a .json.
-    - biwi: a folder a person as in the Biwi Kinect database (`deepgllim.synthetic.biwi`), 640 × 480 whatever the
-      sampler's size, and `scenes.jsonl`.
+    - folder: `images/000/000123.jpg`, `manifest.csv` for `deepgllim.data`, and `scenes.jsonl` with one record per line
+      (`deepgllim.synthetic.records`).
+    - shards: WebDataset tars of 512 images, `shard-000000.tar`, with a .jpg and a .json for each image.
+    - biwi: one folder for each person as in the Biwi Kinect database (`deepgllim.synthetic.biwi`), images of
+      640 × 480 pixels for any size of the sampler, and `scenes.jsonl`.
 
     Args:
-        sampler: of the set.
-        images: how many pictures.
-        output: the folder: new or empty, or with `resume` one that this function began.
-        layout: see above.
-        processes: by default as many as there are cores. With several, a script calls this under
-            `if __name__ == "__main__":`, as `multiprocessing` wants it.
-        resume: go on with a set after a kill, or extend a finished one by a larger `images`; nothing that is done is
-            drawn again. A set that is complete stays as it is.
-        progress: called with (pictures done, `images`) at the start and after each chunk of pictures.
-        renderer: makes what draws; it must be picklable where there are several processes.
+        sampler: sampler of the set.
+        images: number of images.
+        output: folder, new or empty; with `resume`, the folder of a set.
+        layout: layout of the files.
+        processes: number of processes, by default the number of cores. With several, a script must call this function
+            under `if __name__ == "__main__":`, as `multiprocessing` requires.
+        resume: continue an interrupted set, or extend a complete one to a larger `images`. Existing images are not
+            rendered again.
+        progress: called with (number of finished images, `images`) at the start and after each chunk.
+        renderer: returns a renderer; it must be picklable with several processes.
 
     Returns:
-        The manifest's path; the folder of layouts without one.
+        The path of the manifest, or the folder in layouts without one.
 
     Raises:
-        ConfigurationError: a number or layout out of range, a configuration other than the one to be resumed.
-        DataError: a folder that cannot be begun or resumed, or that another process renders into; a file that cannot
-            be written.
-        RenderError: pictures cannot be rendered on this machine.
+        ConfigurationError: a number or the layout is invalid, or the configuration differs from that of the set.
+        DataError: the folder cannot be used, another process renders into it, or a file cannot be written.
+        RenderError: the machine cannot render images.
 
     Example:
         >>> sampler = SceneSampler("wide", identities=50, size=224, seed=0)
@@ -76,7 +75,7 @@ def render_set(
     kind = LAYOUTS[layout]
     _open(output, configuration, resume)
     with locked_folder(output):
-        earlier = _open(output, configuration, resume)  # another process may have come and gone since
+        earlier = _open(output, configuration, resume)  # again, since another process may have changed it
         _remove_unfinished(output)
         if 0 < earlier < images:
             kind.extend(output, earlier)
@@ -87,6 +86,7 @@ def render_set(
         finished = images - sum(map(len, chunks))
 
         def done(pictures: int) -> None:
+            """Report a finished chunk."""
             nonlocal finished
             finished += pictures
             if progress is not None:
@@ -98,7 +98,7 @@ def render_set(
 
 
 def _configuration(sampler: SceneSampler, images: int, layout: str) -> dict[str, Any]:
-    """What render.json holds, checked."""
+    """Return the content of render.json, checked."""
     if images < 1:
         raise ConfigurationError(f"{images} pictures: give a number from 1")
     if layout not in LAYOUTS:
@@ -128,18 +128,22 @@ def _processes(given: int | None) -> int:
 
 
 def _open(output: Path, configuration: Mapping[str, Any], resume: bool) -> int:
-    """How many pictures the folder's set was to have so far: none, if it is begun now."""
+    """Return the number of images of the set in the folder; 0 for a new set."""
     if resume:
-        return _resumed(output, configuration)
+        return _resume(output, configuration)
     _begin(output)
     return 0
 
 
 def _begin(output: Path) -> None:
-    """Make the folder; one with something in it is kept."""
+    """Create the folder, which must be empty."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        left = {LOCK, HOLDER, *(path.name for path in unfinished(output / CONFIGURATION))}  # of a start that was killed
+        left = {
+            LOCK,
+            HOLDER,
+            *(path.name for path in unfinished(output / CONFIGURATION)),
+        }  # left by an interrupted start
         occupied = {entry.name for entry in output.iterdir()} - left
     except (FileExistsError, NotADirectoryError):
         raise DataError(f"{output}: is a file, or lies below one: give the path of a new or empty folder") from None
@@ -151,8 +155,8 @@ def _begin(output: Path) -> None:
         raise DataError(f"{output}: is not empty: give the path of a new or empty folder")
 
 
-def _resumed(output: Path, configuration: Mapping[str, Any]) -> int:
-    """How many pictures the set in the folder was to have; its configuration must be the given one."""
+def _resume(output: Path, configuration: Mapping[str, Any]) -> int:
+    """Return the number of images of the set in the folder, whose configuration must be the given one."""
     path = output / CONFIGURATION
     if not path.is_file():
         raise DataError(f"{output}: nothing to resume (no {CONFIGURATION}): leave --resume out to begin a set")
@@ -181,6 +185,6 @@ def _shown(value: object) -> str:
 
 
 def _remove_unfinished(output: Path) -> None:
-    """Temporary files that a kill has left."""
+    """Remove temporary files of an interrupted run."""
     for path in output.rglob(".*.[0-9]*.tmp"):
         path.unlink(missing_ok=True)

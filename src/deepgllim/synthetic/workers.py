@@ -1,4 +1,4 @@
-"""Chunks of pictures drawn in this process or in several, each with a renderer of its own."""
+"""Rendering of chunks of images in one or several processes, each with its own renderer."""
 
 import multiprocessing
 import os
@@ -20,18 +20,18 @@ from deepgllim.synthetic.pictures import RenderedPicture, SceneRenderer
 from deepgllim.synthetic.sampler import SceneSampler
 
 SINGLE_THREADED = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Variables that keep Mesa and numpy's BLAS to the calling thread: idle threads of theirs halve the speed."""
+"""Variables that restrict Mesa and BLAS to the calling thread; their idle threads halve the speed."""
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """What every worker has to know; it can be pickled.
+    """A picklable description of the work.
 
     Attributes:
         layout: a key of `LAYOUTS`.
-        output: the set's folder.
-        sampler: of the set.
-        renderer: makes a renderer, once a process.
+        output: folder of the set.
+        sampler: sampler of the set.
+        renderer: returns a renderer; it is called once per process.
     """
 
     layout: str
@@ -40,10 +40,11 @@ class RenderJob:
     renderer: Callable[[], SceneRenderer]
 
     def write(self, chunk: range, renderer: SceneRenderer, check: Callable[[], None] = lambda: None) -> int:
-        """Draw and write a chunk; `check` is called before each picture. The number of its pictures."""
+        """Render and write a chunk, and return its number of images; `check` is called before each image."""
         layout = LAYOUTS[self.layout]
 
         def draw(index: int) -> RenderedPicture:
+            """Render one image, unless the work is stopped."""
             check()
             return layout.draw(self.sampler, index, renderer)
 
@@ -52,16 +53,16 @@ class RenderJob:
 
 
 def render_chunks(job: RenderJob, chunks: Sequence[range], processes: int, done: Callable[[int], None]) -> None:
-    """Draw all chunks; `done` is told the number of pictures of each as it is finished.
+    """Render all chunks. An error or Ctrl-C stops all processes after the current image.
 
     Args:
-        job: what to draw and where to.
-        chunks: in the order in which they are begun.
-        processes: 1 draws in this one; the first chunk that fails, or Ctrl-C, stops all of them within a picture.
-        done: called in this process.
+        job: description of the work.
+        chunks: chunks in the order in which they are started.
+        processes: number of processes; 1 renders in this process.
+        done: called in this process with the number of images of each finished chunk.
 
     Raises:
-        DeepGLLiMError: what a worker raised; a RenderError where one died.
+        DeepGLLiMError: a worker raised it; `RenderError` if a worker process ended.
     """
     if not chunks:
         return
@@ -94,10 +95,7 @@ def render_chunks(job: RenderJob, chunks: Sequence[range], processes: int, done:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile use one core each, unless the user has said otherwise.
-
-    Libraries read these variables when they are loaded, and a process is started when work is there for it.
-    """
+    """Set `SINGLE_THREADED`, except variables that are set already, for processes started within the context."""
     unset = [name for name in SINGLE_THREADED if name not in os.environ]
     os.environ.update({name: SINGLE_THREADED[name] for name in unset})
     try:
@@ -108,7 +106,7 @@ def _one_thread_each() -> Iterator[None]:
 
 
 class _Worker:
-    """The state of a worker's process."""
+    """State of a worker process."""
 
     def __init__(self, job: RenderJob, stop: Event) -> None:
         self.job, self.stop = job, stop
@@ -116,7 +114,7 @@ class _Worker:
 
     def write(self, chunk: range) -> int:
         if self.renderer is None:
-            self.renderer = self.job.renderer()  # here and not in _start, whose exceptions are lost
+            self.renderer = self.job.renderer()  # exceptions in _start would be lost
         return self.job.write(chunk, self.renderer, self.check)
 
     def check(self) -> None:
@@ -128,7 +126,7 @@ _worker: _Worker | None = None
 
 
 def _start(job: RenderJob, stop: Event) -> None:
-    """Ctrl-C is the parent's matter; without a parent there is nothing to do."""
+    """Initialise a worker, which ignores Ctrl-C and ends with its parent."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -17,7 +17,7 @@ from deepgllim.nn.export.onnx_file import export_onnx
 from deepgllim.nn.reporting import Reporter, write_rows
 from deepgllim.runs import face_inputs, split_validation, training_inputs
 from deepgllim.storage import write_atomically
-from deepgllim.synthetic.miniature import TEST_PEOPLE, unpack_miniature
+from deepgllim.synthetic import TEST_PEOPLE, unpack_miniature
 
 METHODS = {"inverse regression": "demo_inverse_regression", "least squares": "demo_least_squares"}
 """The recipe of each method: the same network, pictures and schedule, another objective."""

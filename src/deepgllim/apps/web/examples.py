@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from deepgllim.imaging.images import open_image
-from deepgllim.synthetic.miniature import bundled_miniature
+from deepgllim.synthetic import bundled_miniature
 
 CHOSEN = (36, 104, 42, 119)
 SIDE, GROUND = 320, (120, 125, 130)
