@@ -73,7 +73,7 @@ def test_broken_files_end_with_1(call: Call, faces: Path, tmp_path: Path) -> Non
     assert cells(called.out, "broken files") == ["7"]
     assert cells(called.out, "faces") == ["5"]
     assert cells(called.out, f"… and {7 - SHOWN_FILES} more")
-    assert called.err.startswith(f"deepgllim: folder:{faces}: 7 broken file(s), see above: mend them, or train on the")
+    assert called.err.startswith(f"deepgllim: folder:{faces}: 7 broken file(s), see above: fix them, or train on the")
     assert called.err.count("\n") == 1
     with (output / "unreadable.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -114,7 +114,7 @@ def test_sequences_that_are_missing_are_named(call: Call, tmp_path: Path) -> Non
     called = call("data", "check", f"biwi:{tmp_path}")
     assert called.code == 0
     assert cells(called.out, "people") == ["18"]
-    assert "sequences of which no frame can be used: 23, 24\n" in called.out
+    assert "sequences without usable frames: 23, 24\n" in called.out
     for number in (23, 24):
         write_frame(tmp_path / f"{number:02d}", 3)
     assert "no frame can be used" not in call("data", "check", f"biwi:{tmp_path}").out

@@ -244,7 +244,7 @@ def test_a_frame_without_box_is_a_fault(small: Path, tmp_path: Path) -> None:
         lines.write(f"{NAMES[3]}.png,,,,\n")  # the detector found nothing
     found = survey_biwi(small, boxes=file)
     assert [path.name for path, _ in found.broken] == ["frame_00005_rgb.png"]
-    assert found.broken[0][1] == f"{file} has no box of it; add one"
+    assert found.broken[0][1] == f"{file} has no box for it; add one"
     assert len(read_biwi(small, boxes=file, skip_broken=True)) == 3
     with pytest.raises(DataError, match=r"frame_00005_rgb\.png: .*has no box of it"):
         read_biwi(small, boxes=file)
@@ -252,7 +252,7 @@ def test_a_frame_without_box_is_a_fault(small: Path, tmp_path: Path) -> None:
 
 def test_refuses_a_table_of_boxes(small: Path, tmp_path: Path) -> None:
     file = write_boxes(tmp_path / "boxes.csv", [f"{name}.png" for name in (*NAMES, NAMES[1])])
-    with pytest.raises(DataError, match=r"boxes\.csv: 02/frame_00005_rgb has 2 boxes; leave one"):
+    with pytest.raises(DataError, match=r"boxes\.csv: 02/frame_00005_rgb has 2 boxes; keep one row per frame"):
         read_biwi(small, boxes=file)
     file.write_text(f"path,left\n{NAMES[0]},3\n")
     with pytest.raises(DataError, match=r"boxes\.csv: no row has a box; give the columns path, x0, y0, x1, y1"):
@@ -288,15 +288,15 @@ def turn(picture: Path) -> None:
 
 
 FAULTS: dict[str, tuple[str, Callable[[Path], object], str, str]] = {
-    "no pose": ("frame_00005_pose.txt", Path.unlink, "_rgb.png", "frame_00005_pose.txt is missing beside it; copy"),
-    "no picture": ("frame_00005_rgb.png", Path.unlink, "_pose.txt", "frame_00005_rgb.png is missing beside it; copy"),
-    "pose": ("frame_00005_pose.txt", lambda file: file.write_text("1 0 0"), "_pose.txt", "3 numbers in its lines"),
+    "no pose": ("frame_00005_pose.txt", Path.unlink, "_rgb.png", "frame_00005_pose.txt is missing; copy"),
+    "no picture": ("frame_00005_rgb.png", Path.unlink, "_pose.txt", "frame_00005_rgb.png is missing; copy"),
+    "pose": ("frame_00005_pose.txt", lambda file: file.write_text("1 0 0"), "_pose.txt", "its lines have 3 numbers"),
     "cut": ("frame_00005_rgb.png", lambda file: file.write_bytes(file.read_bytes()[:9]), "_rgb.png", "not a picture"),
-    "size": ("frame_00005_rgb.png", shrink, "_rgb.png", "320 × 240 pixels where rgb.cal says 640 × 480, so that"),
-    "turned": ("frame_00005_rgb.png", turn, "_rgb.png", "480 × 640 pixels where rgb.cal says 640 × 480, so that"),
-    "right": ("frame_00005_pose.txt", far_right, "_rgb.png", "its pose puts the head outside it"),
-    "left": ("frame_00005_pose.txt", far_left, "_rgb.png", "its pose puts the head outside it"),
-    "behind": ("frame_00005_pose.txt", behind, "_rgb.png", "its pose puts the head outside it"),
+    "size": ("frame_00005_rgb.png", shrink, "_rgb.png", "320 × 240 pixels, but rgb.cal says 640 × 480, so its labels"),
+    "turned": ("frame_00005_rgb.png", turn, "_rgb.png", "480 × 640 pixels, but rgb.cal says 640 × 480, so its labels"),
+    "right": ("frame_00005_pose.txt", far_right, "_rgb.png", "by its pose, the head is outside it"),
+    "left": ("frame_00005_pose.txt", far_left, "_rgb.png", "by its pose, the head is outside it"),
+    "behind": ("frame_00005_pose.txt", behind, "_rgb.png", "by its pose, the head is outside it"),
 }
 
 
@@ -309,7 +309,7 @@ def test_a_broken_frame_is_named_counted_and_skipped(small: Path, fault: str) ->
     assert cause in message
     assert str(path) not in message
     assert "\n" not in message
-    with pytest.raises(DataError, match=r"1 broken file\(s\) beside 3 faces in order; .*skip_broken=True") as error:
+    with pytest.raises(DataError, match=r"1 broken file\(s\), 3 usable faces; .*skip_broken=True") as error:
         load_data(f"biwi:{small}")
     assert str(error.value).startswith(f"{path}: {message} (")
     assert read_biwi(small, skip_broken=True).frame["number"].tolist() == [3, 3, 5]
@@ -321,23 +321,23 @@ def test_without_calibration_a_sequence_is_left_out(small: Path, text: str | Non
     file.unlink() if text is None else file.write_text(text)
     found = survey_biwi(small)
     assert [path for path, _ in found.broken] == [file]
-    assert found.broken[0][1].endswith("(2 frames depend on it)")
+    assert found.broken[0][1].endswith("(needed by 2 frames)")
     assert set(read_biwi(small, skip_broken=True).frame["sequence"]) == {"01"}
 
 
 def test_an_empty_sequence_is_a_fault_and_an_absent_one_is_not(small: Path) -> None:
     (small / "03").mkdir()
     found = survey_biwi(small)
-    assert found.broken == [(small / "03", "no frame_NNNNN_rgb.png is in it; copy the data set again")]
+    assert found.broken == [(small / "03", "it has no frame_NNNNN_rgb.png; copy the data set again")]
     absent = [f"{number:02d}" for number in range(3, 25)]
     assert missing_sequences(found.frame) == absent
-    assert found.notes == [f"sequences of which no frame can be used: {', '.join(absent)}"]
+    assert found.notes == [f"sequences without usable frames: {', '.join(absent)}"]
 
 
 def test_several_faults_are_counted(small: Path) -> None:
     for name in ("01", "02"):
         (small / name / "frame_00003_pose.txt").unlink()
-    with pytest.raises(DataError, match=r"01/frame_00003_rgb\.png: .* \(2 broken file\(s\) beside 2 faces in order"):
+    with pytest.raises(DataError, match=r"01/frame_00003_rgb\.png: .* \(2 broken file\(s\), 2 usable faces"):
         read_biwi(small)
 
 
@@ -349,7 +349,7 @@ def test_refuses_when_no_frame_is_left(small: Path) -> None:
     assert found.frame.empty
     assert {"path", "yaw", *CENTRE, *PUBLISHED} <= set(found.frame)
     for skip in (False, True):
-        with pytest.raises(DataError, match=r"4 broken file\(s\) beside 0 faces in order; .*take them out\)$"):
+        with pytest.raises(DataError, match=r"4 broken file\(s\), 0 usable faces; .*remove them\)$"):
             read_biwi(small, skip_broken=skip)
 
 

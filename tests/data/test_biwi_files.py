@@ -49,14 +49,14 @@ GOOD = pose_text(ROTATION, CENTRE)
     ("text", "message"),
     [
         ("", "no numbers in its lines; expected three rows of a rotation"),
-        ("\n".join(GOOD.splitlines()[:4]), r"3 \+ 3 \+ 3 numbers in its lines"),
+        ("\n".join(GOOD.splitlines()[:4]), r"3 \+ 3 \+ its lines have 3 numbers"),
         (GOOD.replace("873", ""), r"3 \+ 3 \+ 3 \+ 2 numbers"),
         (GOOD + "1 2 3\n", r"3 \+ 3 \+ 3 \+ 3 \+ 3 numbers"),
         (GOOD.replace("873", "x"), "not numbers .*'x'"),
         (GOOD.replace("873", "nan"), "a number is not finite"),
         (GOOD.replace("873", "1e400"), "a number is not finite"),
         (GOOD.replace("873", "-873"), "centre is at z = -873 mm, not before the camera"),
-        (GOOD.replace("873", "0"), "centre is at z = 0 mm"),
+        (GOOD.replace("873", "0"), "head is at z = 0 mm"),
         (pose_text(ROTATION * 1.01, CENTRE), "not a rotation"),
         (pose_text(-ROTATION, CENTRE), "not a rotation"),  # orthogonal, of determinant −1
         (pose_text(np.zeros((3, 3)), CENTRE), "not a rotation"),
@@ -160,7 +160,7 @@ def test_refuses_every_truncated_depth(tmp_path: Path, depth: npt.NDArray[np.int
     content = run_lengths(depth, 70)
     (tmp_path / "a.bin").write_bytes(content[: int(part * len(content))])
     with pytest.raises(
-        DataError, match=r"a\.bin: not a depth picture of Biwi \(it ends after \d+ bytes, before its last"
+        DataError, match=r"a\.bin: not a depth image of Biwi \(it ends after \d+ bytes, before its last"
     ):
         read_depth(tmp_path / "a.bin")
 
@@ -178,9 +178,9 @@ def test_any_runs_are_read_or_refused(tmp_path: Path, numbers: tuple[int, ...]) 
 @pytest.mark.parametrize(
     ("numbers", "cause"),
     [
-        ((0, 480), "its size reads 0 × 480"),
-        ((640, -1), "its size reads 640 × -1"),
-        ((2**31 - 1, 2**31 - 1), "its size reads 2147483647"),
+        ((0, 480), "its size is 0 × 480"),
+        ((640, -1), "its size is 640 × -1"),
+        ((2**31 - 1, 2**31 - 1), "its size is 2147483647"),
         ((2, 2, -1, 5), "a run of -1 empty and 5 full pixels does not fit 2 × 2"),
         ((2, 2, 3, 2), "a run of 3 empty and 2 full pixels does not fit 2 × 2"),
         ((2, 2, 5, -1), "a run of 5 empty and -1 full pixels does not fit 2 × 2"),
@@ -188,7 +188,7 @@ def test_any_runs_are_read_or_refused(tmp_path: Path, numbers: tuple[int, ...]) 
 )
 def test_refuses_a_depth(tmp_path: Path, numbers: tuple[int, ...], cause: str) -> None:
     (tmp_path / "a.bin").write_bytes(struct.pack(f"<{len(numbers)}i", *numbers))
-    with pytest.raises(DataError, match=rf"a\.bin: not a depth picture of Biwi \({cause}.*copy the file again"):
+    with pytest.raises(DataError, match=rf"a\.bin: not a depth image of Biwi \({cause}.*copy the file again"):
         read_depth(tmp_path / "a.bin")
 
 

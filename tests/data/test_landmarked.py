@@ -122,7 +122,7 @@ def test_poses_beyond_the_limit_are_left_out(tmp_path: Path) -> None:
     assert read_aflw2000(root).target_values[:, 1].round(6).tolist() == [98.5, 0]
     assert survey_aflw2000(root).left_out == 2
     assert len(read_aflw2000(root, limit=180)) == 4
-    with pytest.raises(DataError, match="none of its 4 faces is of the usual protocol"):
+    with pytest.raises(DataError, match="none of its 4 faces is within the usual protocol"):
         read_aflw2000(root, limit=1)
     lp = write_300w_lp(tmp_path / "lp", {"LFPW_a_0": far[0], "LFPW_a_1": far[1]})
     assert len(read_300w_lp(lp)) == 2
@@ -140,24 +140,24 @@ AFLW_FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no .mat": ("image00003.mat", Path.unlink, r"the file is missing; copy the data set again"),
     "text": ("image00003.mat", lambda path: path.write_text("no matrix"), r"not a readable \.mat file \(.+\); copy"),
     "empty": ("image00003.mat", lambda path: path.write_bytes(b""), r"not a readable \.mat file"),
-    "truncated": ("image00003.mat", truncate, r"not a readable \.mat file|holds no numbers"),
+    "truncated": ("image00003.mat", truncate, r"not a readable \.mat file|has no numbers"),
     "no pose": ("image00003.mat", lambda path: savemat(path, {"pt3d_68": np.ones((3, 68))}), "'Pose_Para'"),
-    "no points": ("image00003.mat", lambda path: write_pose(path, HEADS[1]), "holds no numbers 'pt3d_68'; copy"),
+    "no points": ("image00003.mat", lambda path: write_pose(path, HEADS[1]), "has no numbers 'pt3d_68'; copy"),
     "pose is text": ("image00003.mat", lambda path: savemat(path, {"Pose_Para": "front"}), "'Pose_Para'"),
     "short pose": (
         "image00003.mat",
         lambda path: savemat(path, {"Pose_Para": [0.1, 0.2], "pt3d_68": np.eye(68)}),
-        r"Pose_Para holds \[0\.1 0\.2\] where three angles in radians belong",
+        r"Pose_Para starts with \[0\.1 0\.2\], not with three angles in radians",
     ),
     "pose not finite": (
         "image00003.mat",
         lambda path: write_pose(path, Head(np.array([np.nan, 0, 0]), HEADS[1].points), pt3d_68=np.eye(68)),
-        r"Pose_Para holds \[nan",
+        r"Pose_Para starts with \[nan",
     ),
     "degrees": (
         "image00003.mat",
         lambda path: write_pose(path, Head(np.degrees(HEADS[1].angles + 90), HEADS[1].points), pt3d_68=np.eye(68)),
-        r"Pose_Para holds .*, beyond ±2π: it is in radians; copy",
+        r"Pose_Para starts with .*, beyond ±2π, but is in radians; copy",
     ),
     "points missing": (
         "image00003.mat",
@@ -177,12 +177,12 @@ AFLW_FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "one place": (
         "image00003.mat",
         lambda path: write_pose(path, HEADS[1], pt3d_68=np.ones((3, 68))),
-        "the points of pt3d_68 span no box",
+        "the box of the points of pt3d_68 is empty",
     ),
     "small picture": (
         "image00003.jpg",
         lambda path: write_picture(path, (225, 225)),
-        "the picture has 225 × 225 pixels where the data set's have 450 × 450",
+        "the picture has 225 × 225 pixels, but those of the data set have 450 × 450",
     ),
     "no picture at all": ("image00003.jpg", lambda path: path.write_text("gone"), "not a picture in a format"),
 }
@@ -197,7 +197,7 @@ def test_broken_files_of_aflw2000(aflw: Path, fault: str) -> None:
     assert len(survey.frame) == 3
     with pytest.raises(DataError, match=rf"{name}: .*{message}") as error:
         load_data(f"aflw2000:{aflw}")
-    assert "1 broken file(s) beside 3 faces in order" in str(error.value)
+    assert "1 broken file(s), 3 usable faces" in str(error.value)
     assert "skip_broken=True" in str(error.value)
     assert "\n" not in str(error.value)
     kept = read_aflw2000(aflw, skip_broken=True)
@@ -243,7 +243,7 @@ def test_broken_files_of_300w_lp(lp: Path, fault: str) -> None:
     damage(lp / name)
     survey = survey_300w_lp(lp)
     assert [str(path.relative_to(lp)) for path, _ in survey.broken] == expected
-    with pytest.raises(DataError, match=rf"{len(expected)} broken file\(s\) beside {len(survey.frame)} faces"):
+    with pytest.raises(DataError, match=rf"{len(expected)} broken file\(s\), {len(survey.frame)} faces"):
         load_data(f"300w-lp:{lp}")
     assert len(read_300w_lp(lp, skip_broken=True)) == len(survey.frame) < 8
 

@@ -73,9 +73,9 @@ def test_a_saved_folder_can_be_moved(table: Manifest, tmp_path: Path) -> None:
 def test_subset(table: Manifest) -> None:
     assert table.subset([2, 0]).target_values[:, 1].tolist() == [7, -20]
     assert table.subset(np.array([False, True, False])).subjects.tolist() == ["02"]
-    with pytest.raises(DataError, match="no row of the 3 is chosen"):
+    with pytest.raises(DataError, match="none of the 3 rows is selected"):
         table.subset([])
-    with pytest.raises(DataError, match="no row of the 3 is chosen"):
+    with pytest.raises(DataError, match="none of the 3 rows is selected"):
         table.subset(np.zeros(3, dtype=bool))
     with pytest.raises(IndexError):
         table.subset([3])
@@ -97,8 +97,8 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "not a readable csv table"),
-        ("path,yaw\n", "the table is empty; it needs a row"),
-        ("file,yaw\na.jpg,1\n", "column 'path' is absent; the columns there are: file, yaw"),
+        ("path,yaw\n", "the table is empty; it needs one row per face"),
+        ("file,yaw\na.jpg,1\n", "column 'path' is missing; the columns are: file, yaw"),
         ("path,age\na.jpg,1\n", "none of pitch, yaw, roll is a column; name the targets among: path, age"),
         ("path,yaw\na.jpg,1\nb.jpg,left\n", "row 2, column 'yaw': 'left' is not a number; correct it"),
         ("path,yaw\na.jpg,nan\n", "row 1, column 'yaw': the label is nan"),
@@ -109,7 +109,7 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
             r"row 1, column 'yaw': 5000\.0 is no angle in degrees, which are within ±360, in 1 row",
         ),
         ("path,yaw\na.jpg,1\nb.jpg,-360.1\n", r"row 2, column 'yaw': -360\.1 is no angle"),
-        ("path,yaw\na.jpg,1e300\nb.jpg,1e6\n", r"row 1, column 'yaw': 1e\+300 is no angle .* in 2 row"),
+        ("path,yaw\na.jpg,1e300\nb.jpg,1e6\n", r"row 1, column 'yaw': 1e\+300 is not an angle .* in 2 row"),
         ("path,yaw,tilt\na.jpg,1,1e9\n", r"row 1, column 'tilt': 1000000000\.0 is no angle"),
         ("path,yaw,neck_roll\na.jpg,1,inf\n", "row 1, column 'neck_roll': inf is no angle"),
         ("path,yaw,pan\na.jpg,1,left\nb.jpg,1,720\n", "row 2, column 'pan': 720 is no angle"),
@@ -130,7 +130,7 @@ def test_refuses_a_csv(tmp_path: Path, text: str, message: str) -> None:
 
 def test_refuses_absent_and_repeated_targets(tmp_path: Path) -> None:
     file = written(tmp_path, "path,yaw\na.jpg,1\n")
-    with pytest.raises(DataError, match="column 'roll' is absent; the columns there are: path, yaw"):
+    with pytest.raises(DataError, match="column 'roll' is missing; the columns are: path, yaw"):
         read_manifest(file, ["yaw", "roll"])
     with pytest.raises(DataError, match="a column is named twice"):
         read_manifest(file, ["yaw", "yaw"])
@@ -142,7 +142,7 @@ def test_the_former_name_of_the_neck_roll_is_read_and_not_asked_for(tmp_path: Pa
     path = tmp_path / "faces.csv"
     path.write_text("path,tilt,pan,tip\na.jpg,1,2,3\n")
     assert read_manifest(path, ["tilt", "pan", "neck_roll"]).target_values.tolist() == [[1, 2, 3]]
-    with pytest.raises(DataError, match=r"the target 'tip' is named 'neck_roll' now; give that name"):
+    with pytest.raises(DataError, match=r"the target 'tip' is now named 'neck_roll'; use that name"):
         read_manifest(path, ["tilt", "pan", "tip"])
 
 
@@ -175,7 +175,7 @@ def test_angles_reach_once_around_and_other_quantities_further() -> None:
         {"path": ["a.jpg", "b.jpg"], "yaw": [360, -360.0], "age": [1e9, -1e9], "neck_roll": ["left", ""]}
     )
     assert make_manifest(frame, ["yaw", "age"]).target_values.tolist() == [[360, 1e9], [-360, -1e9]]
-    with pytest.raises(DataError, match=r"row 2, column 'roll': 1e\+300 is no angle"):
+    with pytest.raises(DataError, match=r"row 2, column 'roll': 1e\+300 is not an angle"):
         make_manifest(frame.assign(roll=[0, 1e300]), ["yaw"])
 
 

@@ -185,14 +185,14 @@ def test_median_of_an_odd_number_and_of_one() -> None:
 @pytest.mark.parametrize("errors", [[], [1.0, float("nan")], [[1.0, 2.0]]])
 @pytest.mark.parametrize("choose", [best_fold, median_fold])
 def test_refuses_errors_that_cannot_be_ordered(choose: Callable[[npt.ArrayLike], int], errors: npt.ArrayLike) -> None:
-    with pytest.raises(ValueError, match="give one finite number a fold"):
+    with pytest.raises(ValueError, match="give one finite number per fold"):
         choose(errors)
 
 
 def test_refuses_tables_that_cannot_be_parted() -> None:
     table = make_manifest(pd.DataFrame({"path": ["a", "b"], "subject": ["1", "2"], "yaw": [0, 1]}))
     for protocol in (PROTOCOLS["by-sequence"], lambda faces, seed: video_folds(faces, seed, 2)):
-        with pytest.raises(DataError, match=r"no column 'sequence'; add which video .* or use by_subject"):
+        with pytest.raises(DataError, match=r"no column 'sequence'; add the video of each face, or use by_subject"):
             protocol(table, 0)
     with pytest.raises(DataError, match="no sequence in row 2"):
         video_folds(videos(["a", "b"], ["1", ""]), 0, 2)
@@ -212,7 +212,7 @@ def test_refuses_arguments_out_of_range() -> None:
     with pytest.raises(ValueError, match="n_folds is 1"):
         video_folds(BIWI, 0, 1)
     for share in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ValueError, match=r"the share of the training subjects lies in \[0, 1\)"):
+        with pytest.raises(ValueError, match=r"the fraction of the training subjects must be in \[0, 1\)"):
             by_subject(BIWI, 0, validation=share)
     for fraction in (0.0, 1.0, float("nan")):
         with pytest.raises(ValueError, match="strictly between 0 and 1"):

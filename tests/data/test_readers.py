@@ -63,7 +63,9 @@ def test_leaves_out_the_repeated_pictures(small: Path) -> None:
 
 def test_refuses_a_picture_without_sidecar(small: Path) -> None:
     (small / "Person03" / "person03146+0+0.txt").unlink()
-    with pytest.raises(DataError, match=r"person03146\+0\+0\.txt: the face's box cannot be read .*copy the data set"):
+    with pytest.raises(
+        DataError, match=r"person03146\+0\+0\.txt: the box of the face cannot be read .*copy the data set"
+    ):
         load_data(f"pointing04:{small}")
 
 
@@ -78,7 +80,7 @@ def test_refuses_a_sidecar_without_picture(small: Path) -> None:
 )
 def test_refuses_a_sidecar_without_box(small: Path, text: str) -> None:
     (small / "Person03" / "person03146+0+0.txt").write_text(text)
-    with pytest.raises(DataError, match=r"person03146\+0\+0\.txt: no box in it .*expected the file name"):
+    with pytest.raises(DataError, match=r"person03146\+0\+0\.txt: it has no box \(.*expected lines of the file name"):
         load_data(f"pointing04:{small}")
 
 
@@ -142,7 +144,7 @@ def test_a_folder_may_hold_other_tables(face_folder: Path, name: str) -> None:
 
 
 def test_refuses_folders_without_or_with_two_tables(face_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds none of manifest\.csv, manifest\.parquet, labels\.csv, labels\.txt"):
+    with pytest.raises(DataError, match=r"contains none of manifest\.csv, manifest\.parquet, labels\.csv, labels\.txt"):
         load_data(f"folder:{tmp_path}")
     (face_folder / "labels.txt").write_text("face00.jpg 1 2\n")
     with pytest.raises(DataError, match=r"several tables \(manifest\.csv, labels\.txt\); choose one with"):
@@ -171,7 +173,7 @@ def test_reads_the_authors_text(tmp_path: Path, line: str, names: tuple[str, ...
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\n", "the file is empty; it needs a line"),
+        (b"\n", "the file is empty; it needs one line"),
         (b"a.jpg\n", "line 1 has 1 words"),
         (b"a.jpg 1 2\n\nb.jpg 1\n", "line 3 has 2 words where the first has 3"),
         (b"a.jpg 1 2\nb.jpg 1 x\n", "row 2, column 'yaw': 'x' is not a number"),
@@ -190,7 +192,7 @@ def test_refuses_absent_text_and_wrong_number_of_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         load_data(f"text:{tmp_path / 'absent.txt'}")
     (tmp_path / "list.txt").write_text("a.jpg 1 2\n")
-    with pytest.raises(DataError, match=r"2 labels a line, but 1 targets named \(yaw\)"):
+    with pytest.raises(DataError, match=r"have 2 labels, but 1 targets are named \(yaw\)"):
         load_data(f"text:{tmp_path / 'list.txt'}", ["yaw"])
 
 

@@ -135,12 +135,12 @@ def test_notes_of_the_reader_are_kept(tmp_path: Path) -> None:
     report = check_data(f"biwi:{tmp_path}")
     assert (len(report.faces), report.people, report.sequences, report.broken) == (2, {"01": 1, "03": 1}, 2, [])
     (note,) = report.notes
-    assert note.startswith("sequences of which no frame can be used: 02, 03, 04, ")
+    assert note.startswith("sequences without usable frames: 02, 03, 04, ")
     (tmp_path / "hpdb" / "01" / "frame_00003_pose.txt").unlink()
     (tmp_path / "hpdb" / "15" / "rgb.cal").write_text("")
     report = check_data(f"biwi:{tmp_path}")
     assert [path.name for path, _ in report.broken] == ["rgb.cal", "frame_00003_rgb.png"]
-    assert report.notes[0].startswith("sequences of which no frame can be used: 01, 02, ")
+    assert report.notes[0].startswith("sequences without usable frames: 01, 02, ")
 
 
 def test_other_targets_and_refusals(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_select() -> None:
     assert set(select_subjects(SIX, ["01", "04"]).subjects) == {"01", "04"}
     with pytest.raises(DataError, match="unknown subjects 07, 1; the table has 00, 01, 02"):
         select_subjects(SIX, ["01", "07", "1"])
-    with pytest.raises(DataError, match="no subject is named"):
+    with pytest.raises(DataError, match="no subject is given"):
         select_subjects(SIX, [])
 
 
@@ -94,7 +94,7 @@ def test_subsample_without_subjects() -> None:
 def test_refuses_tables_without_enough_subjects() -> None:
     no_column = make_manifest(pd.DataFrame({"path": ["a.jpg"] * 2, "yaw": [1, 2]}))
     with pytest.raises(
-        DataError, match=r"no column 'subject'.*add who is seen.*, or split rows instead, with by=\"row\""
+        DataError, match=r"no column 'subject'.*add the person's name .*, or split rows instead, with by=\"row\""
     ):
         split_by_subject(no_column, 0.5, seed=0)
     with pytest.raises(DataError, match="no subject in row 2"):

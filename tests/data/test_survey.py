@@ -27,7 +27,7 @@ def test_another_size_is_refused_without_the_files_name(tmp_path: Path) -> None:
     with pytest.raises(BrokenFileError) as refused:
         check_size(picture, (4, 6), "the list says")
     assert refused.value.path == picture
-    assert refused.value.cause.startswith("the picture has 6 × 4 pixels where the list says 4 × 6, so that its labels")
+    assert refused.value.cause.startswith("the picture has 6 × 4 pixels, but the list says 4 × 6, so its labels")
     picture.write_text("text")
     with pytest.raises(BrokenFileError) as refused:
         check_size(picture, (6, 4), "the list says")
@@ -48,7 +48,7 @@ def test_only_broken_files_are_collected() -> None:
 
 def test_a_reader_stops_at_broken_files_or_skips_them() -> None:
     found = Survey(FRAME, BROKEN)
-    message = r"^b\.mat: is empty; copy it again \(2 broken file\(s\) beside 1 faces in order; .*skip_broken=True\)$"
+    message = r"^b\.mat: is empty; copy it again \(2 broken file\(s\), 1 usable faces; .*skip_broken=True\)$"
     with pytest.raises(DataError, match=message):
         manifest_from_survey(found, Path("set"))
     assert manifest_from_survey(found, Path("/set"), skip_broken=True).paths == [Path("/set/a.jpg")]
@@ -57,7 +57,7 @@ def test_a_reader_stops_at_broken_files_or_skips_them() -> None:
 
 def test_skipping_is_no_remedy_where_nothing_is_left() -> None:
     for skip in (False, True):
-        with pytest.raises(DataError, match=r"beside 0 faces in order; .*: mend them or take them out\)$"):
+        with pytest.raises(DataError, match=r"beside 0 usable faces; .*: fix or remove them\)$"):
             manifest_from_survey(Survey(FRAME[:0], BROKEN), Path("set"), skip_broken=skip)
-    with pytest.raises(DataError, match="set: none of its 7 faces is of the usual protocol"):
+    with pytest.raises(DataError, match="set: none of its 7 faces is within the usual protocol"):
         manifest_from_survey(Survey(FRAME[:0], [], left_out=7), Path("set"))
