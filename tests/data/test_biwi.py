@@ -246,7 +246,7 @@ def test_a_frame_without_box_is_a_fault(small: Path, tmp_path: Path) -> None:
     assert [path.name for path, _ in found.broken] == ["frame_00005_rgb.png"]
     assert found.broken[0][1] == f"{file} has no box for it; add one"
     assert len(read_biwi(small, boxes=file, skip_broken=True)) == 3
-    with pytest.raises(DataError, match=r"frame_00005_rgb\.png: .*has no box of it"):
+    with pytest.raises(DataError, match=r"frame_00005_rgb\.png: .*has no box for it"):
         read_biwi(small, boxes=file)
 
 

@@ -48,14 +48,14 @@ GOOD = pose_text(ROTATION, CENTRE)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no numbers in its lines; expected three rows of a rotation"),
-        ("\n".join(GOOD.splitlines()[:4]), r"3 \+ 3 \+ its lines have 3 numbers"),
+        ("", "its lines have no numbers; expected three rows of a rotation"),
+        ("\n".join(GOOD.splitlines()[:4]), r"its lines have 3 \+ 3 \+ 3 numbers"),
         (GOOD.replace("873", ""), r"3 \+ 3 \+ 3 \+ 2 numbers"),
         (GOOD + "1 2 3\n", r"3 \+ 3 \+ 3 \+ 3 \+ 3 numbers"),
         (GOOD.replace("873", "x"), "not numbers .*'x'"),
         (GOOD.replace("873", "nan"), "a number is not finite"),
         (GOOD.replace("873", "1e400"), "a number is not finite"),
-        (GOOD.replace("873", "-873"), "centre is at z = -873 mm, not before the camera"),
+        (GOOD.replace("873", "-873"), "head is at z = -873 mm, not in front of the camera"),
         (GOOD.replace("873", "0"), "head is at z = 0 mm"),
         (pose_text(ROTATION * 1.01, CENTRE), "not a rotation"),
         (pose_text(-ROTATION, CENTRE), "not a rotation"),  # orthogonal, of determinant −1

@@ -243,7 +243,7 @@ def test_broken_files_of_300w_lp(lp: Path, fault: str) -> None:
     damage(lp / name)
     survey = survey_300w_lp(lp)
     assert [str(path.relative_to(lp)) for path, _ in survey.broken] == expected
-    with pytest.raises(DataError, match=rf"{len(expected)} broken file\(s\), {len(survey.frame)} faces"):
+    with pytest.raises(DataError, match=rf"{len(expected)} broken file\(s\), {len(survey.frame)} usable faces"):
         load_data(f"300w-lp:{lp}")
     assert len(read_300w_lp(lp, skip_broken=True)) == len(survey.frame) < 8
 

@@ -106,18 +106,18 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
         ("path,yaw\na.jpg,1\nb.jpg,-inf\n", "row 2, column 'yaw': the label is -inf"),
         (
             "path,yaw\na.jpg,5000\n",
-            r"row 1, column 'yaw': 5000\.0 is no angle in degrees, which are within ±360, in 1 row",
+            r"row 1, column 'yaw': 5000\.0 is not an angle in degrees within ±360, in 1 row",
         ),
-        ("path,yaw\na.jpg,1\nb.jpg,-360.1\n", r"row 2, column 'yaw': -360\.1 is no angle"),
+        ("path,yaw\na.jpg,1\nb.jpg,-360.1\n", r"row 2, column 'yaw': -360\.1 is not an angle"),
         ("path,yaw\na.jpg,1e300\nb.jpg,1e6\n", r"row 1, column 'yaw': 1e\+300 is not an angle .* in 2 row"),
-        ("path,yaw,tilt\na.jpg,1,1e9\n", r"row 1, column 'tilt': 1000000000\.0 is no angle"),
-        ("path,yaw,neck_roll\na.jpg,1,inf\n", "row 1, column 'neck_roll': inf is no angle"),
-        ("path,yaw,pan\na.jpg,1,left\nb.jpg,1,720\n", "row 2, column 'pan': 720 is no angle"),
+        ("path,yaw,tilt\na.jpg,1,1e9\n", r"row 1, column 'tilt': 1000000000\.0 is not an angle"),
+        ("path,yaw,neck_roll\na.jpg,1,inf\n", "row 1, column 'neck_roll': inf is not an angle"),
+        ("path,yaw,pan\na.jpg,1,left\nb.jpg,1,720\n", "row 2, column 'pan': 720 is not an angle"),
         ("path,yaw\n,1\n", "row 1, column 'path' is empty"),
         ("path,yaw\na.jpg,1,2,3\n", "not a readable csv table"),
         ("path,yaw\na.jpg,1\nb.jpg,1,2\n", "not a readable csv table"),
-        ("path,yaw,x0,y0\na.jpg,1,0,0\n", "of the box columns only x0, y0 are there"),
-        ("path,yaw,x0,y0,x1,y1\na.jpg,1,0,0,5,\n", r"row 1: the box .* = \(0, 0, 5, nan\) is half filled; fill"),
+        ("path,yaw,x0,y0\na.jpg,1,0,0\n", "of the box columns it has only x0, y0"),
+        ("path,yaw,x0,y0,x1,y1\na.jpg,1,0,0,5,\n", r"row 1: the box .* = \(0, 0, 5, nan\) is partly blank; fill"),
         ("path,yaw,x0,y0,x1,y1\na.jpg,1,0,0,5,inf\n", "row 1: the box .* is not finite"),
         ("path,yaw,x0,y0,x1,y1\na.jpg,1,,,,\na.jpg,1,5,0,5,9\n", r"row 2: the box .* = \(5, 0, 5, 9\) is empty"),
         ("path,yaw,x0,y0,x1,y1\na.jpg,1,0,0,wide,5\n", "row 1, column 'x1': 'wide' is not a number"),
@@ -134,7 +134,7 @@ def test_refuses_absent_and_repeated_targets(tmp_path: Path) -> None:
         read_manifest(file, ["yaw", "roll"])
     with pytest.raises(DataError, match="a column is named twice"):
         read_manifest(file, ["yaw", "yaw"])
-    with pytest.raises(DataError, match="column 'x0' has a meaning of its own"):
+    with pytest.raises(DataError, match="column 'x0' is reserved for texts or boxes"):
         read_manifest(written(tmp_path, "path,x0,y0,x1,y1\na.jpg,1,2,3,4\n"), ["x0"])
 
 

@@ -200,9 +200,11 @@ def test_refuses_tables_that_cannot_be_parted() -> None:
         video_folds(BIWI, 0, 21)
     with pytest.raises(DataError, match="no subject in row"):
         video_folds(videos(["a", "", "b"]), 0, 2)
-    with pytest.raises(DataError, match=r"has 1 subject\(s\); a split needs two"):
+    with pytest.raises(DataError, match=r"has 1 subject\(s\); a split needs at least two"):
         by_sequence(videos(["a", "a"]), 0)
-    with pytest.raises(DataError, match="every subject has over 1 videos, the part to test on; choose another"):
+    with pytest.raises(
+        DataError, match="every subject has more than 1 videos, the size of the test set; choose another"
+    ):
         by_sequence(videos(list("aabb")), 0, 0.1)
     with pytest.raises(DataError, match=r"has 1 subject\(s\), 2 are needed"):  # nobody left to validate
         video_folds(videos(["a", "b"]), 0, 2)

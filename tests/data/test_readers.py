@@ -175,9 +175,9 @@ def test_reads_the_authors_text(tmp_path: Path, line: str, names: tuple[str, ...
     [
         (b"\n", "the file is empty; it needs one line"),
         (b"a.jpg\n", "line 1 has 1 words"),
-        (b"a.jpg 1 2\n\nb.jpg 1\n", "line 3 has 2 words where the first has 3"),
+        (b"a.jpg 1 2\n\nb.jpg 1\n", "line 3 has 2 words, but the first has 3"),
         (b"a.jpg 1 2\nb.jpg 1 x\n", "row 2, column 'yaw': 'x' is not a number"),
-        (b"a.jpg 1 2\nb.jpg 1 1e9\n", "row 2, column 'yaw': 1e9 is no angle in degrees"),
+        (b"a.jpg 1 2\nb.jpg 1 1e9\n", "row 2, column 'yaw': 1e9 is not an angle in degrees"),
         (b"a.jpg 1 nan\n", "row 1, column 'yaw': the label is nan"),
         (b"\xff\xfe\x00", "cannot be read as UTF-8"),
     ],

@@ -57,7 +57,7 @@ def test_a_reader_stops_at_broken_files_or_skips_them() -> None:
 
 def test_skipping_is_no_remedy_where_nothing_is_left() -> None:
     for skip in (False, True):
-        with pytest.raises(DataError, match=r"beside 0 usable faces; .*: fix or remove them\)$"):
+        with pytest.raises(DataError, match=r", 0 usable faces; .*: fix or remove them\)$"):
             manifest_from_survey(Survey(FRAME[:0], BROKEN), Path("set"), skip_broken=skip)
     with pytest.raises(DataError, match="set: none of its 7 faces is within the usual protocol"):
         manifest_from_survey(Survey(FRAME[:0], [], left_out=7), Path("set"))

@@ -127,7 +127,9 @@ def by_sequence(
     drawn = np.random.default_rng(seed).permutation(np.unique(units))
     test = np.isin(units, _fitting(drawn, weights, wanted))
     if not test.any():
-        raise DataError(f"every {by} has more than the {wanted} test videos; choose a larger fraction, or another by")
+        raise DataError(
+            f"every {by} has more than {wanted} videos, the size of the test set; choose another fraction or by"
+        )
     return [_with_validation(manifest.subset(~test), manifest.subset(test), validation, seed)]
 
 
