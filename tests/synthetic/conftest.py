@@ -1,4 +1,4 @@
-"""A set written at one go, and a way to write the same one otherwise."""
+"""Fixtures: a complete set, a function that renders the same set, and a renderer."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,9 +15,9 @@ Render = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of 26 pictures, made at one go. Read only."""
-    folder = tmp_path_factory.mktemp("whole") / "set"
+def complete_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete set of 26 images. Read only."""
+    folder = tmp_path_factory.mktemp("complete_set") / "set"
     assert render_set(SAMPLER, IMAGES, folder, processes=1, renderer=FakeRenderer) == folder / "manifest.csv"
     return folder
 
@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def render(tmp_path: Path, log: Path) -> Render:
-    """`render_set` of the same set into tmp_path/set, in this process, its pictures counted in `log`."""
+    """Render the same set into tmp_path/set in this process, and count its images in `log`."""
 
     def call(
         images: int = IMAGES, *, sampler: SceneSampler = SAMPLER, fail_after: int | None = None, **options: Any
@@ -43,7 +43,7 @@ def render(tmp_path: Path, log: Path) -> Render:
 
 @pytest.fixture(scope="session")
 def renderer() -> Iterator[Renderer]:
-    """A renderer; tests that ask for it are skipped where there is no EGL."""
+    """A renderer; tests with it are skipped without EGL."""
     try:
         made = Renderer()
     except RenderError as error:

@@ -1,4 +1,4 @@
-"""A renderer that draws nothing but squares, so that sets can be written without a GL driver, and is counted."""
+"""A renderer of uniform images, so that sets can be written without a GL driver."""
 
 import hashlib
 import time
@@ -18,7 +18,7 @@ IMAGES = 26
 
 @dataclass
 class FakeRenderer:
-    """Pixels that depend on the scene. `log` grows by a byte a picture, in whatever process it is drawn."""
+    """Return pixels that depend on the scene, and append one byte to `log` for each image, in any process."""
 
     log: Path | None = None
     fail_after: int | None = None
@@ -39,7 +39,7 @@ class FakeRenderer:
         return np.broadcast_to(levels.astype(np.uint8), (camera.height, camera.width, 3)).copy()
 
     def depth(self, scene: Scene) -> npt.NDArray[np.float32]:
-        """A disc at the head's distance around its place in the picture."""
+        """Return a disc around the head, at its distance."""
         camera = scene.camera
         x, y = camera.project(np.array(camera.translation))
         rows, columns = np.mgrid[: camera.height, : camera.width]
@@ -51,21 +51,21 @@ class FakeRenderer:
 
 
 def unable() -> FakeRenderer:
-    """A renderer where there is none."""
+    """Raise the error of a machine without EGL."""
     raise RenderError("EGL gives no context: apt-get install libegl1")
 
 
 def draws(log: Path) -> int:
-    """How many pictures were drawn."""
+    """Return the number of rendered images."""
     return log.stat().st_size if log.exists() else 0
 
 
 def contents(folder: Path, *, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """A digest of every file below a folder."""
+    """Return the digest of each file below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without)
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def recorded(folder: Path) -> int:
-    """Pictures in parts."""
+    """Return the number of images in the parts."""
     return sum(len(part.read_bytes().splitlines()) for part in (folder / ".parts").glob("*.jsonl"))

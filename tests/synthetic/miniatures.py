@@ -1,4 +1,4 @@
-"""Rendered sets as `synthetic.output` writes them, without the renderer: flat pictures whose colours tell the pose."""
+"""Rendered sets as `synthetic.output` writes them, with uniform images whose colours encode the pose."""
 
 import csv
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def rendered_set(folder: Path, people: list[str], each: int, size: int = 32) -> Path:
-    """A `folder:` set of `each` pictures a person; red tells the pitch, green the yaw, blue the roll.
+    """A `folder:` set of `each` images per person; red encodes the pitch, green the yaw, blue the roll.
 
     Columns, names and places of the files are those of a rendered set.
     """

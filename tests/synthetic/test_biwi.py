@@ -1,4 +1,4 @@
-"""The Biwi tree, read with code of its own, by the format's description."""
+"""The layout of Biwi, read independently of the package."""
 
 import json
 import struct
@@ -88,17 +88,17 @@ def test_the_head_centre_falls_on_the_head_in_both_pictures(tree: Path) -> None:
     for index, path in enumerate(frames(tree)):
         R, centre = read_pose(Path(f"{path}_pose.txt"))
         K, turn, shift = read_calibration(path.parent / "rgb.cal")
-        told = json.loads((tree / "scenes.jsonl").read_text().splitlines()[index])
-        camera = told["camera"]
-        offset = np.array(told["rotation"]).reshape(3, 3) @ [0, 0, -HEAD_CENTRE[2]]  # behind the eyes
+        values = json.loads((tree / "scenes.jsonl").read_text().splitlines()[index])
+        camera = values["camera"]
+        offset = np.array(values["rotation"]).reshape(3, 3) @ [0, 0, -HEAD_CENTRE[2]]  # behind the eyes
         there = np.array(camera["translation"]) + offset
         expected = camera["focal"] * there[:2] / there[2] + camera["centre"]
         x, y, z = K @ (turn @ centre + shift)
         np.testing.assert_allclose([x / z, y / z], expected, atol=0.01)
         x, y, z = K @ (turn.T @ (centre - shift))
         assert np.hypot(*(np.array([x / z, y / z]) - expected)) > 10
-        np.testing.assert_allclose(turn @ R, np.array(told["rotation"]).reshape(3, 3), atol=1e-6)
-        assert told["path"] == str(path.relative_to(tree)) + "_rgb.png"
+        np.testing.assert_allclose(turn @ R, np.array(values["rotation"]).reshape(3, 3), atol=1e-6)
+        assert values["path"] == str(path.relative_to(tree)) + "_rgb.png"
 
         K, turn, shift = read_calibration(path.parent / "depth.cal")
         np.testing.assert_array_equal(turn, np.eye(3))
@@ -117,21 +117,21 @@ def test_the_extrinsic_is_a_small_rotation_and_some_millimetres(tree: Path) -> N
 
 
 def test_heads_are_within_reach_in_the_picture_and_not_all_in_its_middle() -> None:
-    told = [scenes(SAMPLER, index) for index in range(60)]
-    distances = np.array([colour.camera.translation[2] for colour, _ in told])
+    values = [scenes(SAMPLER, index) for index in range(60)]
+    distances = np.array([colour.camera.translation[2] for colour, _ in values])
     assert distances.min() >= 0.7
     assert distances.max() <= 1.2
     assert np.ptp(distances) > 0.4
-    places = np.array([colour.camera.project(colour.camera.translation) for colour, _ in told])
+    places = np.array([colour.camera.project(colour.camera.translation) for colour, _ in values])
     assert (places > (100, 80)).all()
     assert (places < (540, 430)).all()
     assert (places.std(axis=0) > (50, 15)).all()
-    for colour, _ in told:  # the model's arms end above this height: it must be out of the picture
+    for colour, _ in values:  # the model's arms end above this height: it must be out of the picture
         assert colour.camera.project(np.add(colour.camera.translation, (0, 0.27, 0)))[1] > 479.9
 
 
 @pytest.mark.parametrize("rows", [[[0, 0], [0, 0]], [[1, 1], [1, 1]], [[0, 1], [1, 0]], [[1, 0], [0, 1.2345]]])
-def test_depths_come_back(rows: list[list[float]]) -> None:
+def test_depths_are_decoded_exactly(rows: list[list[float]]) -> None:
     metres = np.array(rows, dtype=np.float32)
     np.testing.assert_array_equal(read_depth(compress_depth(metres)), np.rint(1000 * metres.astype(np.float64)))
 

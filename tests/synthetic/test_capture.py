@@ -1,4 +1,4 @@
-"""What a camera does to pixels: nothing when neutral, and each value what its name says."""
+"""Effects of a capture: none if it is neutral, otherwise those of each value."""
 
 import io
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_blur_takes_the_fine_and_leaves_the_coarse() -> None:
 
 
 def test_blur_is_a_share_of_the_shorter_side() -> None:
-    """A step becomes the error function of the standard deviation told."""
+    """A step becomes an error function of this standard deviation."""
     pixels = grey(60, 200)
     pixels[:, 100:] = 180
     profile = developed(pixels, blur=0.02)[100, :, 0]  # σ = 4 pixels

@@ -1,4 +1,4 @@
-"""Clip matrices agree with the camera to the last digits; a machine without EGL is told what to install."""
+"""Clip matrices agree with the camera; without EGL, the error names the packages to install."""
 
 import sys
 from dataclasses import replace
@@ -126,7 +126,7 @@ def test_noise_is_the_same_everywhere_and_even() -> None:
 
 
 @pytest.mark.parametrize("reason", ["libEGL.so not found", "eglInitialize failed (0x3001)", "version 330 required"])
-def test_without_egl_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+def test_without_egl_the_error_names_the_packages_to_install(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
     moderngl = pytest.importorskip("moderngl")
 
     def fail(*args: Any, **options: Any) -> None:
@@ -150,11 +150,11 @@ def test_without_moderngl_its_import_fails(monkeypatch: pytest.MonkeyPatch) -> N
         open_context()
 
 
-def test_every_program_is_told_all_its_uniforms(renderer: Renderer) -> None:
-    told = set(scene_uniforms(frontal())) | set(renderer.units)
-    told |= {"projection", "shadow_projection", "volume", "layer", "prop_colour", "opacity"}
+def test_every_uniform_of_every_program_has_a_value(renderer: Renderer) -> None:
+    values = set(scene_uniforms(frontal())) | set(renderer.units)
+    values |= {"projection", "shadow_projection", "volume", "layer", "prop_colour", "opacity"}
     for program in renderer.programs:
-        assert program.names <= told
+        assert program.names <= values
         assert program.names
 
 

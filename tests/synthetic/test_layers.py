@@ -1,4 +1,4 @@
-"""Which shells a scene is drawn with."""
+"""Shells of a scene."""
 
 from dataclasses import replace
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Files of a set: what lies where, how a part of a set is completed, and what a full disk or a kill leaves."""
+"""Files of a set: layouts, resumption, a full disk, interruptions."""
 
 import errno
 import io
@@ -22,31 +22,36 @@ from tests.synthetic.fakes import IMAGES, SAMPLER, FakeRenderer, contents, draws
 Render = Callable[..., Path]
 
 
-def test_the_folder_holds_pictures_manifest_and_truth(whole: Path) -> None:
-    assert sorted(path.name for path in whole.iterdir()) == ["images", "manifest.csv", "render.json", "scenes.jsonl"]
-    pictures = sorted(str(path.relative_to(whole)) for path in whole.rglob("*.jpg"))
+def test_the_folder_holds_pictures_manifest_and_truth(complete_set: Path) -> None:
+    assert sorted(path.name for path in complete_set.iterdir()) == [
+        "images",
+        "manifest.csv",
+        "render.json",
+        "scenes.jsonl",
+    ]
+    pictures = sorted(str(path.relative_to(complete_set)) for path in complete_set.rglob("*.jpg"))
     assert pictures == [f"images/000/{n:06d}.jpg" for n in range(IMAGES)]
-    records = [json.loads(line) for line in (whole / "scenes.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (complete_set / "scenes.jsonl").read_text().splitlines()]
     assert [(known["index"], known["path"]) for known in records] == list(enumerate(pictures))
-    assert open_image(whole / pictures[7]).size == (24, 24)
-    configuration = json.loads((whole / "render.json").read_text())
+    assert open_image(complete_set / pictures[7]).size == (24, 24)
+    configuration = json.loads((complete_set / "render.json").read_text())
     assert configuration["set"] == "wide"
     assert (configuration["images"], configuration["seed"], configuration["layout"]) == (IMAGES, 9, "folder")
 
 
-def test_the_manifest_is_read_by_the_package(whole: Path) -> None:
-    manifest = read_manifest(whole / "manifest.csv")
+def test_the_manifest_is_read_by_the_package(complete_set: Path) -> None:
+    manifest = read_manifest(complete_set / "manifest.csv")
     assert tuple(manifest.frame.columns) == COLUMNS
     assert manifest.targets == ("pitch", "yaw", "roll")
-    assert len(manifest) == len(load_data(f"folder:{whole}")) == IMAGES
+    assert len(manifest) == len(load_data(f"folder:{complete_set}")) == IMAGES
     assert all(path.is_file() for path in manifest.paths)
     assert list(manifest.subjects[:5]) == ["p0000", "p0001", "p0002", "p0003", "p0000"]
-    known = json.loads((whole / "scenes.jsonl").read_text().splitlines()[11])
+    known = json.loads((complete_set / "scenes.jsonl").read_text().splitlines()[11])
     assert manifest.boxes[11].tolist() == known["box"]
     assert manifest.target_values[11].tolist() == [known["pitch"], known["yaw"], known["roll"]]
 
 
-def test_resume_of_a_complete_set_does_nothing(whole: Path, render: Render, tmp_path: Path, log: Path) -> None:
+def test_resume_of_a_complete_set_does_nothing(complete_set: Path, render: Render, tmp_path: Path, log: Path) -> None:
     path = render()
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "set").rglob("*")}
     assert render(resume=True) == path
@@ -54,7 +59,7 @@ def test_resume_of_a_complete_set_does_nothing(whole: Path, render: Render, tmp_
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "set").rglob("*")} == before
 
 
-def test_a_larger_number_extends_the_set(whole: Path, render: Render, tmp_path: Path, log: Path) -> None:
+def test_a_larger_number_extends_the_set(complete_set: Path, render: Render, tmp_path: Path, log: Path) -> None:
     render(6)
     render(13, resume=True)
     with pytest.raises(RenderError):
@@ -64,12 +69,12 @@ def test_a_larger_number_extends_the_set(whole: Path, render: Render, tmp_path: 
     drawn = draws(log)
     render(IMAGES, resume=True)
     assert draws(log) - drawn == IMAGES - done
-    assert contents(tmp_path / "set") == contents(whole)
+    assert contents(tmp_path / "set") == contents(complete_set)
 
 
 @pytest.mark.parametrize("stage", ["scenes.jsonl", "manifest.csv"])
 def test_a_kill_while_the_set_is_completed(
-    whole: Path, render: Render, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    complete_set: Path, render: Render, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     render(10)
 
@@ -86,11 +91,11 @@ def test_a_kill_while_the_set_is_completed(
     assert draws(log) == IMAGES
     render(resume=True)
     assert draws(log) == IMAGES
-    assert contents(tmp_path / "set") == contents(whole)
+    assert contents(tmp_path / "set") == contents(complete_set)
 
 
 def test_a_full_disk_leaves_a_set_that_can_be_resumed(
-    whole: Path, render: Render, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+    complete_set: Path, render: Render, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = Path.write_bytes
 
@@ -111,10 +116,10 @@ def test_a_full_disk_leaves_a_set_that_can_be_resumed(
     done, drawn = recorded(folder), draws(log)
     render(resume=True)
     assert draws(log) - drawn == IMAGES - done
-    assert contents(folder) == contents(whole)
+    assert contents(folder) == contents(complete_set)
 
 
-def test_remains_of_a_kill_are_removed(render: Render, tmp_path: Path) -> None:
+def test_temporary_files_of_an_interrupted_run_are_removed(render: Render, tmp_path: Path) -> None:
     with pytest.raises(RenderError):
         render(fail_after=12)
     folder = tmp_path / "set"
@@ -162,7 +167,7 @@ def test_shards_are_resumed_and_filled_up(
     assert draws(log) == 19 + IMAGES - 14
 
 
-def test_a_damaged_shard_is_said(render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_shard_raises_a_data_error(render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layouts, "SHARD", 10)
     render(4, layout="shards")
     (tmp_path / "set" / "shard-000000.tar").write_bytes(b"no tar")

@@ -1,4 +1,4 @@
-"""The drawn mesh: who is drawn as what, normals, and the tables and numbers that the shaders share with the model."""
+"""The drawn mesh: materials, normals, and the constants that shaders and model share."""
 
 import re
 from pathlib import Path

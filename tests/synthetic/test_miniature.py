@@ -1,4 +1,4 @@
-"""The miniature: the file in the package is what it says; packing is exact, unpacking is safe, whole and repeatable."""
+"""The miniature: the file in the package; packing is exact, unpacking is safe, atomic and reproducible."""
 
 import shutil
 import zipfile
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {place.relative_to(folder).as_posix(): place.read_bytes() for place in files}
 
 
-def test_the_bundled_file_is_small_and_says_where_it_comes_from() -> None:
+def test_the_bundled_file_is_small_and_has_a_readme_with_its_origin() -> None:
     assert bundled_miniature().stat().st_size <= miniature.LARGEST_FILE
     with zipfile.ZipFile(bundled_miniature()) as packed:
         assert {member.compress_type for member in packed.infolist()} == {zipfile.ZIP_STORED}
@@ -110,7 +110,9 @@ def test_packing_twice_gives_the_same_bytes(rendered: Path, archive: Path, tmp_p
         (lambda folder: shorten(folder / "manifest.csv"), "the table is empty"),
     ],
 )
-def test_what_cannot_be_packed(rendered: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str) -> None:
+def test_an_invalid_set_is_not_packed(
+    rendered: Path, tmp_path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
     spoil(Path(shutil.copytree(rendered, tmp_path / "set")))
     with pytest.raises(DataError, match=message):
         pack_miniature(tmp_path / "set", tmp_path / "small.zip")
@@ -168,7 +170,9 @@ def test_names_that_lead_elsewhere_are_refused(archive: Path, tmp_path: Path, na
     assert not (tmp_path / "evil.jpg").exists()
 
 
-def test_a_bomb_is_refused(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_unpacks_to_many_bytes_is_refused(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(miniature, "_MOST_BYTES", 1000)
     with pytest.raises(DataError, match="at most 1,000 are read"):
         unpack_miniature(tmp_path / "heads", archive)

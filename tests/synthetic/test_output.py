@@ -1,4 +1,4 @@
-"""Where a set may be begun and what may be resumed."""
+"""Folders in which a set can be started or resumed."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ from tests.synthetic.fakes import SAMPLER, FakeRenderer, contents, draws
 Render = Callable[..., Path]
 
 
-def test_a_foreign_folder_is_kept(render: Render, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_not_changed(render: Render, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     (folder / "thesis.tex").write_text("mine")
@@ -70,7 +70,7 @@ def test_another_version_is_resumed(render: Render, tmp_path: Path) -> None:
     render(3, resume=True)
 
 
-def test_a_damaged_configuration_is_said(render: Render, tmp_path: Path) -> None:
+def test_a_damaged_configuration_raises_a_data_error(render: Render, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "render.json").write_text('{"images": ')
     with pytest.raises(DataError, match=r"render\.json: not a set's configuration"):

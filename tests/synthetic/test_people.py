@@ -1,4 +1,4 @@
-"""People: the same for a seed, in every stated range, of every kind, with skin that does not tell their ancestry."""
+"""Random people: reproducible, within all ranges, of every kind, with a skin tone independent of the ancestry."""
 
 from dataclasses import asdict
 from typing import get_args
@@ -90,7 +90,7 @@ def test_men_and_women_wear_every_style(people: list[Person]) -> None:
         assert styles == set(get_args(HairStyle))
 
 
-def test_skin_does_not_tell_ancestry(people: list[Person]) -> None:
+def test_the_skin_tone_is_independent_of_the_ancestry(people: list[Person]) -> None:
     tone = [person.appearance.tone for person in people]
     for name in SHARES:
         share = [person.identity.attributes[name] for person in people]

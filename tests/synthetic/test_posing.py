@@ -1,4 +1,4 @@
-"""Labels are exact: PnP finds the rotation again; heads stay rigid, torsos turn, necks lie between."""
+"""Labels are exact: PnP recovers the rotation; heads are rigid, torsos rotate, necks interpolate."""
 
 from dataclasses import replace
 
@@ -117,7 +117,7 @@ def test_pnp_on_the_saved_landmarks_finds_the_labelled_rotation(name: str, index
     np.testing.assert_allclose(t, scene.camera.translation, atol=1e-3)
 
 
-def test_pnp_would_notice_a_wrong_rotation(model: HeadModel) -> None:
+def test_pnp_detects_an_error_of_half_a_degree(model: HeadModel) -> None:
     """The check above is as sharp as it says: half a degree is seen."""
     scene = SceneSampler("wide", size=64, seed=11)(5)
     other = replace(scene, rotation=rotation_from_angles(0.5, 0, 0) @ scene.rotation)
@@ -216,7 +216,7 @@ def test_the_torso_turns_as_one_by_its_own_rotation(
 
 @properties
 @given(head=turns, torso=turns)
-def test_the_lower_joint_swings_about_the_upper_one_by_half_the_turn(
+def test_the_lower_joint_is_rotated_about_the_upper_one_by_half_the_angle(
     head: tuple[float, float, float], torso: tuple[float, float, float]
 ) -> None:
     """So that a neck keeps its length."""
@@ -259,7 +259,7 @@ def test_a_torso_turned_with_the_head_bends_nothing(model: HeadModel) -> None:
     np.testing.assert_array_equal(head_vertices(model, scene), rest_of(model, scene))
 
 
-def test_what_was_asked_before_does_not_matter(model: HeadModel) -> None:
+def test_cached_vertices_are_not_returned_for_another_scene(model: HeadModel) -> None:
     """The vertices asked for last are remembered: another scene is not mistaken for it."""
     first = frontal(rotation=rotation_from_angles(0, 40, 0), gaze=(10.0, 5.0), expression={"jawOpen": 0.4})
     changes = (

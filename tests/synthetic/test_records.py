@@ -1,4 +1,4 @@
-"""The record of a picture: plain, complete, and with the angles that its rotation has."""
+"""The record of an image: JSON values, complete, with the angles of its rotation."""
 
 import json
 from dataclasses import replace
@@ -33,27 +33,27 @@ def test_a_record_is_plain_and_the_same_again() -> None:
 def test_a_record_tells_all_of_a_scene() -> None:
     sampler = SceneSampler("wide", identities=5, size=96)
     for index in range(8):
-        scene, told = sampler(index), known(sampler, index)
-        R = np.array(told["rotation"]).reshape(3, 3)
+        scene, values = sampler(index), known(sampler, index)
+        R = np.array(values["rotation"]).reshape(3, 3)
         np.testing.assert_allclose(R, scene.rotation, atol=1e-7)
-        np.testing.assert_allclose(rotation_from_angles(*(told[name] for name in ANGLES)), R, atol=1e-5)
-        tilt, pan, neck_roll = (told[name] for name in NECK_ANGLES)
+        np.testing.assert_allclose(rotation_from_angles(*(values[name] for name in ANGLES)), R, atol=1e-5)
+        tilt, pan, neck_roll = (values[name] for name in NECK_ANGLES)
         np.testing.assert_allclose(rotation_from_pan_tilt(pan, tilt, neck_roll), R, atol=1e-5)
-        assert told["person"]["seed"] == scene.person.seed
-        assert told["person"]["appearance"]["hair_style"] == scene.person.appearance.hair_style
-        assert set(told["person"]["attributes"]) == set(load_head_model().attribute_names)
-        assert len(told["lights"]) == len(scene.lights)
-        assert told["wear"]["glasses"] == scene.wear.glasses
-        assert told["background"]["kind"] == scene.background.kind
-        assert told["capture"]["jpeg_quality"] == scene.capture.jpeg_quality
-        np.testing.assert_allclose(np.array(told["torso"]).reshape(3, 3), scene.torso, atol=1e-7)
+        assert values["person"]["seed"] == scene.person.seed
+        assert values["person"]["appearance"]["hair_style"] == scene.person.appearance.hair_style
+        assert set(values["person"]["attributes"]) == set(load_head_model().attribute_names)
+        assert len(values["lights"]) == len(scene.lights)
+        assert values["wear"]["glasses"] == scene.wear.glasses
+        assert values["background"]["kind"] == scene.background.kind
+        assert values["capture"]["jpeg_quality"] == scene.capture.jpeg_quality
+        np.testing.assert_allclose(np.array(values["torso"]).reshape(3, 3), scene.torso, atol=1e-7)
 
 
 def test_landmarks_and_box_are_pixels_of_the_camera_that_is_told() -> None:
-    told = known(SceneSampler("uniform", size=96), 3)
-    landmarks, camera = np.array(told["landmarks"]), told["camera"]
-    assert landmarks.shape == (len(told["landmark_numbers"]), 2)
-    x0, y0, x1, y1 = told["box"]
+    values = known(SceneSampler("uniform", size=96), 3)
+    landmarks, camera = np.array(values["landmarks"]), values["camera"]
+    assert landmarks.shape == (len(values["landmark_numbers"]), 2)
+    x0, y0, x1, y1 = values["box"]
     assert ((landmarks > (x0 - 1, y0 - 1)) & (landmarks < (x1 + 1, y1 + 1))).all()
     middle = np.array(camera["translation"])
     x, y = camera["focal"] * middle[:2] / middle[2] + camera["centre"]
@@ -63,10 +63,15 @@ def test_landmarks_and_box_are_pixels_of_the_camera_that_is_told() -> None:
 def test_numbers_are_short() -> None:
     text = json.dumps(known(SceneSampler("wide", size=96), 0))
     assert "-0.0," not in text and "-0.0]" not in text  # noqa: PT018
-    told = json.loads(text)
-    pixels = [*told["box"], *np.ravel(told["landmarks"]), told["camera"]["focal"], *(told[name] for name in ANGLES)]
+    values = json.loads(text)
+    pixels = [
+        *values["box"],
+        *np.ravel(values["landmarks"]),
+        values["camera"]["focal"],
+        *(values[name] for name in ANGLES),
+    ]
     assert all(round(value, 4) == value for value in pixels)
-    assert all(round(value, 6) == value for value in told["camera"]["translation"])
+    assert all(round(value, 6) == value for value in values["camera"]["translation"])
 
 
 @pytest.mark.parametrize(
@@ -91,8 +96,8 @@ def test_a_record_of_an_earlier_version_gives_the_same_row() -> None:
 
 
 def test_a_row_has_the_columns_of_a_manifest() -> None:
-    told = {"path": "images/000/000002.jpg", **known(SceneSampler("wide", identities=2, size=96), 2)}
-    row = dict(zip(COLUMNS, manifest_row(told), strict=True))
+    values = {"path": "images/000/000002.jpg", **known(SceneSampler("wide", identities=2, size=96), 2)}
+    row = dict(zip(COLUMNS, manifest_row(values), strict=True))
     assert row["path"] == "images/000/000002.jpg"
     assert (row["subject"], row["sequence"], row["source"]) == ("p0000", "wide", "rendered:wide")
-    assert [row["x0"], row["y1"], row["pan"]] == [told["box"][0], told["box"][3], told["pan"]]
+    assert [row["x0"], row["y1"], row["pan"]] == [values["box"][0], values["box"][3], values["pan"]]

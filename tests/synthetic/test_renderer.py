@@ -1,4 +1,4 @@
-"""Pixels against labels: what is drawn is where the labels say, lit from where the lights are."""
+"""Rendered pixels agree with labels and lights."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -161,7 +161,7 @@ def test_exposure_brightens(renderer: Renderer) -> None:
     assert levels(renderer, bright).mean() > 1.1 * levels(renderer, scene).mean()
 
 
-def test_things_worn_are_seen_where_they_are(renderer: Renderer) -> None:
+def test_accessories_change_the_pixels_at_their_place(renderer: Renderer) -> None:
     """Glasses change the eyes, hair and hats what is above the forehead, a beard the chin."""
     bare = frontal(size=96)
     x0, y0, x1, y1 = map(int, label(load_head_model(), bare).box)
@@ -222,7 +222,7 @@ def test_nothing_of_other_scenes_is_left(renderer: Renderer) -> None:
         np.testing.assert_array_equal(renderer.depth(bare), distance)
 
 
-def test_renderers_of_a_thread_do_not_meet(renderer: Renderer) -> None:
+def test_renderers_of_one_thread_are_independent(renderer: Renderer) -> None:
     """Each has a context of its own, whose objects have the same numbers as another's of other sizes."""
     scenes = [replace(frontal(size=size), **changes) for size, changes in zip((24, 40, 48), DRESSED, strict=False)]
     expected = [renderer.draw(scene) for scene in scenes]
@@ -444,7 +444,7 @@ def test_clear_glasses_show_the_eyes_and_sunglasses_hide_them(renderer: Renderer
     assert brightness("sun") < 0.75 * bare
 
 
-def test_a_closed_renderer_gives_its_context_back() -> None:
+def test_a_closed_renderer_releases_its_context() -> None:
     try:
         made = Renderer()
     except RenderError as error:

@@ -1,4 +1,4 @@
-"""Sets: their distributions, what is drawn besides, that every picture is drawn from its number alone, refusals."""
+"""Sets: distributions of poses and of the other random values, independence of scenes, errors."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -149,7 +149,7 @@ def test_faces_fill_their_share_of_the_picture_and_lie_near_its_middle(name: str
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_people_are_before_the_camera(name: str) -> None:
+def test_heads_are_in_front_of_the_camera(name: str) -> None:
     model = load_head_model()
     for index in range(20):
         scene = SceneSampler(name, identities=5, seed=3)(index)
@@ -202,7 +202,7 @@ def test_size_scales_the_picture_and_changes_nothing_else() -> None:
     assert_same(replace(large, camera=camera), replace(small, camera=camera))
 
 
-def test_people_take_turns() -> None:
+def test_image_n_shows_person_n_modulo_the_identities() -> None:
     sampler = SceneSampler("natural", identities=3, seed=2)
     seen = [sampler(index).person for index in range(7)]
     assert [person.seed for person in seen] == [2_000_006 + index % 3 for index in range(7)]
@@ -275,7 +275,7 @@ def test_what_is_left_out_is_fixed() -> None:
         ),
     ],
 )
-def test_what_makes_no_set_is_refused_in_a_line(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_raise_a_configuration_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         SceneSampler(**{"name": "wide"} | options)
     assert str(caught.value) == message

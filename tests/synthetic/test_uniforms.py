@@ -1,4 +1,4 @@
-"""What the shaders are told: every value they declare, in linear light."""
+"""The uniforms of the shaders: all that they declare, with colours in linear light."""
 
 import re
 from dataclasses import replace
@@ -28,7 +28,7 @@ def declared() -> set[str]:
     return {re.sub(r"\[.*", "", name).strip() for names in lists for name in names.split(",")}
 
 
-def test_every_uniform_is_told_and_every_value_told_is_used() -> None:
+def test_the_values_are_those_of_all_declared_uniforms() -> None:
     assert declared() == set(scene_uniforms(frontal())) | RENDERER
 
 
@@ -43,18 +43,18 @@ def test_light_is_monotone_in_a_stored_level(first: float, second: float) -> Non
 def test_lights_are_padded_to_three_dark_ones() -> None:
     lamp = Light((1.0, 2.0, 3.0), (0.4, 0.5, 0.6))
     for count in (1, 2, 3):
-        told = scene_uniforms(frontal(lights=(lamp,) * count))
-        assert told["light_count"] == count
-        assert np.shape(told["light_position"]) == np.shape(told["light_colour"]) == (3, 3)
-        assert told["light_colour"] == [lamp.colour] * count + [(0.0, 0.0, 0.0)] * (3 - count)
-        assert told["light_position"][:count] == [lamp.position] * count
+        values = scene_uniforms(frontal(lights=(lamp,) * count))
+        assert values["light_count"] == count
+        assert np.shape(values["light_position"]) == np.shape(values["light_colour"]) == (3, 3)
+        assert values["light_colour"] == [lamp.colour] * count + [(0.0, 0.0, 0.0)] * (3 - count)
+        assert values["light_position"][:count] == [lamp.position] * count
 
 
 @pytest.mark.parametrize("beard", get_args(Beard))
 def test_every_beard_has_a_form_or_stubble(beard: Beard) -> None:
-    told = scene_uniforms(frontal(person=mean_person(beard=beard)))
-    assert (told["beard_form"] > 0 or told["stubble"] > 0) == (beard != "none")
-    assert told["beard_form"] == {"none": 0, "stubble": 0, "moustache": 1, "goatee": 2, "full": 3}[beard]
+    values = scene_uniforms(frontal(person=mean_person(beard=beard)))
+    assert (values["beard_form"] > 0 or values["stubble"] > 0) == (beard != "none")
+    assert values["beard_form"] == {"none": 0, "stubble": 0, "moustache": 1, "goatee": 2, "full": 3}[beard]
 
 
 def test_the_scalp_is_tinted_unless_it_is_bald_or_under_a_scarf() -> None:

@@ -1,4 +1,4 @@
-"""Processes that draw: the same files as one, and what errors, kills and Ctrl-C leave."""
+"""Rendering with several processes: same files as with one; errors, kills and Ctrl-C."""
 
 import os
 import signal
@@ -21,10 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 Render = Callable[..., Path]
 
 
-def test_two_processes_write_the_same_files_as_one(whole: Path, render: Render, tmp_path: Path, log: Path) -> None:
+def test_two_processes_write_the_same_files_as_one(
+    complete_set: Path, render: Render, tmp_path: Path, log: Path
+) -> None:
     seen: list[tuple[int, int]] = []
     render(processes=2, progress=lambda done, total: seen.append((done, total)))
-    assert contents(tmp_path / "set") == contents(whole)
+    assert contents(tmp_path / "set") == contents(complete_set)
     assert draws(log) == IMAGES
     assert seen[0] == (0, IMAGES)
     assert seen[-1] == (IMAGES, IMAGES)
@@ -34,7 +36,7 @@ def test_two_processes_write_the_same_files_as_one(whole: Path, render: Render, 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_error_of_a_renderer_is_one_line_and_resume_goes_on(
-    whole: Path, render: Render, tmp_path: Path, log: Path, processes: int
+    complete_set: Path, render: Render, tmp_path: Path, log: Path, processes: int
 ) -> None:
     with pytest.raises(RenderError, match="the driver is gone: start it again"):
         render(fail_after=13, processes=processes)
@@ -43,7 +45,7 @@ def test_an_error_of_a_renderer_is_one_line_and_resume_goes_on(
     assert not (tmp_path / "set" / "manifest.csv").exists()
     render(resume=True)
     assert draws(log) - drawn == IMAGES - done
-    assert contents(tmp_path / "set") == contents(whole)
+    assert contents(tmp_path / "set") == contents(complete_set)
 
 
 def settled(log: Path) -> int:
@@ -55,7 +57,7 @@ def settled(log: Path) -> int:
     return drawn
 
 
-def test_a_killed_process_loses_unfinished_chunks_only(whole: Path, tmp_path: Path, log: Path) -> None:
+def test_a_killed_process_loses_unfinished_chunks_only(complete_set: Path, tmp_path: Path, log: Path) -> None:
     folder = tmp_path / "set"
     code = f"""
 from functools import partial
@@ -75,12 +77,12 @@ if __name__ == "__main__":
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     drawn = settled(log)
-    assert drawn < IMAGES, "the workers went on without their parent"
+    assert drawn < IMAGES, "the workers continued without their parent"
     done = recorded(folder)
     assert done >= 5
     render_set(SAMPLER, IMAGES, folder, processes=1, resume=True, renderer=partial(FakeRenderer, log))
     assert draws(log) - drawn == IMAGES - done
-    assert contents(folder) == contents(whole)
+    assert contents(folder) == contents(complete_set)
 
 
 class Dying(FakeRenderer):
@@ -97,13 +99,13 @@ class NotThere(FakeRenderer):
         raise ModuleNotFoundError("No module named 'moderngl'", name="moderngl")
 
 
-def test_a_process_that_dies_is_said(render: Render) -> None:
+def test_a_dead_process_raises_a_render_error(render: Render) -> None:
     with pytest.raises(RenderError, match=r"died.*--resume"):
         render(processes=2, renderer=Dying)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_machine_without_a_driver_is_said(render: Render, processes: int) -> None:
+def test_a_missing_driver_raises_a_render_error(render: Render, processes: int) -> None:
     with pytest.raises(RenderError, match="apt-get install libegl1"):
         render(processes=processes, renderer=unable)
 
