@@ -31,7 +31,7 @@ def render(
     resume: Switch = False,
     quiet: Switch = False,
 ) -> None:
-    """Render heads of people who do not exist, with exact poses, boxes and landmarks.
+    """Render images of synthetic heads with exact poses, boxes and landmarks.
 
     The folder gets the pictures, `manifest.csv` for `deepgllim train` and `scenes.jsonl` with all that was drawn at
     random. The same options give the same set on any number of processes. After Ctrl-C or a kill give the same command

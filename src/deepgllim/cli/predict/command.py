@@ -33,7 +33,7 @@ def predict(
     overwrite: Switch = False,
     resume: Switch = False,
 ) -> None:
-    """Predict the pose of every head in pictures, folders, videos, or before a camera.
+    """Predict the poses of all heads in images, videos or a camera stream.
 
     Angles are in degrees: +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head clockwise
     in the image; ± is half the interval that holds the angle with the probability of `--level`.
