@@ -55,15 +55,23 @@ def test_help_names_every_source_of_data(call: Call, command: tuple[str, ...]) -
         assert f"{name}:{path}" in shown
 
 
-def test_help_loads_no_torch() -> None:
+@pytest.mark.parametrize(("words", "shown"), [([], "recipes"), (["train"], "--recipe"), (["predict"], "--detector")])
+def test_help_imports_neither_numpy_nor_torch(words: list[str], shown: str) -> None:
     code = (
-        "import sys; from deepgllim.cli import main; assert main(['train', '--help']) == 0;"
-        "heavy = {'torch', 'pandas', 'scipy', 'sklearn', 'pydantic', 'PIL'} & set(sys.modules);"
+        f"import sys; from deepgllim.cli import main; assert main([*{words}, '--help']) == 0;"
+        "heavy = {'numpy', 'torch', 'pandas', 'scipy', 'sklearn', 'pydantic', 'PIL'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT / "src")
     assert done.returncode == 0, done.stderr
-    assert "--recipe" in done.stdout
+    assert shown in done.stdout
+
+
+@pytest.mark.parametrize("name", list(app.COMMANDS))
+def test_summaries_are_the_first_lines_of_the_docstrings(name: str) -> None:
+    command = app.parser_of(app.make_app(name), name.split()).default_command
+    assert command is not None
+    assert (command.__doc__ or "").partition("\n")[0] == app.COMMANDS[name].summary
 
 
 def test_no_words_show_the_help(call: Call) -> None:

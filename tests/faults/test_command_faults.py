@@ -26,9 +26,9 @@ from tests.synthetic.fakes import FakeRenderer
 
 COMMANDS = {
     "render": "render --images 3 --identities 2 --size 32 --processes 1 --quiet --output out",
-    "predict": "predict few --whole --batch 1 --output out/t.csv --save out/drawn --quiet",
-    "predict to parquet": "predict few --whole --batch 1 --output out/t.parquet --quiet",
-    "predict again": "predict few --whole --batch 1 --save out/drawn --overwrite --quiet",
+    "predict": "predict few --no-detect --batch 1 --output out/t.csv --save out/drawn --quiet",
+    "predict to parquet": "predict few --no-detect --batch 1 --output out/t.parquet --quiet",
+    "predict again": "predict few --no-detect --batch 1 --save out/drawn --overwrite --quiet",
     "export": "export trained.safetensors out/tiny.onnx",
     "calibrate": "calibrate tiny.onnx out/better.onnx --data manifest:photos/faces.csv --json",
 }

@@ -1,100 +1,120 @@
-"""The commands' table, and `main`: parse, run, and turn every expected failure into one line and an exit code."""
+"""The table of commands, and `main`: parse the arguments, run the command, and report an error in one line."""
 
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from cyclopts import App, CycloptsError
 
 from deepgllim import __version__
-from deepgllim.cli.calibrate import calibrate
 from deepgllim.cli.console import complain
-from deepgllim.cli.data import check
-from deepgllim.cli.demo import demo
-from deepgllim.cli.doctor import doctor
-from deepgllim.cli.evaluate import evaluate
-from deepgllim.cli.export import export
 from deepgllim.cli.options import UsageError
-from deepgllim.cli.predict.command import predict
-from deepgllim.cli.recipes import recipes
-from deepgllim.cli.render import render
 from deepgllim.cli.streams import OutputError, ReaderGoneError, discard, standard_streams
-from deepgllim.cli.train import train
-from deepgllim.cli.webapp import app as webapp
 from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "evaluate": evaluate,
-    "predict": predict,
-    "app": webapp,
-    "export": export,
-    "calibrate": calibrate,
-    "doctor": doctor,
-    "data check": check,
-    "render": render,
-    "demo": demo,
-    "recipes": recipes,
-}
-"""Commands by name, of two words where they belong to a group; the reference is generated from it too."""
 
-GROUPS = {"data": "Data sets."}
-"""What the commands of a group are about."""
+class Command(NamedTuple):
+    """A command, which is imported when it is called.
+
+    Attributes:
+        path: module and name of the function.
+        summary: its line in `deepgllim --help`, which is printed without importing the function.
+    """
+
+    path: str
+    summary: str
+
+
+COMMANDS = {
+    "train": Command("deepgllim.cli.train:train", "Train a model on labelled images of faces."),
+    "evaluate": Command(
+        "deepgllim.cli.evaluate:evaluate", "Evaluate a trained model: errors and calibration of its intervals."
+    ),
+    "predict": Command(
+        "deepgllim.cli.predict.command:predict", "Predict the poses of all heads in images, videos or a camera stream."
+    ),
+    "app": Command(
+        "deepgllim.cli.webapp:app",
+        "A page in the browser: upload a picture or take one, read the poses with their intervals, until Ctrl-C.",
+    ),
+    "export": Command("deepgllim.cli.export:export", "Write a trained model to one ONNX file."),
+    "calibrate": Command(
+        "deepgllim.cli.calibrate:calibrate", "Recalibrate the predicted covariances of an exported model."
+    ),
+    "doctor": Command(
+        "deepgllim.cli.doctor:doctor", "Measure how sensitive a model is to changes of the image and of the face box."
+    ),
+    "data check": Command("deepgllim.cli.data:check", "Check a data set before training, and summarize it."),
+    "render": Command(
+        "deepgllim.cli.render:render", "Render images of synthetic heads with exact poses, boxes and landmarks."
+    ),
+    "demo": Command(
+        "deepgllim.cli.demo:demo",
+        "Train inverse regression and least squares on the 2,000 synthetic heads of the package, and write a report.",
+    ),
+    "recipes": Command("deepgllim.cli.recipes:recipes", "List the recipes of the package, or print one recipe."),
+}
+"""Commands by name; the name of a command in a group has two words."""
+
+GROUPS = {"data": "Work with data sets."}
+"""Groups of commands, with their summaries."""
 
 EXTRAS = {"moderngl": "render", "glcontext": "render", "filelock": "render"}
-"""Which optional dependencies a module comes with; all others come with `train`."""
+"""The extra that installs an optional dependency; all other dependencies are in `train`."""
 
 OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning, TrainingWarning)
 
 
-def make_app() -> App:
-    """The parser of the command line."""
+def make_app(called: str = "") -> App:
+    """Return the parser of the command line.
+
+    Args:
+        called: name of the command that is called; its help is its docstring, that of the others is their summary.
+    """
     app = App(
         name="deepgllim",
-        help="Deep mixtures of linear inverse regressions: poses predicted from pictures with a distribution.",
+        help="Deep mixtures of linear inverse regressions: head poses from images, with predictive distributions.",
         version=__version__,
-        help_format="markdown",
+        help_format="plaintext",
     )
     for name, text in GROUPS.items():
         app.command(App(name=name, help=text))
     for name, command in COMMANDS.items():
         *group, last = name.split()
-        parser_of(app, group).command(command, name=last)
+        summary = None if name == called else command.summary
+        parser_of(app, group).command(command.path, name=last, help=summary, help_format="markdown")
     return app
 
 
 def parser_of(app: App, words: Sequence[str]) -> App:
-    """The parser of a command or a group, by its words; of no words, the whole."""
+    """Return the parser of a command or group by the words of its name; for no words, the parser itself."""
     for word in words:
         app = app[word]
     return app
 
 
-def command_named(tokens: Sequence[str]) -> str:
-    """The words of a call that name its command or group, with a blank behind each.
+def command_name(tokens: Sequence[str]) -> str:
+    """Return the name of the command or group that is called, or an empty string.
 
     Example:
-        >>> command_named(["data", "check", "folder:faces"]), command_named(["trian"])
-        ('data check ', '')
+        >>> command_name(["data", "check", "folder:faces"]), command_name(["trian"])
+        ('data check', '')
     """
-    for count in (2, 1):
-        name = " ".join(tokens[:count])
-        if name in COMMANDS or name in GROUPS:
-            return f"{name} "
-    return ""
+    names = (" ".join(tokens[:count]) for count in (2, 1))
+    return next((name for name in names if name in COMMANDS or name in GROUPS), "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: the words after the program's name; by default those it was called with.
+        argv: the arguments after the name of the program; by default those of the process.
 
     Returns:
-        The exit code: 0; 1 for data, models, options or files that cannot be used; 2 for a wrong call; 130 after
-        Ctrl-C.
+        The exit code: 0 for success; 1 for data, models, options or files that cannot be used; 2 for invalid arguments;
+        130 after Ctrl-C.
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     with standard_streams(), one_line_warnings():
@@ -102,15 +122,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _call(tokens: Sequence[str]) -> int:
+    name = command_name(tokens)
     try:
-        command, bound, _ = make_app().parse_args(tokens, exit_on_error=False, print_error=False)
+        command, bound, _ = make_app(name).parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _fail(f"{error} (see deepgllim {command_named(tokens)}--help)", 2)
+        return _fail(f"{error} (see deepgllim {name + bool(name) * ' '}--help)", 2)
     return run(command, *bound.args, **bound.kwargs)
 
 
 def flushed(code: int) -> int:
-    """Write what waits on the standard streams; the exit code is 1 where that fails after a call that went well."""
+    """Flush the standard streams and return the exit code, which becomes 1 if standard output cannot be written."""
     try:
         sys.stdout.flush()
     except OutputError as error:
@@ -125,12 +146,12 @@ def flushed(code: int) -> int:
 
 
 def _output_failure(error: OutputError) -> int:
-    """What a failure to write standard output comes to; nothing is said to somebody who has seen enough."""
+    """Report that standard output cannot be written, unless its reader has closed it, and return the exit code."""
     return 1 if isinstance(error, ReaderGoneError) else _fail(error, 1)
 
 
 def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
-    """Call a command and return its exit code; what was not foreseen keeps its traceback."""
+    """Call a command and return its exit code; unexpected errors are raised with their traceback."""
     try:
         command(*args, **options)
     except UsageError as error:
@@ -161,7 +182,7 @@ def _fail(text: object, code: int) -> int:
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Show the package's own warnings as one line each; those of other packages as they are."""
+    """Print each warning of the package in one line; warnings of other packages are not changed."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 

@@ -23,7 +23,7 @@ def calibrate(
     overwrite: Switch = False,
     skip_unreadable: Switch = False,
 ) -> None:
-    """Make an exported model's uncertainty true: recalibrate it on faces of people it has not seen.
+    """Recalibrate the predicted covariances of an exported model.
 
     Each angle's standard deviation gets a factor, and each level the radius that holds it for whole people held out.
     The coverage that is printed is that of people who took no part in their recalibration (five folds of people); the

@@ -1,44 +1,61 @@
-"""What goes to the screen: results to standard output, everything else to standard error, a message a line."""
+"""Output: results to standard output; progress and messages to standard error."""
 
+import functools
 import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.streams import holds_unicode, visible
 
-
-class _Screen(Console):
-    """A console that shows the control characters of texts instead of obeying them."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print texts and tables."""
-        super().print(*(visible(each, keep="\n") if isinstance(each, str) else each for each in objects), **options)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
 
 
-def results() -> Console:
-    """Standard output; a file has room for wider tables than 80 columns."""
-    return _Screen(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+@functools.cache
+def _console_class() -> "type[Console]":
+    """Return the class of consoles that escape control characters in texts."""
+    from rich.console import Console
+
+    class EscapingConsole(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            texts = (visible(each, keep="\n") if isinstance(each, str) else each for each in objects)
+            super().print(*texts, **options)
+
+    return EscapingConsole
 
 
-def messages() -> Console:
-    """Standard error."""
-    return _Screen(stderr=True, highlight=False, markup=False, soft_wrap=True)
+def results() -> "Console":
+    """Return a console on standard output; tables in files are up to 120 columns wide."""
+    width = None if sys.stdout.isatty() else 120
+    return _console_class()(highlight=False, markup=False, soft_wrap=True, width=width)
 
 
-def progress_bar(hidden: bool = False) -> Progress:
-    """A bar with the time left and a description on standard error; nothing where that is no terminal, or if hidden.
+def messages() -> "Console":
+    """Return a console on standard error."""
+    return _console_class()(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def progress_bar(hidden: bool = False) -> "Progress":
+    """Return a progress bar on standard error, which is shown only on a terminal and unless it is hidden.
 
     Example:
         >>> with progress_bar() as bar:
         ...     bar.update(bar.add_task("reading", total=3), advance=1)
     """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = messages()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     text = TextColumn("{task.description}", markup=False)
@@ -46,7 +63,7 @@ def progress_bar(hidden: bool = False) -> Progress:
 
 
 def complain(text: object) -> None:
-    """One line on standard error, whatever line breaks the text has; nothing where that cannot be written.
+    """Print one line on standard error; line breaks in the text become spaces, and write errors are ignored.
 
     Example:
         >>> complain("it broke")  # on standard error: deepgllim: it broke
@@ -56,12 +73,12 @@ def complain(text: object) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print a JSON document on standard output."""
     print(json_text(value, indent=2))
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that standard output can hold: ASCII if that is not of Unicode, and no control characters.
+    """Return a value as JSON without control characters, in ASCII if the encoding of standard output is not Unicode.
 
     Example:
         >>> json_text({"source": "é\x9b.jpg", "yaw": float("nan")})
@@ -73,7 +90,7 @@ def json_text(value: Any, indent: int | None = None) -> str:
 
 
 def strict(value: Any) -> Any:
-    """The value with null for NaN and infinities, which JSON has no words for.
+    """Return a value with None in place of NaN and infinities, which JSON cannot represent.
 
     Example:
         >>> strict({"nll": float("nan"), "mae": [1.5, 2]})
@@ -86,8 +103,10 @@ def strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table; numbers to the right, with three decimals."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
+    """Return a table; numbers are right-aligned and have three decimals."""
+    from rich.table import Table
+
     rows = [list(row) for row in rows]
     drawn = Table()
     for i, name in enumerate(columns):
@@ -99,7 +118,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def number(value: float) -> str:
-    """A figure as tables show it: whole numbers without decimals, the unknown as a dash.
+    """Format a number for a table: integers without decimals, NaN as a dash.
 
     Example:
         >>> number(24.0), number(0.12345), number(float("nan"))

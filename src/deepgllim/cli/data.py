@@ -25,7 +25,7 @@ def check(
     overwrite: Switch = False,
     quiet: Switch = False,
 ) -> None:
-    """Look at a data set before training on it: how many pictures and people, which poses, what is broken.
+    """Check a data set before training, and summarize it.
 
     Every picture is decoded. The exit code is 1 if any file is broken, missing or without its counterpart, or a box
     lies outside its picture. `--output` writes `contact_sheet.png` (faces from the least yaw to the greatest with their

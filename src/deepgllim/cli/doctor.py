@@ -21,7 +21,7 @@ def doctor(
     json: Switch = False,
     skip_unreadable: Switch = False,
 ) -> None:
-    """What makes a model's poses swing: a face box that moves or scales, blur, noise, dark, compression, covered parts.
+    """Measure how sensitive a model is to changes of the image and of the face box.
 
     For each change: how far the predicted pose turns from that of the picture as it is (mean and 90 % quantile,
     degrees), and the mean absolute error against the labels.

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain, print_json, results, table
 from deepgllim.cli.options import ModelPath, Source, Switch, Text, faces, refuse_existing
-from deepgllim.geometry.rotations import ANGLES
 
 if TYPE_CHECKING:
     from deepgllim.data import Manifest
@@ -22,7 +21,7 @@ def evaluate(
     overwrite: Switch = False,
     skip_unreadable: Switch = False,
 ) -> None:
-    """Judge a model on labelled photographs: errors in degrees, likelihood, and how honest its intervals are.
+    """Evaluate a trained model: errors and calibration of its intervals.
 
     ```
     deepgllim evaluate --model runs/first/model.safetensors --data pointing04:data/pointing04 --subjects 13,14,15
@@ -36,6 +35,7 @@ def evaluate(
         overwrite: Replace the file of `--predictions` if it is there.
         skip_unreadable: Go on without pictures that cannot be read.
     """
+    from deepgllim.geometry.rotations import ANGLES
     from deepgllim.nn.evaluation import compute_metrics
     from deepgllim.nn.model import load_model
     from deepgllim.runs import predict_manifest, readable

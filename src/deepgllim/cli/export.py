@@ -18,7 +18,7 @@ def export(
     json: Switch = False,
     overwrite: Switch = False,
 ) -> None:
-    """Write a trained model as one ONNX graph, from pixels to mean, covariance, components and log p(x).
+    """Write a trained model to one ONNX file.
 
     The graph is compared with the model on random pictures before the command ends well. Weights are stored as float16
     unless told otherwise, which halves the file; the line "float16" says what that changes.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def recipes(name: str | None = None, /) -> None:
-    """List the recipes of the package, or print one in full, every option with its meaning.
+    """List the recipes of the package, or print one recipe.
 
     What is printed is itself a recipe: send it to a file, change it, and give the file to `deepgllim train --recipe`.
 

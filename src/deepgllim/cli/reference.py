@@ -31,7 +31,7 @@ def reference() -> str:
 
 def command_section(name: str, app: App) -> str:
     """One command: what it does, an example, its options."""
-    text = inspect.cleandoc(COMMANDS[name].__doc__ or "").split("\nArgs:\n")[0].strip()
+    text = inspect.cleandoc(app.default_command.__doc__ or "").split("\nArgs:\n")[0].strip()
     rows = []
     for argument in app.assemble_argument_collection(parse_docstring=True):
         default = "required" if argument.required else default_text(argument.field_info.default)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.progress import Progress
 
 from deepgllim.cli.console import complain, number, progress_bar, results, table
 from deepgllim.cli.options import Source, Switch, Text, faces, names, settings
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from deepgllim.nn.reporting import Reporter
 
 FIGURES = {
@@ -37,7 +38,7 @@ def train(
     subjects: Text = None,
     quiet: Switch = False,
 ) -> None:
-    """Train a model on photographs with labels.
+    """Train a model on labelled images of faces.
 
     The run's folder gets `model.safetensors`, `metrics.csv` (a row a round), `recipe.json` and
     `checkpoint.safetensors`. Ctrl-C loses at most one round: give the same command again with `--resume`.
@@ -124,7 +125,7 @@ def resumable(output: Path) -> Iterator[None]:
 class RichReporter:
     """A bar with the time left, and a line a round above it."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: "Progress") -> None:
         self.bar = bar
         self.task = bar.add_task("reading pictures, first features", total=None)
 

@@ -4,6 +4,7 @@ from deepgllim.geometry.checks import checked_rotations
 from deepgllim.geometry.conventions import (
     CONVENTIONS,
     Convention,
+    convention,
     from_convention,
     rotation_from_convention,
     rotation_to_convention,

@@ -104,8 +104,8 @@ def test_no_face_is_no_failure(call: Call, tmp_path: Path) -> None:
     empty = photo(tmp_path / "empty.png", count=0)
     called = call("predict", empty)
     assert (called.code, called.err) == (0, "")
-    assert called.out == "no face found; --whole if the picture is a face\n"
-    assert call("predict", empty, "--whole").out.startswith("looking to the image's left")
+    assert called.out == "no face found; --no-detect if the picture is a face\n"
+    assert call("predict", empty, "--no-detect").out.startswith("looking to the image's left")
 
 
 def test_several_faces_are_a_table_in_words(call: Call, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_folder_is_done_but_for_what_is_broken(call: Call, folder: Path) -> No
     assert lines[0].startswith(BROKEN)
     assert lines[1:] == [
         "deepgllim: skipped 1 file, neither picture nor video: .txt 1",
-        "deepgllim: no face found in 1 of 4 pictures (photos/empty.png): --whole if each picture is a face",
+        "deepgllim: no face found in 1 of 4 pictures (photos/empty.png): --no-detect if each picture is a face",
         SUMMARY,
     ]
     assert all(text in called.out for text in ("photos/a.png", "photos/b.png", "photos/sub/c.png"))
@@ -324,7 +324,7 @@ def test_the_photograph_itself_is_never_replaced(refused: Call, face: Path, unch
         (["--box", "10,2,54"], 2, ["10,2,54", "x0,y0,x1,y1"]),
         (["--box", "10,2,54,low"], 2, ["10,2,54,low", "four numbers"]),
         (["--box", "10,2,54,nan"], 1, ["nan"]),
-        (["--box", "1,1,9,9", "--whole"], 2, ["--box and --whole"]),
+        (["--box", "1,1,9,9", "--no-detect"], 2, ["--box and --no-detect"]),
         (["--box", "1,1,9,9", "other.png"], 2, ["one picture"]),
         (["--save", "drawn.xyz"], 1, ["drawn.xyz", ".png"]),
         (["--save", "drawn.mp4"], 1, ["drawn.mp4", ".png"]),
@@ -432,7 +432,7 @@ def test_predict_loads_nothing_heavy(face: Path, model: Path) -> None:
         "sys.exit(str(heavy) if heavy else 0)"
     )
     words = ["predict", str(face), "--model", str(model), "--save", str(face.with_name("drawn.png"))]
-    words += ["--output", str(face.with_name("faces.csv")), "--whole"]
+    words += ["--output", str(face.with_name("faces.csv")), "--no-detect"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=ROOT / "src"
     )
@@ -443,7 +443,7 @@ def test_predict_loads_nothing_heavy(face: Path, model: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
 def test_a_reader_that_goes_away_is_no_crash(face: Path, model: Path) -> None:
     code = "import sys; from deepgllim.cli import main; sys.exit(main(sys.argv[1:]))"
-    words = ["predict", *[str(face)] * 2, str(face.parent), "--model", str(model), "--whole", "--json"]
+    words = ["predict", *[str(face)] * 2, str(face.parent), "--model", str(model), "--no-detect", "--json"]
     for n in range(30):
         photo(face.parent / f"{n}.png")
     with subprocess.Popen(

@@ -165,7 +165,7 @@ def test_what_could_not_be_saved_is_told_again(
     ("words", "said"),
     [
         (["--level", "0.5"], "level = 0.9, not 0.5"),
-        (["--whole"], "whole = False, not True"),
+        (["--no-detect"], "no_detect = False, not True"),
         (["--save", "drawn"], "save = None, not 'drawn'"),
         (["--convention", "openface"], "convention = None, not 'openface'"),
         (["more"], "inputs = ['photos'], not ['photos', 'more']"),

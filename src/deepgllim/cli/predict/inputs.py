@@ -111,14 +111,14 @@ def camera_of(field_of_view: float | None, matrix: str | None) -> "Camera | None
     return lambda size: Intrinsics.from_field_of_view(field_of_view, *size)
 
 
-def check_boxes(boxes: Sequence[str], whole: bool, sources: "Sources") -> None:
+def check_boxes(boxes: Sequence[str], no_detect: bool, sources: "Sources") -> None:
     """Boxes are those of one picture.
 
     Raises:
-        UsageError: they are given for more, or with --whole.
+        UsageError: they are given for more, or with --no-detect.
     """
-    if boxes and whole:
-        raise UsageError("--box and --whole contradict each other: give one of them")
+    if boxes and no_detect:
+        raise UsageError("--box and --no-detect contradict each other: give one of them")
     if boxes and not (sources.single and sources.found[0].kind == "picture"):
         raise UsageError("--box says where the faces of one picture are: give one picture, or leave it out")
 

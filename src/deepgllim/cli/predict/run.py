@@ -48,7 +48,7 @@ class Request(NamedTuple):
     inputs: Sequence[str]
     model: Path | None
     box: Sequence[str]
-    whole: bool
+    no_detect: bool
     detector: str
     output: Path | None
     save: Path | None
@@ -124,7 +124,7 @@ def perform(request: Request) -> None:
             remove_unfinished([writer.path, *plan.places.values()])
         else:
             remove_abandoned(plan.places.values())
-        heads = HeadPose(request.model, None if request.whole or plan.boxes else request.detector)
+        heads = HeadPose(request.model, None if request.no_detect or plan.boxes else request.detector)
         tally = Tally(plan.sources)
         try:
             Work(plan, heads, tally, writer).perform()
@@ -142,7 +142,7 @@ def perform(request: Request) -> None:
 def planned(request: Request) -> Plan:
     """The sources and where they go; refused if anything cannot be."""
     sources = find_sources(request.inputs, excluded=request.save)
-    check_boxes(request.box, request.whole, sources)
+    check_boxes(request.box, request.no_detect, sources)
     check_camera(sources, request.smooth)
     check_resume(request.resume, request.output, sources)
     camera = camera_of(request.field_of_view, request.camera_matrix)

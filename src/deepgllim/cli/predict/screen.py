@@ -21,7 +21,7 @@ FEW = 5
 MOST = 1000
 """Faces that are shown at all."""
 
-NO_FACE = "no face found; --whole if the picture is a face"
+NO_FACE = "no face found; --no-detect if the picture is a face"
 
 
 @dataclass

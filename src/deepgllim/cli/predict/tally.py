@@ -120,7 +120,7 @@ class Tally:
             names = ", ".join(self._empty)
             complain(
                 f"no face found in {self._without} of {self.pictures} pictures ({names}{more}): "
-                "--whole if each picture is a face"
+                "--no-detect if each picture is a face"
             )
 
 
