@@ -3,16 +3,14 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from deepgllim import runs
 from deepgllim.data import Manifest, load_data, make_manifest
-from deepgllim.errors import ConfigurationError, DataError, ImageError, ModelError
+from deepgllim.errors import ConfigurationError, DataError, ModelError
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import compute_metrics
@@ -25,7 +23,6 @@ from deepgllim.runs import (
     export_pose,
     face_inputs,
     picture_size,
-    predict_face,
     predict_manifest,
     readable,
     split_validation,
@@ -47,7 +44,6 @@ RECIPE = Recipe().override(
         "schedule.seed": 3,
     }
 )
-FACE = (10.0, 2.0, 54.0, 46.0)
 
 
 @pytest.fixture(autouse=True)
@@ -121,34 +117,6 @@ def test_the_small_faces_are_learned_a_little(trained: DeepRegression, table: Ma
     seen = split_validation(table, RECIPE).training
     y = seen.target_values
     assert evaluate_run(trained, seen)["mae"] < 0.9 * np.abs(y - y.mean(0)).mean()
-
-
-def test_one_face_is_predicted_as_in_the_table(trained: DeepRegression, table: Manifest) -> None:
-    expected = predict_manifest(trained, table, level=0.8)
-    for source in (table.paths[5], str(table.paths[5]), Image.open(table.paths[5])):
-        found = predict_face(trained, source, FACE, level=0.8)
-        # float32 features; batches of another size sum in another order
-        np.testing.assert_allclose(found.mean, expected.mean[5], rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(found.lower, expected.lower[5], rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(found.covariance, expected.covariance[5], rtol=1e-3, atol=1e-3)
-        assert found.log_density == pytest.approx(expected.log_density[5], rel=1e-3)
-        assert found.targets == ("pitch", "yaw")
-        assert found.level == 0.8
-        assert found.modes.shape == (1, 2)
-        assert (found.lower < found.mean).all()
-        assert (found.mean < found.upper).all()
-        assert found.mean.dtype == np.float64
-
-
-def test_without_a_box_the_whole_picture_is_the_box(trained: DeepRegression, table: Manifest) -> None:
-    whole = predict_face(trained, table.paths[0])
-    assert np.array_equal(whole.mean, predict_face(trained, table.paths[0], (0.0, 0.0, 64.0, 48.0)).mean)
-    assert not np.array_equal(whole.mean, predict_face(trained, table.paths[0], FACE).mean)
-
-
-def test_least_squares_knows_no_density_of_the_picture(table: Manifest) -> None:
-    model = build_model(RECIPE.override({"objective.name": "least_squares"}), table.targets)
-    assert predict_face(model, table.paths[0], FACE).log_density is None
 
 
 def test_a_run_is_resumed_to_the_same_model(run: Path, face_folder: Path, tmp_path: Path) -> None:
@@ -323,33 +291,6 @@ def test_validation_needs_to_know_the_people(table: Manifest, tmp_path: Path) ->
         train_run(make_manifest(table.frame.drop(columns="subject")), RECIPE, tmp_path / "run")
 
 
-BESIDE: list[tuple[Any, str]] = [
-    ((70.0, 0.0, 90.0, 20.0), "outside"),
-    ((-30.0, 0.0, 0.0, 20.0), "outside"),
-    ((0.0, 48.0, 20.0, 60.0), "outside"),
-    ((30.0, 10.0, 30.0, 20.0), "x0 < x1"),
-    ((40.0, 10.0, 30.0, 20.0), "x0 < x1"),
-    ((float("nan"), 10.0, 30.0, 20.0), "is not finite"),
-]
-
-
-@pytest.mark.parametrize(("box", "words"), BESIDE)
-def test_a_box_beside_the_picture_is_refused(
-    trained: DeepRegression, table: Manifest, box: tuple[float, float, float, float], words: str
-) -> None:
-    with pytest.raises(ImageError, match=words):
-        predict_face(trained, table.paths[0], box)
-
-
-def test_a_box_across_the_edge_is_not(trained: DeepRegression, table: Manifest) -> None:
-    assert np.isfinite(predict_face(trained, table.paths[0], (50.0, 30.0, 80.0, 60.0)).mean).all()
-
-
-def test_a_picture_that_cannot_be_read_is_named(trained: DeepRegression, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"absent\.jpg"):
-        predict_face(trained, tmp_path / "absent.jpg")
-
-
 def test_a_model_of_other_inputs_predicts_no_faces(table: Manifest) -> None:
     with pytest.raises(ConfigurationError, match="not trained on pictures"):
-        predict_face(tiny_model(), table.paths[0])
+        predict_manifest(tiny_model(), table)

@@ -1,4 +1,4 @@
-"""Complete tasks on photographs: train a model in the folder of a run, evaluate it, predict.
+"""Complete tasks on photographs: train a model in the folder of a run, and evaluate it.
 
 These functions join `data`, `imaging` and `nn` for the command line, the experiments and users.
 """
@@ -8,15 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
 from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
 from deepgllim.data.splits import known_subjects
 from deepgllim.errors import ConfigurationError, DataError, ModelError
-from deepgllim.imaging.images import Box, crop_face, open_image
 from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
@@ -274,59 +270,3 @@ def picture_size(model: DeepRegression) -> tuple[int, float]:
     if model.spec.image_size is None or model.spec.margin is None:
         raise ConfigurationError("this model was not trained on pictures: its file has no image size")
     return model.spec.image_size, model.spec.margin
-
-
-class FacePrediction(NamedTuple):
-    """What a model says of one face.
-
-    Attributes:
-        targets: their names.
-        mean: degrees for angles, (L,).
-        lower, upper: ends of the interval of each target that holds `level` of its probability, (L,).
-        covariance: joint, (L, L).
-        modes: the density's local maxima, highest first, (number of modes, L).
-        log_density: log p(x), low for inputs unlike the training data; None where the head does not know it.
-        level: of the intervals.
-    """
-
-    targets: tuple[str, ...]
-    mean: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    modes: NDArray[np.float64]
-    log_density: float | None
-    level: float
-
-
-@torch.no_grad()
-def predict_face(
-    model: DeepRegression, image: Image.Image | Path | str, box: Box | None = None, level: float = 0.9
-) -> FacePrediction:
-    """The pose of one face with its distribution.
-
-    Args:
-        model: a trained one.
-        image: picture or path.
-        box: of the face, x0, y0, x1, y1 in pixels, without margin; the whole picture when None.
-        level: probability that the intervals hold, in (0, 1).
-
-    Raises:
-        ImageError: for a picture that cannot be read or a box outside it.
-    """
-    picture = image if isinstance(image, Image.Image) else open_image(image)
-    size, margin = picture_size(model)
-    pixels = crop_face(picture, box, margin, size)
-    distribution = model.eval()(torch.from_numpy(pixels)[None])
-    lower, upper = distribution.interval(level)
-    log_density = distribution.input_log_density
-    return FacePrediction(
-        targets=model.spec.targets,
-        mean=distribution.mean[0].numpy(),
-        lower=lower[0].numpy(),
-        upper=upper[0].numpy(),
-        covariance=distribution.covariance_matrix[0].numpy(),
-        modes=distribution.modes()[0].numpy(),
-        log_density=None if log_density is None else float(log_density[0]),
-        level=level,
-    )

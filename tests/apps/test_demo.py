@@ -21,8 +21,9 @@ from deepgllim.data import load_data, select_subjects
 from deepgllim.errors import DataError
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.model import load_model
-from deepgllim.runs import evaluate_run, predict_face
+from deepgllim.runs import evaluate_run, predict_manifest
 from deepgllim.synthetic.miniature import TEST_PEOPLE, pack_miniature
+from tests.nn.tiny import quick_export
 from tests.synthetic.miniatures import rendered_set
 
 LEARNING = [f"p{person:04d}" for person in range(5)]
@@ -66,6 +67,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "write_report", kept_and_written)
+        patch.setattr(run, "export_onnx", quick_export)
         result = demo.run_demo(place / "out", seed=3, quick=True, archive=place / "small.zip")
     torch.set_num_threads(threads)
     return Ran(place / "out", place / "small.zip", result, kept[0])
@@ -132,7 +134,8 @@ def test_the_files_are_those_of_the_table(ran: Ran) -> None:
     """The models judge the people of the data set that was left as the table says."""
     names = {path.name for path in ran.output.iterdir()}
     stems = ("inverse_regression", "least_squares")
-    assert names == {"heads", "report.html", *(f"{stem}{end}" for stem in stems for end in (".safetensors", ".csv"))}
+    files = {f"{stem}.{kind}" for stem in stems for kind in ("safetensors", "onnx", "csv")}
+    assert names == {"heads", "report.html"} | files
     test = select_subjects(load_data(f"folder:{ran.output / 'heads'}"), [TEST_PEOPLE[0], TEST_PEOPLE[3]])
     for stem, row in zip(stems, ran.result.rows, strict=True):
         measured = evaluate_run(ran.output / f"{stem}.safetensors", test)
@@ -140,14 +143,22 @@ def test_the_files_are_those_of_the_table(ran: Ran) -> None:
         assert measured["nll"] == pytest.approx(float(row["NLL"]), rel=1e-4)
 
 
-def test_printed_faces_are_held_out_and_predicted_as_the_command_does(ran: Ran) -> None:
-    assert [face.manifest.subjects[0] for face in ran.result.faces] == [TEST_PEOPLE[0], TEST_PEOPLE[3]]
-    model = load_model(ran.output / "inverse_regression.safetensors")
-    for face in ran.result.faces:
-        x0, y0, x1, y1 = map(float, face.manifest.boxes[0])
-        again = predict_face(model, face.manifest.paths[0], (x0, y0, x1, y1))
-        np.testing.assert_allclose(again.mean, face.prediction.mean, rtol=1e-5)
-        assert (face.prediction.lower < face.prediction.upper).all()
+def test_printed_faces_have_the_predictions_of_the_saved_model(ran: Ran) -> None:
+    test, names = ran.demonstration.test, ("pitch", "yaw", "roll")
+    predictions = predict_manifest(load_model(ran.output / "inverse_regression.safetensors"), test)
+    indices = [list(map(str, test.paths)).index(face["image"]) for face in ran.result.faces]
+    assert [test.subjects[index] for index in indices] == [TEST_PEOPLE[0], TEST_PEOPLE[3]]
+    for index, face in zip(indices, ran.result.faces, strict=True):
+        assert list(face["targets"]) == list(face["true"]) == list(names)
+        assert list(face["true"].values()) == test.target_values[index].tolist()
+        assert face["box"] == test.boxes[index].tolist()
+        for key in ("mean", "lower", "upper"):
+            found = [face["targets"][name][key] for name in names]
+            np.testing.assert_allclose(found, getattr(predictions, key)[index], rtol=1e-4)  # float32 features
+        np.testing.assert_allclose(face["covariance"], predictions.covariance[index], rtol=1e-4)
+        assert face["log_density"] == pytest.approx(predictions.log_density[index], rel=1e-4)
+        assert face["modes"]
+        assert set(face["modes"][0]) == set(names)
 
 
 def test_the_commands_can_be_parsed_and_name_what_is_there(ran: Ran) -> None:
@@ -158,7 +169,9 @@ def test_the_commands_can_be_parsed_and_name_what_is_there(ran: Ran) -> None:
     for command in words:
         make_app().parse_args(command[1:], exit_on_error=False, print_error=False)
     assert Path(words[0][2]).is_file()
-    assert Path(words[0][words[0].index("--model") + 1]).is_file()
+    models = [Path(command[command.index("--model") + 1]) for command in words[:2]]
+    assert [model.name for model in models] == ["inverse_regression.onnx", "inverse_regression.safetensors"]
+    assert all(model.is_file() for model in models)
 
 
 def test_the_report_refers_to_nothing_outside(ran: Ran, page: Page) -> None:
@@ -220,7 +233,8 @@ def test_text_from_the_data_is_escaped(ran: Ran, tmp_path: Path) -> None:
     assert "deepgllim &lt;b&gt; &amp; " in text
 
 
-def test_the_same_seed_gives_the_same_table_and_keeps_the_heads(ran: Ran) -> None:
+def test_the_same_seed_gives_the_same_table_and_keeps_the_heads(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "export_onnx", quick_export)
     written = {path: path.stat().st_mtime_ns for path in (ran.output / "heads").rglob("*")}
     again = demo.run_demo(ran.output, seed=3, quick=True, overwrite=True, archive=ran.archive)
     for row, before in zip(again.rows, ran.result.rows, strict=True):

@@ -1,15 +1,11 @@
 """`deepgllim demo`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepgllim.cli.console import messages, print_json, results, table
 from deepgllim.cli.options import Switch, refuse_existing
-from deepgllim.cli.predict.targets import as_json, by_target, value
 from deepgllim.cli.train import progress
-
-if TYPE_CHECKING:
-    from deepgllim.apps.demo import HeldOut
 
 
 def demo(
@@ -22,8 +18,9 @@ def demo(
 ) -> None:
     """Train inverse regression and least squares on the 2,000 synthetic heads of the package, and write a report.
 
-    Two or three minutes on two cores. The folder gets `report.html`, the data set `heads` that other commands read as
-    `folder:DIR`, and a model and a table of rounds for each method.
+    The run takes about three minutes on two cores. The folder gets `report.html`; the data set `heads`, which other
+    commands read as `folder:DIR`; and for each method the model (`.safetensors`), the exported model (`.onnx`) and a
+    table with a row for each round (`.csv`).
 
     ```
     deepgllim demo --output runs/demo
@@ -31,9 +28,9 @@ def demo(
 
     Args:
         output: Folder for the report, the data set and the models.
-        overwrite: Write into the folder even if there is something in it.
-        seed: Of the people held out for validation, the network and the training.
-        quick: A smoke run of some seconds, whose figures mean nothing.
+        overwrite: Write into the folder even if it is not empty.
+        seed: Seed of the split by person, the network and the training.
+        quick: Run a test of some seconds on few pictures; its figures mean nothing.
         json: Print one JSON object and nothing else.
     """
     from deepgllim.apps.demo import run_demo
@@ -49,36 +46,31 @@ def demo(
             announce=(lambda text: None) if json else messages().print,
         )
     if json:
-        print_json(
-            {
-                "rows": result.rows,
-                "faces": [face_as_json(face) for face in result.faces],
-                "report": str(result.report),
-                "commands": result.commands,
-                "seconds": result.seconds,
-            }
-        )
+        print_json({**result._asdict(), "report": str(result.report)})
         return
     columns = list(result.rows[0])
     results().print(table(columns, [[row[name] for name in columns] for row in result.rows]))
     results().print("\nheld-out heads by inverse regression, with 90 % intervals:")
-    results().print("\n".join(line(face) for face in result.faces))
+    results().print("\n".join(map(face_line, result.faces)))
     results().print(f"\nreport: {result.report}  ({result.seconds:.0f} s)\n\nto try next:")
     results().print("\n".join(f"  {command}" for command in result.commands))
 
 
-def line(face: "HeldOut") -> str:
-    """A held-out face in a line: each angle with its interval and its true value."""
-    truth = face.manifest.target_values[0].tolist()
-    parts = [
-        f"{name} {value(name, mean)} ({value(name, low)} to {value(name, high)}; true {value(name, true)})"
-        for (name, mean, low, high), true in zip(by_target(face.prediction), truth, strict=True)
+def face_line(face: dict[str, Any]) -> str:
+    """Return a line with the angles of a face, their intervals and their true values."""
+    angles = [
+        f"{name} {degrees(row['mean'])} ({degrees(row['lower'])} to {degrees(row['upper'])}; "
+        f"true {degrees(face['true'][name])})"
+        for name, row in face["targets"].items()
     ]
-    return f"{face.manifest.paths[0].name}: {', '.join(parts)}, log p(x) {face.prediction.log_density:.1f}"
+    return f"{Path(face['image']).name}: {', '.join(angles)}, log p(x) {face['log_density']:.1f}"
 
 
-def face_as_json(face: "HeldOut") -> dict[str, Any]:
-    """A held-out face as `deepgllim predict --json` has it, with its true angles."""
-    x0, y0, x1, y1 = map(float, face.manifest.boxes[0])
-    truth = dict(zip(face.manifest.targets, face.manifest.target_values[0].tolist(), strict=True))
-    return as_json(face.manifest.paths[0], (x0, y0, x1, y1), face.prediction) | {"true": truth}
+def degrees(angle: float) -> str:
+    """Return an angle with its sign.
+
+    Example:
+        >>> degrees(23.14)
+        '+23.1°'
+    """
+    return f"{angle:+.1f}°"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepgllim import __version__
 from deepgllim.apps.demo import drawings
-from deepgllim.apps.demo.trained import HeldOut, Method, Parts, geodesic, spread, unsure
+from deepgllim.apps.demo.trained import Method, Parts, geodesic, spread, target_rows, unsure
 from deepgllim.data import Manifest
 from deepgllim.geometry.rotations import ANGLES
 from deepgllim.storage import write_atomically
@@ -44,7 +44,6 @@ class Demonstration(NamedTuple):
         methods: trained and judged; the first is inverse regression.
         rows: of the table, one a method.
         test, learning: the faces judged on, and those of the people learned from and validated on.
-        faces: held-out ones, as printed.
         parts: the network's inputs.
         commands: to try next.
         seed, seconds, quick: of the run.
@@ -54,7 +53,6 @@ class Demonstration(NamedTuple):
     rows: list[dict[str, float | str]]
     test: Manifest
     learning: Manifest
-    faces: list[HeldOut]
     parts: Parts
     commands: list[str]
     seed: int
@@ -118,17 +116,7 @@ def cards(test: Manifest, method: Method, indices: Sequence[int] | NDArray[np.in
             "file": test.paths[i].name,
             "true": drawings.face(test, i, known.targets[i]),
             "predicted": drawings.face(test, i, known.mean[i]),
-            "angles": [
-                {"name": name, "true": true, "mean": mean, "lower": lower, "upper": upper}
-                for name, true, mean, lower, upper in zip(
-                    ANGLES,
-                    known.targets[i].tolist(),
-                    known.mean[i].tolist(),
-                    known.lower[i].tolist(),
-                    known.upper[i].tolist(),
-                    strict=True,
-                )
-            ],
+            "angles": target_rows(method, i),
             "spread": float(uncertain[i]),
             "log_density": float(known.log_density[i]),
         }

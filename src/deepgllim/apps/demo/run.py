@@ -4,17 +4,18 @@ import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from deepgllim.apps.demo.report import Demonstration, write_report
-from deepgllim.apps.demo.trained import HeldOut, Method, Parts, table_row, train_method
+from deepgllim.apps.demo.trained import Method, Parts, face_record, table_row, train_method
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
 from deepgllim.errors import DataError
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
+from deepgllim.nn.export.onnx_file import export_onnx
 from deepgllim.nn.reporting import Reporter, write_rows
-from deepgllim.runs import face_inputs, predict_face, split_validation, training_inputs
+from deepgllim.runs import face_inputs, split_validation, training_inputs
 from deepgllim.storage import write_atomically
 from deepgllim.synthetic.miniature import TEST_PEOPLE, unpack_miniature
 
@@ -33,14 +34,14 @@ class DemoResult(NamedTuple):
 
     Attributes:
         rows: the table, a row a method.
-        faces: some held-out faces with their predictions.
+        faces: the predictions for some test pictures, as `face_record` returns them.
         report: the HTML file.
         commands: to try next.
         seconds: that it all took.
     """
 
     rows: list[dict[str, float | str]]
-    faces: list[HeldOut]
+    faces: list[dict[str, Any]]
     report: Path
     commands: list[str]
     seconds: float
@@ -59,7 +60,8 @@ def run_demo(
     """Train inverse regression and least squares on the miniature, side by side, and write a report of both.
 
     Args:
-        output: folder for `heads`, an ordinary data set; `report.html`; a model and a CSV of rounds for each method.
+        output: folder for `heads`, an ordinary data set; `report.html`; and of each method the model, the exported
+            model and a CSV of rounds.
         seed: of the people held out for validation, the order, the augmentation, and all else at random.
         quick: a smoke run: few pictures, small, one round.
         overwrite: replace a data set in `output` that is another one than the miniature.
@@ -88,14 +90,15 @@ def run_demo(
     for name, recipe in recipes.items():
         announce(f"{name}: {len(parts.training)} pictures, {len(parts.validation)} of other people to validate on")
         methods.append(train_method(name, recipe, parts, reporter))
+        announce(f"{name}: exporting the model to ONNX")
         save(methods[-1], output)
     announce("drawing the report")
-    faces = [held_out(methods[0], test, index) for index in shown(test)]
+    faces = [face_record(methods[0], test, index) for index in shown(test)]
     rows = [table_row(method) for method in methods]
     commands = next_steps(output, faces[0])
     seconds = time.perf_counter() - began
     report = output / "report.html"
-    write_report(report, Demonstration(methods, rows, test, learning, faces, parts, commands, seed, seconds, quick))
+    write_report(report, Demonstration(methods, rows, test, learning, parts, commands, seed, seconds, quick))
     return DemoResult(rows, faces, report, commands, seconds)
 
 
@@ -135,9 +138,10 @@ def make_parts(learning: Manifest, test: Manifest, recipe: Recipe) -> Parts:
 
 
 def save(method: Method, output: Path) -> None:
-    """The method's model and its rounds, in files of its name."""
+    """Write the model of a method, the exported model and the table of its rounds."""
     stem = method.name.replace(" ", "_")
     method.model.save(output / f"{stem}.safetensors")
+    export_onnx(method.model, output / f"{stem}.onnx")
     write_atomically(output / f"{stem}.csv", lambda place: write_rows(place, method.history))
 
 
@@ -147,23 +151,16 @@ def shown(test: Manifest) -> list[int]:
     return [int(np.flatnonzero(people == who)[0]) for who in dict.fromkeys(people)][:SHOWN]
 
 
-def held_out(method: Method, test: Manifest, index: int) -> HeldOut:
-    """A face with its prediction, made as `deepgllim predict` makes it."""
-    row = test.subset([index])
-    x0, y0, x1, y1 = map(float, row.boxes[0])
-    return HeldOut(row, predict_face(method.model, row.paths[0], (x0, y0, x1, y1)))
-
-
-def next_steps(output: Path, face: HeldOut) -> list[str]:
-    """Commands that go on from here."""
+def next_steps(output: Path, face: dict[str, Any]) -> list[str]:
+    """Return commands to try next; the first one predicts the given face."""
     heads = f"folder:{output / 'heads'}"
-    model = output / f"{next(iter(METHODS)).replace(' ', '_')}.safetensors"
-    picture = output / "heads" / "images" / face.manifest.paths[0].name
-    box = ",".join(f"{edge:g}" for edge in face.manifest.boxes[0])
+    model = output / next(iter(METHODS)).replace(" ", "_")
+    picture = output / "heads" / "images" / Path(face["image"]).name
+    box = ",".join(f"{edge:g}" for edge in face["box"])
     drawn, mine = output / "axes.png", output / "mine"
     calls = [
-        ("predict", picture, "--model", model, "--box", box, "--save", drawn),
-        ("evaluate", "--model", model, "--data", heads, "--subjects", ",".join(TEST_PEOPLE)),
+        ("predict", picture, "--model", f"{model}.onnx", "--box", box, "--save", drawn),
+        ("evaluate", "--model", f"{model}.safetensors", "--data", heads, "--subjects", ",".join(TEST_PEOPLE)),
         ("train", "--data", heads, "--recipe", "inverse_regression", "--output", mine),
         ("render", "--set", "natural", "--images", 5000, "--size", 96, "--output", output / "more"),
     ]

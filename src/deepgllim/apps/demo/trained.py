@@ -1,7 +1,7 @@
 """What the demonstration knows of a method once it is trained: its answers on held-out people, and what judges them."""
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,17 @@ from deepgllim.nn.inputs import ArrayInputs, Inputs
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.reporting import Reporter
 from deepgllim.nn.training import train
-from deepgllim.runs import FacePrediction, build_model
+from deepgllim.pose.batch.sources import printable
+from deepgllim.runs import build_model
 
 Floats = NDArray[np.float64]
+
+LEVEL = 0.9
+"""Probability of the intervals."""
+
+CONVENTION = (
+    "degrees; +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head clockwise in the image"
+)
 
 BLOCKS = 4
 """A picture is cut into so many squares a side to make one that shows no head."""
@@ -67,18 +75,6 @@ class Method(NamedTuple):
         return not bool(np.isnan(self.predictions.log_density).any())
 
 
-class HeldOut(NamedTuple):
-    """A held-out face with its prediction.
-
-    Attributes:
-        manifest: its row.
-        prediction: of inverse regression.
-    """
-
-    manifest: Manifest
-    prediction: FacePrediction
-
-
 def train_method(
     name: str,
     recipe: Recipe,
@@ -114,7 +110,7 @@ def train_method(
         history=history,
         seconds=seconds,
         distribution=distribution,
-        predictions=summarise_distribution(distribution, test.targets.double(), level=0.9),
+        predictions=summarise_distribution(distribution, test.targets.double(), level=LEVEL),
         non_heads=(unknown if log_density is None else log_density).double().numpy(),
     )
 
@@ -146,6 +142,35 @@ def table_row(method: Method) -> dict[str, float | str]:
         "NLL": measured["nll"],
         "90 % coverage": float(np.mean(coverage)),
         "AUROC of log p(x)": area_under_roc(method.predictions.log_density, method.non_heads) if known else np.nan,
+    }
+
+
+def target_rows(method: Method, index: int) -> list[dict[str, Any]]:
+    """Return the true value, the predicted mean and the interval of each target of one test picture."""
+    known = method.predictions
+    columns = (known.targets[index], known.mean[index], known.lower[index], known.upper[index])
+    return [
+        {"name": name, "true": true, "mean": mean, "lower": lower, "upper": upper}
+        for name, true, mean, lower, upper in zip(
+            method.model.spec.targets, *(column.tolist() for column in columns), strict=True
+        )
+    ]
+
+
+def face_record(method: Method, test: Manifest, index: int) -> dict[str, Any]:
+    """Return the prediction for one test picture and its true angles, as plain data for JSON."""
+    rows, names = target_rows(method, index), method.model.spec.targets
+    modes = method.distribution.select(torch.tensor([index])).modes()[0].tolist()
+    return {
+        "image": printable(str(test.paths[index])),
+        "box": list(map(float, test.boxes[index])),
+        "targets": {row["name"]: {key: row[key] for key in ("mean", "lower", "upper")} for row in rows},
+        "level": LEVEL,
+        "covariance": method.predictions.covariance[index].tolist(),
+        "modes": [dict(zip(names, mode, strict=True)) for mode in modes],
+        "log_density": float(method.predictions.log_density[index]),
+        "convention": CONVENTION,
+        "true": dict(zip(test.targets, test.target_values[index].tolist(), strict=True)),
     }
 
 
