@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from deepgllim.errors import EmptyComponentWarning
-from deepgllim.evaluation.plots import plot_responsibilities_2d, plot_selection
+from deepgllim.evaluation import plot_responsibilities_2d, plot_selection
 from deepgllim.gllim import Options, Parameters, responsibilities, sample, select
 
 

@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import plot_predictions
+from deepgllim.evaluation import plot_predictions
 
 Float = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import plot_calibration, plot_predictions, plot_trace
+from deepgllim.evaluation import plot_calibration, plot_predictions, plot_trace
 
 Float = NDArray[np.float64]
 

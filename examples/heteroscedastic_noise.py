@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import COLOURS
+from deepgllim.evaluation import COLOURS
 
 Float = NDArray[np.float64]
 

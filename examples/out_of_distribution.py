@@ -14,7 +14,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.metrics import roc_auc_score
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import COLOURS
+from deepgllim.evaluation import COLOURS
 
 Float = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import COLOURS
+from deepgllim.evaluation import COLOURS
 
 Float = NDArray[np.float64]
 SLOPES = np.linspace(-1, 1, 20)

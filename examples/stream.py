@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import COLOURS
+from deepgllim.evaluation import COLOURS
 
 Float = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from deepgllim import GLLiMRegressor
-from deepgllim.evaluation.plots import COLOURS
+from deepgllim.evaluation import COLOURS
 
 Float = NDArray[np.float64]
 

@@ -231,7 +231,7 @@ def plot_over(shares: pd.DataFrame, whole: pd.DataFrame, column: str, path: Path
     """A figure against the share of the training pictures, mean and deviation over seeds, a curve for each method."""
     from matplotlib import pyplot
 
-    from deepgllim.evaluation.plots import plot_curves
+    from deepgllim.evaluation import plot_curves
 
     grouped = join(shares, whole).groupby(["method", "fraction"])[column]
     mean, deviation = grouped.mean().unstack("method"), grouped.std().unstack("method").fillna(0.0)

@@ -276,7 +276,9 @@ def test_importing_the_package_loads_nothing_large() -> None:
 
 
 def test_the_foundation_and_the_data_load_without_torch() -> None:
-    parts = ", ".join(f"{PACKAGE}.{part}" for part in (*FOUNDATION, "data", "pose.predictor"))
+    parts = ", ".join(
+        f"{PACKAGE}.{part}" for part in (*FOUNDATION, "data.readers", "evaluation.faces", "pose.predictor")
+    )
     found = loaded(f"import {parts}")
     assert not found & {"torch", "sklearn", "matplotlib"}
     assert "numpy" in found  # the probe sees what is loaded

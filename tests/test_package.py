@@ -57,10 +57,14 @@ def test_names_are_listed_before_they_are_loaded() -> None:
     ],
 )
 def test_what_is_not_installed_is_named_with_its_remedy(name: str, module: str) -> None:
-    """None in sys.modules is how Python marks a module that cannot be imported."""
+    """None in sys.modules would mark a module as absent too, but SciPy looks there for torch itself."""
     code = f"""
 import sys
-sys.modules[{module!r}] = None
+class Absent:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
 import deepgllim
 try:
     deepgllim.{name}

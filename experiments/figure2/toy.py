@@ -110,7 +110,7 @@ def draw(before: DeepRegression, after: DeepRegression, training: ArrayInputs, p
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from deepgllim.evaluation.plots import plot_mapping, plot_responsibilities, plot_target_mixture
+    from deepgllim.evaluation import plot_mapping, plot_responsibilities, plot_target_mixture
 
     figure, panels = pyplot.subplots(2, 2, figsize=(10, 8), layout="constrained")
     y = training.targets.double()

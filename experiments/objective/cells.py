@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from deepgllim.apps.demo.run import make_parts, split_people
-from deepgllim.apps.demo.trained import Parts, shuffled, table_row, train_method
+from deepgllim.apps.demo.trained import SplitInputs, shuffled, table_row, train_method
 from deepgllim.data import Manifest, load_data, subsample
 from deepgllim.errors import EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe, load_recipe
@@ -62,7 +62,7 @@ class Material(NamedTuple):
     """
 
     trunk: Trunk
-    parts: Parts
+    parts: SplitInputs
     non_heads: ArrayInputs
     people: int
 
@@ -113,7 +113,7 @@ def load_material(data: str, seed: int, source: str, work: Path, quick: bool) ->
     pictures = make_parts(learning, test, recipe)
     trunk = Trunk(recipe, pictures.targets)
     training, validation, test_inputs = (trunk.activations(part) for part in pictures[:3])
-    parts = Parts(training, validation, test_inputs, pictures.targets)
+    parts = SplitInputs(training, validation, test_inputs, pictures.targets)
     people = len(set(map(str, learning.subjects)))
     return Material(trunk, parts, trunk.activations(shuffled(pictures.test)), people)
 

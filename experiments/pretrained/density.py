@@ -19,7 +19,7 @@ from scipy.ndimage import gaussian_filter
 
 from deepgllim import HeadPose
 from deepgllim.data import Manifest, load_data, split_by_subject
-from deepgllim.evaluation.faces import open_faces
+from deepgllim.evaluation import open_faces
 from deepgllim.imaging.images import crop_face, open_image
 from deepgllim.metrics import area_under_roc
 from deepgllim.nn.export.map_density import fit_map_density, map_statistics, write_with_map_density

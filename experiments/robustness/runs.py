@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from deepgllim.apps.demo.run import demo_recipe, make_parts, split_people
-from deepgllim.apps.demo.trained import Method, Parts, shuffled, table_row, train_method
+from deepgllim.apps.demo.trained import Method, SplitInputs, shuffled, table_row, train_method
 from deepgllim.data import load_data, subsample
 from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe
@@ -77,7 +77,7 @@ class Material(NamedTuple):
     """
 
     trunk: Trunk
-    parts: Parts
+    parts: SplitInputs
     non_heads: Inputs
 
 
@@ -89,7 +89,7 @@ def load_material(heads: Path, recipe: Recipe, quick: bool) -> Material:
     pictures = make_parts(*split_people(manifest), recipe)
     trunk = Trunk(recipe, pictures.targets)
     training, validation, test = (trunk.activations(part) for part in pictures[:3])
-    parts = Parts(training, validation, test, pictures.targets)
+    parts = SplitInputs(training, validation, test, pictures.targets)
     return Material(trunk, parts, trunk.activations(shuffled(pictures.test)))
 
 

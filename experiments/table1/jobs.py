@@ -13,7 +13,7 @@ from deepgllim.metrics import geodesic_error
 from deepgllim.nn.evaluation import Predictions, compute_metrics
 from deepgllim.storage import write_atomically
 from experiments.table1.methods import METHODS, Method, Predictor
-from experiments.table1.options import Options, Parts, rows, split
+from experiments.table1.options import FoldFaces, Options, rows, split
 
 
 class Job(NamedTuple):
@@ -56,7 +56,7 @@ def chosen(methods: dict[str, Method], search: pd.DataFrame) -> dict[str, str]:
     return best
 
 
-def fit(job: Job, options: Options) -> tuple[Predictor, Parts, float]:
+def fit(job: Job, options: Options) -> tuple[Predictor, FoldFaces, float]:
     """A job's predictor, its faces, and the seconds that the training took."""
     torch.set_num_threads(1)
     method, parts = METHODS[job.method], split(options, job.fold, job.seed)

@@ -41,7 +41,7 @@ class Options(NamedTuple):
     vgg_size: int = 96
 
 
-class Parts(NamedTuple):
+class FoldFaces(NamedTuple):
     """The faces of one fold and seed: no person is in two of them."""
 
     training: Manifest
@@ -93,7 +93,7 @@ def folds(options: Options) -> list[tuple[Manifest, Manifest]]:
     return subject_folds(manifest, FOLDS, seed=0)
 
 
-def split(options: Options, fold: int, seed: int) -> Parts:
+def split(options: Options, fold: int, seed: int) -> FoldFaces:
     """The people of a job: the folds are the same for every seed, who validates is not."""
     training, test = folds(options)[fold]
-    return Parts(*split_by_subject(training, VALIDATION, seed), test)
+    return FoldFaces(*split_by_subject(training, VALIDATION, seed), test)

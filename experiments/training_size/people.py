@@ -16,12 +16,12 @@ import pandas as pd
 import torch
 
 from deepgllim.data import select_subjects
-from deepgllim.evaluation.plots import plot_curves
+from deepgllim.evaluation import plot_curves
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.evaluation import compute_metrics
 from experiments import protocol
 from experiments.table1.networks import inverse_regression, train_tail, trunk_recipe
-from experiments.table1.options import SEEDS, Options, Parts, folds
+from experiments.table1.options import SEEDS, FoldFaces, Options, folds
 from experiments.table1.trunk import prepare_trunk
 
 matplotlib.use("Agg")
@@ -53,14 +53,14 @@ def identity(job: Job) -> dict[str, Any]:
     return job._asdict()
 
 
-def draw(options: Options, job: Job) -> Parts:
+def draw(options: Options, job: Job) -> FoldFaces:
     """The faces of a job; each training set is a part of those of more people."""
     training, test = folds(options)[job.fold]
     names = np.random.default_rng((job.seed, job.fold)).permutation(np.unique(training.subjects.astype(str)))
     chosen = [str(name) for name in names[: job.people]]
     held_out = chosen[::EVERY]
     learning = [name for name in chosen if name not in held_out]
-    return Parts(select_subjects(training, learning), select_subjects(training, held_out), test)
+    return FoldFaces(select_subjects(training, learning), select_subjects(training, held_out), test)
 
 
 def job_recipe(options: Options, job: Job) -> Recipe:

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
-Options = ParamSpec("Options")
-Answer = TypeVar("Answer")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 class Forkable(Protocol):
@@ -44,7 +44,7 @@ _process = _Process()
 _watched: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
 
 
-def call_with_pool(function: Callable[Options, Answer], *args: Options.args, **kwargs: Options.kwargs) -> Answer:
+def call_with_pool(function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
     """Call a function that uses an OpenMP pool: here, or in a new thread if a fork copied this one.
 
     Example:

@@ -10,8 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from deepgllim.data import Manifest, check_images, drop_unreadable, load_data, split_by_subject, write_report
-from deepgllim.data.splits import known_subjects
+from deepgllim.data import (
+    Manifest,
+    check_images,
+    drop_unreadable,
+    known_subjects,
+    load_data,
+    split_by_subject,
+    write_report,
+)
 from deepgllim.errors import ConfigurationError, DataError, ModelError
 from deepgllim.nn.backbones.registry import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
@@ -36,23 +43,23 @@ LEFT_BY_A_FAILED_START = {UNREADABLE, "recipe.json", "cache", LOCK, HOLDER}
 """Names of what a run writes before its first checkpoint; a folder with these alone counts as empty."""
 
 
-class Split(NamedTuple):
+class TrainingSplit(NamedTuple):
     """The faces to learn from, and those of other people to validate on."""
 
     training: Manifest
     validation: Manifest | None
 
 
-def split_validation(manifest: Manifest, recipe: Recipe) -> Split:
+def split_validation(manifest: Manifest, recipe: Recipe) -> TrainingSplit:
     """Hold out the faces of some people for validation; their share is `data.validation` of the recipe.
 
     Raises:
         DataError: if the manifest has no subjects; the remedy is a subject column, or data.validation=0.
     """
     if recipe.data.validation == 0:
-        return Split(manifest, None)
+        return TrainingSplit(manifest, None)
     known_subjects(manifest, 2, "or train without validation: --set data.validation=0")
-    return Split(*split_by_subject(manifest, recipe.data.validation, recipe.schedule.seed))
+    return TrainingSplit(*split_by_subject(manifest, recipe.data.validation, recipe.schedule.seed))
 
 
 def readable(manifest: Manifest, skip_unreadable: bool, report: Path | None = None) -> Manifest:

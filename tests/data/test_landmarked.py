@@ -13,8 +13,8 @@ from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
 from deepgllim.data import load_data, read_300w_lp, read_aflw2000, split_by_subject
+from deepgllim.data.columns import BOX_COLUMNS
 from deepgllim.data.landmarked import landmark_box, survey_300w_lp, survey_aflw2000
-from deepgllim.data.manifest import BOX_COLUMNS
 from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import project_axes, rotation_from_angles
 from tests.data.trees import (

@@ -1,4 +1,4 @@
-"""The files of the Biwi Kinect head pose database: poses, calibrations, depth pictures. Lengths are in millimetres."""
+"""Files of the Biwi Kinect head pose database: poses, calibrations, depth images. Lengths are in millimetres."""
 
 import os
 import struct
@@ -16,15 +16,15 @@ Array = npt.NDArray[np.float64]
 PathLike = str | os.PathLike[str]
 
 _AGAIN = "copy the file again"
-_LARGEST_SIDE = 8192  # of a depth picture; Biwi's are 640 × 480
+_LARGEST_SIDE = 8192  # of a depth image; those of Biwi have 640 × 480 pixels
 
 
 class RigidPose(NamedTuple):
-    """What `pose.txt` tells, in the depth camera's frame.
+    """The content of `pose.txt`, in the frame of the depth camera.
 
     Attributes:
-        rotation: (3, 3), R of `deepgllim.geometry.rotations`.
-        centre: (3,), of the head, mm.
+        rotation: R of `deepgllim.geometry.rotations`, (3, 3).
+        centre: centre of the head, (3,), mm.
     """
 
     rotation: Array
@@ -32,14 +32,14 @@ class RigidPose(NamedTuple):
 
 
 class CameraCalibration(NamedTuple):
-    """A camera as a `.cal` file tells it.
+    """The content of a `.cal` file.
 
     Attributes:
         intrinsics: (3, 3), pixels.
         distortion: (4,); zero in the published files.
-        rotation: (3, 3), R_ext. A point of the depth camera's frame is at R_ext · x + t_ext in this camera's.
-        translation: (3,), t_ext, mm.
-        resolution: width and height of the pictures, pixels.
+        rotation: R_ext, (3, 3). R_ext · x + t_ext maps points from the frame of the depth camera to that of this camera.
+        translation: t_ext, (3,), mm.
+        resolution: width and height of the images, pixels.
     """
 
     intrinsics: Array
@@ -49,28 +49,28 @@ class CameraCalibration(NamedTuple):
     resolution: tuple[int, int]
 
     def move(self, pose: RigidPose) -> RigidPose:
-        """The pose in this camera's frame: R_ext · R and R_ext · t + t_ext."""
+        """Return the pose in the frame of this camera: R_ext · R and R_ext · t + t_ext."""
         return RigidPose(self.rotation @ pose.rotation, self.rotation @ pose.centre + self.translation)
 
     def project(self, points: npt.ArrayLike) -> Array:
-        """Where points of this camera's frame fall in its picture, by the intrinsics; distortion is not applied.
+        """Project points in the frame of this camera by the intrinsics, without distortion.
 
         Args:
-            points: (..., 3), mm, before the camera (z > 0).
+            points: (..., 3), mm, in front of the camera (z > 0).
 
         Returns:
-            (..., 2), x and y, pixels.
+            x and y, (..., 2), pixels.
         """
         seen = np.asarray(points, dtype=np.float64) @ self.intrinsics.T
         return np.asarray(seen[..., :2] / seen[..., 2:])
 
 
 def read_pose(path: PathLike) -> RigidPose:
-    """Read a `frame_NNNNN_pose.txt`: three rows of the rotation, an empty line, the head's centre.
+    """Read a `frame_NNNNN_pose.txt`: three rows of the rotation, an empty line, the centre of the head.
 
     Raises:
-        DataError: no such file, other numbers than these twelve, a matrix that is no rotation, or a centre that is not
-            before the camera.
+        DataError: the file is missing, does not contain these twelve numbers, its matrix is not a rotation, or the
+            centre is not in front of the camera.
 
     Example:
         >>> import tempfile
@@ -80,12 +80,12 @@ def read_pose(path: PathLike) -> RigidPose:
         ...     read_pose(file).centre
         array([ 10.,  20., 900.])
     """
-    rows = _rows(path, [3, 3, 3, 3], "three rows of a rotation, an empty line and the head's centre")
+    rows = _rows(path, [3, 3, 3, 3], "three rows of a rotation, an empty line and the centre of the head")
     pose = RigidPose(np.array(rows[:3]), np.array(rows[3]))
     _check_rotation(pose.rotation, path)
     if pose.centre[2] <= 0:
         raise BrokenFileError(
-            path, f"the head's centre is at z = {pose.centre[2]:g} mm, not before the camera; {_AGAIN}"
+            path, f"the centre of the head is at z = {pose.centre[2]:g} mm, not in front of the camera; {_AGAIN}"
         )
     return pose
 
@@ -94,7 +94,7 @@ def read_calibration(path: PathLike) -> CameraCalibration:
     """Read an `rgb.cal` or `depth.cal`: intrinsics, distortion, rotation, translation in mm, resolution.
 
     Raises:
-        DataError: no such file, other numbers than these, a matrix that is no rotation or no intrinsics.
+        DataError: the file is missing, has other numbers, or its matrices are not a rotation and intrinsics.
     """
     expected = "intrinsics, distortion, rotation, translation and resolution with an empty line between them"
     rows = _rows(path, [3, 3, 3, 4, 3, 3, 3, 3, 2], expected)
@@ -109,13 +109,13 @@ def read_depth(path: PathLike) -> npt.NDArray[np.int16]:
     """Read a `frame_NNNNN_depth.bin`: int32 width and height, then runs {int32 empty, int32 full, full × int16}.
 
     Args:
-        path: the file, little-endian. What follows the last pixel is not read.
+        path: the file, little-endian. Bytes after the last pixel are ignored.
 
     Returns:
-        (H, W): mm from the camera's plane; 0 where nothing was measured.
+        Distances from the plane of the camera, (H, W), mm; 0 without a measurement.
 
     Raises:
-        DataError: no such file, one that ends before its last pixel, or runs that do not fit its size.
+        DataError: the file is missing or ends before its last pixel, or its runs do not fit its size.
 
     Example:
         >>> import tempfile
@@ -133,13 +133,13 @@ def read_depth(path: PathLike) -> npt.NDArray[np.int16]:
         cause = f"it ends after {len(content)} bytes, before its last pixel"
     except DataError as error:
         cause = str(error)
-    raise BrokenFileError(path, f"not a depth picture of Biwi ({cause}); {_AGAIN}")
+    raise BrokenFileError(path, f"not a depth image of Biwi ({cause}); {_AGAIN}")
 
 
 def _decompressed(content: bytes) -> npt.NDArray[np.int16]:
     width, height = struct.unpack_from("<2i", content)
     if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
-        raise DataError(f"its size reads {width} × {height}")
+        raise DataError(f"its size is {width} × {height}")
     depth = np.zeros(width * height, dtype=np.int16)
     at, place = 0, 8
     while at < len(depth):
@@ -155,7 +155,7 @@ def _decompressed(content: bytes) -> npt.NDArray[np.int16]:
 
 
 def _rows(path: PathLike, lengths: list[int], expected: str) -> list[list[float]]:
-    """The numbers of each line that is not blank: as many lines, and numbers in each, as `lengths` says."""
+    """Return the numbers of the lines that are not blank; `lengths` is the expected number in each line."""
     content = _content(path)
     try:
         lines = [line.split() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
@@ -164,7 +164,7 @@ def _rows(path: PathLike, lengths: list[int], expected: str) -> list[list[float]
         raise BrokenFileError(path, f"not numbers ({error}); expected {expected}: {_AGAIN}") from error
     if [len(row) for row in rows] != lengths:
         found = " + ".join(str(len(row)) for row in rows) or "no"
-        raise BrokenFileError(path, f"{found} numbers in its lines; expected {expected}: {_AGAIN}")
+        raise BrokenFileError(path, f"its lines have {found} numbers; expected {expected}: {_AGAIN}")
     if not np.isfinite([number for row in rows for number in row]).all():
         raise BrokenFileError(path, f"a number is not finite; {_AGAIN}")
     return rows
@@ -184,4 +184,6 @@ def _check_rotation(rotation: Array, path: PathLike) -> None:
     try:
         checked_rotations(rotation)
     except DataError as error:
-        raise BrokenFileError(path, f"its matrix is not a rotation (orthogonal, of determinant 1); {_AGAIN}") from error
+        raise BrokenFileError(
+            path, f"its matrix is not a rotation (orthogonal with determinant 1); {_AGAIN}"
+        ) from error

@@ -1,4 +1,4 @@
-"""300W-LP and AFLW2000-3D: pictures of 450 × 450 pixels with poses and 68 landmarks in MATLAB files.
+"""Reading of 300W-LP and AFLW2000-3D: images of 450 × 450 pixels, with poses and 68 landmarks in MATLAB files.
 
 X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li, Face Alignment Across Large Poses: A 3D Solution, CVPR 2016.
 """
@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deepgllim.data.manifest import BOX_COLUMNS, LARGEST_ANGLE, Manifest
+from deepgllim.data.columns import BOX_COLUMNS, LARGEST_ANGLE
+from deepgllim.data.manifest import Manifest
 from deepgllim.data.survey import (
     COPY_AGAIN,
     BrokenFile,
     BrokenFileError,
-    Row,
+    ManifestRow,
     Survey,
     check_regular,
     check_size,
@@ -33,10 +34,10 @@ from deepgllim.imaging.images import Box
 Array = npt.NDArray[np.float64]
 
 LIMIT = 99.0
-"""The usual protocol keeps poses whose three angles are within this, degrees."""
+"""Largest absolute value of the three angles in the usual protocol, degrees."""
 
 SIDE = 450
-"""Width and height of every picture, pixels."""
+"""Width and height of each image, pixels."""
 
 SETS_300W_LP = ("AFW", "HELEN", "IBUG", "LFPW")
 
@@ -45,13 +46,13 @@ _MISSING = -1.0
 
 
 class _Face(NamedTuple):
-    """Where a face's files are, and what its row says besides."""
+    """The files of a face, and further columns of its row."""
 
     picture: Path
     points: Path  # the .mat file of the landmarks
-    field: str  # and their name in it
-    mirrored: bool  # they are of the picture before its flip
-    known: Row
+    field: str  # the name of the landmarks in it
+    mirrored: bool  # whether the landmarks are those of the image before its flip
+    known: ManifestRow
 
 
 def read_300w_lp(
@@ -62,18 +63,18 @@ def read_300w_lp(
     limit: float = LIMIT,
     skip_broken: bool = False,
 ) -> Manifest:
-    """300W-LP: pitch, yaw and roll in degrees, the usual box, and as subject the photograph that was re-rendered.
+    """Read 300W-LP: pitch, yaw and roll in degrees and the usual box; the subject is the original photograph.
 
     Args:
-        folder: the one that holds `AFW`, `HELEN`, `IBUG`, `LFPW`, their `…_Flip` and `landmarks`.
-        targets: among pitch, yaw, roll; by default all three.
-        flips: whether to read the folders `…_Flip` too; a network that is trained with mirroring does not need them.
-        limit: the largest size of any of the three angles, degrees; rows beyond it are left out.
-        skip_broken: whether to go on without files that cannot be used.
+        folder: the folder of `AFW`, `HELEN`, `IBUG`, `LFPW`, their `…_Flip` and `landmarks`.
+        targets: some of pitch, yaw, roll; None for all three.
+        flips: whether to read the folders `…_Flip` too; a network trained with mirroring does not need them.
+        limit: largest absolute value of the three angles, degrees; rows beyond it are left out.
+        skip_broken: leave out files that cannot be used instead of raising an error.
 
     Raises:
-        DataError: another folder, or a file that cannot be used: a picture or a .mat file without its counterpart, a
-            .mat file that cannot be read or lacks its field, landmarks that are missing, a picture of another size.
+        DataError: the folder is another data set, or a file cannot be used: an image or .mat file without its
+            counterpart, a .mat file that is damaged or lacks its field, missing landmarks, an image of another size.
     """
     survey = survey_300w_lp(folder, flips=flips, limit=limit)
     return manifest_from_survey(survey, Path(folder), targets, skip_broken=skip_broken)
@@ -86,11 +87,11 @@ def read_aflw2000(
     limit: float = LIMIT,
     skip_broken: bool = False,
 ) -> Manifest:
-    """AFLW2000-3D: pitch, yaw and roll in degrees, and the usual box; each picture counts as a person of its own.
+    """Read AFLW2000-3D: pitch, yaw and roll in degrees and the usual box; each image is a subject of its own.
 
     Args:
-        folder: the one that holds `image00002.jpg`, `image00002.mat`, ….
-        targets: as for `read_300w_lp`, likewise `limit` and `skip_broken`. At 99° 1,969 of the 2,000 faces stay.
+        folder: the folder of `image00002.jpg`, `image00002.mat`, ….
+        targets, limit, skip_broken: as for `read_300w_lp`. The limit of 99° keeps 1,969 of the 2,000 faces.
 
     Raises:
         DataError: as `read_300w_lp`.
@@ -99,7 +100,7 @@ def read_aflw2000(
 
 
 def survey_300w_lp(folder: str | os.PathLike[str], *, flips: bool = True, limit: float = LIMIT) -> Survey:
-    """What is in a folder of 300W-LP; arguments as for `read_300w_lp`.
+    """Return the survey of a folder of 300W-LP; arguments as for `read_300w_lp`.
 
     Raises:
         DataError: the folder is not 300W-LP.
@@ -119,7 +120,7 @@ def survey_300w_lp(folder: str | os.PathLike[str], *, flips: bool = True, limit:
 
 
 def survey_aflw2000(folder: str | os.PathLike[str], *, limit: float = LIMIT) -> Survey:
-    """What is in a folder of AFLW2000-3D; arguments as for `read_aflw2000`.
+    """Return the survey of a folder of AFLW2000-3D; arguments as for `read_aflw2000`.
 
     Raises:
         DataError: the folder is not AFLW2000-3D.
@@ -143,18 +144,20 @@ def survey_aflw2000(folder: str | os.PathLike[str], *, limit: float = LIMIT) -> 
 
 
 def landmark_box(points: npt.ArrayLike, k: float = 0.2) -> Box:
-    """The box that is usual for these data sets, from the box w × h of the points: wider by 0.6 k w on either side,
-    higher by 2 k h at the top, for the forehead, and by 0.6 k h at the bottom.
+    """Return the usual box of these data sets.
+
+    It is the box of the points, w × h, enlarged by 0.6 k w at the left and right, 2 k h at the top, for the forehead,
+    and 0.6 k h at the bottom.
 
     Args:
-        points: landmarks (n, 2), pixels.
-        k: how much to widen; evaluations use 0.2, trainings draw it from 0.2 to 0.4.
+        points: landmarks, (n, 2), pixels.
+        k: the enlargement; usually 0.2 in evaluation, and drawn from 0.2 to 0.4 in training.
 
     Returns:
-        (x0, y0, x1, y1), floats; it may reach beyond the picture.
+        (x0, y0, x1, y1); the box may extend beyond the image.
 
     Raises:
-        ValueError: another shape.
+        ValueError: the points have another shape.
 
     Example:
         >>> landmark_box([(100, 100), (200, 150), (150, 200)], k=0.5)
@@ -169,9 +172,9 @@ def landmark_box(points: npt.ArrayLike, k: float = 0.2) -> Box:
 
 
 def _faces_300w_lp(root: Path, name: str, pictures: Sequence[str]) -> Iterator[_Face]:
-    """The faces of one of the folders.
+    """Yield the faces of one of the folders.
 
-    A flip has the file name of the picture that was flipped; where it has no landmarks, those are mirrored.
+    A flip has the file name of the original image. If the flip has no landmarks, those of the original are mirrored.
     """
     plain = name.removesuffix("_Flip")
     for file in pictures:
@@ -179,7 +182,7 @@ def _faces_300w_lp(root: Path, name: str, pictures: Sequence[str]) -> Iterator[_
         own = root / "landmarks" / name / f"{stem}_pts.mat"
         borrowed = plain != name and not own.is_file()
         points = root / "landmarks" / plain / own.name if borrowed else own
-        known: Row = {"subject": stem.rpartition("_")[0], "source": f"300w-lp:{name}"}
+        known: ManifestRow = {"subject": stem.rpartition("_")[0], "source": f"300w-lp:{name}"}
         yield _Face(root / name / file, points, "pts_2d", borrowed, known)
 
 
@@ -190,32 +193,32 @@ def _survey(faces: Iterator[_Face], broken: list[BrokenFile], limit: float) -> S
     return Survey(frame[kept].reset_index(drop=True), [*broken, *unusable], left_out=int((~kept).sum()))
 
 
-def _row(face: _Face) -> Row:
+def _row(face: _Face) -> ManifestRow:
     angles = _angles(face.picture.with_suffix(".mat"))
     points = _landmarks(face.points, face.field)
-    check_size(face.picture, (SIDE, SIDE), "the data set's have")
+    check_size(face.picture, (SIDE, SIDE), "those of the data set have")
     if face.mirrored:
         points = points * (-1, 1) + (SIDE, 0)
     x0, y0, x1, y1 = box = landmark_box(points)
     if x1 <= x0 or y1 <= y0:
-        raise BrokenFileError(face.points, f"the points of {face.field} span no box; {COPY_AGAIN}")
+        raise BrokenFileError(face.points, f"the box of the points of {face.field} is empty; {COPY_AGAIN}")
     edges = zip(BOX_COLUMNS, box, strict=True)
     return {"path": str(face.picture.absolute())} | face.known | dict(edges) | dict(zip(ANGLES, angles, strict=True))
 
 
 def _angles(path: Path) -> list[float]:
-    """Pitch, yaw and roll, degrees; the file has them in radians, with translation and scale behind."""
+    """Return pitch, yaw and roll, degrees; the file has them in radians, before translation and scale."""
     pose = _matrix(path, "Pose_Para").ravel()
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
-        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]} where three angles in radians belong; {COPY_AGAIN}")
+        raise BrokenFileError(path, f"Pose_Para starts with {pose[:3]}, not with three angles in radians; {COPY_AGAIN}")
     angles = np.degrees(pose[:3])
     if np.abs(angles).max() > LARGEST_ANGLE:
-        raise BrokenFileError(path, f"Pose_Para holds {pose[:3]}, beyond ±2π: it is in radians; {COPY_AGAIN}")
+        raise BrokenFileError(path, f"Pose_Para starts with {pose[:3]}, beyond ±2π, but is in radians; {COPY_AGAIN}")
     return list(from_convention(angles, "300w-lp"))
 
 
 def _landmarks(path: Path, field: str) -> Array:
-    """The points, (68, 2); the files have a point a row, or a coordinate a row with depth as the third."""
+    """Return the points, (68, 2). The files have one row per point, or one row per coordinate including depth."""
     values = _matrix(path, field)
     values = values if values.shape[0] == _POINTS else values.T
     if values.ndim != 2 or values.shape[0] != _POINTS or values.shape[1] < 2:
@@ -241,7 +244,7 @@ def _matrix(path: Path, field: str) -> Array:
             path, f"not a readable .mat file ({cause or type(error).__name__}); {COPY_AGAIN}"
         ) from error
     if field not in content or not np.issubdtype(content[field].dtype, np.number):
-        raise BrokenFileError(path, f"holds no numbers {field!r}; {COPY_AGAIN}")
+        raise BrokenFileError(path, f"has no numbers {field!r}; {COPY_AGAIN}")
     return np.atleast_2d(np.asarray(content[field], dtype=np.float64))
 
 

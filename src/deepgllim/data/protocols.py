@@ -1,7 +1,7 @@
-"""Evaluation protocols of Biwi, and of any table of videos: which faces train, which choose, which are judged.
+"""Evaluation protocols of Biwi and of any table of videos: splits into training, validation and test sets.
 
-A video is a sequence of a subject. Nobody is on two sides of a split, except where `by_sequence` is asked to repeat
-what papers do. The same seed gives the same parts.
+A video is a sequence of a subject. The sets of a split have no common subjects, except with
+`by_sequence(by="sequence")`. The same seed gives the same split.
 """
 
 from collections import Counter
@@ -18,16 +18,16 @@ from deepgllim.errors import DataError
 Names = npt.NDArray[np.object_]
 
 VALIDATION = 0.2
-"""Share of the training subjects that validate."""
+"""Fraction of the training subjects that form the validation set."""
 
 
 class Split(NamedTuple):
-    """One split.
+    """The training, validation and test sets of a protocol.
 
     Attributes:
-        train: faces to train on; None where nothing is trained.
-        validation: faces to choose on, of other people than `train`; None where none are held out.
-        test: faces to judge on.
+        train: faces to train on; None if the protocol has no training.
+        validation: faces of other subjects, to choose options on; None if none are held out.
+        test: faces to evaluate on.
     """
 
     train: Manifest | None
@@ -36,24 +36,24 @@ class Split(NamedTuple):
 
 
 def video_folds(manifest: Manifest, seed: int, n_folds: int = 8, validation: float = VALIDATION) -> list[Split]:
-    """The paper's protocol: folds of equally many videos, drawn at random; on Biwi 8 folds, 3 videos test, 21 train.
+    """Return folds with equal numbers of videos: on Biwi 8 folds of 3 test videos and 21 others, as in the paper.
 
-    A subject's videos stay together: those who have most videos are placed first, each subject into a fold that has
-    fewest videos so far, ties drawn at random. On Biwi the four people with two videos come into four folds, and every
-    fold gets three videos exactly. Where one subject has many, or videos are missing, folds differ in size.
+    All videos of a subject are in one fold. Subjects are assigned in the order of their numbers of videos, most first,
+    each to a random one of the folds with the fewest videos. On Biwi, the four subjects with two videos are in
+    different folds, and each fold has exactly three videos. In other tables, folds may differ in size.
 
     Args:
         manifest: the table, with subjects and sequences.
-        seed: of the draw.
+        seed: seed of the draw.
         n_folds: between 2 and the number of subjects.
-        validation: share of each fold's training subjects, in (0, 1), rounded, that are held out; 0: none.
+        validation: fraction of the training subjects of each fold to hold out, in [0, 1), rounded; 0 for none.
 
     Returns:
-        n_folds splits; each face is tested once.
+        n_folds splits; each face is in one test set.
 
     Raises:
-        DataError: no subjects or sequences, fewer subjects than folds, or too few to hold some out for validation.
-        ValueError: fewer than two folds, or a share outside [0, 1).
+        DataError: there are no subjects or sequences, fewer subjects than folds, or too few for validation.
+        ValueError: `n_folds` is less than two, or `validation` is outside [0, 1).
 
     Example:
         >>> import pandas as pd
@@ -64,9 +64,9 @@ def video_folds(manifest: Manifest, seed: int, n_folds: int = 8, validation: flo
         ([2, 2, 2, 2], 5, 1)
     """
     if n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds}; cross-validation needs two or more")
+        raise ValueError(f"n_folds is {n_folds}; cross-validation needs at least two")
     subjects = known_subjects(manifest, n_folds)
-    counts = _videos(manifest)
+    counts = _video_counts(manifest)
     rng = np.random.default_rng(seed)
     fold_of, sizes = {}, np.zeros(n_folds, dtype=int)
     for subject in sorted(rng.permutation(np.unique(subjects)), key=lambda who: -counts[who]):
@@ -78,7 +78,7 @@ def video_folds(manifest: Manifest, seed: int, n_folds: int = 8, validation: flo
 
 
 def by_subject(manifest: Manifest, seed: int, n_folds: int = 5, validation: float = VALIDATION) -> list[Split]:
-    """Cross-validation over subjects, whatever their number of videos: `subject_folds` with validation people.
+    """Return folds with equal numbers of subjects: `subject_folds` with validation sets.
 
     Args:
         manifest, seed, n_folds, validation: as for `video_folds`; sequences are not needed.
@@ -96,53 +96,56 @@ def by_sequence(
     validation: float = VALIDATION,
     by: Literal["subject", "sequence"] = "subject",
 ) -> list[Split]:
-    """One split by videos, 70 % to train and 30 % to test; on Biwi 16 and 8, as in the literature.
+    """Return one split by videos, 70 % for training and 30 % for testing; on Biwi 16 and 8, as in the literature.
 
     Args:
         manifest: the table, with subjects and sequences.
-        seed: of the draw.
-        fraction: of the videos that test, in (0, 1), rounded up.
+        seed: seed of the draw.
+        fraction: fraction of the videos to test on, in (0, 1), rounded up.
         validation: as for `video_folds`.
-        by: "subject" keeps a subject's videos together: subjects drawn at random are taken while their videos fit.
-            "sequence" draws videos, so that a person may train and test: for comparison with papers that do so.
+        by: "subject" keeps the videos of a subject together: subjects in random order are added to the test set while
+            their videos fit. "sequence" draws videos, so that a subject may be in both sets, for comparison with papers
+            that do so.
 
     Returns:
-        A single split.
+        A list of one split.
 
     Raises:
-        DataError: no subjects or sequences, or too few for a test or a validation part.
-        ValueError: a fraction outside its range, or another `by`.
+        DataError: there are no subjects or sequences, or too few for a test or a validation set.
+        ValueError: a fraction is outside its range, or `by` is unknown.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction is {fraction}; the part to test on lies strictly between 0 and 1")
+        raise ValueError(f"fraction is {fraction}; the test fraction must be strictly between 0 and 1")
     if by not in ("subject", "sequence"):
         raise ValueError(f"by is {by!r}; the choices are 'subject' and 'sequence'")
-    subjects, counts = known_subjects(manifest, 1), _videos(manifest)
+    subjects, counts = known_subjects(manifest, 1), _video_counts(manifest)
     units = subjects if by == "subject" else _video_names(manifest)
     weights = counts if by == "subject" else dict.fromkeys(units, 1)
     if len(weights) < 2:
-        raise DataError(f"the table has {len(weights)} {by}(s); a split needs two or more")
+        raise DataError(f"the table has {len(weights)} {by}(s); a split needs at least two")
     wanted = min(int(np.ceil(round(fraction * sum(weights.values()), 9))), sum(weights.values()) - 1)
     drawn = np.random.default_rng(seed).permutation(np.unique(units))
     test = np.isin(units, _fitting(drawn, weights, wanted))
     if not test.any():
-        raise DataError(f"every {by} has over {wanted} videos, the part to test on; choose another fraction or by")
+        raise DataError(f"every {by} has more than the {wanted} test videos; choose a larger fraction, or another by")
     return [_with_validation(manifest.subset(~test), manifest.subset(test), validation, seed)]
 
 
 def cross_dataset(manifest: Manifest, seed: int = 0) -> list[Split]:
-    """All faces test a model that was trained on other data; the seed is of no effect."""
+    """Return one split with all faces in the test set, for models trained on other data; `seed` has no effect."""
     return [Split(None, None, manifest)]
 
 
 def best_fold(errors: Sequence[float] | npt.NDArray[np.float64]) -> int:
-    """The fold of the smallest error; of equal ones the first. The paper's choice for methods on HOG features.
+    """Return the index of the fold with the smallest error, the first of equal ones.
+
+    The paper reports this fold for methods on HOG features.
 
     Args:
-        errors: (F,), of each fold, finite.
+        errors: the errors of the folds, (F,), finite.
 
     Raises:
-        ValueError: no error, another shape, or one that is not finite.
+        ValueError: the array is empty, has another shape, or is not finite.
 
     Example:
         >>> best_fold([31.0, 24.5, 40.2, 28.8]), median_fold([31.0, 24.5, 40.2, 28.8])
@@ -152,9 +155,9 @@ def best_fold(errors: Sequence[float] | npt.NDArray[np.float64]) -> int:
 
 
 def median_fold(errors: Sequence[float] | npt.NDArray[np.float64]) -> int:
-    """The fold of the median error; for an even number of folds the worse of the middle two. The paper's for networks.
+    """Return the index of the fold with the median error; of an even number, the worse of the middle two.
 
-    Args, Raises: as `best_fold`.
+    The paper reports this fold for networks. Arguments and errors are those of `best_fold`.
     """
     order = _ranked(errors)
     return int(order[len(order) // 2])
@@ -166,19 +169,19 @@ PROTOCOLS: dict[str, Callable[[Manifest, int], list[Split]]] = {
     "by-sequence": by_sequence,
     "cross-data-set": cross_dataset,
 }
-"""Protocols by name, functions of the table and the seed."""
+"""Protocols by name. Each is a function of the table and the seed."""
 
 
 def _ranked(errors: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     values = np.asarray(errors, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
-        raise ValueError(f"errors are {errors!r}; give one finite number a fold, such as its mean squared error")
+        raise ValueError(f"errors are {errors!r}; give one finite number per fold, such as its mean squared error")
     return np.argsort(values, kind="stable")
 
 
 def _with_validation(train: Manifest, test: Manifest, share: float, seed: int) -> Split:
     if not 0 <= share < 1:
-        raise ValueError(f"validation is {share}; the share of the training subjects lies in [0, 1)")
+        raise ValueError(f"validation is {share}; the fraction of the training subjects must be in [0, 1)")
     if share == 0:
         return Split(train, None, test)
     rest, held_out = split_by_subject(train, share, seed)
@@ -186,24 +189,24 @@ def _with_validation(train: Manifest, test: Manifest, share: float, seed: int) -
 
 
 def _video_names(manifest: Manifest) -> Names:
-    """(N,): subject and sequence in one, since data sets may number the sequences of each subject from 1."""
+    """Return the subject and the sequence of each row as one text, (N,), since sequence numbers may be per subject."""
     if "sequence" not in manifest.frame:
-        raise DataError("the table has no column 'sequence'; add which video each face is of, or use by_subject")
+        raise DataError("the table has no column 'sequence'; add the video of each face, or use by_subject")
     sequences = manifest.frame["sequence"].astype(str).to_numpy()
     if (sequences == "").any():
         row = int(np.flatnonzero(sequences == "")[0]) + 1
-        raise DataError(f"the table has no sequence in row {row}; add which video each face is of, or use by_subject")
+        raise DataError(f"the table has no sequence in row {row}; add the video of each face, or use by_subject")
     return np.array([f"{who}\n{video}" for who, video in zip(manifest.subjects, sequences, strict=True)], dtype=object)
 
 
-def _videos(manifest: Manifest) -> dict[str, int]:
-    """The number of videos of each subject."""
+def _video_counts(manifest: Manifest) -> dict[str, int]:
+    """Return the number of videos of each subject."""
     videos = dict(zip(_video_names(manifest), manifest.subjects, strict=True))
     return Counter(videos.values())
 
 
 def _fitting(units: Names, weights: dict[str, int], wanted: int) -> list[str]:
-    """Of `units`, in their order, those that fit into what is still wanted."""
+    """Take units in their order while the sum of their weights is at most `wanted`."""
     taken: list[str] = []
     for unit in units:
         if weights[unit] <= wanted:

@@ -1,4 +1,4 @@
-"""Data by name, such as "pointing04:DIR" or "manifest:FILE"; and the pictures that cannot be read."""
+"""Readers of data sets by name, such as "pointing04:DIR" or "manifest:FILE", and checks of the images."""
 
 import csv
 import math
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
 from deepgllim.data.survey import (
     COPY_AGAIN,
     BrokenFileError,
-    Row,
+    ManifestRow,
     Survey,
     check_regular,
     manifest_from_survey,
@@ -41,11 +42,11 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
     Args:
         source: "pointing04:DIR", "biwi:DIR", "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their
             readers have more options), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it)
-            or "text:FILE" (`image.jpg y1 y2 … yL` a line).
-        targets: target columns; by default those of pitch, yaw, roll that the source has.
+            or "text:FILE" (lines `image.jpg y1 y2 … yL`).
+        targets: names of the targets; None for those of pitch, yaw and roll that the source has.
 
     Raises:
-        DataError: an unknown name, or data that the reader refuses.
+        DataError: the name is unknown, or the reader raises an error.
 
     Example:
         >>> import tempfile
@@ -60,10 +61,10 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
 
 
 def split_source(source: str) -> tuple[str, str]:
-    """The name and the path of "name:path".
+    """Return the name and the path of "name:path".
 
     Raises:
-        DataError: an unknown name, or no path.
+        DataError: the name is unknown, or there is no path.
 
     Example:
         >>> split_source("folder:data/faces")
@@ -77,24 +78,25 @@ def split_source(source: str) -> tuple[str, str]:
 
 
 def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None, *, skip_broken: bool = False) -> Manifest:
-    """Pointing'04: pitch = tilt, yaw = pan, in degrees; no roll. Subjects "01" to "15", sequences "1" and "2".
+    """Read Pointing'04: pitch = tilt and yaw = pan, in degrees, without roll.
 
-    The labels as published stay in the columns `tilt` and `pan`; boxes come from the `.txt` beside each picture.
+    Subjects are "01" to "15", sequences "1" and "2". The columns `tilt` and `pan` have the published labels. The boxes
+    are those of the `.txt` file of each image.
 
     Args:
-        folder: the one that holds `Person01`, …, `Person15`.
-        targets: among pitch, yaw, tilt, pan; by default pitch and yaw.
-        skip_broken: whether to go on without files that cannot be used.
+        folder: the folder of `Person01`, …, `Person15`.
+        targets: some of pitch, yaw, tilt, pan; None for pitch and yaw.
+        skip_broken: leave out files that cannot be used instead of raising an error.
 
     Raises:
-        DataError: no such folders or pictures, a picture whose name is not of the data set, a picture without its
-            `.txt` or the reverse, or a `.txt` without a box.
+        DataError: there are no such folders or images, the name of an image is not one of the data set, an image has
+            no `.txt` file or the reverse, or a `.txt` file has no box.
     """
     return manifest_from_survey(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
 
 
 def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
-    """What is in a folder of Pointing'04.
+    """Return the survey of a folder of Pointing'04.
 
     Raises:
         DataError: the folder is not Pointing'04.
@@ -113,32 +115,37 @@ def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
 
 
 def _repeated(path: Path) -> bool:
-    """Is it one of the frontal pictures that the data set holds a second time, `personne…`?"""
+    """Return whether a file is one of the frontal images that the data set has twice, `personne…`."""
     return path.name.lower().startswith("personne")
 
 
-def _pointing04_row(picture: Path) -> Row:
+def _pointing04_row(picture: Path) -> ManifestRow:
     match = _POINTING04_NAME.fullmatch(picture.name)
     if match is None:
-        cause = "not a name of Pointing'04, such as person01146+0+0.jpg; take it out of the folder"
+        cause = "not a name of Pointing'04, such as person01146+0+0.jpg; remove it from the folder"
         raise BrokenFileError(picture, cause)
     tilt, pan = float(match[3]), float(match[4])
-    row: Row = {"path": str(picture.absolute()), "subject": match[1], "sequence": match[2], "source": "pointing04"}
+    row: ManifestRow = {
+        "path": str(picture.absolute()),
+        "subject": match[1],
+        "sequence": match[2],
+        "source": "pointing04",
+    }
     return row | _pointing04_box(picture.with_suffix(".txt")) | {"pitch": tilt, "yaw": pan, "tilt": tilt, "pan": pan}
 
 
-def _pointing04_box(sidecar: Path) -> Row:
-    """The box of a sidecar: file name, blank, "Face", then centre x, centre y, width, height, a line each."""
+def _pointing04_box(sidecar: Path) -> ManifestRow:
+    """Read the box of a sidecar: lines of file name, blank, "Face", centre x, centre y, width, height."""
     check_regular(sidecar)
     try:
         lines = sidecar.read_text(encoding="utf-8").split()
         x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
     except OSError as error:
-        cause = f"the face's box cannot be read ({error.strerror}); {COPY_AGAIN}"
+        cause = f"the box of the face cannot be read ({error.strerror}); {COPY_AGAIN}"
         raise BrokenFileError(sidecar, cause) from error
     except ValueError as error:
-        expected = "the file name, a blank line, Face, centre x, centre y, width, height, a line each"
-        raise BrokenFileError(sidecar, f"no box in it ({error}); expected {expected}") from error
+        expected = "lines of the file name, a blank, Face, centre x, centre y, width, height"
+        raise BrokenFileError(sidecar, f"it has no box ({error}); expected {expected}") from error
     if not (0 < width < math.inf and 0 < height < math.inf):
         cause = f"the box of {width:g} × {height:g} pixels is empty or infinite; {COPY_AGAIN}"
         raise BrokenFileError(sidecar, cause)
@@ -146,35 +153,34 @@ def _pointing04_box(sidecar: Path) -> Row:
 
 
 def read_folder(folder: str | os.PathLike[str], targets: Targets = None) -> Manifest:
-    """A folder with one of manifest.csv, manifest.parquet, labels.csv, labels.txt in it.
+    """Read a folder that contains one of manifest.csv, manifest.parquet, labels.csv, labels.txt.
 
     Raises:
-        DataError: none or several of these, or a table that its reader refuses.
+        DataError: it contains none or several of these, or the table cannot be read.
     """
     root = Path(folder)
     found = [root / name for name in FOLDER_FILES if (root / name).is_file()]
     if not found:
-        raise DataError(f"{root}: holds none of {', '.join(FOLDER_FILES)}; add one, or use manifest:FILE")
+        raise DataError(f"{root}: contains none of {', '.join(FOLDER_FILES)}; add one, or use manifest:FILE")
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise DataError(f"{root}: holds several tables ({names}); choose one with manifest:FILE or text:FILE")
+        raise DataError(f"{root}: contains several tables ({names}); choose one with manifest:FILE or text:FILE")
     return (read_text if found[0].suffix == ".txt" else read_manifest)(found[0], targets)
 
 
 def read_text(path: str | os.PathLike[str], targets: Targets = None) -> Manifest:
-    """The authors' format: `image.jpg y1 y2 … yL` a line, pictures in the file's folder, names without spaces.
+    """Read lines `image.jpg y1 y2 … yL`, the format of the authors of the paper.
 
     Args:
-        path: the text file, UTF-8; blank lines are skipped.
-        targets: L names; by default pitch, yaw for L = 2, pitch, yaw, roll for L = 3, else target1, …, targetL.
+        path: the text file, UTF-8. Images are in its folder, names have no spaces, blank lines are skipped.
+        targets: L names; None for pitch, yaw if L = 2, pitch, yaw, roll if L = 3, otherwise target1, …, targetL.
 
     Raises:
-        DataError: a missing or empty file, lines of different lengths, a label that is not a finite number, or L names
-            expected and another number given.
+        DataError: the file is missing or empty, lines have different lengths, a label is not a finite number, or the
+            number of names is not L.
     """
     path = Path(path)
-    cause = irregular(path)
-    if cause is not None:
+    if (cause := irregular(path)) is not None:
         raise DataError(f"{path}: {cause}")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -182,11 +188,11 @@ def read_text(path: str | os.PathLike[str], targets: Targets = None) -> Manifest
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); check the path") from error
     rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
     if not rows:
-        raise DataError(f"{path}: the file is empty; it needs a line `image.jpg y1 y2 … yL` for each face")
+        raise DataError(f"{path}: the file is empty; it needs one line `image.jpg y1 y2 … yL` per face")
     length = len(rows[0][1]) - 1
     for number, words in rows:
         if len(words) != length + 1 or length == 0:
-            found = f"line {number} has {len(words)} words where the first has {length + 1}"
+            found = f"line {number} has {len(words)} words, but the first has {length + 1}"
             raise DataError(f"{path}: {found}; expected `image.jpg y1 … yL`, without spaces in names")
     names = _text_names(length, targets, path)
     frame = pd.DataFrame([words for _, words in rows], columns=["path", *names])
@@ -197,16 +203,18 @@ def _text_names(length: int, targets: Targets, path: Path) -> tuple[str, ...]:
     if targets is None:
         return ANGLES[:length] if length in (2, 3) else tuple(f"target{i + 1}" for i in range(length))
     if len(targets) != length:
-        raise DataError(f"{path}: {length} labels a line, but {len(targets)} targets named ({', '.join(targets)})")
+        raise DataError(
+            f"{path}: its lines have {length} labels, but {len(targets)} targets are named ({', '.join(targets)})"
+        )
     return tuple(targets)
 
 
 def check_images(manifest: Manifest, workers: int | None = None) -> list[tuple[Path, str]]:
-    """Decode every picture of the table, in threads; list those that cannot be read, with the cause.
+    """Decode all images of a table in threads, and return those that cannot be read, each with the cause.
 
     Args:
-        manifest: the table; a picture that several rows name is read once.
-        workers: threads; by default Python's choice.
+        manifest: the table; an image of several rows is read once.
+        workers: number of threads; None for the default of Python.
 
     Example:
         >>> absent = make_manifest(pd.DataFrame({"path": ["no/such.jpg"], "yaw": [0]}))
@@ -220,11 +228,14 @@ def check_images(manifest: Manifest, workers: int | None = None) -> list[tuple[P
 def decode_pictures(
     manifest: Manifest, workers: int | None = None, progress: Callable[[int, int], object] | None = None
 ) -> tuple[dict[Path, tuple[int, int]], list[tuple[Path, ImageError]]]:
-    """(width, height) of every picture of the table that can be decoded, and of the others what is wrong, in its order.
+    """Decode all images of a table in threads.
 
     Args:
         manifest, workers: as for `check_images`.
-        progress: is told how many pictures of how many are decoded.
+        progress: called with the number of decoded images and the number of all images.
+
+    Returns:
+        Width and height of each image that can be decoded, and the others with their errors, in the order of the table.
     """
     paths = list(dict.fromkeys(manifest.paths))
     sizes: dict[Path, tuple[int, int]] = {}
@@ -248,10 +259,10 @@ def _decoded(path: Path) -> tuple[int, int] | ImageError:
 
 
 def drop_unreadable(manifest: Manifest, report: Sequence[tuple[Path, str]]) -> Manifest:
-    """The rows whose picture is not in `report`, the list that `check_images` made.
+    """Return the rows whose image is not in `report`, the list that `check_images` returns.
 
     Raises:
-        DataError: no picture can be read.
+        DataError: no image can be read.
     """
     bad = {path for path, _ in report}
     kept = np.array([path not in bad for path in manifest.paths])
@@ -261,17 +272,17 @@ def drop_unreadable(manifest: Manifest, report: Sequence[tuple[Path, str]]) -> M
 
 
 def write_report(report: Sequence[tuple[Path, str]], path: str | os.PathLike[str]) -> None:
-    """Write the list that `check_images` made as one CSV: columns path, cause.
+    """Write the list that `check_images` returns as CSV with the columns path, cause.
 
     Raises:
         DataError: the file cannot be written.
     """
+    write_atomically(path, partial(_write_rows, [("path", "cause"), *report]))
 
-    def write(place: Path) -> None:
-        with place.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("path", "cause"), *report])
 
-    write_atomically(path, write)
+def _write_rows(rows: Sequence[tuple[Path | str, str]], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
 
 
 READERS: dict[str, Callable[[str, Targets], Manifest]] = {
@@ -283,7 +294,7 @@ READERS: dict[str, Callable[[str, Targets], Manifest]] = {
     "folder": read_folder,
     "text": read_text,
 }
-"""Readers by name; `load_data` looks its source up here."""
+"""Readers by the name of the source of `load_data`."""
 
 SURVEYS: dict[str, Callable[[str], Survey]] = {
     "pointing04": survey_pointing04,
@@ -291,4 +302,4 @@ SURVEYS: dict[str, Callable[[str], Survey]] = {
     "300w-lp": survey_300w_lp,
     "aflw2000": survey_aflw2000,
 }
-"""How to look through the data sets that are folders of many files, without stopping at the first broken one."""
+"""Surveys of the data sets with many files; they do not stop at the first broken file."""

@@ -1,4 +1,4 @@
-"""What is known of a data set before anything is trained on it: whom it shows, how they look, what is broken."""
+"""Reports on data sets: numbers of faces, images and people, poses, and broken files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from deepgllim.data.manifest import BOX_COLUMNS, Manifest, make_manifest
+from deepgllim.data.columns import BOX_COLUMNS
+from deepgllim.data.manifest import Manifest, make_manifest
 from deepgllim.data.readers import READERS, SURVEYS, Targets, decode_pictures, split_source
 from deepgllim.data.survey import BrokenFile, Survey, cause_without_path
 from deepgllim.errors import ImageError
@@ -17,18 +18,18 @@ from deepgllim.geometry.rotations import MIRROR_SIGNS
 from deepgllim.imaging.images import checked_face
 
 Array = npt.NDArray[np.float64]
-Progress = Callable[[int, int], object]
+ProgressCallback = Callable[[int, int], object]
 
 BIN_WIDTH = 15.0
-"""Of the histograms of angles, degrees."""
+"""Width of the bins of the histograms of angles, degrees."""
 
 
 class AngleHistogram(NamedTuple):
-    """Counts of angles in bins of `BIN_WIDTH` around its multiples, which several angles share.
+    """Counts of angles in bins of `BIN_WIDTH` that are centred on its multiples and common to all angles.
 
     Attributes:
-        centres: (B,), degrees, ascending.
-        counts: angle's name → (B,).
+        centres: centres of the bins, (B,), degrees, ascending.
+        counts: counts of each angle by its name, (B,).
     """
 
     centres: Array
@@ -37,16 +38,16 @@ class AngleHistogram(NamedTuple):
 
 @dataclass(frozen=True)
 class DataReport:
-    """What `check_data` found.
+    """The result of `check_data`.
 
     Attributes:
         source: "name:path".
-        faces: the rows that can be used; it may have none.
-        broken: every file that cannot be used, and pictures whose box cannot be used on them, each with the cause.
-        left_out: faces in order that the reader leaves out, as the data set's usual protocol does.
-        beyond: faces whose box reaches beyond the picture, which repeats its edge there.
-        sizes: pictures by (width, height), the most frequent first.
-        notes: what the reader says besides, as which sequences are not there; a line each.
+        faces: the rows that can be used; there may be none.
+        broken: the files that cannot be used, and the images on which a box cannot be used, each with the cause.
+        left_out: number of usable faces that the usual protocol of the data set excludes.
+        beyond: number of faces whose box extends beyond the image, where crops repeat the pixels of the edge.
+        sizes: number of images by (width, height), the most frequent first.
+        notes: further information of the reader, such as missing sequences, one line each.
     """
 
     source: str
@@ -59,17 +60,17 @@ class DataReport:
 
     @property
     def pictures(self) -> int:
-        """How many different files the faces are on."""
+        """The number of different images."""
         return len(set(self.faces.paths))
 
     @property
     def people(self) -> dict[str, int]:
-        """Faces by person, sorted by name; those whose person is not known are not among them."""
+        """The number of faces of each person, sorted by name, without the faces of unknown people."""
         return _counts(pd.Series([who for who in self.faces.subjects if who is not None], dtype=str))
 
     @property
     def sequences(self) -> int:
-        """How many series of pictures there are: different pairs of person and sequence."""
+        """The number of different pairs of person and sequence."""
         if "sequence" not in self.faces.frame:
             return 0
         named = self.faces.frame["sequence"].astype(str)
@@ -77,24 +78,23 @@ class DataReport:
 
     @property
     def sources(self) -> dict[str, int]:
-        """Faces by the entry of the column `source`, sorted."""
+        """The number of faces by the column `source`, sorted."""
         frame = self.faces.frame
         return _counts(frame["source"].astype(str)) if "source" in frame else {}
 
 
 def check_data(
-    source: str, targets: Targets = None, *, workers: int | None = None, progress: Progress | None = None
+    source: str, targets: Targets = None, *, workers: int | None = None, progress: ProgressCallback | None = None
 ) -> DataReport:
-    """Read a data set and decode every picture of it.
+    """Read a data set, decode all its images, and report what can be used.
 
     Args:
-        source: "name:path", as for `load_data`.
-        targets: as for `load_data`.
-        workers: threads; by default Python's choice.
-        progress: is told how many pictures of how many are decoded.
+        source, targets: as for `load_data`.
+        workers: number of threads; None for the default of Python.
+        progress: called with the number of decoded images and the number of all images.
 
     Raises:
-        DataError: an unknown name, a folder of another kind, or a table that its reader refuses.
+        DataError: the name is unknown, the folder is another data set, or the table cannot be read.
 
     Example:
         >>> import tempfile
@@ -121,7 +121,7 @@ def check_data(
 
 
 def angle_histogram(faces: Manifest) -> AngleHistogram:
-    """The angles among the targets, counted in bins that are centred on multiples of `BIN_WIDTH`.
+    """Count the angles among the targets in bins that are centred on multiples of `BIN_WIDTH`.
 
     Example:
         >>> faces = make_manifest(pd.DataFrame({"path": ["a", "b", "c"], "yaw": [-20, 5, 7.4]}))
@@ -139,7 +139,7 @@ def angle_histogram(faces: Manifest) -> AngleHistogram:
 
 
 def _read(source: str, targets: Targets) -> tuple[Manifest, Survey]:
-    """The table, maybe without rows, and the survey that it is of; of a table there is nothing to survey."""
+    """Return the table, which may have no rows, and its survey, which is trivial if the source is a table."""
     name, path = split_source(source)
     if name not in SURVEYS:
         faces = READERS[name](path, targets)
@@ -151,7 +151,7 @@ def _read(source: str, targets: Targets) -> tuple[Manifest, Survey]:
 
 
 def _refused_boxes(faces: Manifest, sizes: dict[Path, tuple[int, int]]) -> dict[int, str]:
-    """Why the boxes of some rows cannot be used on their pictures, as training would refuse them."""
+    """Return the causes why the boxes of some rows cannot be used, as training would report them."""
     causes: dict[int, str] = {}
     for row, (path, box) in enumerate(zip(faces.paths, faces.boxes, strict=True)):
         if path in sizes and not np.isnan(box).any():
@@ -163,7 +163,7 @@ def _refused_boxes(faces: Manifest, sizes: dict[Path, tuple[int, int]]) -> dict[
 
 
 def _beyond(boxes: Array, sizes: Array) -> npt.NDArray[np.bool_]:
-    """Which boxes reach beyond their picture; NaN does not."""
+    """Return which boxes extend beyond their image, (N,); boxes of NaN do not."""
     x0, y0, x1, y1 = boxes.T
     width, height = sizes.T
     return np.asarray((x0 < 0) | (y0 < 0) | (x1 > width) | (y1 > height))

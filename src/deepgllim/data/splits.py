@@ -1,4 +1,4 @@
-"""Parts of a table: subjects held out, folds of subjects, random fractions. The same seed gives the same parts."""
+"""Splits of a table: held-out subjects, folds of subjects, random fractions. The same seed gives the same split."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,17 +13,20 @@ from deepgllim.errors import DataError
 def split_by_subject(
     manifest: Manifest, fraction: float, seed: int, by: Literal["subject", "row"] = "subject"
 ) -> tuple[Manifest, Manifest]:
-    """(train, held out), no subject on both sides.
+    """Split a table into training and held-out rows without common subjects.
 
     Args:
         manifest: the table.
-        fraction: of the subjects to hold out, in (0, 1), rounded; at least one subject falls on each side.
-        seed: of the draw.
-        by: "row" draws rows instead: the same face may then be on both sides.
+        fraction: fraction of the subjects to hold out, in (0, 1), rounded; each side has at least one subject.
+        seed: seed of the draw.
+        by: "row" draws rows instead; a subject may then be on both sides.
+
+    Returns:
+        The training rows and the held-out rows.
 
     Raises:
-        DataError: no subject column, a row without subject, or fewer than two subjects (or rows).
-        ValueError: fraction outside (0, 1), or another `by`.
+        DataError: there is no subject column, a row has no subject, or there are fewer than two subjects (or rows).
+        ValueError: `fraction` is outside (0, 1), or `by` is unknown.
 
     Example:
         >>> import pandas as pd
@@ -34,64 +37,70 @@ def split_by_subject(
         (set(), 2, 2)
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction is {fraction}; the part to hold out lies strictly between 0 and 1")
+        raise ValueError(f"fraction is {fraction}; the held-out fraction must be strictly between 0 and 1")
     if by not in ("subject", "row"):
         raise ValueError(f"by is {by!r}; the choices are 'subject' and 'row'")
     rows = 'or split rows instead, with by="row"'
     units = known_subjects(manifest, 2, rows) if by == "subject" else np.arange(len(manifest))
     names = np.unique(units)
     if len(names) < 2:
-        raise DataError("the table has one row; a split needs two or more")
+        raise DataError("the table has one row; a split needs at least two")
     count = int(np.clip(round(fraction * len(names)), 1, len(names) - 1))
     held_out = np.isin(units, np.random.default_rng(seed).permutation(names)[:count])
     return manifest.subset(~held_out), manifest.subset(held_out)
 
 
 def select_subjects(manifest: Manifest, subjects: Sequence[str]) -> Manifest:
-    """The rows of the subjects named.
+    """Return the rows of some subjects.
 
     Raises:
-        DataError: a name that the table has not (all such are listed), no name at all, or no subject column.
+        DataError: the table does not have one of the subjects (the message lists all of those), no subject is given,
+            or there is no subject column.
     """
     known = known_subjects(manifest, 1)
     wanted = [str(subject) for subject in subjects]
     unknown = [subject for subject in wanted if subject not in set(known)]
     if unknown or not wanted:
-        named = f"unknown subjects {', '.join(unknown)}" if unknown else "no subject is named"
+        named = f"unknown subjects {', '.join(unknown)}" if unknown else "no subject is given"
         raise DataError(f"{named}; the table has {', '.join(sorted(set(known)))}")
     return manifest.subset(np.isin(known, wanted))
 
 
 def subject_folds(manifest: Manifest, n_folds: int, seed: int) -> list[tuple[Manifest, Manifest]]:
-    """Cross-validation: n_folds pairs (train, test); each subject is in exactly one test part.
+    """Return the folds of a cross-validation over subjects.
 
     Args:
         manifest: the table.
-        n_folds: between 2 and the number of subjects. The parts' numbers of subjects differ by at most one.
-        seed: of the draw.
+        n_folds: number of folds, between 2 and the number of subjects. Their numbers of subjects differ by at most one.
+        seed: seed of the draw.
+
+    Returns:
+        Pairs (train, test); each subject is in exactly one test set.
 
     Raises:
-        DataError: no subject column, a row without subject, or fewer subjects than folds.
-        ValueError: fewer than two folds.
+        DataError: there is no subject column, a row has no subject, or there are fewer subjects than folds.
+        ValueError: `n_folds` is less than two.
     """
     if n_folds < 2:
-        raise ValueError(f"n_folds is {n_folds}; cross-validation needs two or more")
+        raise ValueError(f"n_folds is {n_folds}; cross-validation needs at least two")
     subjects = known_subjects(manifest, n_folds)
-    parts = np.array_split(np.random.default_rng(seed).permutation(np.unique(subjects)), n_folds)
-    masks = [np.isin(subjects, part) for part in parts]
+    folds = np.array_split(np.random.default_rng(seed).permutation(np.unique(subjects)), n_folds)
+    masks = [np.isin(subjects, fold) for fold in folds]
     return [(manifest.subset(~test), manifest.subset(test)) for test in masks]
 
 
 def subsample(manifest: Manifest, fraction: float, seed: int) -> Manifest:
-    """A random fraction of the rows of every subject, in their order. For one seed, 20 % is a part of 40 %.
+    """Return a random fraction of the rows of each subject, in their order.
+
+    For one seed, the rows of a smaller fraction are a subset of those of a larger one.
 
     Args:
-        manifest: the table; rows without subject count as one subject's.
-        fraction: in (0, 1], rounded within each subject; at least one row of each stays.
-        seed: of the draw.
+        manifest: the table; rows without a subject count as one subject.
+        fraction: in (0, 1], rounded within each subject, of which at least one row is kept.
+        seed: seed of the draw.
 
     Raises:
-        ValueError: fraction outside (0, 1].
+        ValueError: `fraction` is outside (0, 1].
 
     Example:
         >>> import pandas as pd
@@ -100,7 +109,7 @@ def subsample(manifest: Manifest, fraction: float, seed: int) -> Manifest:
         2
     """
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction}; the part to keep lies in (0, 1]")
+        raise ValueError(f"fraction is {fraction}; it must be in (0, 1]")
     subjects = np.array(["" if subject is None else subject for subject in manifest.subjects], dtype=object)
     generator = np.random.default_rng(seed)
     kept = np.zeros(len(manifest), dtype=bool)
@@ -111,15 +120,15 @@ def subsample(manifest: Manifest, fraction: float, seed: int) -> Manifest:
 
 
 def known_subjects(manifest: Manifest, needed: int, otherwise: str = "") -> npt.NDArray[np.object_]:
-    """Every row's subject.
+    """Return the subject of each row, (N,).
 
     Args:
         manifest: the table.
-        needed: how many different ones.
-        otherwise: what the caller can do without them, the end of a message: "or …".
+        needed: the smallest number of different subjects.
+        otherwise: an alternative of the caller, the end of the error message: "or …".
 
     Raises:
-        DataError: some are unknown, or there are fewer than needed.
+        DataError: a subject is unknown, or there are fewer than needed.
     """
     subjects = manifest.subjects
     blank = np.flatnonzero(subjects == None)  # noqa: E711 (elementwise)
@@ -128,7 +137,7 @@ def known_subjects(manifest: Manifest, needed: int, otherwise: str = "") -> npt.
         lack = "no column 'subject'" if "subject" not in manifest.frame else f"no subject in row {blank[0] + 1}"
         raise DataError(
             f"the table has {lack}, so faces of one person could fall on both sides; "
-            f"add who is seen, as a column 'subject'{end}"
+            f"add the person's name in a column 'subject'{end}"
         )
     count = len(set(subjects))
     if count < needed:

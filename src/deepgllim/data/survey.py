@@ -1,4 +1,4 @@
-"""What a look through a data set's folder finds: the rows that can be used, and the files that cannot."""
+"""Surveys of the folders of data sets: the rows that can be used, and the files that cannot."""
 
 import os
 import re
@@ -13,23 +13,23 @@ from deepgllim.errors import DataError, ImageError
 from deepgllim.imaging.images import image_size
 from deepgllim.storage import irregular
 
-Row = dict[str, object]
+ManifestRow = dict[str, object]
 BrokenFile = tuple[Path, str]
 Item = TypeVar("Item")
 Read = TypeVar("Read")
 
 COPY_AGAIN = "copy the data set again"
-"""The remedy for a file that its owners distribute otherwise."""
+"""Remedy for a file that differs from the distributed one."""
 
 
 class Survey(NamedTuple):
-    """What is in a folder.
+    """The content of a folder.
 
     Attributes:
-        frame: a row for each face that can be used, as `make_manifest` takes it.
+        frame: one row per usable face, as `make_manifest` takes it.
         broken: the files that cannot be used, each with the cause and the remedy (without its name).
-        left_out: how many faces are in order, but not of the data set's usual protocol.
-        notes: what else is worth knowing though nothing is wrong, a line each.
+        left_out: number of usable faces that the usual protocol of the data set excludes.
+        notes: further information, one line each.
     """
 
     frame: pd.DataFrame
@@ -39,7 +39,12 @@ class Survey(NamedTuple):
 
 
 class BrokenFileError(DataError):
-    """A file of a data set that cannot be used. `path` is the file, `cause` says why and what to do."""
+    """A file of a data set cannot be used.
+
+    Attributes:
+        path: the file.
+        cause: cause and remedy, without the path.
+    """
 
     def __init__(self, path: str | os.PathLike[str], cause: str) -> None:
         super().__init__(f"{os.fspath(path)}: {cause}")
@@ -47,10 +52,10 @@ class BrokenFileError(DataError):
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Refuse pipes, devices, sockets and folders, which would not end, or are no files.
+    """Raise an error if a path is a pipe, a device, a socket or a folder.
 
     Raises:
-        BrokenFileError: it is one of them.
+        BrokenFileError: the path is one of them.
     """
     cause = irregular(path)
     if cause is not None:
@@ -58,44 +63,41 @@ def check_regular(path: str | os.PathLike[str]) -> None:
 
 
 def matching_names(folder: Path, pattern: str) -> list[str]:
-    """The names in a folder that match as a whole, sorted; none if there is no such folder.
-
-    Others (previews, a file system's own) are not of the data set.
-    """
+    """Return the names in a folder that match a pattern as a whole, sorted; none if the folder does not exist."""
     names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
     return sorted(name for name in names if re.fullmatch(pattern, name))
 
 
 def check_size(picture: Path, expected: tuple[int, int], reason: str) -> None:
-    """Labels in pixels fit the picture only as it was published. Its header is read, pixels are not decoded.
+    """Check the size of an image, on which labels in pixels depend. Pixels are not decoded.
 
     Args:
         picture: the file.
         expected: width and height, pixels.
-        reason: which size that is, as "rgb.cal says".
+        reason: origin of the expected size, such as "rgb.cal says".
 
     Raises:
-        BrokenFileError: the header cannot be read, or another size.
+        BrokenFileError: the header cannot be read, or the size is another.
     """
     try:
         width, height = image_size(picture)
     except ImageError as error:
         raise BrokenFileError(picture, cause_without_path(error, picture)) from error
     if (width, height) != expected:
-        found = f"the picture has {width} × {height} pixels where {reason} {expected[0]} × {expected[1]}"
-        raise BrokenFileError(picture, f"{found}, so that its labels do not fit; {COPY_AGAIN}")
+        found = f"the picture has {width} × {height} pixels, but {reason} {expected[0]} × {expected[1]}"
+        raise BrokenFileError(picture, f"{found}, so its labels do not fit; {COPY_AGAIN}")
 
 
 def cause_without_path(error: Exception, path: Path) -> str:
-    """The message without the file's name, which a list of broken files has beside it."""
+    """Return an error message without the path at its start."""
     return str(error).removeprefix(f"{path}: ")
 
 
 def read_rows(items: Iterable[Item], read: Callable[[Item], Read]) -> tuple[list[Read], list[BrokenFile]]:
-    """What `read` makes of the items, rows for example, and the files that it refused with a `BrokenFileError`.
+    """Call a function on each item, and collect its results and the files of its `BrokenFileError`s.
 
     Example:
-        >>> def read(name: str) -> Row:
+        >>> def read(name: str) -> ManifestRow:
         ...     if name.endswith(".txt"):
         ...         raise BrokenFileError(Path(name), "is a text")
         ...     return {"path": name}
@@ -115,13 +117,13 @@ def read_rows(items: Iterable[Item], read: Callable[[Item], Read]) -> tuple[list
 def manifest_from_survey(
     survey: Survey, folder: Path, targets: Sequence[str] | None = None, *, skip_broken: bool = False
 ) -> Manifest:
-    """The table of a survey.
+    """Return the table of a survey.
 
     Args:
-        survey: of `folder`.
-        folder: where relative paths start.
+        survey: the survey of `folder`.
+        folder: start of relative paths.
         targets: as for `make_manifest`.
-        skip_broken: whether to go on without the broken files.
+        skip_broken: leave out broken files instead of raising an error.
 
     Raises:
         DataError: there are broken files and `skip_broken` is false, or no row is left.
@@ -135,9 +137,11 @@ def manifest_from_survey(
     broken, rows = survey.broken, len(survey.frame)
     if broken and not (skip_broken and rows):
         path, cause = broken[0]
-        remedy = f"mend them or take them out{', or read the rest with skip_broken=True' if rows else ''}"
-        counts = f"{len(broken)} broken file(s) beside {rows} faces in order"
+        remedy = f"fix or remove them{', or read the rest with skip_broken=True' if rows else ''}"
+        counts = f"{len(broken)} broken file(s), {rows} usable faces"
         raise DataError(f"{path}: {cause} ({counts}; `deepgllim data check` lists them: {remedy})")
     if rows == 0:
-        raise DataError(f"{folder}: none of its {survey.left_out} faces is of the usual protocol; ask for all of them")
+        raise DataError(
+            f"{folder}: none of its {survey.left_out} faces is within the usual protocol; raise the limit of the angles"
+        )
     return make_manifest(survey.frame, targets, folder=folder, origin=str(folder))

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from deepgllim.data import Manifest, write_report
-from deepgllim.data.report import BIN_WIDTH, DataReport, Progress, angle_histogram, check_data
+from deepgllim.data.report import BIN_WIDTH, DataReport, ProgressCallback, angle_histogram, check_data
 from deepgllim.geometry.rotations import MIRROR_SIGNS, angles_from_rotation, rotation_from_pan_tilt
 from deepgllim.imaging.conversion import to_image
 from deepgllim.imaging.drawing import draw_axes
@@ -38,7 +38,7 @@ def inspect_data(
     output: Path | None = None,
     targets: Sequence[str] | None = None,
     *,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> DataReport:
     """Check a data set, and write what was found.
 

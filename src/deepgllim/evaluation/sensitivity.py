@@ -18,17 +18,17 @@ from deepgllim.geometry.rotations import NECK_ANGLES, geodesic_distance, rotatio
 from deepgllim.imaging.images import Box, crop_face, open_image
 from deepgllim.pose.network import PoseNetwork
 
-Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+CropChange = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 MOVES = (0.1, 0.2, 0.3)
 """Shares of the box's side."""
 
 
-def _blurred(radius: float) -> Change:
+def _blurred(radius: float) -> CropChange:
     return lambda picture, _: picture.filter(ImageFilter.GaussianBlur(radius * min(picture.size) / 96))
 
 
-def _noisy(deviation: float) -> Change:
+def _noisy(deviation: float) -> CropChange:
     def change(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         pixels = np.asarray(picture, dtype=np.float64)
         return Image.fromarray(np.clip(pixels + deviation * rng.standard_normal(pixels.shape), 0, 255).astype(np.uint8))
@@ -36,11 +36,11 @@ def _noisy(deviation: float) -> Change:
     return change
 
 
-def _darker(gain: float) -> Change:
+def _darker(gain: float) -> CropChange:
     return lambda picture, _: picture.point(lambda level: int(level * gain))
 
 
-def _compressed(quality: int) -> Change:
+def _compressed(quality: int) -> CropChange:
     def change(picture: Image.Image, _: np.random.Generator) -> Image.Image:
         buffer = io.BytesIO()
         picture.save(buffer, "jpeg", quality=quality)
@@ -49,7 +49,7 @@ def _compressed(quality: int) -> Change:
     return change
 
 
-def _covered(share: float) -> Change:
+def _covered(share: float) -> CropChange:
     def change(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
         copy, side = picture.copy(), round(share * min(picture.size))
         corner = [int(rng.integers(0, extent - side + 1)) for extent in picture.size]
@@ -59,7 +59,7 @@ def _covered(share: float) -> Change:
     return change
 
 
-CHANGES: dict[str, dict[str, Change]] = {
+CHANGES: dict[str, dict[str, CropChange]] = {
     "blur, σ of a 96 px crop": {f"{s:g} px": _blurred(s) for s in (1.0, 2.0, 4.0)},
     "noise, σ": {f"{s:g} levels": _noisy(s) for s in (10.0, 20.0, 40.0)},
     "dark": {f"× {g:g}": _darker(g) for g in (0.5, 0.25, 0.1)},
@@ -121,7 +121,7 @@ def _crops(network: PoseNetwork, faces: Manifest, change: Callable[[Box], Box]) 
         yield crop_face(picture, changed, network.spec.margin, network.spec.image_size)
 
 
-def _changed(crop: Pixels, change: Change, rng: np.random.Generator) -> Pixels:
+def _changed(crop: Pixels, change: CropChange, rng: np.random.Generator) -> Pixels:
     return np.asarray(change(Image.fromarray(crop.transpose(1, 2, 0)), rng)).transpose(2, 0, 1)
 
 

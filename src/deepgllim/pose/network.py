@@ -153,6 +153,11 @@ def _session(path: Path, threads: int | None) -> Session:
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
     refuse_unreadable(path)
+    if path.suffix.lower() == ".safetensors":
+        raise ModelError(
+            f"{path}: a trained model, not an ONNX file: export it with deepgllim export {path} MODEL.onnx (deepgllim "
+            "train exports its model at its end)"
+        )
     try:
         return Session(path, threads or 0)
     except ConfigurationError:

@@ -1,19 +1,52 @@
-"""Synthetic people: any number of them, in any pose, drawn with labels that are exact.
+"""Rendered heads of synthetic people with exact labels.
 
-A `SceneSampler` says what picture n of a set shows, `Renderer` draws it, `render_set` writes whole sets.
+`SceneSampler` samples scene n of a set, `Renderer` renders it, and `render_set` writes whole sets. The public names are
+imported on first use.
 """
 
-from deepgllim.synthetic.heads import HeadModel, Identity, load_head_model
-from deepgllim.synthetic.output import render_set
-from deepgllim.synthetic.people import Appearance, Person, random_person
-from deepgllim.synthetic.posing import Labels, label
-from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.scene import Background, Camera, Capture, Light, Scene, Wear
-from deepgllim.synthetic.sets import SETS, SceneSampler
+from typing import TYPE_CHECKING
+
+from deepgllim.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from deepgllim.synthetic.backgrounds import render_background
+    from deepgllim.synthetic.capture import apply_capture, encode_jpeg
+    from deepgllim.synthetic.head_file import load_head_model
+    from deepgllim.synthetic.heads import HeadModel, Identity
+    from deepgllim.synthetic.miniature import TEST_PEOPLE, bundled_miniature, pack_miniature, unpack_miniature
+    from deepgllim.synthetic.output import CONFIGURATION, render_set
+    from deepgllim.synthetic.people import Appearance, Person, random_person
+    from deepgllim.synthetic.pictures import SceneRenderer
+    from deepgllim.synthetic.posing import Labels, fit_camera, head_vertices, label, to_camera
+    from deepgllim.synthetic.renderer import Renderer
+    from deepgllim.synthetic.sampler import ASPECTS, Aspect, SceneSampler
+    from deepgllim.synthetic.scene import HEAD_TO_CAMERA, Background, Camera, Capture, Light, Scene, Wear
+    from deepgllim.synthetic.sets import SETS, SetSpec
+
+_MODULES = {
+    "backgrounds": ["render_background"],
+    "capture": ["apply_capture", "encode_jpeg"],
+    "head_file": ["load_head_model"],
+    "heads": ["HeadModel", "Identity"],
+    "miniature": ["TEST_PEOPLE", "bundled_miniature", "pack_miniature", "unpack_miniature"],
+    "output": ["CONFIGURATION", "render_set"],
+    "people": ["Appearance", "Person", "random_person"],
+    "pictures": ["SceneRenderer"],
+    "posing": ["Labels", "fit_camera", "head_vertices", "label", "to_camera"],
+    "renderer": ["Renderer"],
+    "sampler": ["ASPECTS", "Aspect", "SceneSampler"],
+    "scene": ["HEAD_TO_CAMERA", "Background", "Camera", "Capture", "Light", "Scene", "Wear"],
+    "sets": ["SETS", "SetSpec"],
+}
 
 __all__ = [
+    "ASPECTS",
+    "CONFIGURATION",
+    "HEAD_TO_CAMERA",
     "SETS",
+    "TEST_PEOPLE",
     "Appearance",
+    "Aspect",
     "Background",
     "Camera",
     "Capture",
@@ -24,10 +57,23 @@ __all__ = [
     "Person",
     "Renderer",
     "Scene",
+    "SceneRenderer",
     "SceneSampler",
+    "SetSpec",
     "Wear",
+    "apply_capture",
+    "bundled_miniature",
+    "encode_jpeg",
+    "fit_camera",
+    "head_vertices",
     "label",
     "load_head_model",
+    "pack_miniature",
     "random_person",
+    "render_background",
     "render_set",
+    "to_camera",
+    "unpack_miniature",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,7 +1,8 @@
-"""Backgrounds: procedural pictures from a seed, or a part of one of the user's."""
+"""Backgrounds: procedural images, or crops of image files."""
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,10 @@ Rng = np.random.Generator
 
 
 def render_background(background: Background, width: int, height: int) -> Pixels:
-    """The background of a picture, (H, W, 3); the same for the same values.
+    """Return the background, RGB, uint8, (height, width, 3); it depends on the arguments only.
 
     Raises:
-        ImageError: a picture of the user's that cannot be read.
+        ImageError: the image file cannot be read.
 
     Example:
         >>> render_background(Background("gradient", seed=1), 32, 24).shape
@@ -27,12 +28,12 @@ def render_background(background: Background, width: int, height: int) -> Pixels
     rng = np.random.Generator(np.random.PCG64(background.seed))
     if background.kind == "picture":
         assert background.picture is not None
-        return _part(background.picture, width, height, rng)
+        return _crop(background.picture, width, height, rng)
     return np.asarray(_PAINTERS[background.kind](width, height, rng), dtype=np.uint8)
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
-    """Mostly near grey, as walls are."""
+    """Sample a colour, mostly near grey."""
     value, tint = rng.uniform(15, 245), rng.uniform() ** 2.5
     r, g, b = np.clip(value * (1 + tint * rng.uniform(-1, 1, size=3)), 0, 255).astype(int).tolist()
     return r, g, b
@@ -46,7 +47,7 @@ def _gradient(width: int, height: int, rng: Rng) -> Pixels:
     corners = np.array([_colour(rng) for _ in range(2)], dtype=np.float32)
     ends = np.stack([corners[0], corners[1], corners[1], corners[0]])[rng.permutation(4)].reshape(2, 2, 3)
     ends += rng.normal(0, 12, size=ends.shape)
-    return _enlarged(ends, width, height)
+    return _resize(ends, width, height)
 
 
 def _noise(width: int, height: int, rng: Rng) -> Pixels:
@@ -54,7 +55,7 @@ def _noise(width: int, height: int, rng: Rng) -> Pixels:
     strength, tinted = rng.uniform(10, 90), rng.uniform() < 0.4
     for octave in range(2, 7):
         cells = rng.normal(0, strength / 1.6**octave * 2, size=(2**octave, 2**octave, 3 if tinted else 1))
-        total += _enlarged_float(np.broadcast_to(cells, (*cells.shape[:2], 3)), width, height)
+        total += _resize_float(np.broadcast_to(cells, (*cells.shape[:2], 3)), width, height)
     return np.asarray(total.clip(0, 255).astype(np.uint8))
 
 
@@ -74,38 +75,61 @@ def _shapes(width: int, height: int, rng: Rng) -> Pixels:
             canvas.line((x, y, x + w, y + h * rng.uniform(-1, 1)), fill=_colour(rng), width=max(1, int(w / 12)))
         else:
             canvas.rectangle((x, y, x + w, y + h), fill=_colour(rng))
-    return _out_of_focus(image, rng)
+    return _defocus(image, rng)
+
+
+class _Place(NamedTuple):
+    """Position and size of a piece of furniture, pixels, and its colour."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    colour: tuple[int, int, int]
 
 
 def _room(width: int, height: int, rng: Rng) -> Pixels:
-    """A wall with what stands and hangs before it: shelves, windows, pictures, door frames, the edge of a table."""
+    """Return a wall with shelves, windows, pictures and doors."""
     image = Image.fromarray(_gradient(width, height, rng))
     canvas = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(1, 5))):
-        kind, tone = rng.integers(4), _colour(rng)
+        kind, colour = rng.integers(4), _colour(rng)
         x, y = rng.uniform(-0.3, 0.9) * width, rng.uniform(-0.2, 0.8) * height
         w, h = rng.uniform(0.15, 0.8) * width, rng.uniform(0.15, 0.8) * height
-        if kind == 0:  # shelf: boards with books
-            for level in np.arange(y, y + h, max(6.0, h / rng.integers(2, 5))):
-                canvas.rectangle((x, level, x + w, level + max(1, height // 60)), fill=tone)
-                at = x
-                while at < x + w:
-                    thick = rng.uniform(0.01, 0.05) * width + 1
-                    tall = max(1.0, rng.uniform(0.06, 0.16) * height)
-                    canvas.rectangle((at, level - tall, at + thick, level - 1), fill=_colour(rng))
-                    at += thick + (rng.uniform(0, 0.1) * width if rng.uniform() < 0.2 else 0)
-        elif kind == 1:  # window: bright, with bars
-            canvas.rectangle((x, y, x + w, y + h), fill=tuple(int(c) for c in rng.uniform(190, 255, size=3)))
-            for share in (0.0, 0.5, 1.0):
-                canvas.line((x + share * w, y, x + share * w, y + h), fill=tone, width=max(1, width // 50))
-                canvas.line((x, y + share * h, x + w, y + share * h), fill=tone, width=max(1, width // 50))
-        elif kind == 2:  # picture or screen
-            canvas.rectangle((x, y, x + w, y + h), fill=tone, outline=_colour(rng), width=max(1, width // 40))
-        else:  # door, column or curtain
-            canvas.rectangle((x, -1, x + w / 2, height), fill=tone)
-            for at in np.arange(x, x + w / 2, max(3.0, w / 12)):
-                canvas.line((at, 0, at, height), fill=_colour(rng) if rng.uniform() < 0.1 else tone, width=1)
-    return _out_of_focus(image, rng)
+        (_shelf, _window, _frame, _door)[kind](canvas, _Place(x, y, w, h, colour), image.size, rng)
+    return _defocus(image, rng)
+
+
+def _shelf(canvas: ImageDraw.ImageDraw, place: _Place, size: tuple[int, int], rng: Rng) -> None:
+    (x, y, w, h, colour), (width, height) = place, size
+    for level in np.arange(y, y + h, max(6.0, h / rng.integers(2, 5))):
+        canvas.rectangle((x, level, x + w, level + max(1, height // 60)), fill=colour)
+        at = x
+        while at < x + w:  # books
+            thickness = rng.uniform(0.01, 0.05) * width + 1
+            book = max(1.0, rng.uniform(0.06, 0.16) * height)
+            canvas.rectangle((at, level - book, at + thickness, level - 1), fill=_colour(rng))
+            at += thickness + (rng.uniform(0, 0.1) * width if rng.uniform() < 0.2 else 0)
+
+
+def _window(canvas: ImageDraw.ImageDraw, place: _Place, size: tuple[int, int], rng: Rng) -> None:
+    (x, y, w, h, colour), bar = place, max(1, size[0] // 50)
+    canvas.rectangle((x, y, x + w, y + h), fill=tuple(int(c) for c in rng.uniform(190, 255, size=3)))
+    for share in (0.0, 0.5, 1.0):
+        canvas.line((x + share * w, y, x + share * w, y + h), fill=colour, width=bar)
+        canvas.line((x, y + share * h, x + w, y + share * h), fill=colour, width=bar)
+
+
+def _frame(canvas: ImageDraw.ImageDraw, place: _Place, size: tuple[int, int], rng: Rng) -> None:
+    x, y, w, h, colour = place
+    canvas.rectangle((x, y, x + w, y + h), fill=colour, outline=_colour(rng), width=max(1, size[0] // 40))
+
+
+def _door(canvas: ImageDraw.ImageDraw, place: _Place, size: tuple[int, int], rng: Rng) -> None:
+    (x, _, w, _, colour), height = place, size[1]
+    canvas.rectangle((x, -1, x + w / 2, height), fill=colour)
+    for at in np.arange(x, x + w / 2, max(3.0, w / 12)):
+        canvas.line((at, 0, at, height), fill=_colour(rng) if rng.uniform() < 0.1 else colour, width=1)
 
 
 _PAINTERS: dict[str, Callable[[int, int, Rng], Pixels]] = {
@@ -117,18 +141,18 @@ _PAINTERS: dict[str, Callable[[int, int, Rng], Pixels]] = {
 }
 
 
-def _out_of_focus(image: Image.Image, rng: Rng) -> Pixels:
+def _defocus(image: Image.Image, rng: Rng) -> Pixels:
     if rng.uniform() < 0.7:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.025) * max(image.size)))
     return np.asarray(image)
 
 
-def _enlarged(cells: npt.ArrayLike, width: int, height: int) -> Pixels:
-    return np.asarray(_enlarged_float(cells, width, height).clip(0, 255).astype(np.uint8))
+def _resize(cells: npt.ArrayLike, width: int, height: int) -> Pixels:
+    return np.asarray(_resize_float(cells, width, height).clip(0, 255).astype(np.uint8))
 
 
-def _enlarged_float(cells: npt.ArrayLike, width: int, height: int) -> npt.NDArray[np.float32]:
-    """(h, w, 3) → (height, width, 3), bicubic."""
+def _resize_float(cells: npt.ArrayLike, width: int, height: int) -> npt.NDArray[np.float32]:
+    """Resize (h, w, 3) to (height, width, 3), bicubic."""
     channels = np.moveaxis(np.asarray(cells, dtype=np.float32), -1, 0)
     large = [
         np.asarray(Image.fromarray(np.ascontiguousarray(c)).resize((width, height), Image.Resampling.BICUBIC))
@@ -137,9 +161,9 @@ def _enlarged_float(cells: npt.ArrayLike, width: int, height: int) -> npt.NDArra
     return np.stack(large, axis=-1)
 
 
-def _part(path: str, width: int, height: int, rng: Rng) -> Pixels:
-    """A random part of a picture, half of them mirrored."""
-    image = _opened(path)
+def _crop(path: str, width: int, height: int, rng: Rng) -> Pixels:
+    """Return a random crop of an image file, mirrored half of the time."""
+    image = _open(path)
     share = rng.uniform(0.4, 1.0)
     scale = share * min(image.width / width, image.height / height)
     w, h = width * scale, height * scale
@@ -149,5 +173,5 @@ def _part(path: str, width: int, height: int, rng: Rng) -> Pixels:
 
 
 @functools.lru_cache(maxsize=32)
-def _opened(path: str) -> Image.Image:
+def _open(path: str) -> Image.Image:
     return open_image(path)

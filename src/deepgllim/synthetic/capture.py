@@ -1,4 +1,4 @@
-"""From what the camera sees to a file: patches, resolution, blur, noise, colours, JPEG."""
+"""Effects of a camera on an image: patches, blur, resolution, colours, noise, JPEG."""
 
 import io
 
@@ -12,20 +12,24 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def apply_capture(pixels: npt.NDArray[np.uint8], capture: Capture) -> Image.Image:
-    """The picture that a camera makes of pixels (H, W, 3), uint8; exposure is the renderer's part.
+    """Apply all effects of a capture but the exposure, which the renderer applies.
+
+    Args:
+        pixels: RGB, uint8, (H, W, 3).
+        capture: effects.
 
     Example:
-        >>> from deepgllim.synthetic.sets import FIXED_CAPTURE
-        >>> apply_capture(np.full((4, 4, 3), 90, dtype=np.uint8), FIXED_CAPTURE).getpixel((0, 0))
+        >>> neutral = Capture(1, 1, 1, 0, (0, 0), 0, 1, 0, 92, 0)
+        >>> apply_capture(np.full((4, 4, 3), 90, dtype=np.uint8), neutral).getpixel((0, 0))
         (90, 90, 90)
     """
     rng = np.random.Generator(np.random.PCG64(capture.seed))
     image = Image.fromarray(pixels)
     side = min(image.size)
     for _ in range(capture.occlusions):
-        image = _covered(image, rng)
+        image = _add_patch(image, rng)
     if capture.motion[0] > 0:
-        image = _moved(image, capture.motion[0] * side, capture.motion[1])
+        image = _motion_blur(image, capture.motion[0] * side, capture.motion[1])
     if capture.blur > 0:
         image = image.filter(ImageFilter.GaussianBlur(capture.blur * side))
     if capture.resolution < 1:
@@ -33,6 +37,11 @@ def apply_capture(pixels: npt.NDArray[np.uint8], capture: Capture) -> Image.Imag
         image = image.resize(small, Image.Resampling.BILINEAR).resize(image.size, Image.Resampling.BILINEAR)
     if capture.contrast == 1 and capture.saturation == 1 and capture.noise == 0:
         return image
+    return _change_levels(image, capture, rng)
+
+
+def _change_levels(image: Image.Image, capture: Capture, rng: np.random.Generator) -> Image.Image:
+    """Apply saturation, contrast and noise."""
     levels = np.asarray(image).astype(np.float32)  # (H, W, 3); changed in place below
     grey = (levels @ LUMA)[..., None]
     levels -= grey
@@ -40,17 +49,17 @@ def apply_capture(pixels: npt.NDArray[np.uint8], capture: Capture) -> Image.Imag
     levels += grey - 128
     levels *= capture.contrast
     levels += 128
-    if capture.noise > 0:  # shot noise grows with the root of the light, the rest is even
+    if capture.noise > 0:  # read noise and shot noise
         spread = np.float32(0.5 * capture.noise) * (1 + np.sqrt(grey / 128))
         levels += spread * rng.standard_normal(levels.shape, dtype=np.float32)
     return Image.fromarray((levels + 0.5).clip(0, 255).astype(np.uint8))
 
 
-def encode(picture: Image.Image, quality: int) -> bytes:
-    """A JPEG file's bytes.
+def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
+    """Encode an image as JPEG.
 
     Example:
-        >>> encode(Image.new("RGB", (8, 8)), 90)[:2].hex()
+        >>> encode_jpeg(Image.new("RGB", (8, 8)), 90)[:2].hex()
         'ffd8'
     """
     file = io.BytesIO()
@@ -58,8 +67,8 @@ def encode(picture: Image.Image, quality: int) -> bytes:
     return file.getvalue()
 
 
-def _covered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A patch of one colour, or of another part of the picture, over a part of it; from the border more often."""
+def _add_patch(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Add a patch of one colour or of another part of the image, half of the time at the border."""
     width, height = image.size
     w, h = (int(side * rng.uniform(0.12, 0.45)) for side in image.size)
     if rng.uniform() < 0.5:  # from the border
@@ -85,8 +94,8 @@ def _covered(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return covered
 
 
-def _moved(image: Image.Image, length: float, direction: float) -> Image.Image:
-    """The mean of copies along a line of so many pixels."""
+def _motion_blur(image: Image.Image, length: float, direction: float) -> Image.Image:
+    """Return the mean of copies that are shifted along a line of a length in pixels."""
     steps = max(2, min(9, round(length)))
     along = np.array([np.cos(np.radians(direction)), np.sin(np.radians(direction))])
     total, opaque = np.zeros((image.height, image.width, 3), dtype=np.float32), image.convert("RGBA")
@@ -95,6 +104,6 @@ def _moved(image: Image.Image, length: float, direction: float) -> Image.Image:
         moved = np.asarray(
             opaque.transform(image.size, Image.Transform.AFFINE, (1, 0, dx, 0, 1, dy), Image.Resampling.BILINEAR)
         )
-        # pixels from beyond the border are transparent: keep the picture's own there
+        # pixels from outside the image are transparent, and replaced by those of the image
         total += np.where(moved[..., 3:] > 0, moved[..., :3], np.asarray(image))
     return Image.fromarray((total / steps + 0.5).clip(0, 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""What the renderer needs of OpenGL: a context without a window, shaders with the materials' names, clip matrices."""
+"""OpenGL for the renderer: a context without a window, compiled shaders, clip matrices."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     import moderngl
 
 NEAR, FAR = 0.05, 20.0
-"""Metres between which things are seen."""
+"""Distances of the clip planes, metres."""
 
 REMEDY = "on Debian or Ubuntu: apt-get install libegl1 libgl1 libgl1-mesa-dri"
 SHADOW_RADIUS = 0.34
-"""Metres about the head within which shadows are cast."""
+"""Radius about the head within which shadows are cast, metres."""
 
 CELLS = 32
-"""Of the volume of noise, a side."""
+"""Number of cells of the noise volume per side."""
 
 _SHADERS = Path(__file__).with_name("shaders")
 
 
 def open_context() -> "moderngl.Context":
-    """A context of EGL.
+    """Return a standalone EGL context.
 
     Raises:
-        RenderError: there is no EGL, or no driver that offers OpenGL 3.3.
+        RenderError: EGL is missing, or no driver supports OpenGL 3.3.
         ModuleNotFoundError: moderngl is not installed.
     """
     import moderngl
@@ -43,12 +43,12 @@ def open_context() -> "moderngl.Context":
 
 
 class Program:
-    """A vertex and a fragment shader, compiled for one material, whose uniforms are set by name.
+    """A vertex and a fragment shader, compiled for one material.
 
     Args:
-        context: where it is compiled.
-        vertex, fragment: files in `shaders/`.
-        material: which of the shaders' branches is compiled.
+        context: graphics context.
+        vertex, fragment: names of files in `shaders/`.
+        material: material, which selects branches of the shaders.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Program:
 
     @property
     def names(self) -> set[str]:
-        """Of the uniforms that are used, without attributes."""
+        """Names of the uniforms that the shaders use."""
         import moderngl
 
         return {name for name, entry in self._uniforms.items() if isinstance(entry, moderngl.Uniform)}
 
     def set(self, values: Mapping[str, Any]) -> None:
-        """Uniforms by name, matrices as (4, 4) arrays; those that this program does not use are passed over."""
+        """Set uniforms by name, matrices as (4, 4) arrays; names that the shaders do not use are ignored."""
         for name, value in values.items():
             uniform = self._uniforms.get(name)
             if uniform is None:
@@ -83,13 +83,13 @@ def _source(name: str, material: Material) -> str:
 
 
 def noise_volume() -> npt.NDArray[np.uint8]:
-    """Smooth noise that repeats, (32, 32, 32, 4): with linear interpolation, a value a cell is smooth enough."""
+    """Return periodic noise, uint8, (32, 32, 32, 4), for linear interpolation."""
     rng = np.random.Generator(np.random.PCG64(2017))
     return rng.integers(0, 256, (CELLS, CELLS, CELLS, 4), dtype=np.uint8)
 
 
 def projection(camera: Camera) -> Array:
-    """The 4 × 4 clip matrix of a pinhole camera; its rows count the picture's from the top."""
+    """Return the clip matrix of a pinhole camera, (4, 4); row 0 of the framebuffer is the top row of the image."""
     w, h, f, (cx, cy) = camera.width, camera.height, camera.focal, camera.centre
     return np.array(
         [
@@ -101,18 +101,18 @@ def projection(camera: Camera) -> Array:
     )
 
 
-def distance_of_depth(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Metres along z of values of a depth buffer drawn with `projection`; 0 where nothing was drawn."""
+def depth_to_metres(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Convert a depth buffer of `projection` to distances along z, metres; 0 where nothing was drawn."""
     z = 2 * FAR * NEAR / (FAR + NEAR - (2 * depth - 1) * (FAR - NEAR))
     return np.where(depth < 1, z, 0).astype(np.float32)
 
 
 def shadow_projection(light: Triple, head: Triple) -> Array:
-    """The clip matrix of a light that sees the head and the shoulders."""
+    """Return the clip matrix, (4, 4), of a light that illuminates head and shoulders."""
     target = np.add(head, (0.0, 0.04, 0.06))
     ahead = target - np.array(light)
     distance = max(float(np.linalg.norm(ahead)), 1.2 * SHADOW_RADIUS)
-    axes = looking_along(ahead)
+    axes = view_axes(ahead)
     view = np.eye(4)
     view[:3, :3], view[:3, 3] = axes, -axes @ target + (0, 0, distance)
     near, far = max(0.05, distance - SHADOW_RADIUS), distance + SHADOW_RADIUS
@@ -123,8 +123,8 @@ def shadow_projection(light: Triple, head: Triple) -> Array:
     return np.asarray(clip @ view)
 
 
-def looking_along(direction: npt.ArrayLike) -> Array:
-    """Three axes, one a row, of which the last is the direction."""
+def view_axes(direction: npt.ArrayLike) -> Array:
+    """Return orthonormal axes, one per row, of which the last is the direction."""
     ahead = np.asarray(direction, dtype=np.float64) / np.linalg.norm(direction)
     right = np.cross(ahead, (0.03, 1.0, 0.1))
     right /= np.linalg.norm(right)

@@ -22,7 +22,7 @@ from deepgllim.storage import write_atomically
 from deepgllim.synthetic.biwi import calibration_files, render_frame
 from deepgllim.synthetic.pictures import PictureFunction, RenderedPicture, render_picture
 from deepgllim.synthetic.records import COLUMNS, Record, manifest_row
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 
 SCENES, MANIFEST, PARTS = "scenes.jsonl", "manifest.csv", ".parts"
 LARGEST_CHUNK, SHARD = 32, 512

@@ -1,4 +1,4 @@
-"""What does not change between pictures: which triangles are drawn with which material, normals, openness to light."""
+"""The drawn mesh of the head: materials of the triangles, normals, and curves for the shaders."""
 
 import functools
 from enum import IntEnum
@@ -6,11 +6,12 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.synthetic.heads import Floats, HeadModel, Indices, load_head_model
+from deepgllim.synthetic.head_file import load_head_model
+from deepgllim.synthetic.heads import Floats, HeadModel, Indices
 
 
 class Material(IntEnum):
-    """What a triangle is drawn as; the shaders know them by name."""
+    """Material of a triangle; the shaders use the names."""
 
     SKIN = 0
     MOUTH = 1
@@ -30,18 +31,20 @@ BEARD_TOP = (
     (0, 8, 14, 20, 34, 50, 62, 74, 180),
     (-0.054, -0.055, -0.060, -0.077, -0.073, -0.053, -0.030, -0.014, -0.6),
 )
-"""The upper edge of a beard: azimuth in degrees → y in metres on the mean head."""
+"""Upper edge of a beard on the mean head: azimuths, degrees, and heights y, metres."""
 
 
 class HeadMesh:
-    """The drawn mesh of a head model: U vertices, a list of triangles for each material.
+    """The drawn mesh of a head model, with U vertices.
 
     Attributes:
-        rest: (U, 3), the place on the mean head; of an eyeball's vertex: from the eyeball's centre.
-        uv: (U, 2). `lips`: (U,), in [0, 1].
-        triangles: material → (T, 3), into the U vertices.
-        curves: (2, 256, 2), tables for the shaders: by azimuth / 180 hairline and upper edge of the beard, metres;
-            by |x| / 0.06 middle and half height of the brow, metres.
+        model: head model.
+        rest: positions on the mean head, (U, 3), metres; those of an eyeball are relative to its centre.
+        uv: (U, 2).
+        lips: mask of the lips, (U,), in [0, 1].
+        triangles: material → (T, 3), indices of the U vertices.
+        curves: tables for the shaders, (2, 256, 2), metres: hairline and upper edge of the beard by azimuth / 180,
+            mid-line and half height of the brow by |x| / 0.06.
     """
 
     def __init__(self, model: HeadModel) -> None:
@@ -61,10 +64,10 @@ class HeadMesh:
         self._first = np.searchsorted(corner[order], np.arange(len(model.mean)))
 
     def normals(self, vertices: npt.ArrayLike) -> Floats:
-        """Normals of the model's vertices (V, 3), (V, 3): of unit length, weighted by the triangles' areas."""
-        v = np.asarray(vertices, dtype=np.float32).T  # rows are fast
+        """Return unit normals for vertices of the model, (V, 3), weighted by the areas of the triangles."""
+        v = np.asarray(vertices, dtype=np.float32).T  # contiguous rows are faster
         (ax, ay, az), (bx, by, bz) = (v[:, self._corners[k]] - v[:, self._corners[0]] for k in (1, 2))
-        faces = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])  # (3, T), as long as the areas
+        faces = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])  # (3, T), twice the areas
         n = np.add.reduceat(faces[:, self._faces], self._first, axis=1)
         return np.ascontiguousarray((n / np.sqrt((n * n).sum(axis=0) + 1e-24)).T)
 
@@ -94,7 +97,7 @@ class HeadMesh:
 
 @functools.lru_cache(maxsize=1)
 def head_mesh() -> HeadMesh:
-    """The mesh of the package's head model, made once."""
+    """Return the mesh of the head model of the package; it is computed once."""
     return HeadMesh(load_head_model())
 
 

@@ -13,7 +13,7 @@ from deepgllim.synthetic.biwi import MOST_PEOPLE
 from deepgllim.synthetic.layouts import LAYOUTS
 from deepgllim.synthetic.pictures import SceneRenderer
 from deepgllim.synthetic.renderer import Renderer
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.workers import RenderJob, render_chunks
 
 CONFIGURATION = "render.json"

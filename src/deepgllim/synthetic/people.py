@@ -1,14 +1,14 @@
-"""People: who a head is and what it looks like, from a seed; `scene` holds what changes between two pictures."""
+"""Random people: the shape of the head and the appearance, which are the same in all pictures of a person."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from deepgllim.synthetic.heads import HeadModel, Identity
 
 Colour = tuple[float, float, float]
-"""Red, green, blue in [0, 1], as a picture stores them (sRGB)."""
+"""Red, green, blue in [0, 1], sRGB."""
 
 Name = TypeVar("Name", bound=str)
 HairStyle = Literal["bald", "shaved", "short", "full", "medium", "long"]
@@ -23,7 +23,7 @@ SKIN_TONES: tuple[Colour, ...] = (
     (0.37, 0.24, 0.17),
     (0.22, 0.15, 0.11),
 )
-"""From the lightest to the darkest; a person's tone lies between two of them."""
+"""Colours of skin from the lightest to the darkest, which are interpolated."""
 
 HAIR_COLOURS: tuple[tuple[Colour, float], ...] = (
     ((0.06, 0.05, 0.05), 0.36),
@@ -42,6 +42,7 @@ EYE_COLOURS: tuple[tuple[Colour, float], ...] = (
     ((0.33, 0.45, 0.56), 0.10),
     ((0.45, 0.50, 0.50), 0.06),
 )
+GREY: Colour = (0.75, 0.74, 0.72)
 _STYLES: dict[str, dict[HairStyle, float]] = {
     "man": {"bald": 0.08, "shaved": 0.17, "short": 0.42, "full": 0.21, "medium": 0.06, "long": 0.06},
     "woman": {"bald": 0.01, "shaved": 0.03, "short": 0.14, "full": 0.14, "medium": 0.26, "long": 0.42},
@@ -51,24 +52,24 @@ _BEARDS: dict[Beard, float] = {"none": 0.45, "stubble": 0.2, "moustache": 0.08, 
 
 @dataclass(frozen=True)
 class Appearance:
-    """What a person looks like apart from the shape of the head.
+    """The appearance of a person apart from the shape of the head.
 
     Attributes:
         skin: colour of the skin.
         tone: from 0, the lightest skin, to 1, the darkest.
         lips, iris, hair, beard_colour: colours.
         freckles, blush, wrinkles, blotches: strength, 0 to 1.
-        shine: strength of the skin's highlights, 0 to 1.
+        shine: strength of the specular highlights of the skin, 0 to 1.
         brows: strength of the eyebrows, 0.3 to 1.
-        hair_style: bald; shaved (a tint of the scalp); short (close to the scalp); full (thick, ends at the nape);
+        hair_style: bald; shaved (a tint of the scalp); short (close to the scalp); full (thick, down to the nape);
             medium and long (hanging beside and behind the head).
         hair_volume: thickness of the hair on the scalp, metres.
-        hair_length: of the hanging hair, 0 (to the ears) to 1 (over the shoulders).
-        hairline: metres by which the hair starts lower (+: a fringe) or higher (−: receding) on the forehead.
-        curls: how uneven the hair's surface is, 0 to 1.
-        beard: its form.
+        hair_length: length of hanging hair, from 0 (down to the ears) to 1 (over the shoulders).
+        hairline: shift of the hairline on the forehead, metres: positive is lower (a fringe), negative is receding.
+        curls: unevenness of the surface of the hair, 0 to 1.
+        beard: shape of the beard.
         beard_length: metres.
-        pattern_seed: of freckles, strands and blotches.
+        pattern_seed: seed of freckles, strands and blotches.
     """
 
     skin: Colour
@@ -93,13 +94,13 @@ class Appearance:
     pattern_seed: int
 
 
-@dataclass(frozen=True, eq=False)  # arrays in it have no truth value
+@dataclass(frozen=True, eq=False)  # equality of arrays is not a truth value
 class Person:
-    """One of a set's people.
+    """A person.
 
     Attributes:
-        seed: from which `random_person` makes the same person again.
-        identity: the shape of the head.
+        seed: `random_person(model, seed)` returns the same person.
+        identity: shape of the head.
         appearance: skin, eyes, hair.
     """
 
@@ -109,11 +110,11 @@ class Person:
 
 
 def random_person(model: HeadModel, seed: int) -> Person:
-    """The person of a seed, the same everywhere. Skin tone does not depend on the shares of ancestry.
+    """Return the person of a seed, the same on every machine. The skin tone is independent of the ancestry.
 
     Args:
-        model: the head model.
-        seed: any non-negative integer.
+        model: head model.
+        seed: non-negative integer.
 
     Example:
         >>> from deepgllim.synthetic import load_head_model
@@ -125,49 +126,64 @@ def random_person(model: HeadModel, seed: int) -> Person:
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1])))
     age, woman = identity.attributes["age"], identity.attributes["gender"] > 0.5
     tone = float(rng.uniform())
-    skin = _varied(_ramp(SKIN_TONES, tone), rng, 0.03)
-    grey = rng.uniform() < np.clip((age - 40) / 35, 0.02, 0.9)
-    hair = _varied(_pick(HAIR_COLOURS, rng), rng, 0.03)
-    if grey:
-        hair = _mix(hair, (0.75, 0.74, 0.72), float(rng.uniform(0.4, 1.0)))
-    styles = _STYLES["woman" if woman else "man"]
-    style = _choose(styles, rng)
-    curls = float(rng.uniform() ** 2)
-    volume = {"bald": 0.0, "shaved": 0.0, "short": rng.uniform(0.003, 0.012), "full": rng.uniform(0.012, 0.035)}.get(
-        style, rng.uniform(0.006, 0.018)
-    )
-    length = float({"medium": rng.uniform(0.1, 0.5), "long": rng.uniform(0.5, 1.0)}.get(style, 0.0))
-    shift = rng.uniform(0.0, 0.028) if rng.uniform() < 0.3 else -abs(rng.normal(0, 0.007 if woman else 0.012))
-    beard: Beard = "none" if woman else _choose(_BEARDS, rng)
-    long_beard = {"full": rng.uniform(0.003, 0.014), "goatee": rng.uniform(0.002, 0.006), "moustache": 0.003}
-    lips = _mix(skin, (0.72, 0.26, 0.27), float(rng.uniform(0.25, 0.6)) * (1 - 0.4 * tone))
-    if woman and rng.uniform() < 0.3:
-        lips = _mix(
-            lips, (float(rng.uniform(0.4, 0.8)), 0.1, float(rng.uniform(0.12, 0.3))), float(rng.uniform(0.4, 0.9))
-        )
+    skin = _vary(_interpolate(SKIN_TONES, tone), rng, 0.03)
+    grey, hair = _sample_hair_colour(age, rng)
+    shape = _sample_hair(woman, rng) | _sample_beard(woman, rng)
     appearance = Appearance(
         skin=skin,
         tone=tone,
-        lips=lips,
-        iris=_varied(_pick(EYE_COLOURS, rng), rng, 0.04),
+        lips=_sample_lips(skin, tone, woman, rng),
+        iris=_vary(_pick(EYE_COLOURS, rng), rng, 0.04),
         hair=hair,
-        beard_colour=_mix(hair, (0.75, 0.74, 0.72), float(rng.uniform(0, 0.5)) if grey else 0.0),
+        beard_colour=_mix(hair, GREY, float(rng.uniform(0, 0.5)) if grey else 0.0),
         freckles=float(rng.uniform(0.2, 1.0)) * float(rng.uniform() < 0.15 * (1.3 - tone)),
         blush=float(rng.uniform(0.1, 0.9)),
         wrinkles=float(np.clip((age - 30) / 45 + rng.normal(0, 0.1), 0, 1)),
         blotches=float(rng.uniform(0.1, 1.0)),
         shine=float(rng.uniform(0.1, 0.9)),
         brows=float(rng.uniform(0.35, 1.0)),
-        hair_style=style,
-        hair_volume=float(volume),
-        hair_length=length,
-        hairline=float(shift),
-        curls=curls,
-        beard=beard,
-        beard_length=float(long_beard.get(beard, 0.0)),
+        **shape,
         pattern_seed=int(rng.integers(1 << 16)),
     )
     return Person(seed, identity, appearance)
+
+
+def _sample_hair_colour(age: float, rng: np.random.Generator) -> tuple[bool, Colour]:
+    """Return whether the hair is grey, and its colour."""
+    grey = bool(rng.uniform() < np.clip((age - 40) / 35, 0.02, 0.9))
+    hair = _vary(_pick(HAIR_COLOURS, rng), rng, 0.03)
+    return grey, _mix(hair, GREY, float(rng.uniform(0.4, 1.0))) if grey else hair
+
+
+def _sample_hair(woman: bool, rng: np.random.Generator) -> dict[str, Any]:
+    style = _choose(_STYLES["woman" if woman else "man"], rng)
+    curls = float(rng.uniform() ** 2)
+    # every style takes the same random numbers
+    short, full, other = rng.uniform(0.003, 0.012), rng.uniform(0.012, 0.035), rng.uniform(0.006, 0.018)
+    volume = {"bald": 0.0, "shaved": 0.0, "short": short, "full": full}.get(style, other)
+    medium, long = rng.uniform(0.1, 0.5), rng.uniform(0.5, 1.0)
+    shift = rng.uniform(0.0, 0.028) if rng.uniform() < 0.3 else -abs(rng.normal(0, 0.007 if woman else 0.012))
+    return {
+        "hair_style": style,
+        "hair_volume": float(volume),
+        "hair_length": float({"medium": medium, "long": long}.get(style, 0.0)),
+        "hairline": float(shift),
+        "curls": curls,
+    }
+
+
+def _sample_beard(woman: bool, rng: np.random.Generator) -> dict[str, Any]:
+    beard: Beard = "none" if woman else _choose(_BEARDS, rng)
+    lengths = {"full": rng.uniform(0.003, 0.014), "goatee": rng.uniform(0.002, 0.006), "moustache": 0.003}
+    return {"beard": beard, "beard_length": float(lengths.get(beard, 0.0))}
+
+
+def _sample_lips(skin: Colour, tone: float, woman: bool, rng: np.random.Generator) -> Colour:
+    lips = _mix(skin, (0.72, 0.26, 0.27), float(rng.uniform(0.25, 0.6)) * (1 - 0.4 * tone))
+    if woman and rng.uniform() < 0.3:
+        red, blue = float(rng.uniform(0.4, 0.8)), float(rng.uniform(0.12, 0.3))
+        lips = _mix(lips, (red, 0.1, blue), float(rng.uniform(0.4, 0.9)))
+    return lips
 
 
 def _mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -175,16 +191,15 @@ def _mix(first: Colour, second: Colour, share: float) -> Colour:
     return r, g, b
 
 
-def _varied(colour: Colour, rng: np.random.Generator, amount: float) -> Colour:
-    """Lighter or darker by about twice the amount, a little redder or yellower."""
-    tint = np.array([1.0, 0.0, -1.0]) * rng.normal(0, 0.5 * amount) + np.array([0.0, 1.0, 0.0]) * rng.normal(
-        0, 0.2 * amount
-    )
+def _vary(colour: Colour, rng: np.random.Generator, amount: float) -> Colour:
+    """Change the brightness of a colour by about twice the amount, and its hue a little."""
+    warm, green = rng.normal(0, 0.5 * amount), rng.normal(0, 0.2 * amount)
+    tint = np.array([1.0, 0.0, -1.0]) * warm + np.array([0.0, 1.0, 0.0]) * green
     r, g, b = (float(x) for x in np.clip(np.array(colour) * (1 + 2 * rng.normal(0, amount) + tint), 0.0, 1.0))
     return r, g, b
 
 
-def _ramp(colours: tuple[Colour, ...], share: float) -> Colour:
+def _interpolate(colours: tuple[Colour, ...], share: float) -> Colour:
     at = share * (len(colours) - 1)
     low = min(int(at), len(colours) - 2)
     return _mix(colours[low], colours[low + 1], at - low)

@@ -1,4 +1,4 @@
-"""One picture of a set: rendered, developed, encoded, with its record; as files by name. Used by every layout."""
+"""One image of a set as files, with its record."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,34 +7,34 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deepgllim.synthetic.capture import apply_capture, encode
-from deepgllim.synthetic.heads import load_head_model
+from deepgllim.synthetic.capture import apply_capture, encode_jpeg
+from deepgllim.synthetic.head_file import load_head_model
 from deepgllim.synthetic.posing import label
 from deepgllim.synthetic.records import Record, record
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import Scene
-from deepgllim.synthetic.sets import SceneSampler
 
 
 class SceneRenderer(Protocol):
-    """What a renderer does: `deepgllim.synthetic.renderer.Renderer`, or one for tests."""
+    """Interface of a renderer, such as `Renderer`."""
 
     def draw(self, scene: Scene) -> npt.NDArray[np.uint8]:
-        """The scene, (H, W, 3)."""
+        """Return the image of a scene, RGB, (H, W, 3)."""
 
     def depth(self, scene: Scene) -> npt.NDArray[np.float32]:
-        """Metres along the camera's z, (H, W), 0 where nobody is."""
+        """Return distances along the z axis of the camera, (H, W), metres; 0 in the background."""
 
     def close(self) -> None:
-        """Give the context back."""
+        """Release the context."""
 
 
 @dataclass(frozen=True)
 class RenderedPicture:
-    """A finished picture.
+    """An image of a set.
 
     Attributes:
-        files: contents by path within the set's folder, the picture first.
-        record: what is known of it, with the picture's `path`.
+        files: contents by path within the folder of the set, the image first.
+        record: record of the image, with its `path`.
     """
 
     files: dict[str, bytes]
@@ -42,13 +42,13 @@ class RenderedPicture:
 
 
 PictureFunction = Callable[[SceneSampler, int, SceneRenderer], RenderedPicture]
-"""Picture n of a set, drawn by a renderer."""
+"""Renders image n of a set."""
 
 
 def render_picture(sampler: SceneSampler, index: int, renderer: SceneRenderer) -> RenderedPicture:
-    """Picture `index` as a JPEG, `images/000/000123.jpg`."""
+    """Render image `index` as a JPEG file, `images/000/000123.jpg`."""
     scene = sampler(index)
-    picture = encode(apply_capture(renderer.draw(scene), scene.capture), scene.capture.jpeg_quality)
+    picture = encode_jpeg(apply_capture(renderer.draw(scene), scene.capture), scene.capture.jpeg_quality)
     path = f"images/{index // 1000:03d}/{index:06d}.jpg"
-    known = record(sampler, index, scene, label(load_head_model(), scene))
-    return RenderedPicture({path: picture}, {"path": path, **known})
+    values = record(sampler, index, scene, label(load_head_model(), scene))
+    return RenderedPicture({path: picture}, {"path": path, **values})

@@ -1,11 +1,14 @@
-"""Things worn that are not part of the head's mesh: glasses, and the brim of a cap. In the head's frame, metres."""
+"""Meshes of glasses and of the brim of a cap, in the head frame, metres."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from deepgllim.synthetic.heads import Floats, HeadModel, Indices
-from deepgllim.synthetic.scene import Array, Wear
+from deepgllim.synthetic.layers import hat_thickness
+from deepgllim.synthetic.mesh import Material
+from deepgllim.synthetic.scene import Array, Scene, Wear
+from deepgllim.synthetic.uniforms import Uniforms, srgb_to_linear
 
 
 class Mesh(NamedTuple):
@@ -16,11 +19,33 @@ class Mesh(NamedTuple):
     triangles: Indices
 
 
-_FRAME = 0.0014  # half the thickness of a rim, metres
+class Prop(NamedTuple):
+    """A mesh with its material and the values of its uniforms."""
+
+    material: Material
+    mesh: Mesh
+    uniforms: Uniforms
+
+
+_FRAME = 0.0014  # radius of a rim, metres
+
+
+def worn_props(model: HeadModel, scene: Scene, vertices: Floats, normals: Floats) -> list[Prop]:
+    """Return the props that the person wears, from vertices and normals of the head, (V, 3), in the head frame."""
+    wear, props = scene.wear, []
+    if wear.hat == "cap":
+        brim = cap_brim(model, vertices, normals, hat_thickness(scene))
+        props.append(Prop(Material.PROP, brim, {"prop_colour": srgb_to_linear(wear.hat_colour)}))
+    if wear.glasses != "none":
+        frames, lenses = glasses(model, vertices, model.eye_centres(scene.person.identity), wear)
+        opacity = 0.88 if wear.glasses == "sun" else 0.05
+        props.append(Prop(Material.PROP, frames, {"prop_colour": srgb_to_linear(wear.glasses_colour)}))
+        props.append(Prop(Material.LENS, lenses, {"prop_colour": (0.03, 0.03, 0.035), "opacity": opacity}))
+    return props
 
 
 def glasses(model: HeadModel, vertices: Floats, centres: Floats, wear: Wear) -> tuple[Mesh, Mesh]:
-    """Frames and lenses on a head's vertices (V, 3), with the eyeballs' centres (2, 3), the image's left one first."""
+    """Return frames and lenses for the vertices of a head, (V, 3), and the centres of its eyes, (2, 3), left first."""
     bridge = model.landmarks(vertices)[model.landmark_numbers.index(27)]
     square = 4.5 if wear.glasses in ("square", "sun") else 2.0
     width, height = 0.0235 * wear.glasses_size, (0.017 if square > 2 else 0.021) * wear.glasses_size
@@ -38,22 +63,22 @@ def glasses(model: HeadModel, vertices: Floats, centres: Floats, wear: Wear) -> 
     inner_left, inner_right = left[left[:, 0].argmax()], right[right[:, 0].argmin()]
     middle = np.add((inner_left + inner_right) / 2, (0, 0.004, 0.002))
     frames.append(_tube(np.stack([inner_left, middle, inner_right]), _FRAME, closed=False))
-    for rim, side, ear in ((left, rim_index(left, -1), -1), (right, rim_index(right, 1), 1)):
+    for rim, side, ear in ((left, _outermost(left, -1), -1), (right, _outermost(right, 1), 1)):
         hinge = np.add(rim[side], (0, 0.004, 0))
         above = np.add(vertices[_ear_top(model, ear)], (0.001 * ear, 0.002, 0.004))
         bend = np.add(hinge, (0.003 * ear, 0, -0.006))
         temple = np.stack([hinge, bend, above, np.add(above, (-0.004 * ear, -0.015, -0.018))])
         frames.append(_tube(temple, 0.9 * _FRAME, closed=False))
-    return _joined(frames), _joined(lenses)
+    return _join(frames), _join(lenses)
 
 
-def rim_index(rim: Array, side: int) -> int:
-    """The outermost point of a rim (N, 3) on the left (−1) or the right (1)."""
+def _outermost(rim: Array, side: int) -> int:
+    """Return the index of the outermost point of a rim, (N, 3), on the left (−1) or the right (1)."""
     return int((side * rim[:, 0]).argmax())
 
 
 def cap_brim(model: HeadModel, vertices: Floats, normals: Floats, thickness: float) -> Mesh:
-    """The brim of a cap on the forehead, from the hat's edge forward."""
+    """Return the brim of a cap, from the edge of the hat on the forehead forward."""
     rest = model.mean
     azimuth = np.degrees(np.arctan2(rest[:, 0], rest[:, 2] + 0.095))
     scalp = np.unique(model.triangles[model.part("skin", "scalp", "brow")])
@@ -76,13 +101,13 @@ def cap_brim(model: HeadModel, vertices: Floats, normals: Floats, thickness: flo
 
 
 def _ear_top(model: HeadModel, side: int) -> int:
-    """Where the temple of glasses lies on the ear: left (−1) or right (1) in the image."""
+    """Return the vertex at the top of the left (−1) or right (1) ear, as seen in the image."""
     target = np.array([side * 0.081, 0.003, -0.072])
     return int(np.linalg.norm(model.mean - target, axis=1).argmin())
 
 
 def _tube(path: Array, radius: float, *, closed: bool, sides: int = 6) -> Mesh:
-    """A tube around a polyline (N, 3)."""
+    """Return a tube around a polyline, (N, 3)."""
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     if not closed:
         ahead[0], ahead[-1] = path[1] - path[0], path[-1] - path[-2]
@@ -102,7 +127,7 @@ def _tube(path: Array, radius: float, *, closed: bool, sides: int = 6) -> Mesh:
 
 
 def _disc(rim: Array) -> Mesh:
-    """The surface inside a closed curve (N, 3), slightly curved by its normals."""
+    """Return the surface inside a closed curve, (N, 3), with normals of a slightly curved surface."""
     n = len(rim)
     k = np.arange(n)
     points = np.concatenate([rim, np.add(rim.mean(axis=0, keepdims=True), (0, 0, 0.0008))])
@@ -113,7 +138,7 @@ def _disc(rim: Array) -> Mesh:
     return Mesh(points.astype(np.float32), normals.astype(np.float32), triangles)
 
 
-def _joined(meshes: list[Mesh]) -> Mesh:
+def _join(meshes: list[Mesh]) -> Mesh:
     offsets = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])])
     return Mesh(
         np.concatenate([mesh.vertices for mesh in meshes]),

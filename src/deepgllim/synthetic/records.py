@@ -1,4 +1,4 @@
-"""Records: the complete truth of one picture as plain values, for JSON; and its row of a manifest."""
+"""Records: all values and labels of a rendered image as JSON values, and its row of the manifest."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,36 +9,36 @@ import numpy.typing as npt
 
 from deepgllim.geometry.names import present_names
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, angles_from_rotation, pan_tilt_from_rotation
-from deepgllim.synthetic.heads import load_head_model
+from deepgllim.synthetic.head_file import load_head_model
 from deepgllim.synthetic.posing import Labels
+from deepgllim.synthetic.sampler import SceneSampler
 from deepgllim.synthetic.scene import Array, Camera, Scene
-from deepgllim.synthetic.sets import SceneSampler
 
 Record = dict[str, Any]
 
 FINE, METRES, MATRIX = 4, 6, 8
-"""Decimals that are written: of degrees and pixels; of metres, colours and shares; of rotation matrices."""
+"""Decimals of degrees and pixels; of metres, colours and shares; of rotation matrices."""
 
 BOX = ("x0", "y0", "x1", "y1")
 COLUMNS = ("path", "subject", "sequence", *BOX, *ANGLES, *NECK_ANGLES, "source")
-"""Columns of a manifest of rendered pictures."""
+"""Columns of the manifest of a rendered set."""
 
 
 def record(sampler: SceneSampler, index: int, scene: Scene, labels: Labels) -> Record:
-    """All that is known of picture `index`: what was asked for, what was drawn at random, and its labels.
+    """Return the record of image `index`: its configuration, its random values and its labels.
 
     Args:
-        sampler: of the set.
-        index: of the picture.
-        scene: as it was rendered; the sampler's, or that with another camera.
-        labels: of that scene.
+        sampler: sampler of the set.
+        index: index of the image.
+        scene: rendered scene: that of the sampler, or the same with another camera.
+        labels: labels of the scene.
 
     Returns:
-        Values that `json.dumps` writes: index, set, seed, subject ("p0007"), rotation (9 numbers, row by row), pitch,
-        yaw, roll, tilt, pan, neck_roll (degrees), torso (9 numbers), box (x0, y0, x1, y1), landmarks ([x, y] each,
-        pixels) with `landmark_numbers` of iBUG's 68 counted from 0, camera, person, expression, gaze, lights, ambient,
-        wear, background, capture. Rounded, so that they are the same everywhere: degrees and pixels to 4 decimals,
-        metres, colours and shares to 6, matrices to 8.
+        JSON values: index, set, seed, subject ("p0007"), rotation (9 numbers, row by row), pitch, yaw, roll, tilt, pan,
+        neck_roll (degrees), torso (9 numbers), box (x0, y0, x1, y1), landmarks ([x, y] each, pixels) with
+        `landmark_numbers` of iBUG's 68 counted from 0, camera, person, expression, gaze, lights, ambient, wear,
+        background, capture. They are rounded, so that they are the same on every machine: degrees and pixels to 4
+        decimals, metres, colours and shares to 6, matrices to 8.
 
     Example:
         >>> from deepgllim.synthetic.posing import label
@@ -53,44 +53,44 @@ def record(sampler: SceneSampler, index: int, scene: Scene, labels: Labels) -> R
         "set": sampler.name,
         "seed": sampler.seed,
         "subject": f"p{index % sampler.identities:04d}",
-        "rotation": rounded(scene.rotation.ravel(), MATRIX),
-        **dict(zip(ANGLES, rounded(head_angles(scene.rotation), FINE), strict=True)),
-        **dict(zip(NECK_ANGLES, rounded(pan_tilt_from_rotation(scene.rotation), FINE), strict=True)),
-        "torso": rounded(scene.torso.ravel(), MATRIX),
-        "box": rounded(labels.box, FINE),
-        "landmarks": rounded(labels.landmarks, FINE),
+        "rotation": round_values(scene.rotation.ravel(), MATRIX),
+        **dict(zip(ANGLES, round_values(head_angles(scene.rotation), FINE), strict=True)),
+        **dict(zip(NECK_ANGLES, round_values(pan_tilt_from_rotation(scene.rotation), FINE), strict=True)),
+        "torso": round_values(scene.torso.ravel(), MATRIX),
+        "box": round_values(labels.box, FINE),
+        "landmarks": round_values(labels.landmarks, FINE),
         "landmark_numbers": list(load_head_model().landmark_numbers),
         "camera": _camera(scene.camera),
         "person": {
             "seed": person.seed,
-            "attributes": rounded(person.identity.attributes, METRES),
-            "appearance": rounded(asdict(person.appearance), METRES),
+            "attributes": round_values(person.identity.attributes, METRES),
+            "appearance": round_values(asdict(person.appearance), METRES),
         },
-        "expression": rounded(scene.expression, METRES),
-        "gaze": rounded(scene.gaze, FINE),
-        "lights": [rounded(asdict(light), METRES) for light in scene.lights],
-        "ambient": rounded(scene.ambient, METRES),
-        "wear": rounded(asdict(scene.wear), METRES),
+        "expression": round_values(scene.expression, METRES),
+        "gaze": round_values(scene.gaze, FINE),
+        "lights": [round_values(asdict(light), METRES) for light in scene.lights],
+        "ambient": round_values(scene.ambient, METRES),
+        "wear": round_values(asdict(scene.wear), METRES),
         "background": asdict(scene.background),
-        "capture": rounded(asdict(scene.capture), METRES),
+        "capture": round_values(asdict(scene.capture), METRES),
     }
 
 
 def manifest_row(known: Mapping[str, Any]) -> list[object]:
-    """The values of `COLUMNS` of a record with its picture's path."""
+    """Return the values of `COLUMNS` of a record with the path of its image."""
     named = dict(zip(present_names(known), known.values(), strict=True))
     angles = [named[name] for name in (*ANGLES, *NECK_ANGLES)]
     return [known["path"], known["subject"], known["set"], *known["box"], *angles, f"rendered:{known['set']}"]
 
 
 def head_angles(rotation: npt.ArrayLike) -> Array:
-    """Pitch, yaw and roll, with a yaw beyond 90 degrees where the face is turned away from the camera.
+    """Return pitch, yaw and roll, with |yaw| > 90 for a face that points away from the camera.
 
-    Every rotation has two triples: (p, y, r) with |y| ≤ 90, and (p ± 180, ±180 − y, r ± 180). The second is taken where
-    |pan| > 90 and its |pitch| + |roll| is smaller, so that a head that has turned by 95° has yaw 95.
+    Each rotation has two representations: (p, y, r) with |y| ≤ 90, and (p ± 180, ±180 − y, r ± 180). The second is
+    chosen if |pan| > 90 and its |pitch| + |roll| is smaller.
 
     Args:
-        rotation: (3, 3).
+        rotation: rotation matrix, (3, 3).
 
     Returns:
         (3,), degrees, pitch and roll in [−180, 180].
@@ -108,11 +108,11 @@ def head_angles(rotation: npt.ArrayLike) -> Array:
     return other if np.abs(other[::2]).sum() < np.abs(angles[::2]).sum() else angles
 
 
-def rounded(values: Any, decimals: int) -> Any:
-    """Numbers, arrays, mappings and sequences of them as plain values with so many decimals, without negative zeros.
+def round_values(values: Any, decimals: int) -> Any:
+    """Round numbers, arrays, mappings and sequences to plain values, without negative zeros.
 
     Example:
-        >>> rounded({"a": (0.123456, -0.00001), "b": "text", "c": 3}, 4)
+        >>> round_values({"a": (0.123456, -0.00001), "b": "text", "c": 3}, 4)
         {'a': [0.1235, 0.0], 'b': 'text', 'c': 3}
     """
     if isinstance(values, np.ndarray):
@@ -120,22 +120,22 @@ def rounded(values: Any, decimals: int) -> Any:
     if isinstance(values, float):
         return round(float(values), decimals) + 0.0
     if isinstance(values, Mapping):
-        return {name: rounded(value, decimals) for name, value in values.items()}
+        return {name: round_values(value, decimals) for name, value in values.items()}
     if isinstance(values, list | tuple):
-        return [rounded(value, decimals) for value in values]
+        return [round_values(value, decimals) for value in values]
     return values
 
 
 def _camera(camera: Camera) -> Record:
-    pixels = {"focal": rounded(camera.focal, FINE), "centre": rounded(camera.centre, FINE)}
+    pixels = {"focal": round_values(camera.focal, FINE), "centre": round_values(camera.centre, FINE)}
     return {
         "width": camera.width,
         "height": camera.height,
         **pixels,
-        "translation": rounded(camera.translation, METRES),
+        "translation": round_values(camera.translation, METRES),
     }
 
 
 def _half_turn(angle: float) -> float:
-    """The angle and 180 degrees, in [−180, 180]."""
+    """Return the angle ± 180 degrees, in [−180, 180]."""
     return angle - 180 if angle > 0 else angle + 180

@@ -1,11 +1,11 @@
-"""A scene: all that determines a rendered picture, as plain values that are saved with it.
+"""Scenes: all values that determine a rendered image.
 
-Camera frame: x to the image's right, y down, z away from the camera; metres. A vertex of the head v goes to
+Camera frame, metres: x to the image's right, y down, z away from the camera. A vertex v of the head is projected to
 
     v_cam = R · diag(1, −1, −1) · v + t,    pixel = (f·x/z + c_x, f·y/z + c_y)
 
-with R in the package's convention (`deepgllim.geometry.rotations`), and pixels counted from the upper left corner of
-the upper left pixel, as boxes are.
+with R in the convention of `deepgllim.geometry.rotations`. The origin of the pixels is the upper left corner of the
+upper left pixel.
 """
 
 from collections.abc import Mapping
@@ -20,20 +20,20 @@ from deepgllim.synthetic.people import Colour, Person
 Array = npt.NDArray[np.float64]
 
 HEAD_TO_CAMERA: Array = np.diag([1.0, -1.0, -1.0])
-"""The axes of the head model's frame in a camera's that it looks into."""
+"""Rotation of the head frame to the camera frame for a frontal head."""
 
 Triple = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera and where the head is before it.
+    """A pinhole camera and the position of the head.
 
     Attributes:
-        width, height: of the picture, pixels.
-        focal: f, pixels.
-        centre: the principal point (c_x, c_y), pixels; outside the picture where the picture is a part of a larger one.
-        translation: t, of the head's origin, the middle between the eyes, metres.
+        width, height: size of the image, pixels.
+        focal: focal length f, pixels.
+        centre: principal point (c_x, c_y), pixels; it may lie outside the image, as for a crop.
+        translation: t, position of the origin of the head frame, metres.
     """
 
     width: int
@@ -43,7 +43,7 @@ class Camera:
     translation: Triple
 
     def project(self, points: npt.ArrayLike) -> Array:
-        """Pixels (..., 2) of points of the camera's frame, (..., 3).
+        """Project points of the camera frame, (..., 3), metres, to pixels, (..., 2).
 
         Example:
             >>> Camera(64, 64, 100.0, (32.0, 32.0), (0.0, 0.0, 1.0)).project([0.1, 0.0, 1.0])
@@ -56,11 +56,11 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """A point light, without falloff.
+    """A point light whose intensity does not depend on the distance.
 
     Attributes:
-        position: metres, in the camera's frame.
-        colour: linear red, green, blue; 1 lights a white surface that faces it to white.
+        position: metres, in the camera frame.
+        colour: linear red, green, blue; 1 gives a white surface that faces the light the value 1.
     """
 
     position: Triple
@@ -69,15 +69,15 @@ class Light:
 
 @dataclass(frozen=True)
 class Wear:
-    """What a person wears in a picture.
+    """Clothes, glasses and hat.
 
     Attributes:
         cloth, cloth_second: colours of the shirt and of its pattern.
-        pattern: of the shirt.
-        neckline: metres by which the shirt's edge is higher (+) or lower (−).
-        glasses, glasses_colour: their form; the colour of the rims.
-        glasses_size: of the lenses against the usual.
-        hat, hat_colour: what covers the hair.
+        pattern: pattern of the shirt.
+        neckline: upward shift of the edge of the shirt, metres.
+        glasses, glasses_colour: shape, and colour of the rims.
+        glasses_size: scale of the lenses; 1 is the usual size.
+        hat, hat_colour: kind and colour of what covers the hair.
     """
 
     cloth: Colour
@@ -93,7 +93,13 @@ class Wear:
 
 @dataclass(frozen=True)
 class Background:
-    """What is behind the head: its kind, or a picture of the user's, and the seed of its details."""
+    """Background of a scene.
+
+    Attributes:
+        kind: a procedural kind, or "picture" for an image file.
+        seed: random seed of the details, or of the crop of the file.
+        picture: path of the image file.
+    """
 
     kind: Literal["plain", "gradient", "noise", "shapes", "room", "picture"]
     seed: int
@@ -102,19 +108,19 @@ class Background:
 
 @dataclass(frozen=True)
 class Capture:
-    """What camera and file do to the picture.
+    """Effects of camera and file on an image.
 
     Attributes:
         exposure: factor on linear light.
-        contrast: 1 leaves it as it is.
-        saturation: 1 leaves it as it is; 0 is grey.
-        blur: standard deviation, share of the picture's side.
-        motion: length of a linear motion, share of the side, and its direction, degrees.
+        contrast: factor on the difference from mid-grey.
+        saturation: factor on the difference from grey.
+        blur: standard deviation of the blur, as a share of the shorter side.
+        motion: length of a linear motion, as a share of the shorter side, and its direction, degrees.
         noise: standard deviation of the noise at mid-grey, levels of 255.
-        resolution: the picture is shrunk to this share and enlarged again; 1 leaves it.
-        occlusions: how many patches lie over the picture.
+        resolution: the image is reduced to this share of its size and enlarged again; 1 does nothing.
+        occlusions: number of patches over the image.
         jpeg_quality: 1 to 95.
-        seed: of noise and patches.
+        seed: random seed of noise and patches.
     """
 
     exposure: float
@@ -129,20 +135,22 @@ class Capture:
     seed: int
 
 
-@dataclass(frozen=True, eq=False)  # arrays in it have no truth value
+@dataclass(frozen=True, eq=False)  # equality of arrays is not a truth value
 class Scene:
-    """A picture to be.
+    """All values that determine a rendered image.
 
     Attributes:
-        person: whose head.
-        expression: weights by name of the head model's expressions.
-        gaze: yaw and pitch of the eyes against the head, degrees: +yaw to the image's left, +pitch up.
+        person: person.
+        expression: weights by name of the expression of the head model.
+        gaze: yaw and pitch of the eyes relative to the head, degrees: +yaw to the image's left, +pitch up.
         rotation: R of the head, (3, 3).
-        torso: of the torso against the camera, (3, 3), in the same convention.
-        camera: where it is seen from.
-        lights: one to three; the first casts the shadow.
-        ambient: linear light from above and from below.
-        wear, background, capture: see there.
+        torso: rotation of the torso in the camera frame, (3, 3), in the same convention.
+        camera: camera and position of the head.
+        lights: one to three lights; the first casts a shadow.
+        ambient: linear colours of the ambient light from above and from below.
+        wear: clothes, glasses and hat.
+        background: background.
+        capture: effects of camera and file.
     """
 
     person: Person

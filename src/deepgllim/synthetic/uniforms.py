@@ -1,19 +1,21 @@
-"""What the shaders are told of a scene."""
+"""The uniforms of the shaders for a scene."""
 
 from typing import Any
 
 from deepgllim.synthetic.people import Colour
 from deepgllim.synthetic.scene import Scene
 
+Uniforms = dict[str, Any]
+"""Values of uniforms by name."""
+
 _BEARDS = {"none": 0, "stubble": 0, "moustache": 1, "goatee": 2, "full": 3}
 _PATTERNS = {"plain": 0, "stripes": 1, "checks": 2}
 
 
-def scene_uniforms(scene: Scene) -> dict[str, Any]:
-    """Values of the uniforms by name; colours are linear."""
+def scene_uniforms(scene: Scene) -> Uniforms:
+    """Return the uniforms of a scene by name; colours are linear."""
     look, wear, lights = scene.person.appearance, scene.wear, scene.lights
-    none = (0.0, 0.0, 0.0)
-    unlit = [none] * (3 - len(lights))
+    unlit = [(0.0, 0.0, 0.0)] * (3 - len(lights))
     shaved = {"shaved": 0.75, "bald": 0.0}.get(look.hair_style, 1.0)
     return {
         "skin": srgb_to_linear(look.skin),
@@ -51,7 +53,7 @@ def scene_uniforms(scene: Scene) -> dict[str, Any]:
 
 
 def srgb_to_linear(colour: Colour) -> Colour:
-    """A colour as stored in pictures (sRGB) as light.
+    """Convert a colour from sRGB to linear light, approximately, with the exponent 2.2.
 
     Example:
         >>> srgb_to_linear((1.0, 0.0, 1.0))

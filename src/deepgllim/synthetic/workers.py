@@ -17,7 +17,7 @@ from pathlib import Path
 from deepgllim.errors import RenderError
 from deepgllim.synthetic.layouts import LAYOUTS
 from deepgllim.synthetic.pictures import RenderedPicture, SceneRenderer
-from deepgllim.synthetic.sets import SceneSampler
+from deepgllim.synthetic.sampler import SceneSampler
 
 SINGLE_THREADED = {"LP_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """Variables that keep Mesa and numpy's BLAS to the calling thread: idle threads of theirs halve the speed."""

@@ -287,7 +287,7 @@ def test_the_guide_explains_every_word_of_the_page(visit: Visit) -> None:
         "profile",
         "tilt",
         "pan",
-        "neck_roll",
+        "neck roll",
     ):
         assert word in text
     visit.tab.click("#tab-picture")

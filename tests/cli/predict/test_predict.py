@@ -20,6 +20,7 @@ from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.pose.batch import scanning
 from deepgllim.pose.detection import faces
 from deepgllim.pose.detection.faces import DETECTORS, Face
+from deepgllim.pose.network import PoseSpec, write_metadata
 from deepgllim.pose.result import Pose
 from tests.pose.tiny import tiny_network
 
@@ -340,6 +341,8 @@ def test_the_photograph_itself_is_never_replaced(refused: Call, face: Path, unch
         (["--batch", "0"], 2, ["--batch", "Must be >= 1"]),
         (["--max-frames", "0"], 2, ["--max-frames", "Must be >= 1"]),
         (["--model", "absent.onnx"], 1, ["absent.onnx", "no such file"]),
+        (["--model", "age.onnx"], 1, ["the model predicts age, height, weight", "a pose needs"]),
+        (["--model", "m.safetensors"], 1, ["m.safetensors: a trained model", "export m.safetensors MODEL.onnx"]),
         (["camera:0"], 2, ["a camera has no end", "alone"]),
         (["--colour"], 2, ["--colour", "predict --help"]),
     ],
@@ -349,6 +352,9 @@ def test_what_predict_refuses(
 ) -> None:
     monkeypatch.chdir(face.parent)
     photo(face.parent / "other.png")
+    (face.parent / "m.safetensors").touch()
+    spec = PoseSpec(("age", "height", "weight"), 8, 1.4)
+    write_metadata(tiny_network(face.parent / "age.onnx"), face.parent / "age.onnx", spec)
     before = set(face.parent.iterdir())
     called = refused("predict", face, *words)
     assert called.code == code

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepgllim import __version__
 from deepgllim.apps.demo import drawings
-from deepgllim.apps.demo.trained import Method, Parts, geodesic, spread, target_rows, unsure
+from deepgllim.apps.demo.trained import Method, SplitInputs, geodesic, spread, target_rows, unsure
 from deepgllim.data import Manifest
 from deepgllim.geometry.rotations import ANGLES
 from deepgllim.storage import write_atomically
@@ -53,7 +53,7 @@ class Demonstration(NamedTuple):
     rows: list[dict[str, float | str]]
     test: Manifest
     learning: Manifest
-    parts: Parts
+    parts: SplitInputs
     commands: list[str]
     seed: int
     seconds: float

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepgllim.apps.demo.report import Demonstration, write_report
-from deepgllim.apps.demo.trained import Method, Parts, face_record, table_row, train_method
+from deepgllim.apps.demo.trained import Method, SplitInputs, face_record, table_row, train_method
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
 from deepgllim.errors import DataError
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
@@ -124,12 +124,12 @@ def demo_recipe(name: str, seed: int, quick: bool) -> Recipe:
     return load_recipe(name).override({"schedule.seed": seed} | (QUICK if quick else {}))
 
 
-def make_parts(learning: Manifest, test: Manifest, recipe: Recipe) -> Parts:
+def make_parts(learning: Manifest, test: Manifest, recipe: Recipe) -> SplitInputs:
     """The pictures as the network reads them; the same for every method."""
     split = split_validation(learning, recipe)
     assert split.validation is not None
     plain = AugmentationConfig.off()
-    return Parts(
+    return SplitInputs(
         training_inputs(split.training, recipe),
         face_inputs(split.validation, recipe.data, plain),
         face_inputs(test, recipe.data, plain),

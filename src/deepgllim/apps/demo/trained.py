@@ -32,7 +32,7 @@ BLOCKS = 4
 """A picture is cut into so many squares a side to make one that shows no head."""
 
 
-class Parts(NamedTuple):
+class SplitInputs(NamedTuple):
     """The pictures to learn from, to choose and calibrate by, and to judge on; of different people each.
 
     Attributes:
@@ -78,7 +78,7 @@ class Method(NamedTuple):
 def train_method(
     name: str,
     recipe: Recipe,
-    parts: Parts,
+    parts: SplitInputs,
     reporter: Reporter | None,
     model: DeepRegression | None = None,
     non_heads: Inputs | None = None,

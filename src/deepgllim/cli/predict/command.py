@@ -52,8 +52,7 @@ def predict(
     Args:
         inputs: Pictures, videos, folders (with all below them), patterns in quotes (`"photos/**/*.jpg"`), or
             `camera:0`.
-        model: An exported model, `.onnx`, or a trained one, `.safetensors`, which needs the extra `train` and some
-            seconds to be exported; by default the one in the package.
+        model: An exported model, `.onnx`; by default the model in the package.
         box: The face's box in pixels of the upright picture, `x0,y0,x1,y1`, without margin; again for more faces. For
             one picture.
         whole: Each picture is one face: look for none.

@@ -1,6 +1,7 @@
 """A call of `deepgllim predict`: checked as a whole, then done source by source."""
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -19,19 +20,17 @@ from deepgllim.cli.predict.inputs import (
     saves_to_file,
     smoothing_of,
 )
-from deepgllim.cli.predict.model import digest, open_model
 from deepgllim.cli.predict.outputs import CameraSink, Draw, JsonSink, PictureSink, Sink, TableSink, record_video
 from deepgllim.cli.predict.screen import Screen
 from deepgllim.cli.predict.tally import Tally, stop_on_interrupt
-from deepgllim.cli.predict.targets import predict_targets
 from deepgllim.cli.streams import visible
-from deepgllim.errors import DeepGLLiMError
+from deepgllim.errors import DeepGLLiMError, ModelError
 from deepgllim.pose.batch.destinations import Destinations, file_destination, folder_destinations
 from deepgllim.pose.batch.reports import row_columns
 from deepgllim.pose.batch.scanning import ScanOptions, ScanResult, scan_pictures, scan_video
 from deepgllim.pose.batch.sources import Source, Sources, find_sources
 from deepgllim.pose.batch.tables import TableWriter, can_resume
-from deepgllim.pose.predictor import HeadPose
+from deepgllim.pose.predictor import HeadPose, default_model
 from deepgllim.storage import remove_abandoned, remove_unfinished
 
 if TYPE_CHECKING:
@@ -125,12 +124,7 @@ def perform(request: Request) -> None:
             remove_unfinished([writer.path, *plan.places.values()])
         else:
             remove_abandoned(plan.places.values())
-        heads = open_model(request.model, None if request.whole or plan.boxes else request.detector, request.quiet)
-        if not isinstance(heads, HeadPose):
-            predict_targets(
-                heads, plan.sources, plan.boxes or [], request.level, request.json, bool(writer or plan.places)
-            )
-            return
+        heads = HeadPose(request.model, None if request.whole or plan.boxes else request.detector)
         tally = Tally(plan.sources)
         try:
             Work(plan, heads, tally, writer).perform()
@@ -179,6 +173,15 @@ def table_writer(plan: Plan) -> TableWriter:
     return TableWriter(
         request.output, plan.columns, overwrite=request.overwrite, options=plan.options, resume=request.resume
     )
+
+
+def digest(path: Path | None) -> str | None:
+    """Return a digest of the file of a model, or None if it cannot be read."""
+    try:
+        with (default_model() if path is None else path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except (OSError, ModelError):
+        return None
 
 
 def kept(writer: TableWriter | None) -> list[str]:

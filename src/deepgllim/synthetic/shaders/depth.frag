@@ -1,5 +1,5 @@
 #version 330
-// For shadows and depth maps: what head.frag would discard coarsely, the rest is solid.
+// Shadows and depth maps: large parts that head.frag discards are discarded, small ones are not.
 in vec4 v_rest;
 uniform float line_shift, hair_length;
 uniform sampler2D curves;

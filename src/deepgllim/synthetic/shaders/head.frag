@@ -1,12 +1,12 @@
 #version 330
-// Procedural surfaces: every pattern is a function of the place on the mean head, so that it moves with the skin.
-#if MATERIAL == SKIN  // shaded once a pixel, from what surface.frag left
+// Procedural surfaces: every pattern is a function of the position on the mean head, so that it moves with the skin.
+#if MATERIAL == SKIN  // deferred shading of the output of surface.frag
 uniform sampler2D surface_position, surface_rest, surface_normal;
 vec4 v_position, v_rest;
 vec3 v_normal;
 #else
-in vec4 v_position;  // metres in the camera's frame; openness to light
-in vec4 v_rest;      // place on the mean head; 1 on the lips
+in vec4 v_position;  // metres in the camera frame; ambient visibility
+in vec4 v_rest;      // position on the mean head; 1 on the lips
 in vec3 v_normal;
 #endif
 #if MATERIAL == CURTAIN
@@ -40,7 +40,7 @@ uniform vec3 ambient_above, ambient_below;
 uniform float exposure;
 uniform mat4 shadow_projection;
 uniform sampler2DShadow shadow_map;
-uniform sampler2D curves;   // row 0, by azimuth / 180: hairline, upper edge of the beard; row 1, by |x| / 0.06: brow's middle, its half height
+uniform sampler2D curves;   // row 0, by azimuth / 180: hairline, upper edge of the beard; row 1, by |x| / 0.06: mid-line of the brow, its half height
 
 uniform sampler3D noise_volume;  // smooth noise in [0, 1], four independent channels, 32 cells a side, repeating
 

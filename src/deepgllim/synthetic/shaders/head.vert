@@ -1,12 +1,12 @@
 #version 330
-// Vertices arrive in the camera's frame (x right, y down, z away), in metres. The picture's first row is the
-// framebuffer's lowest, so that it is read back in the order of a picture.
+// Vertices are in the camera frame (x right, y down, z away), in metres. The top row of the image is the lowest row of
+// the framebuffer, which is read first.
 in vec3 position;
 in vec3 normal;
-in vec3 rest;      // on the mean head, in the head's frame; of an eyeball: from its centre
+in vec3 rest;      // position on the mean head, in the head frame; on an eyeball, relative to its centre
 in vec2 uv;
 in float lips;
-in float openness; // share of the surroundings' light that arrives: 1 in the open
+in float visibility; // ambient visibility: 1 unoccluded
 
 uniform mat4 projection;
 uniform float layer;      // of a shell: 0 on the skin, 1 outermost
@@ -15,8 +15,8 @@ uniform float curls;
 uniform float line_shift;
 uniform sampler2D curves; // see head.frag
 
-out vec4 v_position;  // and openness
-out vec4 v_rest;      // and lips
+out vec4 v_position;  // w: ambient visibility
+out vec4 v_rest;      // w: lips
 out vec3 v_normal;
 #if MATERIAL == CURTAIN
 out vec2 v_uv;
@@ -49,7 +49,7 @@ void main() {
     thickness = 0.6 * volume + 0.004;
 #endif
     vec3 place = position + thickness * normal;
-    v_position = vec4(place, openness);
+    v_position = vec4(place, visibility);
     v_rest = vec4(rest, lips);
     v_normal = normal;
 #if MATERIAL == CURTAIN

@@ -1,5 +1,5 @@
 #version 330
-// What the skin's shading needs of each visible point: triangles smaller than a block of pixels make shading them costly.
+// Inputs of the deferred shading of the skin, whose triangles are so small that direct shading would be slow.
 in vec4 v_position;
 in vec4 v_rest;
 in vec3 v_normal;
