@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from deepgllim.apps.demo.run import make_parts, split_people
-from deepgllim.apps.demo.trained import SplitInputs, shuffled, table_row, train_method
+from deepgllim.apps.demo.methods import SplitInputs, shuffle_blocks, table_row, train_method
+from deepgllim.apps.demo.run import make_splits, split_people
 from deepgllim.data import Manifest, load_data, subsample
 from deepgllim.errors import EmptyComponentWarning, TrainingWarning
 from deepgllim.nn import ArrayInputs, Recipe, load_recipe
@@ -107,8 +107,8 @@ def load_material(data: str, seed: int, source: str, work: Path, quick: bool) ->
     if quick:
         learning, test = subsample(learning, QUICK_SHARE, 0), subsample(test, QUICK_SHARE, 0)
     recipe = recipe_of(Cell(data, LEAST_SQUARES, FEATURES[0], 0, -1.0, seed), quick)
-    pictures = make_parts(learning, test, recipe)
-    inputs = [*pictures[:3], shuffled(pictures.test)]
+    pictures = make_splits(learning, test, recipe)
+    inputs = [*pictures[:3], shuffle_blocks(pictures.test)]
     training, validation, test_inputs, non_heads = trunk_outputs(recipe, pictures.targets, inputs)
     parts = SplitInputs(training, validation, test_inputs, pictures.targets)
     return Material(parts, non_heads, len(set(map(str, learning.subjects))))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from deepgllim.apps.demo.run import demo_recipe, make_parts, split_people
-from deepgllim.apps.demo.trained import Method, SplitInputs, shuffled, table_row, train_method
+from deepgllim.apps.demo.methods import Method, SplitInputs, shuffle_blocks, table_row, train_method
+from deepgllim.apps.demo.run import demo_recipe, make_splits, split_people
 from deepgllim.data import load_data, subsample
 from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 from deepgllim.nn import Inputs, Recipe
@@ -83,8 +83,8 @@ def load_material(heads: Path, recipe: Recipe, quick: bool) -> Material:
     manifest = load_data(f"folder:{unpack_miniature(heads)}")
     if quick:
         manifest = subsample(manifest, QUICK_SHARE, 0)
-    pictures = make_parts(*split_people(manifest), recipe)
-    inputs = [*pictures[:3], shuffled(pictures.test)]
+    pictures = make_splits(*split_people(manifest), recipe)
+    inputs = [*pictures[:3], shuffle_blocks(pictures.test)]
     training, validation, test, non_heads = trunk_outputs(recipe, pictures.targets, inputs)
     return Material(SplitInputs(training, validation, test, pictures.targets), non_heads)
 
