@@ -83,7 +83,7 @@ def test_refuses_bad_arrays() -> None:
 
 
 def test_refuses_bad_likelihoods() -> None:
-    for values, message in (([], "one a row"), ([[0.0]], "one a row"), ([0.0, np.nan], "row 1 is nan")):
+    for values, message in (([], "is expected"), ([[0.0]], "is expected"), ([0.0, np.nan], "row 1 is nan")):
         with pytest.raises(ValueError, match=message):
             negative_log_likelihood(values)
 

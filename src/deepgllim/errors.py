@@ -14,7 +14,7 @@ class ImageError(DataError):
 
 
 class ModelError(DeepGLLiMError):
-    """A model, weights or checkpoint file that is truncated, foreign, of a newer version, or unknown by name."""
+    """A model, weights or checkpoint file that is truncated, of another format or version, or unknown by name."""
 
 
 class ConfigurationError(DeepGLLiMError, ValueError):

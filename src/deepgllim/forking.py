@@ -1,8 +1,8 @@
-"""Native libraries in a child made by fork: the threads of their pools are gone, and what waits for them never ends.
+"""Native libraries in a forked child, where the threads of their pools do not exist and waiting for them never ends.
 
-A fork copies the thread that called it and no other. OpenMP (GNU) keeps a pool of threads for each thread that enters a
-parallel region, so that only the copied thread has a pool without threads: any other thread of the child gets a pool
-of its own. Objects whose destructor joins threads must not be destroyed in the child at all.
+A fork copies only the calling thread. OpenMP (GNU) has a pool of threads for each thread that enters a parallel region,
+so that only the copied thread has a pool without threads; other threads of the child get their own pools. Objects whose
+destructors join threads must not be destroyed in the child.
 """
 
 import ctypes
@@ -21,22 +21,22 @@ Result = TypeVar("Result")
 
 
 class Forkable(Protocol):
-    """Something that has to be told when its process turns out to be a child made by fork."""
+    """An object with resources that do not survive a fork."""
 
     def after_fork(self) -> None:
-        """Give up what does not survive; called in the child, before anything else runs there."""
+        """Discard the resources that do not survive; called in the child before other code."""
         ...
 
 
 class _Thread(threading.local):
-    copied = False  # by a fork
+    copied = False  # whether a fork copied this thread
 
 
 class _Process:
     limits = False  # whether `limit_pools_in_children` was called
     had_pools = False  # at the last fork
-    forks = 0  # that are being made
-    collects = True  # its garbage, but while it forks
+    forks = 0  # number of forks in progress
+    collects = True  # whether garbage collection was enabled before a fork
 
 
 _thread = _Thread()
@@ -45,7 +45,7 @@ _watched: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
 
 
 def call_with_pool(function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-    """Call a function that uses an OpenMP pool: here, or in a new thread if a fork copied this one.
+    """Call a function that uses an OpenMP pool, in a new thread if a fork copied this one.
 
     Example:
         >>> call_with_pool(max, 2, 3)
@@ -58,26 +58,26 @@ def call_with_pool(function: Callable[Arguments, Result], *args: Arguments.args,
 
 
 def notify_after_fork(thing: Forkable) -> None:
-    """Call its `after_fork` in every child that a fork makes, as long as it exists."""
+    """Call the `after_fork` of an object in every forked child, as long as the object exists."""
     _watched.add(thing)
 
 
 def never_destroy(thing: object) -> None:
-    """Keep an object's destructor from ever being called, at the end of the interpreter too."""
+    """Prevent the destructor of an object from being called, also at the end of the interpreter."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def limit_pools_in_children() -> None:
-    """Let the copied thread of a forked child do without OpenMP pools, if its parent had threads of native libraries.
+    """Disable OpenMP pools in the copied thread of forked children, if the parent had threads of native libraries.
 
-    It is for libraries whose calls are too many for `call_with_pool`: torch and scikit-learn then compute on one
-    thread there, as in the workers of torch's DataLoader. Other threads of the child use all processors.
+    This is for libraries with too many calls for `call_with_pool`. torch and scikit-learn then compute with one thread
+    there, as in the workers of torch's DataLoader. Other threads of the child use all processors.
     """
     _process.limits = True
 
 
 def _before_fork() -> None:
-    """Collect no garbage until the child has told what is watched: a session among it would be destroyed there."""
+    """Disable garbage collection until the child has called `after_fork`: it could destroy a session there."""
     if not _process.forks:
         _process.collects = gc.isenabled()
     _process.forks += 1
@@ -85,7 +85,7 @@ def _before_fork() -> None:
     _process.had_pools = _process.limits and _native_threads() > 0
 
 
-def _go_on_in_parent() -> None:
+def _continue_in_parent() -> None:
     _process.forks -= 1
     if _process.collects and not _process.forks:
         gc.enable()
@@ -103,7 +103,7 @@ def _begin_child() -> None:
 
 
 def _native_threads() -> int:
-    """How many threads Python has not started; 0 where only Linux's /proc would tell."""
+    """Return the number of threads that Python has not started; 0 without the /proc of Linux."""
     try:
         return len(list(Path("/proc/self/task").iterdir())) - threading.active_count()
     except OSError:
@@ -111,7 +111,7 @@ def _native_threads() -> int:
 
 
 def _limit_pools() -> None:
-    """One thread for every OpenMP runtime and torch, if they are loaded; nothing is imported."""
+    """Set one thread for OpenMP runtimes and torch, if they are loaded, without importing them."""
     if (controls := sys.modules.get("threadpoolctl")) is not None:
         controls.threadpool_limits(limits=1, user_api="openmp")
     if (torch := sys.modules.get("torch")) is not None:
@@ -119,4 +119,4 @@ def _limit_pools() -> None:
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_go_on_in_parent, after_in_child=_begin_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_continue_in_parent, after_in_child=_begin_child)

@@ -1,7 +1,7 @@
-"""Errors and calibration of predictions, on plain arrays: targets (N, L), predictions (N, L), intervals (N, L).
+"""Errors and calibration of predictions as arrays: targets (N, L), predictions (N, L), intervals (N, L).
 
-Errors of an angle are plain differences in degrees, without wrap-around: 179 against −179 counts as 358. Head poses
-lie well inside ±180; use `geodesic_error` where they do not.
+Errors of angles are differences in degrees without wrap-around: 179 and −179 differ by 358. Use `geodesic_error` for
+poses near ±180.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ Array = npt.NDArray[np.float64]
 
 
 def mean_absolute_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> Array:
-    """mean_n |y_nl − ŷ_nl|, for each target.
+    """Return mean_n |y_nl − ŷ_nl| for each target.
 
     Args:
-        targets, predictions: (N, L), in the targets' units; angles do not wrap around.
+        targets, predictions: (N, L), in the units of the targets; angles do not wrap around.
 
     Returns:
         (L,).
 
     Raises:
-        ValueError: shapes that differ or are not (N, L), no rows, or values that are not finite.
+        ValueError: if the shapes differ or are not (N, L), or there are no rows, or values are not finite.
 
     Example:
         >>> mean_absolute_error([[0, 10], [2, 10]], [[1, 10], [1, 14]])
@@ -36,17 +36,17 @@ def mean_absolute_error(targets: npt.ArrayLike, predictions: npt.ArrayLike) -> A
 
 
 def geodesic_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, names: Sequence[str] = ANGLES) -> Array:
-    """The angle of R̂ᵀR, for each row: the smallest turn between the true and the predicted head.
+    """Return the angle of R̂ᵀR for each row, the smallest rotation between the true and the predicted head.
 
     Args:
         targets, predictions: (N, L), degrees for the columns that are angles.
-        names: the L columns' names. Of pitch, yaw and roll, those absent count as 0; other columns are left out.
+        names: names of the L columns. Missing angles of pitch, yaw and roll are 0; other columns are ignored.
 
     Returns:
         (N,), degrees in [0, 180].
 
     Raises:
-        ValueError: as `mean_absolute_error`, names that do not match the columns, or no angle among them.
+        ValueError: as for `mean_absolute_error`, or if the names do not match the columns or contain no angle.
 
     Example:
         >>> geodesic_error([[10, 0]], [[40, 0]], names=("pitch", "yaw")).round(6)
@@ -56,7 +56,7 @@ def geodesic_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, names: Se
 
 
 def vector_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, names: Sequence[str] = ANGLES) -> Array:
-    """The mean angle between the three columns of R and of R̂, for each row (its mean over rows is MAEV).
+    """Return the mean angle between the columns of R and R̂ for each row; its mean over rows is MAEV.
 
     Arguments and errors are those of `geodesic_error`.
 
@@ -64,7 +64,7 @@ def vector_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, names: Sequ
         (N,), degrees in [0, 180].
 
     Example:
-        >>> vector_error([[0, 0, 30]], [[0, 0, 0]]).round(6)  # two axes turn by 30, the third stays
+        >>> vector_error([[0, 0, 30]], [[0, 0, 0]]).round(6)  # two axes rotate by 30, the third by 0
         array([20.])
     """
     R, predicted = _rotations(targets, predictions, names)
@@ -74,16 +74,16 @@ def vector_error(targets: npt.ArrayLike, predictions: npt.ArrayLike, names: Sequ
 
 
 def interval_coverage(targets: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike) -> Array:
-    """The share of rows with lower ≤ y ≤ upper, for each target. Calibrated 90 % intervals give about 0.9.
+    """Return the share of rows with lower ≤ y ≤ upper for each target; about 0.9 for calibrated 90 % intervals.
 
     Args:
-        targets, lower, upper: (N, L), in the targets' units.
+        targets, lower, upper: (N, L), in the units of the targets.
 
     Returns:
         (L,), in [0, 1].
 
     Raises:
-        ValueError: as `mean_absolute_error`, or a lower end above its upper end.
+        ValueError: as for `mean_absolute_error`, or if a lower end is above its upper end.
 
     Example:
         >>> interval_coverage([[0.0], [5.0]], [[-1.0], [-1.0]], [[1.0], [1.0]])
@@ -98,10 +98,10 @@ def interval_coverage(targets: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.A
 
 
 def mean_interval_width(lower: npt.ArrayLike, upper: npt.ArrayLike) -> Array:
-    """mean_n (upper − lower), for each target, (L,), in the targets' units.
+    """Return mean_n (upper − lower) for each target, (L,), in the units of the targets.
 
     Raises:
-        ValueError: as `interval_coverage`.
+        ValueError: as for `interval_coverage`.
 
     Example:
         >>> mean_interval_width([[0.0], [0.0]], [[1.0], [3.0]])
@@ -113,13 +113,13 @@ def mean_interval_width(lower: npt.ArrayLike, upper: npt.ArrayLike) -> Array:
 
 
 def negative_log_likelihood(log_probabilities: npt.ArrayLike) -> float:
-    """−mean_n log p(y_n | x_n), in nats.
+    """Return −mean_n log p(y_n | x_n), in nats.
 
     Args:
-        log_probabilities: (N,), of the true targets. A −inf (probability 0) makes the result inf.
+        log_probabilities: log-densities of the true targets, (N,). A −inf (density 0) makes the result inf.
 
     Raises:
-        ValueError: another shape, no rows, or NaN or +inf among the values.
+        ValueError: if the shape is another, or there are no rows, or a value is NaN or +inf.
 
     Example:
         >>> negative_log_likelihood([-1.0, -3.0])
@@ -127,7 +127,7 @@ def negative_log_likelihood(log_probabilities: npt.ArrayLike) -> float:
     """
     values = np.asarray(log_probabilities, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"log probabilities have shape {values.shape}; one a row, (N,), is expected")
+        raise ValueError(f"log probabilities have shape {values.shape}; (N,) is expected")
     bad = np.flatnonzero(np.isnan(values) | (values == np.inf))
     if len(bad):
         raise ValueError(f"the log probability of row {bad[0]} is {values[bad[0]]}; it must be a number below inf")
@@ -135,13 +135,13 @@ def negative_log_likelihood(log_probabilities: npt.ArrayLike) -> float:
 
 
 def area_under_roc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> float:
-    """The share of pairs in which the positive scores higher than the negative; ties count as half.
+    """Return the share of pairs in which the positive has the higher score; ties count as half.
 
     Args:
-        positives, negatives: (N,) and (M,), scores; 1 where they are apart, 0.5 where they cannot be told apart.
+        positives, negatives: scores, (N,) and (M,). The result is 1 if they are separated, 0.5 if they are alike.
 
     Raises:
-        ValueError: other shapes, no scores on a side, or NaN among them.
+        ValueError: if a shape is another, or scores are missing or NaN.
 
     Example:
         >>> area_under_roc([3, 2], [1, 2])
@@ -150,7 +150,7 @@ def area_under_roc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> float:
     high, low = np.asarray(positives, dtype=np.float64), np.sort(np.asarray(negatives, dtype=np.float64), axis=-1)
     for name, scores in (("positives", high), ("negatives", low)):
         if scores.ndim != 1 or len(scores) == 0 or np.isnan(scores).any():
-            raise ValueError(f"{name} have shape {scores.shape}; scores are (N,), one at least, none of them NaN")
+            raise ValueError(f"{name} have shape {scores.shape}; give at least one score, (N,), without NaN")
     below = np.searchsorted(low, high, "left") + np.searchsorted(low, high, "right")
     return float(below.mean() / (2 * len(low)))
 
@@ -165,20 +165,21 @@ def summarise(
     level: float = 0.9,
     log_probabilities: npt.ArrayLike | None = None,
 ) -> dict[str, float]:
-    """Every measure that the arguments allow, by name.
+    """Return all measures that the arguments allow, by name.
 
-    Keys: n; mae_NAME for each target and mae, their mean over the angles (over all targets where none is an angle);
-    geodesic and maev, where there are angles; with intervals, coverage_90_NAME and width_90_NAME for level 0.9; with
+    Keys: n; mae_NAME for each target and mae, their mean over the angles (over all targets if none is an angle);
+    geodesic and maev, if there are angles; with intervals, coverage_90_NAME and width_90_NAME for level 0.9; with
     log probabilities, nll.
 
     Args:
-        targets, predictions: (N, L); `names` names the L columns.
+        targets, predictions: (N, L), with the L `names` of the columns.
         lower, upper: (N, L), ends of the intervals; both or none.
-        level: the intervals' nominal probability, in (0, 1); it names the keys.
-        log_probabilities: (N,), of the true targets.
+        level: nominal probability of the intervals, in (0, 1), which is part of the keys.
+        log_probabilities: log-densities of the true targets, (N,).
 
     Raises:
-        ValueError: as the measures; one interval end alone; level outside (0, 1); not N log probabilities.
+        ValueError: as for the measures, or if one end of the intervals is missing, the level is outside (0, 1), or the
+            number of log-densities is not N.
 
     Example:
         >>> summarise([[0, 10]], [[1, 13]], ("pitch", "yaw"))["mae"]
@@ -212,7 +213,7 @@ def _intervals(
     targets: Array, lower: npt.ArrayLike, upper: npt.ArrayLike, level: float, names: Sequence[str]
 ) -> dict[str, float]:
     if not 0 < level < 1:
-        raise ValueError(f"level is {level}; the intervals' probability lies strictly between 0 and 1")
+        raise ValueError(f"level is {level}; the probability of intervals must be strictly between 0 and 1")
     percent = f"{100 * level:.6g}"
     coverage = _named(f"coverage_{percent}", names, interval_coverage(targets, lower, upper))
     return coverage | _named(f"width_{percent}", names, mean_interval_width(lower, upper))
@@ -223,7 +224,7 @@ def _named(prefix: str, names: Sequence[str], values: Array) -> dict[str, float]
 
 
 def _rotations(targets: npt.ArrayLike, predictions: npt.ArrayLike, names: Sequence[str]) -> tuple[Array, Array]:
-    """Both sides as rotations, (N, 3, 3)."""
+    """Return both sides as rotations, (N, 3, 3)."""
     y, predicted = _pair(targets, predictions)
     _check_names(y, names)
     columns = [list(names).index(name) if name in names else None for name in ANGLES]
@@ -239,7 +240,7 @@ def _check_names(values: Array, names: Sequence[str]) -> None:
 
 
 def _pair(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[Array, Array]:
-    """Both as finite float64 arrays of one shape (N, L), N ≥ 1."""
+    """Return both as finite float64 arrays of one shape (N, L), N ≥ 1."""
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2 or len(a) == 0:
         raise ValueError(f"shapes {a.shape} and {b.shape}; both must be (N, L) with at least one row")

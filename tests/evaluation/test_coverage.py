@@ -51,5 +51,5 @@ def test_of_a_real_network(network: PoseNetwork, faces: Manifest) -> None:
 
 
 def test_two_people_are_too_few() -> None:
-    with pytest.raises(DataError, match="2 people: recalibration with people held out needs three or more"):
+    with pytest.raises(DataError, match="2 people: recalibration with people held out needs at least three"):
         report_coverage(synthetic(2, 50, 1.0))

@@ -66,7 +66,7 @@ def test_labels_that_are_texts_are_refused_with_their_row() -> None:
 
 def test_faces_of_nobody_are_refused(network: PoseNetwork, faces: Manifest) -> None:
     nobody = Manifest(faces.frame.drop(columns="subject"), faces.targets)
-    with pytest.raises(DataError, match="does not say who each face is"):
+    with pytest.raises(DataError, match="has no column 'subject'"):
         predict_faces(network, nobody)
 
 

@@ -1,4 +1,4 @@
-"""Are the regions true for people not seen? Coverage before and after recalibration, and error against faces kept."""
+"""Coverage of the regions for new people, before and after recalibration; errors with selective prediction."""
 
 from typing import NamedTuple
 
@@ -14,20 +14,21 @@ from deepgllim.pose.conformal import fit_calibration, region_levels
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 YAW_RANGES = ((0, 30), (30, 60), (60, 181))
-"""Parts by |yaw| (or |pan|), degrees."""
+"""Groups of faces by |yaw| (or |pan|), degrees."""
 
 KEPT_SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
 class CoverageReport(NamedTuple):
-    """What calibration found.
+    """The result of `report_coverage`.
 
     Attributes:
-        calibration: fitted to all people.
-        coverage: a row for all faces and for each part by |yaw|: `faces`, `n`, and for each level the share of true
-            poses in its region, `before` recalibration and `after` (recalibrated by other people).
-        abstention: `kept` (share of faces, the surest first), `by` (size of the region, or log p(x)), `error`.
-        truth_levels: least level whose recalibrated region holds the truth, (N,).
+        calibration: recalibration that was fitted to all people.
+        coverage: one row for all faces and one for each group by |yaw|, with the columns `faces`, `n`, and for each
+            level the coverage of its regions, `before` and `after` recalibration with other people.
+        abstention: mean absolute error (`error`) of the share `kept` of the faces with the smallest uncertainty `by`
+            the size of the region or log p(x).
+        truth_levels: level of the smallest recalibrated region that contains the true pose, (N,).
     """
 
     calibration: Calibration
@@ -37,19 +38,19 @@ class CoverageReport(NamedTuple):
 
 
 def report_coverage(predictions: LabelledPredictions, folds: int = 5, seed: int = 0) -> CoverageReport:
-    """Fit the recalibration to all people; tell its coverage with each fold of people recalibrated by the others.
+    """Fit the recalibration to all people, and measure its coverage by cross-validation over people.
 
     Args:
-        predictions: predictions for people that the model has not seen.
-        folds: of people; fewer where there are fewer people.
-        seed: of the folds.
+        predictions: predictions for people who are not in the training data.
+        folds: number of folds of people, at most the number of people.
+        seed: random seed of the folds.
 
     Raises:
-        DataError: fewer than three people.
+        DataError: if there are fewer than three people.
     """
     people = np.unique(predictions.subjects)
     if len(people) < 3:
-        raise DataError(f"{len(people)} people: recalibration with people held out needs three or more")
+        raise DataError(f"{len(people)} people: recalibration with people held out needs at least three")
     parts = np.array_split(np.random.default_rng(seed).permutation(people), min(folds, len(people)))
     reached = np.full(len(predictions.truth), np.nan)
     for part in parts:
@@ -64,18 +65,18 @@ def report_coverage(predictions: LabelledPredictions, folds: int = 5, seed: int 
 
 
 def fit_recalibration(predictions: LabelledPredictions) -> Calibration:
-    """The recalibration by these people; the verdict's threshold is the 5 % quantile of their log p(x)."""
+    """Fit a recalibration to people; its threshold is the 5 % quantile of their log p(x)."""
     density = None if np.isnan(predictions.log_density).any() else predictions.log_density
     return fit_calibration(predictions.residuals, predictions.covariance, predictions.subjects, LEVELS, density)
 
 
 def truth_levels(predictions: LabelledPredictions, calibration: Calibration | None) -> Array:
-    """The least level whose region holds each truth, (N,)."""
+    """Return the level of the smallest region that contains the true pose, (N,)."""
     return region_levels(predictions.residuals, predictions.covariance, calibration)
 
 
 def coverage_table(predictions: LabelledPredictions, before: Array, after: Array) -> pd.DataFrame:
-    """Shares of faces whose truth lies in the region of each level."""
+    """Return the coverage of the regions of each level."""
     rows = []
     for name, mask in ({"all": np.full(len(after), True)} | yaw_groups(predictions)).items():
         row: dict[str, float | str] = {"faces": name, "n": int(mask.sum())}
@@ -86,7 +87,7 @@ def coverage_table(predictions: LabelledPredictions, before: Array, after: Array
 
 
 def yaw_groups(predictions: LabelledPredictions) -> dict[str, npt.NDArray[np.bool_]]:
-    """The faces of each part by |yaw| or |pan|; none where neither is a target."""
+    """Return masks of the groups by |yaw| or |pan|, or nothing if neither is a target."""
     column = next((i for i, name in enumerate(predictions.names) if name in ("yaw", "pan")), None)
     if column is None:
         return {}
@@ -98,13 +99,13 @@ def yaw_groups(predictions: LabelledPredictions) -> dict[str, npt.NDArray[np.boo
 
 
 def abstention_table(predictions: LabelledPredictions) -> pd.DataFrame:
-    """The mean absolute error of the faces kept, when those the model is least sure of are given up."""
+    """Return the mean absolute error of the faces that remain if the most uncertain ones are rejected."""
     errors = np.nanmean(np.abs(predictions.residuals), axis=1)
-    sureness = {"size of the region": -np.linalg.slogdet(predictions.covariance)[1]}
+    certainty = {"size of the region": -np.linalg.slogdet(predictions.covariance)[1]}
     if not np.isnan(predictions.log_density).any():
-        sureness["log p(x)"] = predictions.log_density
+        certainty["log p(x)"] = predictions.log_density
     rows = []
-    for name, value in sureness.items():
+    for name, value in certainty.items():
         order = np.argsort(-value, kind="stable")
         for kept in KEPT_SHARES:
             chosen = order[: max(1, round(kept * len(order)))]
@@ -113,7 +114,7 @@ def abstention_table(predictions: LabelledPredictions) -> pd.DataFrame:
 
 
 def errors_by_target(predictions: LabelledPredictions) -> dict[str, float]:
-    """Mean absolute error of each labelled target, degrees."""
+    """Return the mean absolute error of each labelled target, degrees."""
     residuals = predictions.residuals
     found = {}
     for i, name in enumerate(predictions.names):

@@ -1,4 +1,4 @@
-"""What an exported model says of the faces of a data set, beside their labels."""
+"""Predictions of an exported model for the faces of a data set, with their labels."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -28,15 +28,15 @@ BATCH = 64
 
 
 class LabelledPredictions(NamedTuple):
-    """Predictions and truth of N faces, in the model's L targets.
+    """Predictions and true values of the L targets of a model for N faces.
 
     Attributes:
-        names: of the targets.
-        truth: degrees, (N, L); NaN where there is no label.
-        mean: (N, L).
-        covariance: (N, L, L), as predicted.
-        log_density: log p(x), (N,); NaN where the model does not know it.
-        subjects: who each face is, (N,).
+        names: names of the targets.
+        truth: true values, degrees, (N, L); NaN without a label.
+        mean: predicted means, (N, L).
+        covariance: predicted covariances, (N, L, L).
+        log_density: log p(x), (N,); NaN if the model does not provide it.
+        subjects: name of the person, (N,).
     """
 
     names: tuple[str, ...]
@@ -48,21 +48,21 @@ class LabelledPredictions(NamedTuple):
 
     @property
     def residuals(self) -> Array:
-        """truth − mean, the short way round, (N, L), degrees."""
+        """Differences truth − mean in [−180, 180), degrees, (N, L)."""
         return (self.truth - self.mean + 180.0) % 360.0 - 180.0
 
     def subset(self, rows: npt.ArrayLike) -> "LabelledPredictions":
-        """Some faces, by index or mask."""
+        """Return some of the faces, by index or mask."""
         chosen = np.asarray(rows)
         return LabelledPredictions(self.names, *(np.asarray(column)[chosen] for column in self[1:]))
 
 
 def predict_faces(network: PoseNetwork, faces: Manifest) -> LabelledPredictions:
-    """The model's predictions for all faces of a data set.
+    """Predict all faces of a data set.
 
     Raises:
-        DataError: the data has none of the model's angles, or no subjects.
-        ImageError: a picture that cannot be read.
+        DataError: if the data has none of the angles of the model, or no subjects.
+        ImageError: if a picture cannot be read.
     """
     crops = (
         crop_face(picture, box, network.spec.margin, network.spec.image_size) for picture, box in open_faces(faces)
@@ -72,17 +72,17 @@ def predict_faces(network: PoseNetwork, faces: Manifest) -> LabelledPredictions:
     density = unknown if outputs.log_density is None else outputs.log_density
     truth = target_labels(faces, network.spec.targets)
     if any(subject is None for subject in faces.subjects):
-        raise DataError("the data does not say who each face is: add a column 'subject'; people are held out whole")
+        raise DataError("the data has no column 'subject': add the name of the person, since whole people are held out")
     return LabelledPredictions(
         network.spec.targets, truth, outputs.mean, outputs.covariance, density, faces.subjects.astype(np.str_)
     )
 
 
 def open_faces(faces: Manifest) -> Iterator[tuple[Image.Image, Box | None]]:
-    """Each picture with its face's box, None for the whole of it.
+    """Yield each picture with the box of its face, or None for the whole picture.
 
     Raises:
-        ImageError: naming the file.
+        ImageError: if a picture cannot be read; the message has its path.
     """
     for path, box in zip(faces.paths, faces.boxes, strict=True):
         whole = not np.isfinite(box).all()
@@ -94,7 +94,7 @@ def open_faces(faces: Manifest) -> Iterator[tuple[Image.Image, Box | None]]:
 
 
 def predict_crops(network: PoseNetwork, crops: Iterable[Pixels]) -> NetworkOutputs:
-    """The network's outputs for crops that come one by one."""
+    """Return the outputs of a network for crops, in batches."""
     found: list[NetworkOutputs] = []
     batch: list[Pixels] = []
     for crop in crops:
@@ -116,13 +116,13 @@ def predict_crops(network: PoseNetwork, crops: Iterable[Pixels]) -> NetworkOutpu
 
 
 def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
-    """The faces' labels as the model's targets, (N, L), degrees; NaN where there is none.
+    """Return the labels of faces for the targets of a model, (N, L), degrees; NaN without a label.
 
-    Columns of the targets' names are taken as they are. Where there is none of them, three angles of the other kind
+    Columns with the names of the targets are used unchanged. If there are none, the three angles of the other kind
     (pitch, yaw, roll or tilt, pan, neck_roll) are converted.
 
     Raises:
-        DataError: neither is there.
+        DataError: if the data has neither.
     """
     frame = faces.frame
     here = [name for name in targets if name in frame.columns]
@@ -141,7 +141,7 @@ def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
 
 
 def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Array:
-    """Columns as numbers, (N, names), NaN where one is blank."""
+    """Return columns as numbers, (N, names); NaN for a blank."""
     values = np.full((len(frame), len(names)), np.nan)
     for i, name in enumerate(names):
         for row, value in enumerate(frame[name].astype(object)):

@@ -1,6 +1,6 @@
-"""A look at a data set: the check of `data.report`, and pictures of what it found.
+"""Inspection of a data set: the check of `data.report`, a contact sheet and histograms.
 
-A contact sheet shows at a glance what tables do not: axes with a wrong sign, boxes beside the faces.
+A contact sheet shows faults that tables do not show, such as axes with a wrong sign or boxes beside the faces.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ Array = npt.NDArray[np.float64]
 SHEET_FACES = 48
 COLUMNS = 8
 TILE = 176
-"""Side of a face on the contact sheet, pixels."""
+"""Side of a tile of the contact sheet, pixels."""
 
 MARGIN = 1.5
-"""Side of what a tile shows over the longer side of the box, which is outlined in it."""
+"""Side of the crop in a tile divided by the longer side of the box."""
 
 _CAPTION = 34  # height of the two lines below a tile, pixels
 _BOX_COLOUR = (255, 200, 0)
@@ -40,17 +40,17 @@ def inspect_data(
     *,
     progress: ProgressCallback | None = None,
 ) -> DataReport:
-    """Check a data set, and write what was found.
+    """Check a data set and write the results.
 
     Args:
         source: "name:path", as for `load_data`.
-        output: a folder, made if need be, for `unreadable.csv` (every file that cannot be used, with the cause), and,
-            if any face can be used, `manifest.csv` (those that can), `contact_sheet.png` and `histograms.png`.
+        output: folder for `unreadable.csv` (the files that cannot be used, with the causes) and, if any face can be
+            used, `manifest.csv` (these faces), `contact_sheet.png` and `histograms.png`. It is created if it is absent.
         targets: as for `load_data`.
-        progress: is told how many pictures of how many are decoded.
+        progress: receives the number of decoded pictures and that of all pictures.
 
     Raises:
-        DataError: as `check_data`, or a file cannot be written.
+        DataError: as for `check_data`, or if a file cannot be written.
     """
     report = check_data(source, targets, progress=progress)
     if output is None:
@@ -66,17 +66,17 @@ def inspect_data(
 
 
 def contact_sheet(faces: Manifest, count: int = SHEET_FACES) -> Image.Image:
-    """Faces in rows of eight with their axes (x red, y green, nose blue), from the least yaw to the greatest.
+    """Draw faces in rows of eight with their axes (x red, y green, nose blue), in the order of their yaw.
 
-    Each is cropped with a margin, its box outlined, and named by person and labels. They are spread evenly over the
-    sorted table; among equal labels they are drawn at random, always alike.
+    Each tile shows a crop with a margin, the box, the name of the person and the labels. The faces are evenly spaced in
+    the sorted table; the order of equal labels is random with a fixed seed.
 
     Args:
-        faces: at least one; their pictures can be read.
-        count: how many at most.
+        faces: at least one face, with readable pictures.
+        count: maximum number of faces.
 
     Raises:
-        ImageError: a picture that cannot be read, or whose box lies outside it.
+        ImageError: if a picture cannot be read, or its box is outside it.
     """
     rows = evenly_spaced_rows(faces, count)
     angles = pose_angles(faces)
@@ -90,7 +90,7 @@ def contact_sheet(faces: Manifest, count: int = SHEET_FACES) -> Image.Image:
 
 
 def evenly_spaced_rows(faces: Manifest, count: int) -> list[int]:
-    """Rows for the contact sheet, see there.
+    """Return the rows of a contact sheet, see `contact_sheet`.
 
     Example:
         >>> from deepgllim.data import make_manifest
@@ -107,10 +107,10 @@ def evenly_spaced_rows(faces: Manifest, count: int) -> list[int]:
 
 
 def pose_angles(faces: Manifest) -> Array | None:
-    """Pitch, yaw and roll of the rows' rotations, (N, 3), degrees; None where the table does not tell them.
+    """Return pitch, yaw and roll of each row, (N, 3), degrees, or None if the table does not contain them.
 
-    Columns tilt and pan, where every row has them, are read as a neck's angles; else pitch and yaw. The third angle
-    is 0 where there is none.
+    The columns tilt and pan are used as angles of the neck if all rows have them, otherwise pitch and yaw. A missing
+    third angle is 0.
     """
     frame = faces.frame
     for first, second, third in (("tilt", "pan", "neck_roll"), ("pitch", "yaw", "roll")):
@@ -126,10 +126,10 @@ def pose_angles(faces: Manifest) -> Array | None:
 
 
 def write_histograms(faces: Manifest, path: Path) -> None:
-    """A PNG of the angles' histograms beside each other, or of every target where none is an angle.
+    """Write a PNG with histograms of the angles, or of all targets if none is an angle.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: if it cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -149,7 +149,7 @@ def write_histograms(faces: Manifest, path: Path) -> None:
 
 
 def _tile(faces: Manifest, row: int, angles: Array | None) -> Image.Image:
-    """A face with its surroundings, its box, and its axes where they are known."""
+    """Return the tile of a face, with its box and, if the angles are known, its axes."""
     image = open_image(faces.paths[row])
     box = faces.boxes[row]
     tight = (0.0, 0.0, float(image.width), float(image.height)) if np.isnan(box).any() else tuple(box)
@@ -166,7 +166,7 @@ def _tile(faces: Manifest, row: int, angles: Array | None) -> Image.Image:
 
 
 def _write_caption(sheet: Image.Image, corner: tuple[int, int], faces: Manifest, row: int) -> None:
-    """Whose face it is, or its file's name; and the labels."""
+    """Write the name of the person or the file, and the labels."""
     who = faces.subjects[row] or faces.paths[row].name
     values = dict(zip(faces.targets, faces.target_values[row], strict=True))
     labels = "  ".join(f"{name} {value:{'.0f' if name in MIRROR_SIGNS else '.4g'}}" for name, value in values.items())

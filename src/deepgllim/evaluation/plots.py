@@ -1,4 +1,4 @@
-"""Pictures of the model: each function draws on the axes it is given and returns them."""
+"""Plots of mixtures, predictions and trainings. Each function draws on given axes and returns them."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -29,14 +29,14 @@ LABELS = {
 
 
 def blend(responsibilities: Tensor) -> NDArray[np.float64]:
-    """One colour a sample, the components' colours mixed by its responsibilities: (N, K) to RGB (N, 3) in [0, 1]."""
+    """Mix the colours of the components by responsibilities: (N, K) to RGB (N, 3) in [0, 1]."""
     palette = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in COLOURS]) / 255
     K = responsibilities.shape[1]
     return np.clip(responsibilities.double().numpy() @ palette[np.arange(K) % len(palette)], 0.0, 1.0)
 
 
 def plot_responsibilities(axes: Axes, targets: Tensor, responsibilities: Tensor, parameters: Parameters) -> Axes:
-    """The E-step: r_nk over a one-dimensional target, with p(z = k | y) of the targets alone as lines."""
+    """Plot the E-step: r_nk over a one-dimensional target, and p(z = k | y) as lines."""
     grid = torch.linspace(float(targets.min()), float(targets.max()), 200, dtype=parameters.c.dtype)[:, None]
     prior = target_responsibilities(grid, parameters)
     for k in range(parameters.n_components):
@@ -47,7 +47,7 @@ def plot_responsibilities(axes: Axes, targets: Tensor, responsibilities: Tensor,
 
 
 def plot_target_mixture(axes: Axes, targets: Tensor, parameters: Parameters) -> Axes:
-    """The M-GMM step: π_k N(y; c_k, Γ_k) over a histogram of a one-dimensional target."""
+    """Plot the M-GMM step: π_k N(y; c_k, Γ_k) over a histogram of a one-dimensional target."""
     axes.hist(targets[:, 0].numpy(), bins=40, density=True, color="0.85", label="targets")
     grid = torch.linspace(float(targets.min()), float(targets.max()), 200, dtype=parameters.c.dtype)[:, None]
     density = (parameters.pi.log() + target_log_density(grid, parameters)).exp()
@@ -60,7 +60,7 @@ def plot_target_mixture(axes: Axes, targets: Tensor, parameters: Parameters) -> 
 def plot_mapping(
     axes: Axes, features: Tensor, targets: Tensor, responsibilities: Tensor, parameters: Parameters
 ) -> Axes:
-    """The M-mapping step: features in two dimensions, and the line A_k y + b_k of each component over its targets."""
+    """Plot the M-mapping step: features in two dimensions, and the line A_k y + b_k of each component."""
     axes.scatter(features[:, 0], features[:, 1], s=6, c=blend(responsibilities), alpha=0.6, label="features x")
     owner = responsibilities.argmax(1)
     for k in range(parameters.n_components):
@@ -78,7 +78,7 @@ def plot_mapping(
 def plot_curves(
     axes: Axes, x: ArrayLike, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: Sequence[str] = ("", "")
 ) -> Axes:
-    """Means with a band of one standard deviation a side, a curve for each name."""
+    """Plot a mean with a band of ± one standard deviation for each name."""
     for colour, (name, (mean, deviation)) in zip(cycle(COLOURS), curves.items(), strict=False):
         centre, spread = np.asarray(mean), np.asarray(deviation)
         axes.plot(np.asarray(x), centre, color=colour, marker="o", label=name)
@@ -89,7 +89,7 @@ def plot_curves(
 
 
 def plot_trace(axes: Axes, log_likelihoods: Sequence[float] | Mapping[str, Sequence[float]]) -> Axes:
-    """How EM went: the log-likelihood after each iteration, of one fit or of several by name."""
+    """Plot the log-likelihood after each iteration of EM, of one fit or of several by name."""
     fits = log_likelihoods if isinstance(log_likelihoods, Mapping) else {"": log_likelihoods}
     for colour, (name, values) in zip(cycle(COLOURS), fits.items(), strict=False):
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker="o", ms=3, label=name)
@@ -101,7 +101,7 @@ def plot_trace(axes: Axes, log_likelihoods: Sequence[float] | Mapping[str, Seque
 
 
 def plot_responsibilities_2d(axes: Axes, targets: ArrayLike, responsibilities: ArrayLike) -> Axes:
-    """The E-step over a two-dimensional target: each sample in its components' colours, mixed by responsibility."""
+    """Plot the E-step over two targets: the colour of each sample is mixed by its responsibilities."""
     y, r = np.asarray(targets), torch.as_tensor(np.asarray(responsibilities))
     axes.scatter(y[:, 0], y[:, 1], s=8, c=blend(r))
     for k in range(r.shape[1]):
@@ -117,7 +117,7 @@ def plot_responsibilities_2d(axes: Axes, targets: ArrayLike, responsibilities: A
 def plot_predictions(
     axes: Axes, truth: ArrayLike, mean: ArrayLike, lower: ArrayLike | None = None, upper: ArrayLike | None = None
 ) -> Axes:
-    """Predicted against true values of one target, with intervals where they are given; those that miss are marked."""
+    """Plot predicted against true values of one target, optionally with intervals; those that miss are marked."""
     y, centre = np.asarray(truth, float), np.asarray(mean, float)
     if lower is not None and upper is not None:
         low, high = np.asarray(lower, float), np.asarray(upper, float)
@@ -134,7 +134,7 @@ def plot_predictions(
 
 
 def plot_calibration(axes: Axes, levels: ArrayLike, coverages: Mapping[str, ArrayLike]) -> Axes:
-    """The share of true values inside the intervals of each level: on the diagonal where uncertainty is true."""
+    """Plot the coverage of the intervals of each level; calibrated intervals are on the diagonal."""
     axes.plot([0, 1], [0, 1], color="0.4", lw=1, ls="--", label="calibrated")
     for colour, (name, share) in zip(cycle(COLOURS), coverages.items(), strict=False):
         axes.plot(np.asarray(levels), np.asarray(share), color=colour, marker="o", ms=4, label=name)
@@ -144,7 +144,7 @@ def plot_calibration(axes: Axes, levels: ArrayLike, coverages: Mapping[str, Arra
 
 
 def plot_rounds(axes: Axes, curves: Mapping[str, Sequence[float]], label: str) -> Axes:
-    """How a training went: a figure, named by `label`, after each round, a curve for each name."""
+    """Plot a metric, named by `label`, after each round of a training, with a curve for each name."""
     for colour, (name, values) in zip(cycle(COLOURS), curves.items(), strict=False):
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, marker="o", ms=4, label=name)
     axes.set(xlabel="round", ylabel=label)
@@ -154,7 +154,7 @@ def plot_rounds(axes: Axes, curves: Mapping[str, Sequence[float]], label: str) -
 
 
 def plot_error_over(axes: Axes, truth: ArrayLike, errors: Mapping[str, ArrayLike], edges: ArrayLike) -> Axes:
-    """The mean absolute error in bins of the true value, a curve for each name; empty bins have no point."""
+    """Plot the mean absolute error in bins of the true value, with a curve for each name."""
     y, ends = np.asarray(truth, float), np.asarray(edges, float)
     place = np.digitize(y, ends[1:-1])  # what lies beyond the ends belongs to the outer bins
     filled = [i for i in range(len(ends) - 1) if (place == i).any()]
@@ -168,7 +168,7 @@ def plot_error_over(axes: Axes, truth: ArrayLike, errors: Mapping[str, ArrayLike
 
 
 def plot_counts(axes: Axes, centres: ArrayLike, counts: ArrayLike, label: str) -> Axes:
-    """Counts that are made already, of the quantity named by `label`, as bars about the bins' centres."""
+    """Plot given counts of the quantity named by `label` as bars at the centres of the bins."""
     x = np.asarray(centres, float)
     width = 0.9 * float(np.diff(x).min()) if len(x) > 1 else 0.9
     axes.bar(x, np.asarray(counts, float), width=width, color=COLOURS[0])
@@ -178,7 +178,7 @@ def plot_counts(axes: Axes, centres: ArrayLike, counts: ArrayLike, label: str) -
 
 
 def plot_histograms(axes: Axes, samples: Mapping[str, ArrayLike], label: str, bins: int = 40) -> Axes:
-    """Several samples of one quantity, named by `label`, as histograms over the same bins."""
+    """Plot histograms of several samples of the quantity named by `label`, with the same bins."""
     values = {name: np.asarray(sample, float) for name, sample in samples.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
     for colour, (name, sample) in zip(cycle(COLOURS), values.items(), strict=False):
@@ -189,7 +189,7 @@ def plot_histograms(axes: Axes, samples: Mapping[str, ArrayLike], label: str, bi
 
 
 def plot_densities(axes: Axes, grid: ArrayLike, densities: Mapping[str, ArrayLike], truth: float | None = None) -> Axes:
-    """Predicted densities of one target over a grid, a curve for each name, and where the true value lies."""
+    """Plot predicted densities of one target over a grid, with a curve for each name, and the true value."""
     for colour, (name, density) in zip(cycle(COLOURS), densities.items(), strict=False):
         axes.plot(np.asarray(grid), np.asarray(density), color=colour, label=name)
         axes.fill_between(np.asarray(grid), np.asarray(density), color=colour, alpha=0.12, lw=0)
@@ -201,7 +201,7 @@ def plot_densities(axes: Axes, grid: ArrayLike, densities: Mapping[str, ArrayLik
 
 
 def plot_selection(axes: Axes, table: "pd.DataFrame", criterion: str = "bic") -> Axes:
-    """A criterion over K, a curve for each form in a table of `gllim.select`; the best is ringed."""
+    """Plot a criterion over K, with a curve for each structure in a table of `gllim.select`, and mark the best."""
     names = [name for name in SPEC_COLUMNS if name in table and table[name].astype(str).nunique() > 1]
     groups = table.groupby([table[name].astype(str) for name in names], sort=True) if names else [("", table)]
     for colour, (group, rows) in zip(cycle(COLOURS), groups, strict=False):

@@ -11,7 +11,7 @@ GRID = np.linspace(0.02, 0.98, 49)
 
 
 def plot_coverage(axes: Axes, predictions: LabelledPredictions, report: CoverageReport) -> Axes:
-    """Share of true poses inside, over the level: before, after, and after for each part by |yaw|."""
+    """Plot the coverage over the level: before and after recalibration, and after it for each group by |yaw|."""
     before = truth_levels(predictions, None)
     curves = {"before": before, "after, people held out": report.truth_levels}
     curves |= {
@@ -23,7 +23,7 @@ def plot_coverage(axes: Axes, predictions: LabelledPredictions, report: Coverage
 
 
 def plot_abstention(axes: Axes, report: CoverageReport) -> Axes:
-    """Mean absolute error over the share of faces kept."""
+    """Plot the mean absolute error over the share of faces that are kept."""
     for by, rows in report.abstention.groupby("by", sort=False):
         axes.plot(100 * rows["kept"], rows["error"], marker="o", label=f"least sure by {by}")
     axes.set(

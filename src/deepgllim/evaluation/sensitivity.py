@@ -1,7 +1,7 @@
-"""What makes a model fail: the box moved or scaled, and the picture blurred, noisy, dark, compressed, covered.
+"""Sensitivity of a model to boxes that are moved or scaled and pictures that are blurred, noisy, dark or covered.
 
-Two figures for each change of the picture: how far the predicted pose swings from that of the picture as it is, and the
-error against the label. The deviation needs no label.
+Each change is measured by the rotation between the predicted poses before and after it, which needs no label, and by
+the error against the label.
 """
 
 import io
@@ -21,7 +21,7 @@ from deepgllim.pose.network import PoseNetwork
 CropChange = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 MOVES = (0.1, 0.2, 0.3)
-"""Shares of the box's side."""
+"""Changes of the box, as shares of its side."""
 
 
 def _blurred(radius: float) -> CropChange:
@@ -66,19 +66,19 @@ CHANGES: dict[str, dict[str, CropChange]] = {
     "JPEG quality": {f"{q}": _compressed(q) for q in (50, 20, 10)},
     "covered square, side": {f"{100 * s:g} %": _covered(s) for s in (0.2, 0.35, 0.5)},
 }
-"""Changes of the crop, by kind and strength: in the crop, so that they do not depend on the photograph's size."""
+"""Changes by kind and strength. They apply to the crop, so that they do not depend on the size of the photograph."""
 
 
 def measure_sensitivity(network: PoseNetwork, faces: Manifest, seed: int = 0) -> pd.DataFrame:
-    """A row for the picture as it is, for each move of the box and for each change of the picture.
+    """Return a table with a row for the unchanged pictures, each change of the box and each change of the picture.
 
-    Columns: `change`, `strength`, `deviation` (mean geodesic distance to the pose of the picture as it is, degrees),
+    Columns: `change`, `strength`, `deviation` (mean geodesic distance to the pose of the unchanged picture, degrees),
     `deviation_90` (its 90 % quantile), `error` (mean absolute error over the labelled targets, degrees).
 
     Args:
-        network: an exported model of three angles.
-        faces: with boxes; those without are moved within the whole picture.
-        seed: of the noise and of the directions of moves.
+        network: an exported model with three angles as targets.
+        faces: faces; a face without a box has that of the whole picture.
+        seed: random seed of the noise and of the directions.
     """
     names = network.spec.targets
     truth = target_labels(faces, names)
@@ -126,7 +126,7 @@ def _changed(crop: Pixels, change: CropChange, rng: np.random.Generator) -> Pixe
 
 
 def shift_box(box: Box, share: float, rng: np.random.Generator) -> Box:
-    """The box moved by a share of its longer side in a random direction.
+    """Move a box by a share of its longer side in a random direction.
 
     Example:
         >>> [round(v) for v in shift_box((0, 0, 10, 10), 0.3, np.random.default_rng(0))]
@@ -139,7 +139,7 @@ def shift_box(box: Box, share: float, rng: np.random.Generator) -> Box:
 
 
 def shift_inside(box: Box, size: tuple[int, int]) -> Box:
-    """The box shifted until its centre is in the picture.
+    """Move a box until its centre is in the picture.
 
     Example:
         >>> shift_inside((-30, 10, -10, 20), (100, 50))
@@ -152,7 +152,7 @@ def shift_inside(box: Box, size: tuple[int, int]) -> Box:
 
 
 def scale_box(box: Box, factor: float) -> Box:
-    """The box scaled about its centre.
+    """Scale a box about its centre.
 
     Example:
         >>> scale_box((0, 0, 10, 20), 1.5)
@@ -164,7 +164,7 @@ def scale_box(box: Box, factor: float) -> Box:
 
 
 def predicted_rotations(mean: Array, names: tuple[str, ...]) -> Array:
-    """Rotations of predicted angles, (N, 3, 3); an angle that is not predicted counts as 0."""
+    """Return the rotations of predicted angles, (N, 3, 3); angles that are not predicted are 0."""
     angles = {name: mean[:, i] for i, name in enumerate(names)}
     if set(names) <= set(NECK_ANGLES):
         tilt, pan, neck_roll = (angles.get(name, np.zeros(len(mean))) for name in NECK_ANGLES)

@@ -171,7 +171,7 @@ def _read(name: str) -> str:
 
 
 def _has(values: dict[str, Any], dotted: str) -> bool:
-    """Whether nested values have an option."""
+    """Return whether nested values have an option."""
     section, _, option = dotted.partition(".")
     return isinstance(values.get(section), dict) and option in values[section]
 

@@ -130,7 +130,7 @@ def add_map_density(proto: Any, density: MapDensity) -> None:
 
 
 def _log_prob(graph: Graph, density: MapDensity) -> str:
-    """The nodes of log N(m; μ, Σ), (N,), in float64."""
+    """Append log N(m; μ, Σ), (N,), in float64."""
     axes = graph.constant([2, 3])
     parts = []
     for name in density.maps:
