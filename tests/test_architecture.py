@@ -78,7 +78,7 @@ POSE_LAYERS = (
     ("video.smoothing", "video.frames"),
     ("video.tracking",),
     ("video.following",),
-    ("batch.sources", "batch.progress", "batch.annotate"),
+    ("batch.sources", "batch.progress", "batch.annotate", "batch.formats"),
     ("batch.destinations",),
     ("batch.tables", "batch.scanning"),
     ("batch.reports",),

@@ -61,13 +61,13 @@ def evaluate(
 def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...], predicted: "Predictions") -> None:
     """A CSV of one row a picture: its path, and each target's label, prediction and 90 % interval; log-densities.
 
-    Paths are written as `deepgllim.pose.batch.tables.csv_lines` does: no spreadsheet takes them for formulas.
+    Paths are written as `deepgllim.pose.batch.csv_lines` does: no spreadsheet takes them for formulas.
 
     Raises:
         DataError: if the file cannot be written.
     """
+    from deepgllim.pose.batch.formats import csv_lines
     from deepgllim.pose.batch.sources import printable
-    from deepgllim.pose.batch.tables import csv_lines
     from deepgllim.storage import write_atomically
 
     columns = [column for name in targets for column in (name, f"{name}_predicted", f"{name}_lower", f"{name}_upper")]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from deepgllim.data.biwi_files import CameraCalibration, RigidPose, read_calibration, read_depth, read_pose
     from deepgllim.data.landmarked import landmark_box, read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
     from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
+    from deepgllim.data.pictures import check_images, drop_unreadable, write_report
+    from deepgllim.data.pointing04 import read_pointing04
     from deepgllim.data.protocols import (
         PROTOCOLS,
         Split,
@@ -22,16 +24,7 @@ if TYPE_CHECKING:
         median_fold,
         video_folds,
     )
-    from deepgllim.data.readers import (
-        READERS,
-        check_images,
-        drop_unreadable,
-        load_data,
-        read_folder,
-        read_pointing04,
-        read_text,
-        write_report,
-    )
+    from deepgllim.data.readers import READERS, load_data, read_folder, read_text
     from deepgllim.data.report import AngleHistogram, DataReport, angle_histogram, check_data
     from deepgllim.data.splits import known_subjects, select_subjects, split_by_subject, subject_folds, subsample
     from deepgllim.data.survey import BrokenFileError, Survey
@@ -87,6 +80,8 @@ _MODULES = {
     "biwi_files": ["CameraCalibration", "RigidPose", "read_calibration", "read_depth", "read_pose"],
     "landmarked": ["landmark_box", "read_300w_lp", "read_aflw2000", "survey_300w_lp", "survey_aflw2000"],
     "manifest": ["Manifest", "make_manifest", "read_manifest"],
+    "pictures": ["check_images", "drop_unreadable", "write_report"],
+    "pointing04": ["read_pointing04"],
     "protocols": [
         "PROTOCOLS",
         "Split",
@@ -97,16 +92,7 @@ _MODULES = {
         "median_fold",
         "video_folds",
     ],
-    "readers": [
-        "READERS",
-        "check_images",
-        "drop_unreadable",
-        "load_data",
-        "read_folder",
-        "read_pointing04",
-        "read_text",
-        "write_report",
-    ],
+    "readers": ["READERS", "load_data", "read_folder", "read_text"],
     "report": ["AngleHistogram", "DataReport", "angle_histogram", "check_data"],
     "splits": ["known_subjects", "select_subjects", "split_by_subject", "subject_folds", "subsample"],
     "survey": ["BrokenFileError", "Survey"],

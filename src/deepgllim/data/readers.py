@@ -1,39 +1,25 @@
-"""Readers of data sets by name, such as "pointing04:DIR" or "manifest:FILE", and checks of the images."""
+"""Readers of data sets by name, such as "pointing04:DIR" or "manifest:FILE"."""
 
-import csv
-import math
 import os
-import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from deepgllim.data.biwi import read_biwi, survey_biwi
 from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
+from deepgllim.data.pointing04 import read_pointing04, survey_pointing04
 from deepgllim.data.survey import (
-    COPY_AGAIN,
-    BrokenFileError,
-    ManifestRow,
     Survey,
-    check_regular,
-    manifest_from_survey,
-    read_rows,
 )
-from deepgllim.errors import DataError, ImageError
+from deepgllim.errors import DataError
 from deepgllim.geometry.rotations import ANGLES
-from deepgllim.imaging.images import open_image
-from deepgllim.storage import irregular, write_atomically
+from deepgllim.storage import irregular
 
 Targets = Sequence[str] | None
 
 FOLDER_FILES = ("manifest.csv", "manifest.parquet", "labels.csv", "labels.txt")
-
-_POINTING04_NAME = re.compile(r"person(\d\d)([12])\d\d([+-]\d{1,2})([+-]\d{1,2})\.jpg", re.IGNORECASE)
 
 
 def load_data(source: str, targets: Targets = None) -> Manifest:
@@ -75,81 +61,6 @@ def split_source(source: str) -> tuple[str, str]:
         known = ", ".join(f"{reader}:PATH" for reader in READERS)
         raise DataError(f"unknown data source {source!r}; the known ones are {known}")
     return name, path
-
-
-def read_pointing04(folder: str | os.PathLike[str], targets: Targets = None, *, skip_broken: bool = False) -> Manifest:
-    """Read Pointing'04: pitch = tilt and yaw = pan, in degrees, without roll.
-
-    Subjects are "01" to "15", sequences "1" and "2". The columns `tilt` and `pan` have the published labels. The boxes
-    are those of the `.txt` file of each image.
-
-    Args:
-        folder: the folder of `Person01`, …, `Person15`.
-        targets: some of pitch, yaw, tilt, pan; None for pitch and yaw.
-        skip_broken: leave out files that cannot be used instead of raising an error.
-
-    Raises:
-        DataError: there are no such folders or images, the name of an image is not one of the data set, an image has
-            no `.txt` file or the reverse, or a `.txt` file has no box.
-    """
-    return manifest_from_survey(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
-
-
-def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
-    """Return the survey of a folder of Pointing'04.
-
-    Raises:
-        DataError: the folder is not Pointing'04.
-    """
-    root = Path(folder)
-    persons = sorted(place for place in root.glob("Person[0-9][0-9]") if place.is_dir())
-    pictures = [path for place in persons for path in sorted(place.glob("person*.jpg")) if not _repeated(path)]
-    if not pictures:
-        expected = "folders Person01 … Person15 of pictures such as person01146+0+0.jpg"
-        raise DataError(f"{root}: not a Pointing'04 folder; expected {expected}")
-    sidecars = (path for place in persons for path in sorted(place.glob("person*.txt")) if not _repeated(path))
-    alone = [path for path in sidecars if not path.with_suffix(".jpg").exists()]
-    lost = [(path, f"its picture {path.stem}.jpg is missing; {COPY_AGAIN}") for path in alone]
-    rows, broken = read_rows(pictures, _pointing04_row)
-    return Survey(pd.DataFrame(rows), lost + broken)
-
-
-def _repeated(path: Path) -> bool:
-    """Return whether a file is one of the frontal images that the data set has twice, `personne…`."""
-    return path.name.lower().startswith("personne")
-
-
-def _pointing04_row(picture: Path) -> ManifestRow:
-    match = _POINTING04_NAME.fullmatch(picture.name)
-    if match is None:
-        cause = "not a name of Pointing'04, such as person01146+0+0.jpg; remove it from the folder"
-        raise BrokenFileError(picture, cause)
-    tilt, pan = float(match[3]), float(match[4])
-    row: ManifestRow = {
-        "path": str(picture.absolute()),
-        "subject": match[1],
-        "sequence": match[2],
-        "source": "pointing04",
-    }
-    return row | _pointing04_box(picture.with_suffix(".txt")) | {"pitch": tilt, "yaw": pan, "tilt": tilt, "pan": pan}
-
-
-def _pointing04_box(sidecar: Path) -> ManifestRow:
-    """Read the box of a sidecar: lines of file name, blank, "Face", centre x, centre y, width, height."""
-    check_regular(sidecar)
-    try:
-        lines = sidecar.read_text(encoding="utf-8").split()
-        x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
-    except OSError as error:
-        cause = f"the box of the face cannot be read ({error.strerror}); {COPY_AGAIN}"
-        raise BrokenFileError(sidecar, cause) from error
-    except ValueError as error:
-        expected = "lines of the file name, a blank, Face, centre x, centre y, width, height"
-        raise BrokenFileError(sidecar, f"it has no box ({error}); expected {expected}") from error
-    if not (0 < width < math.inf and 0 < height < math.inf):
-        cause = f"the box of {width:g} × {height:g} pixels is empty or infinite; {COPY_AGAIN}"
-        raise BrokenFileError(sidecar, cause)
-    return {"x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
 
 
 def read_folder(folder: str | os.PathLike[str], targets: Targets = None) -> Manifest:
@@ -207,82 +118,6 @@ def _text_names(length: int, targets: Targets, path: Path) -> tuple[str, ...]:
             f"{path}: its lines have {length} labels, but {len(targets)} targets are named ({', '.join(targets)})"
         )
     return tuple(targets)
-
-
-def check_images(manifest: Manifest, workers: int | None = None) -> list[tuple[Path, str]]:
-    """Decode all images of a table in threads, and return those that cannot be read, each with the cause.
-
-    Args:
-        manifest: the table; an image of several rows is read once.
-        workers: number of threads; None for the default of Python.
-
-    Example:
-        >>> absent = make_manifest(pd.DataFrame({"path": ["no/such.jpg"], "yaw": [0]}))
-        >>> check_images(absent)
-        [(PosixPath('no/such.jpg'), 'no/such.jpg: the picture does not exist; check the path')]
-    """
-    _, broken = decode_pictures(manifest, workers)
-    return [(path, str(error)) for path, error in broken]
-
-
-def decode_pictures(
-    manifest: Manifest, workers: int | None = None, progress: Callable[[int, int], object] | None = None
-) -> tuple[dict[Path, tuple[int, int]], list[tuple[Path, ImageError]]]:
-    """Decode all images of a table in threads.
-
-    Args:
-        manifest, workers: as for `check_images`.
-        progress: called with the number of decoded images and the number of all images.
-
-    Returns:
-        Width and height of each image that can be decoded, and the others with their errors, in the order of the table.
-    """
-    paths = list(dict.fromkeys(manifest.paths))
-    sizes: dict[Path, tuple[int, int]] = {}
-    broken: list[tuple[Path, ImageError]] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (path, found) in enumerate(zip(paths, pool.map(_decoded, paths), strict=True), start=1):
-            if isinstance(found, ImageError):
-                broken.append((path, found))
-            else:
-                sizes[path] = found
-            if progress is not None:
-                progress(done, len(paths))
-    return sizes, broken
-
-
-def _decoded(path: Path) -> tuple[int, int] | ImageError:
-    try:
-        return open_image(path).size
-    except ImageError as error:
-        return error
-
-
-def drop_unreadable(manifest: Manifest, report: Sequence[tuple[Path, str]]) -> Manifest:
-    """Return the rows whose image is not in `report`, the list that `check_images` returns.
-
-    Raises:
-        DataError: no image can be read.
-    """
-    bad = {path for path, _ in report}
-    kept = np.array([path not in bad for path in manifest.paths])
-    if not kept.any():
-        raise DataError(f"none of the {len(manifest)} pictures can be read; the first: {report[0][1]}")
-    return manifest.subset(kept)
-
-
-def write_report(report: Sequence[tuple[Path, str]], path: str | os.PathLike[str]) -> None:
-    """Write the list that `check_images` returns as CSV with the columns path, cause.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    write_atomically(path, partial(_write_rows, [("path", "cause"), *report]))
-
-
-def _write_rows(rows: Sequence[tuple[Path | str, str]], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
 
 
 READERS: dict[str, Callable[[str, Targets], Manifest]] = {

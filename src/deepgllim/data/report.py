@@ -11,7 +11,8 @@ import pandas as pd
 
 from deepgllim.data.columns import BOX_COLUMNS
 from deepgllim.data.manifest import Manifest, make_manifest
-from deepgllim.data.readers import READERS, SURVEYS, Targets, decode_pictures, split_source
+from deepgllim.data.pictures import decode_pictures
+from deepgllim.data.readers import READERS, SURVEYS, Targets, split_source
 from deepgllim.data.survey import BrokenFile, Survey, cause_without_path
 from deepgllim.errors import ImageError
 from deepgllim.geometry.rotations import MIRROR_SIGNS

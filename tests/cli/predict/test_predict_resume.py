@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.pose.batch import tables
-from deepgllim.pose.batch.tables import FORMATS
+from deepgllim.pose.batch.formats import FORMATS
 from deepgllim.pose.detection import faces
 from deepgllim.pose.detection.faces import Face
 from tests.pose.tiny import tiny_network

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.pose.batch.formats import FORMATS, Row, csv_lines
 from deepgllim.pose.batch.progress import FinishedSource
-from deepgllim.pose.batch.tables import FORMATS, Row, TableWriter, can_resume, csv_lines
+from deepgllim.pose.batch.tables import TableWriter, can_resume
 
 COLUMNS = ["source", "frame", "yaw", "in_distribution"]
 ROWS: list[Row] = [
@@ -140,7 +141,7 @@ def test_a_disk_that_is_full_at_the_end_keeps_the_rows(tmp_path: Path, monkeypat
     table.write(ROWS)
     table.finish([FinishedSource("a", 2)])
     with monkeypatch.context() as patch:
-        patch.setattr("deepgllim.pose.batch.tables.write_atomically", full)
+        patch.setattr("deepgllim.pose.batch.formats.write_atomically", full)
         with pytest.raises(DataError, match=r"a\.parquet: cannot be written"):
             table.__exit__(None, None, None)
     with TableWriter(tmp_path / "a.parquet", COLUMNS, options={}, resume=True) as table:

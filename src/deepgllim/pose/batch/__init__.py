@@ -10,11 +10,12 @@ from deepgllim.lazy import lazy_names
 if TYPE_CHECKING:
     from deepgllim.pose.batch.annotate import draw_poses
     from deepgllim.pose.batch.destinations import Destinations, file_destination, folder_destinations
+    from deepgllim.pose.batch.formats import csv_lines
     from deepgllim.pose.batch.progress import FinishedSource
     from deepgllim.pose.batch.reports import convention_angles, in_convention, record, row_columns, rows
     from deepgllim.pose.batch.scanning import Camera, ScanOptions, ScanResult, scan_pictures, scan_video
     from deepgllim.pose.batch.sources import Source, Sources, find_sources
-    from deepgllim.pose.batch.tables import TableWriter, can_resume, csv_lines
+    from deepgllim.pose.batch.tables import TableWriter, can_resume
 
 __all__ = [
     "Camera",
@@ -43,11 +44,12 @@ __all__ = [
 _MODULES = {
     "annotate": ["draw_poses"],
     "destinations": ["Destinations", "file_destination", "folder_destinations"],
+    "formats": ["csv_lines"],
     "progress": ["FinishedSource"],
     "reports": ["convention_angles", "in_convention", "record", "row_columns", "rows"],
     "scanning": ["Camera", "ScanOptions", "ScanResult", "scan_pictures", "scan_video"],
     "sources": ["Source", "Sources", "find_sources"],
-    "tables": ["TableWriter", "can_resume", "csv_lines"],
+    "tables": ["TableWriter", "can_resume"],
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -7,8 +7,8 @@ import numpy as np
 
 from deepgllim.geometry.conventions import CONVENTIONS, convention
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
+from deepgllim.pose.batch.formats import Value
 from deepgllim.pose.batch.scanning import ScanResult
-from deepgllim.pose.batch.tables import Value
 from deepgllim.pose.result import Pose
 
 _RAW = (*ANGLES, *NECK_ANGLES)

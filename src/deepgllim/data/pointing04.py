@@ -1,0 +1,100 @@
+"""Reader of Pointing'04: 15 people, looking in 93 directions."""
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from deepgllim.data.manifest import Manifest
+from deepgllim.data.survey import (
+    COPY_AGAIN,
+    BrokenFileError,
+    ManifestRow,
+    Survey,
+    check_regular,
+    manifest_from_survey,
+    read_rows,
+)
+from deepgllim.errors import DataError
+
+_NAME = re.compile(r"person(\d\d)([12])\d\d([+-]\d{1,2})([+-]\d{1,2})\.jpg", re.IGNORECASE)
+
+
+def read_pointing04(
+    folder: str | os.PathLike[str], targets: Sequence[str] | None = None, *, skip_broken: bool = False
+) -> Manifest:
+    """Read Pointing'04: pitch = tilt and yaw = pan, in degrees, without roll.
+
+    Subjects are "01" to "15", sequences "1" and "2". The columns `tilt` and `pan` have the published labels. The boxes
+    are those of the `.txt` file of each image.
+
+    Args:
+        folder: the folder of `Person01`, …, `Person15`.
+        targets: some of pitch, yaw, tilt, pan; None for pitch and yaw.
+        skip_broken: leave out files that cannot be used instead of raising an error.
+
+    Raises:
+        DataError: there are no such folders or images, the name of an image is not one of the data set, an image has
+            no `.txt` file or the reverse, or a `.txt` file has no box.
+    """
+    return manifest_from_survey(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
+
+
+def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:
+    """Return the survey of a folder of Pointing'04.
+
+    Raises:
+        DataError: the folder is not Pointing'04.
+    """
+    root = Path(folder)
+    persons = sorted(place for place in root.glob("Person[0-9][0-9]") if place.is_dir())
+    pictures = [path for place in persons for path in sorted(place.glob("person*.jpg")) if not _repeated(path)]
+    if not pictures:
+        expected = "folders Person01 … Person15 of pictures such as person01146+0+0.jpg"
+        raise DataError(f"{root}: not a Pointing'04 folder; expected {expected}")
+    sidecars = (path for place in persons for path in sorted(place.glob("person*.txt")) if not _repeated(path))
+    alone = [path for path in sidecars if not path.with_suffix(".jpg").exists()]
+    lost = [(path, f"its picture {path.stem}.jpg is missing; {COPY_AGAIN}") for path in alone]
+    rows, broken = read_rows(pictures, _row)
+    return Survey(pd.DataFrame(rows), lost + broken)
+
+
+def _repeated(path: Path) -> bool:
+    """Return whether a file is one of the frontal images that the data set has twice, `personne…`."""
+    return path.name.lower().startswith("personne")
+
+
+def _row(picture: Path) -> ManifestRow:
+    match = _NAME.fullmatch(picture.name)
+    if match is None:
+        cause = "not a name of Pointing'04, such as person01146+0+0.jpg; remove it from the folder"
+        raise BrokenFileError(picture, cause)
+    tilt, pan = float(match[3]), float(match[4])
+    row: ManifestRow = {
+        "path": str(picture.absolute()),
+        "subject": match[1],
+        "sequence": match[2],
+        "source": "pointing04",
+    }
+    return row | _box(picture.with_suffix(".txt")) | {"pitch": tilt, "yaw": pan, "tilt": tilt, "pan": pan}
+
+
+def _box(sidecar: Path) -> ManifestRow:
+    """Read the box of a sidecar: lines of file name, blank, "Face", centre x, centre y, width, height."""
+    check_regular(sidecar)
+    try:
+        lines = sidecar.read_text(encoding="utf-8").split()
+        x, y, width, height = (float(number) for number in lines[lines.index("Face") + 1 :])
+    except OSError as error:
+        cause = f"the box of the face cannot be read ({error.strerror}); {COPY_AGAIN}"
+        raise BrokenFileError(sidecar, cause) from error
+    except ValueError as error:
+        expected = "lines of the file name, a blank, Face, centre x, centre y, width, height"
+        raise BrokenFileError(sidecar, f"it has no box ({error}); expected {expected}") from error
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        cause = f"the box of {width:g} × {height:g} pixels is empty or infinite; {COPY_AGAIN}"
+        raise BrokenFileError(sidecar, cause)
+    return {"x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
