@@ -97,7 +97,7 @@ def plot_calibration(methods: Sequence[Method]) -> str:
 
 def plot_input_densities(method: Method) -> str:
     """Plot histograms of log p(x) of heads and of pictures without heads; the lowest bin includes all lower values."""
-    samples = {"held-out heads": method.predictions.log_density, "no heads": method.non_heads}
+    samples = {"test heads": method.predictions.log_density, "no heads": method.non_heads}
     lowest = min(float(np.percentile(values, 2)) for values in samples.values())
     clipped = {name: np.maximum(values, lowest) for name, values in samples.items()}
     return plot_to_uri(lambda axes: plots.plot_histograms(axes[0], clipped, "log p(x), nats"), height=4.0)

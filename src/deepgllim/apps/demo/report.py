@@ -205,8 +205,8 @@ def run_details(run: Demonstration) -> dict[str, str]:
     own = [f"deepgllim {__version__}", f"Python {platform.python_version()}"]
     return {
         "seed": str(run.seed),
-        "pictures": f"{training}; {len(splits.validation)} for validation and {len(run.test)} for testing, each of "
-        "other people",
+        "pictures": f"{training}; {len(splits.validation)} for validation and {len(run.test)} for testing, from "
+        "different people",
         "network": f"{network.backbone} on {recipe.data.image_size} pixels, {network.projection} features, "
         f"{network.frozen_depths[-1]} stages frozen",
         "schedule": f"{schedule.rounds} rounds of {schedule.epochs_per_round} epoch(s), batches of "

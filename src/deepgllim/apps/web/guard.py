@@ -117,9 +117,8 @@ class Guard:
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
             if started:
                 raise
-            await JSONResponse({"error": "internal error: see the log of the server"}, 500)(
-                scope, receive, send_guarded
-            )
+            failure = JSONResponse({"error": "internal error: see the log of the server"}, 500)
+            await failure(scope, receive, send_guarded)
 
 
 def rejection_reason(method: str, headers: Headers, known: HostRule) -> str | None:
@@ -145,12 +144,9 @@ def rejection_reason(method: str, headers: Headers, known: HostRule) -> str | No
         return None
     origin = headers.get("origin")
     if origin is None:
-        cross_site = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
-        return (
-            "the request comes from another site: this server accepts only requests of its own page"
-            if cross_site
-            else None
-        )
+        if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+            return None
+        return "the request comes from another site: this server accepts only requests of its own page"
     if _same_origin(origin.lower(), host.lower()):
         return None
     return f"the request comes from {origin[:80]!r}: this server accepts only requests of its own page"
