@@ -12,8 +12,8 @@ from deepgllim.cli.options import Switch, Text, names
 from deepgllim.errors import ConfigurationError, DataError
 
 SIDE = 224
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Suffixes of what `--backgrounds` takes from a folder."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""Suffixes of the images that are read from the folder of `--backgrounds`."""
 
 
 def render(
@@ -33,44 +33,43 @@ def render(
 ) -> None:
     """Render images of synthetic heads with exact poses, boxes and landmarks.
 
-    The folder gets the pictures, `manifest.csv` for `deepgllim train` and `scenes.jsonl` with all that was drawn at
-    random. The same options give the same set on any number of processes. After Ctrl-C or a kill give the same command
-    again with `--resume`: only the pictures, or shards, that were being drawn are begun again. With more `--images` it
-    extends the set.
+    The output folder contains the images, `manifest.csv` for `deepgllim train`, and `scenes.jsonl` with all random
+    parameters. The result does not depend on the number of processes. The same command with `--resume` continues an
+    interrupted run, and renders only what is not finished. A larger `--images` extends the set.
 
     ```
     deepgllim render --set wide --identities 50 --images 1000 --output data/heads
     ```
 
     Args:
-        output: The folder, new or empty.
-        set_: The distribution of poses: `uniform`, `s2g` and `ssv` are the paper's, `natural` is like Biwi's, `wide`
-            goes beyond profile. By default `wide`, and `natural` with `--layout biwi`.
-        images: How many pictures.
-        identities: How many people; picture n shows person n modulo this.
-        size: Side of the pictures in pixels, 224 by default; pictures of `--layout biwi` have 640 × 480.
-        seed: Of the people and of everything else.
-        layout: `folder` of JPEG files with a manifest; `shards`, WebDataset tars of 512 pictures; `biwi`, a tree as of
-            the Biwi Kinect database, with depth.
-        leave_out: What is not to vary, with commas between: `light`, `background`, `capture`, `accessories`,
+        output: Output folder, new or empty.
+        set_: Distribution of the poses: `uniform`, `s2g` and `ssv` are those of the paper, `natural` resembles Biwi,
+            `wide` extends beyond profile. The default is `wide`, or `natural` with `--layout biwi`.
+        images: Number of images.
+        identities: Number of people; image n shows person n modulo this number.
+        size: Side of the images in pixels, 224 by default; images of `--layout biwi` have 640 × 480.
+        seed: Seed of the random numbers.
+        layout: `folder`, JPEG files with a manifest; `shards`, WebDataset tar files of 512 images; `biwi`, the folders
+            of the Biwi Kinect database, with depth.
+        leave_out: Comma-separated factors that do not vary: `light`, `background`, `capture`, `accessories`,
             `expression`, `torso`.
-        backgrounds: A folder of pictures to put behind the heads; without it backgrounds are procedural.
-        processes: How many render at a time; by default as many as there are cores.
-        resume: Go on with the set in `--output`, or extend it; the other options must be those it was begun with.
+        backgrounds: Folder of background images; without it backgrounds are procedural.
+        processes: Number of processes; by default the number of cores.
+        resume: Continue or extend the set in `--output`; the other options must be the same as before.
         quiet: Show no progress.
     """
     from deepgllim.synthetic.output import render_set
     from deepgllim.synthetic.sets import SceneSampler
 
     if layout == "biwi" and size is not None:
-        raise ConfigurationError(f"--size {size} with --layout biwi: its pictures have 640 x 480; leave --size out")
+        raise ConfigurationError(f"--size {size} with --layout biwi: images of this layout have 640 x 480: omit --size")
     sampler = SceneSampler(
         set_ or ("natural" if layout == "biwi" else "wide"),
         identities=identities,
         size=SIDE if size is None else size,
         seed=seed,
         leave_out=tuple(names(leave_out or "")),  # type: ignore[arg-type]  # the sampler checks them
-        pictures=() if backgrounds is None else pictures(backgrounds),
+        pictures=() if backgrounds is None else image_paths(backgrounds),
     )
     with resumable(), progress(quiet) as shown:
         path = render_set(sampler, images, output, layout=layout, processes=processes, resume=resume, progress=shown)
@@ -81,32 +80,32 @@ def render(
         results().print(f"{layout}: {path}")
 
 
-def pictures(folder: Path) -> tuple[str, ...]:
-    """The pictures of a folder by their suffix, sorted, as absolute paths.
+def image_paths(folder: Path) -> tuple[str, ...]:
+    """Return the sorted absolute paths of the images in a folder, which are found by their suffix.
 
     Raises:
-        DataError: no such folder, or none in it.
+        DataError: the folder does not exist or contains no image.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder: give --backgrounds a folder of pictures")
-    found = sorted(path for path in folder.resolve().iterdir() if path.suffix.lower() in PICTURES and path.is_file())
+        raise DataError(f"{folder}: no such folder: give --backgrounds a folder of images")
+    found = sorted(path for path in folder.resolve().iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise DataError(f"{folder}: holds no picture ({', '.join(PICTURES)}): give --backgrounds another folder")
+        raise DataError(f"{folder}: contains no image ({', '.join(SUFFIXES)}): give --backgrounds another folder")
     return tuple(map(str, found))
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Tell on Ctrl-C how to go on."""
+    """Add to a KeyboardInterrupt how the run is continued."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("give the same command with --resume to go on") from None
+        raise KeyboardInterrupt("give the same command with --resume to continue") from None
 
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error, where that is a terminal."""
+    """Yield a function that advances a progress bar; None if quiet."""
     if quiet:
         yield None
         return
