@@ -1,4 +1,4 @@
-"""One tiny trained run for all tests of the command line, and a way to call it in this process."""
+"""Fixtures: a small trained run, and functions that call the command line in this process."""
 
 import hashlib
 import shutil
@@ -16,7 +16,7 @@ from tests.cli.tiny import TINY
 
 
 class Called(NamedTuple):
-    """What a call left: exit code, standard output, standard error."""
+    """Exit code, standard output and standard error of a call."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ Call = Callable[..., Called]
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Pictures of 32 pixels are slower on several threads than on one."""
+    """Use one thread, which is faster for images of 32 pixels."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -37,7 +37,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """`call("predict", path, …)` runs `deepgllim predict PATH …` in this process."""
+    """Return a function: `call("predict", path)` runs `deepgllim predict PATH` in this process."""
 
     def run(*argv: object) -> Called:
         capsys.readouterr()
@@ -49,7 +49,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 @pytest.fixture
 def refused(call: Call) -> Call:
-    """As `call`, for a call that must fail with one line on standard error, and nothing on standard output."""
+    """Return a function like `call` for calls that fail with one line on standard error and no standard output."""
 
     def run(*argv: object) -> Called:
         called = call(*argv)
@@ -64,7 +64,7 @@ def refused(call: Call) -> Call:
 
 @pytest.fixture(scope="session")
 def shared_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of noise, 64 × 48, of four people, with manifest.csv. Read only."""
+    """Return a folder of twelve noise images, 64 × 48, of four people, with manifest.csv. Read only."""
     folder = tmp_path_factory.mktemp("shared_faces")
     generator = np.random.default_rng(0)
     lines = ["path,subject,x0,y0,x1,y1,pitch,yaw"]
@@ -79,7 +79,7 @@ def shared_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_run(shared_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished training of two rounds. Read only."""
+    """Return the folder of a finished training of two rounds. Read only."""
     output = tmp_path_factory.mktemp("shared_run")
     assert main(["train", "--data", f"folder:{shared_faces}", "--output", str(output), "--quiet", *TINY]) == 0
     return output
@@ -87,25 +87,25 @@ def shared_run(shared_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def model(shared_run: Path) -> Path:
-    """The trained model's file. Read only."""
+    """Return the file of the trained model. Read only."""
     return shared_run / "model.safetensors"
 
 
 @pytest.fixture
 def own_run(shared_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run for tests that change it."""
+    """Return a copy of the run for tests that change it."""
     return Path(shutil.copytree(shared_run, tmp_path / "own_run"))
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A digest of every file below a folder."""
+    """Return a digest of every file below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture
 def unchanged() -> Iterator[Callable[[Path], None]]:
-    """`unchanged(folder)`: at the test's end its files must be as they are now."""
+    """Return a function that checks at the end of the test that the files of a folder have not changed."""
     before: dict[Path, dict[str, str]] = {}
     yield lambda folder: before.__setitem__(folder, contents(folder))
     for folder, files in before.items():

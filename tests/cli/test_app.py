@@ -1,4 +1,4 @@
-"""What all commands share: help, version, exit codes, warnings, light imports; demo, recipes and the reference."""
+"""Properties of all commands: help, version, exit codes, warnings, imports; recipes and the reference."""
 
 import subprocess
 import sys
@@ -74,7 +74,7 @@ def test_summaries_are_the_first_lines_of_the_docstrings(name: str) -> None:
     assert (command.__doc__ or "").partition("\n")[0] == app.COMMANDS[name].summary
 
 
-def test_no_words_show_the_help(call: Call) -> None:
+def test_a_call_without_arguments_prints_the_help(call: Call) -> None:
     called = call()
     assert called.code == 0
     assert "Commands" in called.out
@@ -83,7 +83,7 @@ def test_no_words_show_the_help(call: Call) -> None:
 @pytest.mark.parametrize(
     "words", [["trian"], ["train"], ["demo", "--colour"], ["demo", "--seed", "x"], ["data", "chek"]]
 )
-def test_wrong_calls_end_with_2(refused: Call, words: list[str]) -> None:
+def test_invalid_arguments_exit_with_2(refused: Call, words: list[str]) -> None:
     called = refused(*words)
     assert called.code == 2
     assert "--help" in called.err
@@ -98,7 +98,7 @@ def test_missing_dependency_is_one_line(refused: Call, tmp_path: Path, monkeypat
     assert "torch is not installed: install it with pip install 'deepgllim[train]'" in called.err
 
 
-def test_what_was_not_foreseen_keeps_its_traceback() -> None:
+def test_unexpected_errors_are_raised() -> None:
     def broken() -> NoReturn:
         raise RuntimeError("a bug")
 

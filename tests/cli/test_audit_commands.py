@@ -1,4 +1,4 @@
-"""`deepgllim export`, `calibrate` and `doctor` as a user calls them."""
+"""`deepgllim export`, `calibrate` and `doctor`."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.pose.tiny import tiny_network
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A manifest of six people whose pan is the grey level less 128, with errors of 10 degrees."""
+    """Return a manifest of six people whose pan is the grey level minus 128, plus noise of 10 degrees."""
     folder, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
     rows = []
     for number in range(60):
@@ -29,9 +29,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "faces.csv"
 
 
-def test_calibrate_writes_a_model_whose_regions_are_true(
-    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_calibrate_writes_a_calibrated_model(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, better = tiny_network(tmp_path / "tiny.onnx"), tmp_path / "better.onnx"
     plot = tmp_path / "plot.png"
     assert main(["calibrate", str(model), str(better), "--data", f"manifest:{faces}", "--plot", str(plot)]) == 0
@@ -42,7 +40,7 @@ def test_calibrate_writes_a_model_whose_regions_are_true(
         assert drawn.size[0] > 500
     calibration = PoseNetwork(better).spec.calibration
     assert calibration is not None
-    assert calibration["scales"][1] == pytest.approx(0.5, abs=0.12)  # it says 20, and errs by 10
+    assert calibration["scales"][1] == pytest.approx(0.5, abs=0.12)  # predicted standard deviation 20, true 10
     assert PoseNetwork(model).spec.calibration is None
     assert main(["calibrate", str(model), str(better), "--data", f"manifest:{faces}"]) == 1
     assert "exists already" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`deepgllim data check`: what it says, what it writes, how it ends."""
+"""`deepgllim data check`: its output, its files, and its exit codes."""
 
 import csv
 import shutil
@@ -18,23 +18,23 @@ WRITTEN = ["contact_sheet.png", "histograms.png", "manifest.csv", "unreadable.cs
 
 @pytest.fixture
 def faces(shared_faces: Path, tmp_path: Path) -> Path:
-    """A copy of the folder, for tests that break it."""
+    """Return a copy of the folder for tests that change it."""
     return Path(shutil.copytree(shared_faces, tmp_path / "faces"))
 
 
 def cells(out: str, name: str) -> list[str]:
-    """The cells of the table's line that begins with `name`."""
+    """Return the cells of the table row that begins with `name`."""
     lines = ([cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│"))
     found = [line for line in lines if line[0] == name]
     assert len(found) == 1, (name, out)
     return found[0][1:]
 
 
-def test_a_sound_set(call: Call, shared_faces: Path, unchanged: Callable[[Path], None]) -> None:
+def test_valid_data(call: Call, shared_faces: Path, unchanged: Callable[[Path], None]) -> None:
     unchanged(shared_faces)
     called = call("data", "check", f"folder:{shared_faces}")
     assert (called.code, called.err) == (0, "")
-    for name, value in (("faces", "12"), ("people", "4"), ("broken files", "0"), ("pictures of 64 × 48", "12")):
+    for name, value in (("faces", "12"), ("people", "4"), ("broken files", "0"), ("images of 64 × 48", "12")):
         assert cells(called.out, name) == [value]
     assert "faces of each person: 01 3, 02 3, 03 3, 04 3" in called.out
     assert "written" not in called.out
@@ -56,7 +56,7 @@ def test_files_are_written(call: Call, shared_faces: Path, tmp_path: Path) -> No
     assert called.out.splitlines()[-1] == f"written: {', '.join(WRITTEN)} in {output}"
 
 
-def test_an_output_with_something_in_it_is_kept(call: Call, refused: Call, shared_faces: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_not_empty_is_kept(call: Call, refused: Call, shared_faces: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     words = ("data", "check", f"folder:{shared_faces}", "--output", tmp_path)
     assert "--overwrite" in refused(*words).err
@@ -64,7 +64,7 @@ def test_an_output_with_something_in_it_is_kept(call: Call, refused: Call, share
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_broken_files_end_with_1(call: Call, faces: Path, tmp_path: Path) -> None:
+def test_broken_files_exit_with_1(call: Call, faces: Path, tmp_path: Path) -> None:
     for number in range(7):
         (faces / f"{number}.png").write_text("no picture")
     output = tmp_path / "check"
@@ -78,12 +78,12 @@ def test_broken_files_end_with_1(call: Call, faces: Path, tmp_path: Path) -> Non
     with (output / "unreadable.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [Path(row["path"]).name for row in rows] == [f"{number}.png" for number in range(7)]
-    again = call("data", "check", f"manifest:{output / 'manifest.csv'}")  # what it says to train on
+    again = call("data", "check", f"manifest:{output / 'manifest.csv'}")  # the file that the message names
     assert again.code == 0
     assert cells(again.out, "faces") == ["5"]
 
 
-def test_without_output_it_tells_of_it(call: Call, faces: Path) -> None:
+def test_the_remedy_without_output_names_the_option(call: Call, faces: Path) -> None:
     (faces / "0.png").unlink()
     called = call("data", "check", f"folder:{faces}")
     assert called.code == 1
@@ -108,7 +108,7 @@ def test_sets_of_many_files(call: Call, tmp_path: Path) -> None:
     assert cells(called.out, "people") == ["3"]
 
 
-def test_sequences_that_are_missing_are_named(call: Call, tmp_path: Path) -> None:
+def test_missing_sequences_are_reported(call: Call, tmp_path: Path) -> None:
     for number in range(1, 23):
         write_frame(tmp_path / f"{number:02d}", 3)
     called = call("data", "check", f"biwi:{tmp_path}")
@@ -132,11 +132,11 @@ def test_other_targets(call: Call, refused: Call, faces: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code"), [(["biwy:x"], 1), (["folder:absent"], 1), (["aflw2000:."], 1), ([], 2), (["a:b", "--colour"], 2)]
 )
-def test_what_cannot_be_checked(refused: Call, words: list[str], code: int) -> None:
+def test_invalid_sources_and_options(refused: Call, words: list[str], code: int) -> None:
     assert refused("data", "check", *words).code == code
 
 
-def test_many_people_are_summed_up() -> None:
+def test_many_people_are_summarized() -> None:
     text = people({f"{number:03d}": number for number in range(1, 101)})
     assert f"{SHOWN_PEOPLE:03d} {SHOWN_PEOPLE}," in text
     assert text.endswith(f"… and {100 - SHOWN_PEOPLE} more, 1 to 100 faces each")

@@ -1,4 +1,4 @@
-"""`deepgllim evaluate`: the table, the JSON, the CSV of predictions, what it refuses."""
+"""`deepgllim evaluate`: the table, JSON, the CSV file of predictions, and errors."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from deepgllim.nn import evaluation
 Call = Callable[..., Any]
 
 
-def test_json_is_one_object_and_nothing_else(call: Call, shared_faces: Path, model: Path) -> None:
+def test_json_is_a_single_object(call: Call, shared_faces: Path, model: Path) -> None:
     called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--subjects", "01,02", "--json")
     assert (called.code, called.err) == (0, "")
     measured = json.loads(called.out)
@@ -23,19 +23,21 @@ def test_json_is_one_object_and_nothing_else(call: Call, shared_faces: Path, mod
     assert {"nll", "geodesic", "coverage_90_yaw", "log_density"} <= set(measured)
 
 
-def test_table_names_every_figure(call: Call, shared_faces: Path, model: Path) -> None:
+def test_the_table_contains_all_metrics(call: Call, shared_faces: Path, model: Path) -> None:
     called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}")
     assert called.code == 0
     assert all(name in called.out for name in ("mae_yaw", "nll", "coverage_90_pitch"))
 
 
-def test_unknown_figures_are_null(call: Call, shared_faces: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undefined_metrics_are_null(
+    call: Call, shared_faces: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(evaluation, "compute_metrics", lambda *_: {"nll": float("inf"), "log_density": np.nan})
     called = call("evaluate", "--model", model, "--data", f"folder:{shared_faces}", "--json")
     assert json.loads(called.out) == {"nll": None, "log_density": None, "n": 12}
 
 
-def test_predictions_are_written_once(
+def test_predictions_are_written_and_not_overwritten(
     call: Call, refused: Call, shared_faces: Path, model: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "predictions.csv"
@@ -60,7 +62,7 @@ def test_predictions_that_cannot_be_written(refused: Call, shared_faces: Path, m
     assert all(text in called.err for text in (str(file), "cannot be written", "check the folder"))
 
 
-def test_unreadable_pictures(call: Call, refused: Call, face_folder: Path, model: Path) -> None:
+def test_unreadable_images(call: Call, refused: Call, face_folder: Path, model: Path) -> None:
     cut = face_folder / "face03.jpg"
     cut.write_bytes(cut.read_bytes()[:400])
     words = ["evaluate", "--model", model, "--data", f"folder:{face_folder}", "--json"]
@@ -70,14 +72,14 @@ def test_unreadable_pictures(call: Call, refused: Call, face_folder: Path, model
     assert "left out 1 of 24" in called.err
 
 
-def test_data_without_the_models_targets(refused: Call, face_folder: Path, model: Path) -> None:
+def test_data_without_the_targets_of_the_model(refused: Call, face_folder: Path, model: Path) -> None:
     table = face_folder / "manifest.csv"
     table.write_text(table.read_text().replace(",yaw", ",pan"))
     called = refused("evaluate", "--model", model, "--data", f"manifest:{table}", "--json")
     assert "add 'yaw'" in called.err
 
 
-def test_models_that_are_refused(refused: Call, shared_faces: Path, model: Path, tmp_path: Path) -> None:
+def test_invalid_models(refused: Call, shared_faces: Path, model: Path, tmp_path: Path) -> None:
     for name, length in (("cut.safetensors", 10_000), ("empty.safetensors", 0)):
         file = tmp_path / name
         file.write_bytes(model.read_bytes()[:length])

@@ -1,4 +1,4 @@
-"""`deepgllim render`: what it leaves, what it says, how it resumes, what it refuses."""
+"""`deepgllim render`: its files, its output, resuming, and errors."""
 
 import csv
 import json
@@ -23,17 +23,17 @@ WORDS = ("--images", 4, "--identities", 2, "--processes", 1)
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
-    """`use(maker)`: what the command draws with from then on."""
+    """Return a function that sets the renderer of the command."""
     return lambda maker: monkeypatch.setattr(written, "render_set", partial(render_set, renderer=maker))
 
 
 @pytest.fixture(autouse=True)
 def fake(use: Use) -> None:
-    """No GL driver is needed here."""
+    """Use a renderer that needs no GL driver."""
     use(FakeRenderer)
 
 
-def test_render_writes_a_set_and_says_what_to_do_with_it(call: Call, tmp_path: Path) -> None:
+def test_render_writes_a_set_and_prints_the_next_command(call: Call, tmp_path: Path) -> None:
     folder = tmp_path / "heads"
     called = call("render", "--set", "uniform", "--size", 32, "--output", folder, *WORDS)
     assert (called.code, called.err) == (0, "")
@@ -81,14 +81,14 @@ def test_other_layouts(call: Call, tmp_path: Path, layout: str, first: str) -> N
     assert configuration["set"] == {"shards": "wide", "biwi": "natural"}[layout]
 
 
-def test_interrupt_says_how_to_go_on(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_prints_how_to_continue(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: FakeRenderer, scene: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(FakeRenderer, "draw", interrupted)
     called = call("render", "--output", tmp_path / "heads", *WORDS)
     assert called.code == 130
-    assert called.err == "deepgllim: interrupted: give the same command with --resume to go on\n"
+    assert called.err == "deepgllim: interrupted: give the same command with --resume to continue\n"
     monkeypatch.undo()
 
 
@@ -108,21 +108,21 @@ def test_interrupt_says_how_to_go_on(call: Call, tmp_path: Path, monkeypatch: py
         (["--resume"], ["nothing to resume", "leave --resume out"]),
     ],
 )
-def test_what_render_refuses(refused: Call, tmp_path: Path, words: list[str], said: list[str]) -> None:
+def test_invalid_options(refused: Call, tmp_path: Path, words: list[str], said: list[str]) -> None:
     called = refused("render", "--output", tmp_path / "heads", *words)
     assert called.code == 1
     assert all(text in called.err for text in said), called.err
     assert not (tmp_path / "heads").exists()
 
 
-def test_an_unknown_layout_is_a_wrong_call(refused: Call, tmp_path: Path) -> None:
+def test_an_unknown_layout_exits_with_2(refused: Call, tmp_path: Path) -> None:
     assert refused("render", "--output", tmp_path / "heads", "--layout", "zip").code == 2
 
 
-def test_backgrounds_without_a_picture(refused: Call, tmp_path: Path) -> None:
+def test_backgrounds_without_an_image(refused: Call, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     called = refused("render", "--output", tmp_path / "heads", "--backgrounds", tmp_path)
-    assert "holds no picture" in called.err
+    assert "contains no image" in called.err
 
 
 def test_a_machine_without_a_driver_is_one_line(refused: Call, tmp_path: Path, use: Use) -> None:
@@ -143,7 +143,7 @@ def test_missing_moderngl_names_its_extra(
 
 
 def test_the_real_renderer_draws_a_set(call: Call, tmp_path: Path, use: Use) -> None:
-    """Needs EGL: skipped where there is none."""
+    """Render with EGL; skipped if it is not available."""
     pytest.importorskip("moderngl")
     try:
         Renderer().close()

@@ -1,4 +1,4 @@
-"""What goes to the screen in any encoding, what names may not do to a terminal, and outputs that cannot be written."""
+"""Output in any encoding, escaped control characters, and outputs that cannot be written."""
 
 import io
 import json
@@ -25,11 +25,11 @@ ENCODINGS = ["ascii", "cp1252", "cp437", "cp866", "latin-1", "shift_jis", "gb180
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="file descriptors of a shell")
 
-Said = Callable[..., tuple[int, str]]
+Run = Callable[..., tuple[int, str]]
 
 
 class Detector:
-    """One face in the middle."""
+    """A detector that returns one box."""
 
     def detect(self, image: Image.Image) -> list[Face]:
         return [Face((5.0, 5.0, 25.0, 30.0), 0.9)]
@@ -43,7 +43,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """a.png and Ж😀.png of a head turned to the image's right; their folder is here."""
+    """Write a.png and Ж😀.png of a head turned to the image's right into the working directory."""
     for name in ("a.png", "Ж😀.png"):
         Image.new("RGB", (120, 80), (108, 0, 1)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -51,8 +51,8 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Said:
-    """`said("cp437", "predict", …)`: the exit code, and what standard output was in that encoding."""
+def output(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function: `output("cp437", "predict", …)` returns the exit code and standard output in an encoding."""
 
     def call(encoding: str, *words: str, errors: str = "strict") -> tuple[int, str]:
         stream = io.TextIOWrapper(io.BytesIO(), encoding, errors)
@@ -67,29 +67,29 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Said:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_words_are_told_in_any_encoding(said: Said, pictures: Path, encoding: str) -> None:
-    code, text = said(encoding, "predict", "a.png")
+def test_words_in_any_encoding(output: Run, pictures: Path, encoding: str) -> None:
+    code, text = output(encoding, "predict", "a.png")
     assert code == 0
     assert text.startswith("looking to the image's right, pitch 0")
     assert "20" in text
-    assert said(encoding, "predict", "Ж😀.png", "a.png")[0] == 0
+    assert output(encoding, "predict", "Ж😀.png", "a.png")[0] == 0
 
 
-def test_signs_that_are_missing_have_plain_ones(said: Said, pictures: Path) -> None:
-    assert "yaw -20 deg +/- 33 deg" in said("ascii", "predict", "a.png")[1]
-    assert "yaw -20° ± 33°" in said("cp1252", "predict", "a.png")[1]
-    assert "yaw −20° ± 33°" in said("utf-8", "predict", "a.png")[1]
-    assert "\\u0416\\U0001f600.png" in said("ascii", "predict", "Ж😀.png", "a.png")[1]
+def test_missing_characters_are_replaced(output: Run, pictures: Path) -> None:
+    assert "yaw -20 deg +/- 33 deg" in output("ascii", "predict", "a.png")[1]
+    assert "yaw -20° ± 33°" in output("cp1252", "predict", "a.png")[1]
+    assert "yaw −20° ± 33°" in output("utf-8", "predict", "a.png")[1]
+    assert "\\u0416\\U0001f600.png" in output("ascii", "predict", "Ж😀.png", "a.png")[1]
 
 
-def test_a_handler_that_the_user_chose_stays(said: Said, pictures: Path) -> None:
-    assert "yaw ?20? ? 33?" in said("ascii", "predict", "a.png", errors="replace")[1]
+def test_the_error_handler_of_the_user_is_kept(output: Run, pictures: Path) -> None:
+    assert "yaw ?20? ? 33?" in output("ascii", "predict", "a.png", errors="replace")[1]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("names", [["Ж😀.png"], ["Ж😀.png", "a.png"]])
-def test_json_is_json_in_any_encoding(said: Said, pictures: Path, encoding: str, names: list[str]) -> None:
-    code, text = said(encoding, "predict", "--json", *names)
+def test_json_is_json_in_any_encoding(output: Run, pictures: Path, encoding: str, names: list[str]) -> None:
+    code, text = output(encoding, "predict", "--json", *names)
     assert code == 0
     found = [json.loads(text)] if len(names) == 1 else [json.loads(line) for line in text.splitlines()]
     assert [each["source"] for each in found] == names
@@ -98,23 +98,23 @@ def test_json_is_json_in_any_encoding(said: Said, pictures: Path, encoding: str,
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["recipes"]])
-def test_help_in_any_encoding(said: Said, encoding: str, words: list[str]) -> None:
-    code, text = said(encoding, *words)
+def test_help_in_any_encoding(output: Run, encoding: str, words: list[str]) -> None:
+    code, text = output(encoding, *words)
     assert code == 0
     assert len(text) > 100
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8"])
-def test_a_printed_recipe_is_toml_in_any_encoding(said: Said, tmp_path: Path, encoding: str) -> None:
-    code, text = said(encoding, "recipes", "paper")
+def test_a_printed_recipe_is_toml_in_any_encoding(output: Run, tmp_path: Path, encoding: str) -> None:
+    code, text = output(encoding, "recipes", "paper")
     (tmp_path / "mine.toml").write_bytes(text.encode(encoding))
     assert code == 0
     assert load_recipe(str(tmp_path / "mine.toml")) == load_recipe("paper")
 
 
-def test_a_recipe_of_other_letters_is_toml_in_ascii(said: Said, tmp_path: Path) -> None:
+def test_a_recipe_of_other_letters_is_toml_in_ascii(output: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('[network]\nweights = "Ж😀\\u007f.pth"\n', encoding="utf-8")
-    _, text = said("ascii", "recipes", str(tmp_path / "mine.toml"))
+    _, text = output("ascii", "recipes", str(tmp_path / "mine.toml"))
     assert tomllib.loads(text)["network"]["weights"] == "Ж😀\x7f.pth"
 
 
@@ -122,7 +122,7 @@ HOSTILE = ["\x1b[2J", "\x9b2J", "\x07", "\x7f", "\r", "‮gpj.a", "⁦", "\u2028
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_control_characters_in_names_are_escaped(capsys: pytest.CaptureFixture[str], name: str) -> None:
     complain(f"{name}: it broke")
     results().print(f"{name}: done\nnext")
     results().print(table((name, "n"), [(name, 1)]))
@@ -167,7 +167,7 @@ def test_standard_output_on_a_full_disk_is_one_line(
         patch.setattr(sys, "stdout", full)
         assert main(words) == 1
     assert capsys.readouterr().err == (
-        "deepgllim: standard output: cannot be written (No space left on device): check where it goes\n"
+        "deepgllim: standard output: cannot be written (No space left on device): check its destination\n"
     )
 
 
@@ -175,14 +175,14 @@ def test_standard_output_on_a_full_disk_is_one_line(
 def test_a_large_text_on_a_full_disk_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path
 ) -> None:
-    """Larger than the buffers, so that the write fails and not the last flush."""
+    """Test a text larger than the buffers, so that the write fails and not the last flush."""
     with open("/dev/full", "w", encoding="utf-8") as full, monkeypatch.context() as patch:  # noqa: PTH123
         patch.setattr(sys, "stdout", full)
         assert main(["predict", "--json", *["--box", "5,5,25,30"] * 50, "a.png"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_failure_keeps_its_own_line_and_code(
+def test_a_failure_keeps_its_message_and_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pictures: Path
 ) -> None:
     with monkeypatch.context() as patch:
@@ -211,9 +211,7 @@ def test_no_standard_error_changes_no_exit_code(monkeypatch: pytest.MonkeyPatch)
         assert main(["trian"]) == 2
 
 
-def test_a_reader_that_has_gone_is_told_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_pipe_prints_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w", encoding="utf-8") as gone, monkeypatch.context() as patch:  # noqa: PTH123
@@ -222,7 +220,7 @@ def test_a_reader_that_has_gone_is_told_nothing(
     assert capsys.readouterr().err == ""
 
 
-def test_other_streams_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_streams_are_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     stream: Any = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stream)
     with standard_streams():
@@ -239,7 +237,7 @@ def test_other_streams_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("redirection", "code", "lines"), [(">/dev/full", 1, 1), (">&-", 1, 1), ("2>/dev/full", 0, 0), ("<&- 2>&-", 0, 0)]
 )
-def test_the_interpreter_ends_without_a_word(redirection: str, code: int, lines: int) -> None:
+def test_the_interpreter_prints_nothing_at_exit(redirection: str, code: int, lines: int) -> None:
     command = (
         f'exec "$0" -c "import sys; from deepgllim.cli import main; sys.exit(main([\'--version\']))" {redirection}'
     )

@@ -1,4 +1,4 @@
-"""`deepgllim train`: what it leaves, what it says, how it resumes, what it refuses."""
+"""`deepgllim train`: its files, its output, resuming, and errors."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from deepgllim import runs
 from deepgllim.cli.options import settings
-from deepgllim.cli.train import main_figures
+from deepgllim.cli.train import main_metrics
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn import training
 from deepgllim.nn.model import load_model
@@ -23,7 +23,7 @@ Unchanged = Callable[[Path], None]
 
 @pytest.fixture(autouse=True)
 def fast_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The export of EfficientNet-Lite0 takes many seconds."""
+    """Replace the slow export of EfficientNet-Lite0."""
     monkeypatch.setattr(runs, "export_onnx", quick_export)
 
 
@@ -41,7 +41,7 @@ def test_train_writes_a_run_and_reports_it(call: Call, face_folder: Path, tmp_pa
     assert all(word in lines[0] for word in ("MAE", "NLL", "90 % coverage"))
     assert f"model: {output / 'model.safetensors'}" in called.out
     assert f"exported: {output / 'model.onnx'}" in called.out
-    assert "kept: round" in called.out
+    assert "saved: round" in called.out
 
 
 def test_targets_are_chosen_by_name(call: Call, shared_faces: Path, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_targets_are_chosen_by_name(call: Call, shared_faces: Path, tmp_path: Pa
     assert load_model(output / "model.safetensors").spec.targets == ("yaw",)
 
 
-def test_resume_goes_on_to_the_same_model(
+def test_resume_results_in_the_same_model(
     call: Call, shared_faces: Path, shared_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, stopped = tmp_path / "run", training.train
@@ -91,7 +91,7 @@ def test_resume_goes_on_to_the_same_model(
     assert all(again[name].equal(straight[name]) for name in straight)
 
 
-def test_interrupt_before_the_first_round_does_not_promise_a_resume(
+def test_interrupt_before_the_first_round_reports_that_there_is_nothing_to_resume(
     call: Call, shared_faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> Any:
@@ -100,7 +100,7 @@ def test_interrupt_before_the_first_round_does_not_promise_a_resume(
     monkeypatch.setattr(runs, "train", interrupted)
     called = call("train", "--data", f"folder:{shared_faces}", "--output", tmp_path / "run", *TINY)
     assert called.code == 130
-    assert "nothing to --resume" in called.err
+    assert "--resume is not possible" in called.err
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_interrupt_before_the_first_round_does_not_promise_a_resume(
         ("--data=folder:/no/such", ["/no/such", "add one"]),
     ],
 )
-def test_what_train_refuses(refused: Call, shared_faces: Path, tmp_path: Path, word: str, said: list[str]) -> None:
+def test_invalid_options(refused: Call, shared_faces: Path, tmp_path: Path, word: str, said: list[str]) -> None:
     data = [] if word.startswith("--data") else ["--data", f"folder:{shared_faces}"]
     called = refused("train", *data, "--output", tmp_path / "run", "--quiet", *TINY, word)
     assert called.code == 1
@@ -137,9 +137,7 @@ def test_what_train_refuses(refused: Call, shared_faces: Path, tmp_path: Path, w
         ("10,2,54,46,", "100,2,154,46,", ["box 100,2,154,46", "outside the picture of 64 x 48"]),
     ],
 )
-def test_tables_that_train_refuses(
-    refused: Call, face_folder: Path, tmp_path: Path, old: str, new: str, said: list[str]
-) -> None:
+def test_invalid_tables(refused: Call, face_folder: Path, tmp_path: Path, old: str, new: str, said: list[str]) -> None:
     table = face_folder / "manifest.csv"
     table.write_text(table.read_text().replace(old, new, 1))
     called = refused("train", "--data", f"manifest:{table}", "--output", tmp_path / "run", "--quiet", *TINY)
@@ -156,7 +154,7 @@ def test_label_that_is_not_a_number(refused: Call, face_folder: Path, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
-def test_unreadable_pictures_are_all_listed_and_skipped_on_demand(
+def test_unreadable_images_are_listed_and_skipped_on_request(
     call: Call, refused: Call, face_folder: Path, tmp_path: Path
 ) -> None:
     cut, empty = face_folder / "face03.jpg", face_folder / "face07.jpg"
@@ -168,7 +166,7 @@ def test_unreadable_pictures_are_all_listed_and_skipped_on_demand(
     assert all(text in called.err for text in ("2 of 24", "face03.jpg", "--skip-unreadable", "unreadable.csv"))
     with (output / "unreadable.csv").open(newline="") as file:
         assert [Path(row["path"]).name for row in csv.DictReader(file)] == ["face03.jpg", "face07.jpg"]
-    called = call(*words, "--skip-unreadable")  # into the same folder: a refusal is no run
+    called = call(*words, "--skip-unreadable")  # into the same folder, in which no run was started
     assert called.code == 0
     assert "unreadable.csv" in called.err
 
@@ -209,7 +207,7 @@ def test_resume_with_other_options_leaves_the_run_as_it_was(refused: Call, share
     assert before == [(own_run / name).read_bytes() for name in names]
 
 
-def test_settings_are_toml_or_text() -> None:
+def test_settings_are_toml_or_strings() -> None:
     given = ["network.weights=none", "schedule.learning_rate=1e-2", 'network.backbone="vgg16"', "a.b=x=y"]
     assert settings(given) == {
         "network.weights": "none",
@@ -221,5 +219,5 @@ def test_settings_are_toml_or_text() -> None:
         settings(["mirror"])
 
 
-def test_a_round_without_validation_shows_what_there_is() -> None:
-    assert main_figures({"round": 1, "train_loss": 2.0, "seconds_em": 0.1}) == {"training loss": 2.0}
+def test_a_round_without_validation_has_other_metrics() -> None:
+    assert main_metrics({"round": 1, "train_loss": 2.0, "seconds_em": 0.1}) == {"training loss": 2.0}

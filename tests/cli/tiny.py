@@ -1,4 +1,4 @@
-"""Options of a training that takes a second."""
+"""Options of a short training."""
 
 TINY = [
     "--set=data.image_size=32",

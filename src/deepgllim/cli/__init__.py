@@ -1,6 +1,6 @@
-"""The command line, `deepgllim`: each command parses, calls the package once, and prints.
+"""The command line, `deepgllim`: each command parses its options, calls the package, and prints the results.
 
-Importing it loads no torch.
+Importing it loads neither numpy nor torch.
 """
 
 from deepgllim.cli.app import main

@@ -25,9 +25,9 @@ def calibrate(
 ) -> None:
     """Recalibrate the predicted covariances of an exported model.
 
-    Each angle's standard deviation gets a factor, and each level the radius that holds it for whole people held out.
-    The coverage that is printed is that of people who took no part in their recalibration (five folds of people); the
-    recalibration that is written is fitted to all of them.
+    The standard deviation of each angle is multiplied by a factor, and the radius of the region of each level is set
+    to the one that reaches the level on held-out people. The printed coverage is cross-validated over people in five
+    folds; the calibration that is written is fitted to all people.
 
     ```
     deepgllim calibrate headpose.onnx mine.onnx --data pointing04:data/pointing04 --plot coverage.png
@@ -35,12 +35,12 @@ def calibrate(
 
     Args:
         model: An exported model, `.onnx`.
-        output: Where to write the recalibrated model; nothing is written without it.
-        subjects: Only these people, with commas between them. The model must not have seen them.
-        plot: Write a picture of the coverage before and after to this file.
-        json: Print one JSON object and nothing else.
-        overwrite: Replace files that are there, the model itself too.
-        skip_unreadable: Go on without pictures that cannot be read.
+        output: File of the recalibrated model; nothing is written without it.
+        subjects: Comma-separated names of the people to use, who must not be in the training data of the model.
+        plot: Write a plot of the coverage before and after recalibration to this file.
+        json: Print a single JSON object instead of tables.
+        overwrite: Replace existing files, including the model itself.
+        skip_unreadable: Skip images that cannot be read.
     """
     from deepgllim.evaluation.coverage import report_coverage
     from deepgllim.evaluation.faces import predict_faces
@@ -52,44 +52,44 @@ def calibrate(
     network = PoseNetwork(model)
     chosen, left_out = readable_faces(faces_with_any(data, network.spec.targets, subjects), skip_unreadable)
     if left_out:
-        complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
-    judged = predict_faces(network, chosen)
-    report = report_coverage(judged)
+        complain(f"left out {left_out} of {left_out + len(chosen)} images that cannot be read")
+    predictions = predict_faces(network, chosen)
+    report = report_coverage(predictions)
     if output is not None:
         write_metadata(model, output, network.spec._replace(calibration=report.calibration.to_json()))
     if plot is not None:
-        save_plot(plot, judged, report)
+        save_plot(plot, predictions, report)
     if json:
-        print_json(as_json(judged, report))
+        print_json(as_json(predictions, report))
     else:
-        show(judged, report, output)
+        show(predictions, report, output)
 
 
-def as_json(judged: "LabelledPredictions", report: "CoverageReport") -> dict[str, Any]:
-    """What `--json` prints."""
+def as_json(predictions: "LabelledPredictions", report: "CoverageReport") -> dict[str, Any]:
+    """Return what `--json` prints."""
     from deepgllim.evaluation.coverage import errors_by_target
 
     return {
-        "faces": len(judged.truth),
-        "people": len(set(judged.subjects.tolist())),
-        "mean_absolute_error": errors_by_target(judged),
+        "faces": len(predictions.truth),
+        "people": len(set(predictions.subjects.tolist())),
+        "mean_absolute_error": errors_by_target(predictions),
         "calibration": report.calibration.to_json(),
         "coverage": report.coverage.to_dict(orient="records"),
         "abstention": report.abstention.to_dict(orient="records"),
     }
 
 
-def show(judged: "LabelledPredictions", report: "CoverageReport", output: Path | None) -> None:
-    """Errors, factors, coverage, abstention, as tables."""
+def show(predictions: "LabelledPredictions", report: "CoverageReport", output: Path | None) -> None:
+    """Print errors, scale factors, coverage and abstention."""
     from deepgllim.evaluation.coverage import errors_by_target
 
     screen = results()
-    people = len(set(judged.subjects.tolist()))
-    errors = ", ".join(f"{name} {error:.2f}°" for name, error in errors_by_target(judged).items())
-    factors = ", ".join(f"{n} × {s:.2f}" for n, s in zip(judged.names, report.calibration.scales, strict=True))
-    screen.print(f"{len(judged.truth)} faces of {people} people; mean absolute error: {errors}")
+    people = len(set(predictions.subjects.tolist()))
+    errors = ", ".join(f"{name} {error:.2f}°" for name, error in errors_by_target(predictions).items())
+    factors = ", ".join(f"{n} × {s:.2f}" for n, s in zip(predictions.names, report.calibration.scales, strict=True))
+    screen.print(f"{len(predictions.truth)} faces of {people} people; mean absolute error: {errors}")
     screen.print(f"standard deviations: {factors}")
-    screen.print("share of true poses inside their regions, before → after recalibration by other people:")
+    screen.print("fraction of true poses inside their regions, before → after recalibration on other people:")
     levels = [c.removeprefix("after_") for c in map(str, report.coverage) if c.startswith("after_")]
     rows = [
         [row["faces"], row["n"], *(f"{row[f'before_{q}']:.1%} → {row[f'after_{q}']:.1%}" for q in levels)]
@@ -97,16 +97,16 @@ def show(judged: "LabelledPredictions", report: "CoverageReport", output: Path |
         if row["n"]
     ]
     screen.print(table(["faces", "n", *(f"{q} %" for q in levels)], rows))
-    screen.print("mean absolute error of the faces kept, when the least sure are given up:")
+    screen.print("mean absolute error of the faces that are kept when the most uncertain ones are rejected:")
     kept = report.abstention.pivot(index="by", columns="kept", values="error").sort_index(axis=1, ascending=False)
-    names = ["least sure by", *(f"{100 * float(share):g} % kept" for share in map(str, kept))]
+    names = ["rejected by", *(f"{100 * float(share):g} % kept" for share in map(str, kept))]
     screen.print(table(names, [[by, *map(float, kept.loc[by])] for by in kept.index]))
-    nothing = "nothing is written: give a second path to write the recalibrated model"
+    nothing = "nothing was written: give a second path to write the recalibrated model"
     screen.print(nothing if output is None else f"written: {output}")
 
 
-def save_plot(path: Path, judged: "LabelledPredictions", report: "CoverageReport") -> None:
-    """Coverage over levels, and error over the share of faces kept."""
+def save_plot(path: Path, predictions: "LabelledPredictions", report: "CoverageReport") -> None:
+    """Plot the coverage over the level, and the error over the fraction of faces that are kept."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -117,7 +117,7 @@ def save_plot(path: Path, judged: "LabelledPredictions", report: "CoverageReport
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    plot_coverage(left, judged, report)
+    plot_coverage(left, predictions, report)
     plot_abstention(right, report)
     kind = path.suffix.lstrip(".") or "png"
     write_atomically(path, lambda place: figure.savefig(place, format=kind, dpi=120))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SHOWN_FILES = 5
 SHOWN_PEOPLE = 20
 BAR = 16
-"""Length of the longest bar of a histogram."""
+"""Length of the longest bar of a histogram, characters."""
 
 
 def check(
@@ -27,20 +27,20 @@ def check(
 ) -> None:
     """Check a data set before training, and summarize it.
 
-    Every picture is decoded. The exit code is 1 if any file is broken, missing or without its counterpart, or a box
-    lies outside its picture. `--output` writes `contact_sheet.png` (faces from the least yaw to the greatest with their
-    boxes and axes, where wrong signs and boxes are seen at once), `histograms.png`, `unreadable.csv` (every broken
-    file with the cause) and `manifest.csv` (the faces that can be used, for `--data manifest:FILE`).
+    The summary has the numbers of images and people and the distribution of the poses. Every image is decoded. The exit
+    code is 1 if a file is broken, missing or without its counterpart, or if a box lies outside its image. `--output`
+    writes `contact_sheet.png` (faces in the order of their yaw with boxes and axes, which shows wrong signs and boxes),
+    `histograms.png`, `unreadable.csv` (broken files with the cause) and `manifest.csv` (the usable faces, for
+    `--data manifest:FILE`).
 
     ```
     deepgllim data check pointing04:data/pointing04 --output runs/check
     ```
 
     Args:
-        output: A folder for what was found, new or empty.
-        targets: Columns that are labels, with commas between them; by default those of pitch, yaw and roll that are
-            there.
-        overwrite: Write into `--output` even if it holds something.
+        output: Folder for the results, new or empty.
+        targets: Comma-separated label columns; by default those of pitch, yaw and roll that exist.
+        overwrite: Write into `--output` even if it is not empty.
         quiet: Show no progress.
     """
     from deepgllim.evaluation.inspection import inspect_data
@@ -62,20 +62,20 @@ def check(
 
 
 def remedy(report: "DataReport", output: Path | None) -> str:
-    """What to do about broken files."""
+    """Return the remedy for broken files."""
     if output is None:
-        return "mend them; --output lists all of them, and writes a table of the rest"
+        return "fix them; --output lists all of them and writes a table of the usable faces"
     if len(report.faces) == 0:
-        return f"mend them, all are listed in {output / 'unreadable.csv'}"
-    return f"mend them, or train on the rest with --data manifest:{output / 'manifest.csv'}"
+        return f"fix them, all are listed in {output / 'unreadable.csv'}"
+    return f"fix them, or train on the usable faces with --data manifest:{output / 'manifest.csv'}"
 
 
 def show(report: "DataReport") -> None:
-    """The report as tables."""
+    """Print a report as tables."""
     from deepgllim.data.report import angle_histogram
 
     out = results()
-    out.print(table(["figure", "value"], figures(report).items()))
+    out.print(table(["quantity", "value"], counts(report).items()))
     histogram = angle_histogram(report.faces)
     if histogram.counts:
         out.print(table(["degrees", *histogram.counts], bars(histogram, "#" if out.options.ascii_only else "█")))
@@ -89,26 +89,26 @@ def show(report: "DataReport") -> None:
         out.print(table(["broken file", "cause"], [*rows, *([[f"… and {more} more", ""]] if more else [])]))
 
 
-def figures(report: "DataReport") -> dict[str, Any]:
-    """The counts of a report, by what they count."""
+def counts(report: "DataReport") -> dict[str, Any]:
+    """Return the counts of a report by name."""
     faces = report.faces
-    counts: dict[str, Any] = {"faces": len(faces), "pictures": report.pictures, "people": len(report.people)}
-    counts["sequences"] = report.sequences
-    counts |= {f"source {name}": count for name, count in report.sources.items()}
+    found: dict[str, Any] = {"faces": len(faces), "images": report.pictures, "people": len(report.people)}
+    found["sequences"] = report.sequences
+    found |= {f"source {name}": count for name, count in report.sources.items()}
     for (width, height), number in list(report.sizes.items())[:3]:
-        counts[f"pictures of {width} × {height}"] = number
+        found[f"images of {width} × {height}"] = number
     if len(report.sizes) > 3:
-        counts["pictures of other sizes"] = sum(list(report.sizes.values())[3:])
-    counts["faces without a person's name"] = len(faces) - sum(report.people.values())
-    counts["faces without a box"] = int((faces.boxes != faces.boxes).any(axis=1).sum())  # NaN differs from itself
-    counts["boxes that reach beyond the picture"] = report.beyond
-    counts["faces beyond the usual protocol, left out"] = report.left_out
-    counts["broken files"] = len(report.broken)
-    return counts
+        found["images of other sizes"] = sum(list(report.sizes.values())[3:])
+    found["faces without a subject"] = len(faces) - sum(report.people.values())
+    found["faces without a box"] = int((faces.boxes != faces.boxes).any(axis=1).sum())  # NaN differs from itself
+    found["boxes that extend beyond the image"] = report.beyond
+    found["faces outside the usual protocol, left out"] = report.left_out
+    found["broken files"] = len(report.broken)
+    return found
 
 
 def bars(histogram: "AngleHistogram", block: str) -> list[list[str]]:
-    """Rows of a table: the bin's centre, and for each angle the count with a bar; all bars to one scale."""
+    """Return table rows: the centre of each bin, and for each angle its count and a bar; all bars have one scale."""
     most = max(int(count.max()) for count in histogram.counts.values())
     width = len(str(most))
     rows = []
@@ -119,14 +119,14 @@ def bars(histogram: "AngleHistogram", block: str) -> list[list[str]]:
     return rows
 
 
-def people(counts: dict[str, int]) -> str:
-    """A line of people with their number of faces, the first `SHOWN_PEOPLE` of them.
+def people(faces: dict[str, int]) -> str:
+    """Return a line with the number of faces of each of the first `SHOWN_PEOPLE` people.
 
     Example:
         >>> people({"anna": 3, "ben": 1})
         'faces of each person: anna 3, ben 1'
     """
-    shown = [f"{name} {count}" for name, count in list(counts.items())[:SHOWN_PEOPLE]]
-    more = len(counts) - len(shown)
-    rest = f", … and {more} more, {min(counts.values())} to {max(counts.values())} faces each" if more else ""
+    shown = [f"{name} {count}" for name, count in list(faces.items())[:SHOWN_PEOPLE]]
+    more = len(faces) - len(shown)
+    rest = f", … and {more} more, {min(faces.values())} to {max(faces.values())} faces each" if more else ""
     return f"faces of each person: {', '.join(shown)}{rest}"

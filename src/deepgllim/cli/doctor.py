@@ -23,19 +23,20 @@ def doctor(
 ) -> None:
     """Measure how sensitive a model is to changes of the image and of the face box.
 
-    For each change: how far the predicted pose turns from that of the picture as it is (mean and 90 % quantile,
-    degrees), and the mean absolute error against the labels.
+    The changes are shifts and scalings of the face box, blur, noise, darkness, compression and occlusion. For each, the
+    table has the angle between the predictions with and without the change (mean and 90 % quantile, degrees) and the
+    mean absolute error against the labels.
 
     ```
     deepgllim doctor --data pointing04:data/pointing04 --limit 300
     ```
 
     Args:
-        model: An exported model, `.onnx`; by default the one in the package.
-        subjects: Only these people, with commas between them.
-        limit: Faces at most, evenly spaced.
-        json: Print one JSON object and nothing else.
-        skip_unreadable: Go on without pictures that cannot be read.
+        model: An exported model, `.onnx`; by default the model in the package.
+        subjects: Comma-separated names of the people to use.
+        limit: Largest number of faces, which are evenly spaced in the data set.
+        json: Print a single JSON object instead of a table.
+        skip_unreadable: Skip images that cannot be read.
     """
     from deepgllim.evaluation.selection import evenly_spaced, readable_faces
     from deepgllim.evaluation.sensitivity import measure_sensitivity
@@ -47,7 +48,7 @@ def doctor(
         evenly_spaced(faces_with_any(data, network.spec.targets, subjects), limit), skip_unreadable
     )
     if left_out:
-        complain(f"left out {left_out} of {left_out + len(chosen)} pictures that cannot be read")
+        complain(f"left out {left_out} of {left_out + len(chosen)} images that cannot be read")
     found = measure_sensitivity(network, chosen)
     if json:
         print_json({"faces": len(chosen), "changes": found.to_dict(orient="records")})

@@ -28,12 +28,12 @@ def evaluate(
     ```
 
     Args:
-        model: The model's file.
-        subjects: Only these people, with commas between them, as `13,14,15`. The model should not have seen them.
-        json: Print one JSON object and nothing else; a figure that is unknown is null.
-        predictions: Write every picture's prediction to this CSV file.
-        overwrite: Replace the file of `--predictions` if it is there.
-        skip_unreadable: Go on without pictures that cannot be read.
+        model: A trained model, `.safetensors`.
+        subjects: Comma-separated names of the people to use, such as `13,14,15`; not those of the training data.
+        json: Print a single JSON object instead of a table; an undefined value is null.
+        predictions: Write the predictions for all images to this CSV file.
+        overwrite: Replace the file of `--predictions` if it exists.
+        skip_unreadable: Skip images that cannot be read.
     """
     from deepgllim.geometry.rotations import ANGLES
     from deepgllim.nn.evaluation import compute_metrics
@@ -47,7 +47,7 @@ def evaluate(
     given = faces(data, wanted, subjects)
     manifest = readable(given, skip_unreadable)
     if len(manifest) < len(given):
-        complain(f"left out {len(given) - len(manifest)} of {len(given)} pictures that cannot be read")
+        complain(f"left out {len(given) - len(manifest)} of {len(given)} images that cannot be read")
     predicted = predict_manifest(network, manifest)
     if predictions is not None:
         write_predictions(predictions, manifest, targets, predicted)
@@ -55,16 +55,16 @@ def evaluate(
     if json:
         print_json(measured | {"n": len(manifest)})
     else:
-        results().print(table(["figure", "value"], measured.items()))
+        results().print(table(["metric", "value"], measured.items()))
 
 
 def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...], predicted: "Predictions") -> None:
-    """A CSV of one row a picture: its path, and each target's label, prediction and 90 % interval; log-densities.
+    """Write a CSV file with the label, prediction and 90 % interval of each target, and log-densities.
 
-    Paths are written as `deepgllim.pose.batch.csv_lines` does: no spreadsheet takes them for formulas.
+    There is one row for each image. Paths are escaped so that spreadsheets do not read them as formulas.
 
     Raises:
-        DataError: if the file cannot be written.
+        DataError: the file cannot be written.
     """
     from deepgllim.pose.batch.formats import csv_lines
     from deepgllim.pose.batch.sources import printable
@@ -76,9 +76,9 @@ def write_predictions(path: Path, manifest: "Manifest", targets: tuple[str, ...]
     def write(place: Path) -> None:
         with place.open("w", newline="", encoding="utf-8") as file:
             file.write(csv_lines([["path", *columns, "log_probability", "log_density"]]))
-            for n, picture in enumerate(manifest.paths):
+            for n, image in enumerate(manifest.paths):
                 values = [float(block[n, target]) for target in range(len(targets)) for block in blocks]
                 scores = [float(predicted.log_probability[n]), float(predicted.log_density[n])]
-                file.write(csv_lines([[printable(str(picture)), *values, *scores]]))
+                file.write(csv_lines([[printable(str(image)), *values, *scores]]))
 
     write_atomically(path, write)

@@ -20,19 +20,20 @@ def export(
 ) -> None:
     """Write a trained model to one ONNX file.
 
-    The graph is compared with the model on random pictures before the command ends well. Weights are stored as float16
-    unless told otherwise, which halves the file; the line "float16" says what that changes.
+    The graph maps pixels to the mean, covariance and components of the predicted distribution and to log p(x). It is
+    compared with the model on random images. Weights are stored as float16 by default, which halves the size of the
+    file; the effect on the mean is printed.
 
     ```
     deepgllim export runs/first/model.safetensors first.onnx
     ```
 
     Args:
-        model: The model's file, `.safetensors`.
-        output: The file to write, `.onnx`.
+        model: A trained model, `.safetensors`.
+        output: The ONNX file to write.
         full_precision: Store the weights as float32.
-        json: Print one JSON object and nothing else.
-        overwrite: Replace `output` if it is there.
+        json: Print a single JSON object instead of text.
+        overwrite: Replace `output` if it exists.
     """
     import numpy as np
     import torch
@@ -52,7 +53,9 @@ def export(
     worst = differences(exported, found, torch.from_numpy(pixels))
     if max(worst.values()) > TOLERANCE:
         name = max(worst, key=lambda key: worst[key])
-        raise ModelError(f"{output}: {name} differs from the model's by {worst[name]:g}, more than {TOLERANCE:g}")
+        raise ModelError(
+            f"{output}: {name} differs from the model by {worst[name]:g}, more than {TOLERANCE:g}: report this as a bug"
+        )
     changed = differences(trained, found, torch.from_numpy(pixels))["mean"]
     facts = {"file": str(output), "megabytes": output.stat().st_size / 1e6, "differences": worst, "float16": changed}
     if json:
@@ -61,6 +64,6 @@ def export(
     results().print(
         f"written: {output}, {facts['megabytes']:.1f} MB, {size} × {size} pixels, {', '.join(network.spec.targets)}"
     )
-    results().print(f"largest difference from the model: {max(worst.values()):.1e} (of values above 1, relative)")
+    results().print(f"largest difference from the model: {max(worst.values()):.1e} (relative for values above 1)")
     if not full_precision:
-        results().print(f"float16 changes the mean of random pictures by at most {changed:.1e} of it")
+        results().print(f"float16 changes the mean for random images by at most {changed:.1e}, relative")

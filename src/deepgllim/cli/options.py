@@ -1,4 +1,4 @@
-"""Options that several commands share, and what their text stands for."""
+"""Options that several commands share, and functions that parse them."""
 
 import tomllib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ SOURCES = {
     "folder": "DIR",
     "text": "FILE",
 }
-"""What follows the name of a reader. The names are those of `deepgllim.data.READERS`, which help does without: it
+"""The kind of path after the name of each reader of `deepgllim.data.READERS`, which is not imported here because it
 imports pandas."""
 
 _KINDS = [f"`{name}:{path}`" for name, path in SOURCES.items()]
@@ -29,17 +29,17 @@ _KINDS = [f"`{name}:{path}`" for name, path in SOURCES.items()]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 ModelPath = Annotated[Path, Parameter(env_var="DEEPGLLIM_MODEL")]
 Probability = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
-Source = Annotated[str, Parameter(help=f"Where the pictures and labels are: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")]
+Source = Annotated[str, Parameter(help=f"Images and labels: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")]
 Switch = Annotated[bool, Parameter(negative=())]
 Text = Annotated[str | None, Parameter(show_default=False)]
 
 
 class UsageError(DeepGLLiMError):
-    """Options that do not go together: a wrong call, as an unknown option is."""
+    """Options that contradict each other."""
 
 
 def faces(source: str, targets: Sequence[str] | None, subjects: str | None) -> "Manifest":
-    """The data set of `--data`, or the part of it that `--subjects` names."""
+    """Return the data set of `--data`, or the part of it that `--subjects` selects."""
     from deepgllim.data import load_data, select_subjects
 
     manifest = load_data(source, targets)
@@ -47,10 +47,10 @@ def faces(source: str, targets: Sequence[str] | None, subjects: str | None) -> "
 
 
 def faces_with_any(source: str, targets: Sequence[str], subjects: str | None) -> "Manifest":
-    """The data set with whatever labels it has: pitch, yaw and roll, or some of a model's own targets.
+    """Return the data set with the labels that it has: pitch, yaw and roll, or some of the targets of a model.
 
     Raises:
-        DataError: it has none of them, or cannot be read.
+        DataError: the data set has none of them or cannot be read.
     """
     refused: DataError | None = None
     for wanted in (None, tuple(targets), *((name,) for name in targets)):
@@ -63,7 +63,7 @@ def faces_with_any(source: str, targets: Sequence[str], subjects: str | None) ->
 
 
 def names(text: str) -> list[str]:
-    """The entries of a list with commas.
+    """Return the entries of a comma-separated list.
 
     Example:
         >>> names("01, 02,")
@@ -73,10 +73,10 @@ def names(text: str) -> list[str]:
 
 
 def settings(entries: Sequence[str]) -> dict[str, Any]:
-    """Values by dotted name of "section.option=value" entries; a value that is not TOML is a text.
+    """Return the values of "section.option=value" entries by dotted name; a value that is not TOML is a string.
 
     Raises:
-        ConfigurationError: an entry without "=".
+        ConfigurationError: an entry has no "=".
 
     Example:
         >>> settings(["network.backbone=vgg16", "network.frozen_depths=[0, 3]", "augmentation.mirror=false"])
@@ -86,21 +86,21 @@ def settings(entries: Sequence[str]) -> dict[str, Any]:
     for entry in entries:
         name, equals, text = entry.partition("=")
         if not equals:
-            raise ConfigurationError(f"--set {entry}: no value; write --set section.option=value")
+            raise ConfigurationError(f"--set {entry}: no value: write --set section.option=value")
         try:
             values[name.strip()] = tomllib.loads(f"value = {text}")["value"]
         except ValueError:  # of TOML, or of a number of thousands of digits
             values[name.strip()] = text.strip()
         except RecursionError:
-            raise ConfigurationError(f"--set {name}: its value is nested too deeply") from None
+            raise ConfigurationError(f"--set {name}: the value is nested too deeply: give a simple value") from None
     return values
 
 
 def refuse_existing(path: Path | None, overwrite: bool) -> None:
-    """Keep an earlier file, or a folder with something in it.
+    """Refuse to replace an existing file or to write into a folder that is not empty.
 
     Raises:
-        DataError: there is one, and `overwrite` is false.
+        DataError: the path exists, and `overwrite` is false.
     """
     if path is None or overwrite:
         return

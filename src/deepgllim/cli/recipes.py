@@ -1,4 +1,4 @@
-"""`deepgllim recipes`: the recipes of the package, and one of them with every option explained."""
+"""`deepgllim recipes`."""
 
 import json
 import sys
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 def recipes(name: str | None = None, /) -> None:
     """List the recipes of the package, or print one recipe.
 
-    What is printed is itself a recipe: send it to a file, change it, and give the file to `deepgllim train --recipe`.
+    The printed recipe has a comment for each option. Write it to a file, edit the file, and pass it to
+    `deepgllim train --recipe`.
 
     ```
     deepgllim recipes inverse_regression > my_recipe.toml
     ```
 
     Args:
-        name: The recipe to print, by name or as a TOML file; all are listed when it is left out.
+        name: Name or TOML file of the recipe to print; without it the recipes are listed.
     """
     from deepgllim.nn.config import load_recipe, recipe_names
 
@@ -34,7 +35,7 @@ def recipes(name: str | None = None, /) -> None:
 
 
 def summary(name: str) -> str:
-    """The comment at the head of a recipe's file.
+    """Return the comment at the start of the file of a recipe.
 
     Example:
         >>> summary("paper")[:23]
@@ -49,7 +50,7 @@ def summary(name: str) -> str:
 
 
 def as_toml(recipe: "Recipe") -> str:
-    """All options of a recipe as TOML, each under its description."""
+    """Return all options of a recipe as TOML, each after a comment with its description."""
     lines: list[str] = []
     for section in type(recipe).model_fields:
         options = getattr(recipe, section)
@@ -61,7 +62,7 @@ def as_toml(recipe: "Recipe") -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A value as TOML writes it; "none" for no value, as recipes read it.
+    """Return a value in TOML syntax; None becomes "none", as in recipes.
 
     Example:
         >>> toml_value(None), toml_value((0, 3)), toml_value(False), toml_value("a")

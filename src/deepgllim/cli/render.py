@@ -12,8 +12,8 @@ from deepgllim.cli.options import Switch, Text, names
 from deepgllim.errors import ConfigurationError, DataError
 
 SIDE = 224
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""Suffixes of the images that `--backgrounds` reads."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+"""Suffixes of the images that are read from the folder of `--backgrounds`."""
 
 
 def render(
@@ -31,11 +31,11 @@ def render(
     resume: Switch = False,
     quiet: Switch = False,
 ) -> None:
-    """Render heads of synthetic people, with exact poses, boxes and landmarks.
+    """Render images of synthetic heads with exact poses, boxes and landmarks.
 
-    The folder contains the images, `manifest.csv` for `deepgllim train` and `scenes.jsonl` with all random values. The
-    same options give the same set with any number of processes. After an interruption, the same command with `--resume`
-    continues the set; with a larger `--images`, it extends the set.
+    The output folder contains the images, `manifest.csv` for `deepgllim train`, and `scenes.jsonl` with all random
+    parameters. The result does not depend on the number of processes. The same command with `--resume` continues an
+    interrupted run, and renders only what is not finished. A larger `--images` extends the set.
 
     ```
     deepgllim render --set wide --identities 50 --images 1000 --output data/heads
@@ -43,32 +43,32 @@ def render(
 
     Args:
         output: Output folder, new or empty.
-        set_: Distribution of the poses: `uniform`, `s2g` and `ssv` are those of the paper, `natural` is similar to
-            Biwi, `wide` exceeds profile. The default is `wide`, or `natural` with `--layout biwi`.
+        set_: Distribution of the poses: `uniform`, `s2g` and `ssv` are those of the paper, `natural` resembles Biwi,
+            `wide` extends beyond profile. The default is `wide`, or `natural` with `--layout biwi`.
         images: Number of images.
         identities: Number of people; image n shows person n modulo this number.
-        size: Side of the images in pixels, 224 by default; `--layout biwi` always has 640 × 480.
-        seed: Random seed of the people and of everything else.
-        layout: `folder` for JPEG files with a manifest; `shards` for WebDataset tars of 512 images; `biwi` for the
-            format of the Biwi Kinect database, with depth.
-        leave_out: Aspects that are not randomised, separated by commas: `light`, `background`, `capture`,
-            `accessories`, `expression`, `torso`.
-        backgrounds: Folder of images for the backgrounds; without it, backgrounds are procedural.
+        size: Side of the images in pixels, 224 by default; images of `--layout biwi` have 640 × 480.
+        seed: Seed of the random numbers.
+        layout: `folder`, JPEG files with a manifest; `shards`, WebDataset tar files of 512 images; `biwi`, the folders
+            of the Biwi Kinect database, with depth.
+        leave_out: Comma-separated factors that do not vary: `light`, `background`, `capture`, `accessories`,
+            `expression`, `torso`.
+        backgrounds: Folder of background images; without it backgrounds are procedural.
         processes: Number of processes; by default the number of cores.
         resume: Continue or extend the set in `--output`; the other options must be the same as before.
-        quiet: Do not show the progress.
+        quiet: Show no progress.
     """
     from deepgllim.synthetic import SceneSampler, render_set
 
     if layout == "biwi" and size is not None:
-        raise ConfigurationError(f"--size {size} with --layout biwi: its pictures have 640 x 480; leave --size out")
+        raise ConfigurationError(f"--size {size} with --layout biwi: images of this layout have 640 x 480: omit --size")
     sampler = SceneSampler(
         set_ or ("natural" if layout == "biwi" else "wide"),
         identities=identities,
         size=SIDE if size is None else size,
         seed=seed,
         leave_out=tuple(names(leave_out or "")),  # type: ignore[arg-type]  # the sampler checks them
-        pictures=() if backgrounds is None else pictures(backgrounds),
+        pictures=() if backgrounds is None else image_paths(backgrounds),
     )
     with resumable(), progress(quiet) as shown:
         path = render_set(sampler, images, output, layout=layout, processes=processes, resume=resume, progress=shown)
@@ -79,32 +79,32 @@ def render(
         results().print(f"{layout}: {path}")
 
 
-def pictures(folder: Path) -> tuple[str, ...]:
-    """Return the absolute paths of the images in a folder, sorted.
+def image_paths(folder: Path) -> tuple[str, ...]:
+    """Return the sorted absolute paths of the images in a folder, which are found by their suffix.
 
     Raises:
-        DataError: the folder does not exist, or has no image.
+        DataError: the folder does not exist or contains no image.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder: give --backgrounds a folder of pictures")
-    found = sorted(path for path in folder.resolve().iterdir() if path.suffix.lower() in PICTURES and path.is_file())
+        raise DataError(f"{folder}: no such folder: give --backgrounds a folder of images")
+    found = sorted(path for path in folder.resolve().iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise DataError(f"{folder}: holds no picture ({', '.join(PICTURES)}): give --backgrounds another folder")
+        raise DataError(f"{folder}: contains no image ({', '.join(SUFFIXES)}): give --backgrounds another folder")
     return tuple(map(str, found))
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Add to Ctrl-C how to continue."""
+    """Add to a KeyboardInterrupt how the run is continued."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("give the same command with --resume to go on") from None
+        raise KeyboardInterrupt("give the same command with --resume to continue") from None
 
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar on standard error, if that is a terminal."""
+    """Yield a function that advances a progress bar; None if quiet."""
     if quiet:
         yield None
         return

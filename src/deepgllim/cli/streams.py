@@ -1,4 +1,4 @@
-"""Standard output and error: any text in any encoding, no control characters of names, failures as errors."""
+"""Standard output and error: text in any encoding, escaped control characters, and write failures as errors."""
 
 import codecs
 import errno
@@ -28,15 +28,19 @@ PLAIN = {
     "█": "#",
     "━": "-",
 }
-"""What stands for characters of ours that an encoding may lack; any other becomes its escape, `\\u0416`."""
+"""ASCII replacements of characters that an encoding may lack; any other character is escaped, as `\\u0416`."""
 
 ERRORS = "deepgllim-plain"
-"""The name under which `in_plain` is registered as a handler of encoding errors."""
+"""Name of `replace_unencodable` as a handler of encoding errors."""
 
-_REPLACED = ("strict", "surrogateescape", "backslashreplace")  # handlers that are Python's choice, not the user's
+_REPLACED = (
+    "strict",
+    "surrogateescape",
+    "backslashreplace",
+)  # the defaults of Python; other handlers were set by the user
 
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line separators, marks that reverse the direction of text, halves of surrogate pairs."""
+"""Control characters, line separators, bidirectional controls, and lone surrogates."""
 
 
 class OutputError(DeepGLLiMError):
@@ -44,14 +48,14 @@ class OutputError(DeepGLLiMError):
 
 
 class ReaderGoneError(OutputError):
-    """Whoever read standard output has seen enough, as `head` has."""
+    """The reader of standard output has closed it, as `head` does."""
 
 
 class Output:
-    """Standard output that raises an `OutputError` where it cannot be written; all else is the stream's own.
+    """Wrapper of standard output that raises `OutputError` if it cannot be written.
 
     Args:
-        stream: standard output as it was; None if it is closed.
+        stream: standard output; None if it is closed.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -61,16 +65,16 @@ class Output:
         """Write a text.
 
         Raises:
-            OutputError: the disk is full, the stream is closed, or the like.
+            OutputError: the text cannot be written, for example because the disk is full.
         """
         with _output_errors():
             return int(self._stream.write(text))
 
     def flush(self) -> None:
-        """Write what waits.
+        """Flush the stream.
 
         Raises:
-            OutputError: as `write`.
+            OutputError: the buffered text cannot be written.
         """
         with _output_errors():
             self._stream.flush()
@@ -80,7 +84,7 @@ class Output:
 
 
 class _Closed(io.TextIOBase):
-    """What stands for standard output if the program was started without one."""
+    """Replacement of a standard output that is closed."""
 
     def write(self, text: str, /) -> int:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -91,15 +95,15 @@ def _output_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        raise ReaderGoneError("standard output: its reader has gone") from error
+        raise ReaderGoneError("standard output: its reader has closed it") from error
     except OSError as error:
         cause = error.strerror or error
-        raise OutputError(f"standard output: cannot be written ({cause}): check where it goes") from error
+        raise OutputError(f"standard output: cannot be written ({cause}): check its destination") from error
 
 
 @contextmanager
 def standard_streams() -> Iterator[None]:
-    """Within, both streams take any text, and failures to write standard output are raised as `OutputError`."""
+    """Make both streams accept any text, and raise failures to write standard output as `OutputError`."""
     keep_descriptors()
     before = sys.stdout
     found = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
@@ -117,7 +121,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def keep_descriptors() -> None:
-    """Open the null device in the place of standard streams that are closed: no file of ours may take their numbers."""
+    """Open the null device for closed standard streams, so that no other file gets their descriptors."""
     if None not in (sys.stdin, sys.stdout, sys.stderr):
         return
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -126,7 +130,7 @@ def keep_descriptors() -> None:
 
 
 def discard(stream: IO[str] | None) -> None:
-    """Send what is still to be written on a stream nowhere, so that the interpreter's end does not fail on it."""
+    """Redirect a stream to the null device, so that the final flush by the interpreter does not fail."""
     with suppress(OSError, ValueError, AttributeError):
         assert stream is not None
         null, number = os.open(os.devnull, os.O_WRONLY), stream.fileno()
@@ -134,8 +138,8 @@ def discard(stream: IO[str] | None) -> None:
         os.close(null)
 
 
-def in_plain(error: UnicodeError) -> tuple[str, int]:
-    """The handler of encoding errors: ASCII for what an encoding lacks.
+def replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that cannot be encoded by ASCII; a handler of encoding errors.
 
     Example:
         >>> "12° ± 4°, Ж".encode("cp1252", ERRORS), "−3°".encode("ascii", ERRORS)
@@ -147,7 +151,7 @@ def in_plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def escaped(character: str) -> str:
-    """A character as JSON, TOML and Python write it in ASCII.
+    """Return the escape of a character in JSON, TOML and Python.
 
     Example:
         >>> escaped("Ж")
@@ -158,7 +162,7 @@ def escaped(character: str) -> str:
 
 
 def visible(text: str, keep: str = "") -> str:
-    """The text with escapes for what a terminal obeys rather than shows, apart from the characters of `keep`.
+    """Escape the control characters of a text, except for those in `keep`.
 
     Example:
         >>> visible("a\\x1b[2J.jpg"), visible("a\\nb"), visible("a\\nb", keep="\\n")
@@ -168,7 +172,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def holds_unicode(stream: IO[str] | None) -> bool:
-    """Whether a stream's encoding is one of Unicode's.
+    """Return whether the encoding of a stream can represent all of Unicode.
 
     Example:
         >>> holds_unicode(io.TextIOWrapper(io.BytesIO(), "cp1252")), holds_unicode(io.StringIO())
@@ -178,4 +182,4 @@ def holds_unicode(stream: IO[str] | None) -> bool:
     return encoding is None or codecs.lookup(encoding).name.startswith("utf")
 
 
-codecs.register_error(ERRORS, in_plain)
+codecs.register_error(ERRORS, replace_unencodable)

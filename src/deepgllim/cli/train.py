@@ -1,4 +1,4 @@
-"""`deepgllim train`, and its progress on standard error."""
+"""`deepgllim train`, and a reporter of its progress."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deepgllim.nn.reporting import Reporter
 
-FIGURES = {
+SHOWN_METRICS = {
     "validation_mae": "MAE",
     "validation_geodesic": "geodesic error",
     "validation_nll": "NLL",
@@ -23,7 +23,7 @@ FIGURES = {
     "train_loss": "training loss",
     "components": "K",
 }
-"""What is shown of a round, and under which name; metrics.csv has it all."""
+"""Names of the metrics of a round that are printed; metrics.csv contains all metrics."""
 
 
 def train(
@@ -40,8 +40,9 @@ def train(
 ) -> None:
     """Train a model on labelled images of faces.
 
-    The run's folder gets `model.safetensors`, `metrics.csv` (a row a round), `recipe.json` and
-    `checkpoint.safetensors`. Ctrl-C loses at most one round: give the same command again with `--resume`.
+    The output folder contains `model.safetensors`, `metrics.csv` (one row for each round), `recipe.json`,
+    `checkpoint.safetensors`, and `model.onnx` if the targets are the angles of a head pose. After Ctrl-C, the same
+    command with `--resume` continues after the last finished round.
 
     ```
     deepgllim train --data pointing04:data/pointing04 --recipe inverse_regression --output runs/first \\
@@ -49,14 +50,14 @@ def train(
     ```
 
     Args:
-        output: The run's folder, new or empty.
+        output: Output folder, new or empty.
         recipe: A recipe of the package (see `deepgllim recipes`) or a TOML file.
-        set_: Change one option of the recipe, as `section.option=value`; may be given again. The value is read as TOML
-            (`2`, `false`, `[0, 3]`), else as text; `none` stands for no value.
-        resume: Go on from the last finished round of the run in `--output`, with the recipe and options it began with.
-        skip_unreadable: Go on without pictures that cannot be read; `unreadable.csv` in the run's folder lists them.
-        targets: Columns to predict, with commas between them; by default those of pitch, yaw and roll that are there.
-        subjects: Learn from these people only, with commas between them, as `01,02,03`.
+        set_: Set an option of the recipe, as `section.option=value`; can be repeated. The value is parsed as TOML (`2`,
+            `false`, `[0, 3]`) or else taken as a string; `none` is no value.
+        resume: Continue the run in `--output` after its last finished round; recipe and options must be the same.
+        skip_unreadable: Skip images that cannot be read; `unreadable.csv` in the output folder lists them.
+        targets: Comma-separated columns to predict; by default those of pitch, yaw and roll that exist.
+        subjects: Comma-separated names of the people to train on, such as `01,02,03`.
         quiet: Show no progress.
     """
     from deepgllim.nn.config import load_recipe
@@ -70,7 +71,7 @@ def train(
         )
     show(trained.history, f"validation_{options.schedule.select_by}")
     if skip_unreadable and (output / "unreadable.csv").is_file():
-        complain(f"pictures left out are listed in {output / 'unreadable.csv'}")
+        complain(f"skipped images are listed in {output / 'unreadable.csv'}")
     results().print(f"model: {output / 'model.safetensors'}")
     if trained.exported is None:
         results().print("not exported: the targets are not the angles of a head pose")
@@ -79,35 +80,35 @@ def train(
 
 
 def show(history: list[dict[str, float]], criterion: str) -> None:
-    """The table of rounds, and which of them the model is of."""
-    rows = [main_figures(row) for row in history]
-    columns = [name for name in FIGURES.values() if any(name in row for row in rows)]
+    """Print the table of rounds, and the round whose model is saved."""
+    rows = [main_metrics(row) for row in history]
+    columns = [name for name in SHOWN_METRICS.values() if any(name in row for row in rows)]
     cells = [
         [row["round"], *(shown.get(name, float("nan")) for name in columns)]
         for row, shown in zip(history, rows, strict=True)
     ]
     results().print(table(["round", *columns], cells))
-    judged = [row for row in history if criterion in row]
-    if judged:
-        best = min(judged, key=lambda row: row[criterion])
-        results().print(f"kept: round {best['round']:.0f}, of the least {criterion}")
+    validated = [row for row in history if criterion in row]
+    if validated:
+        best = min(validated, key=lambda row: row[criterion])
+        results().print(f"saved: round {best['round']:.0f}, with the smallest {criterion}")
 
 
-def main_figures(row: dict[str, float]) -> dict[str, float]:
-    """The figures of a round that are shown, by the names they are shown under; the targets' coverage as its mean.
+def main_metrics(row: dict[str, float]) -> dict[str, float]:
+    """Return the metrics of a round that are printed, by their printed names; the coverage is the mean over targets.
 
     Example:
-        >>> main_figures({"validation_mae": 6.5, "validation_coverage_90_yaw": 0.5, "validation_coverage_90_roll": 1.0})
+        >>> main_metrics({"validation_mae": 6.5, "validation_coverage_90_yaw": 0.5, "validation_coverage_90_roll": 1.0})
         {'MAE': 6.5, '90 % coverage': 0.75}
     """
     coverage = [value for name, value in row.items() if name.startswith("validation_coverage_90_")]
     known = row | ({"coverage": sum(coverage) / len(coverage)} if coverage else {})
-    return {shown: known[name] for name, shown in FIGURES.items() if name in known}
+    return {shown: known[name] for name, shown in SHOWN_METRICS.items() if name in known}
 
 
 @contextmanager
 def resumable(output: Path) -> Iterator[None]:
-    """Tell on Ctrl-C how to go on."""
+    """Add to a KeyboardInterrupt how the run is continued."""
     try:
         yield
     except KeyboardInterrupt:
@@ -115,37 +116,37 @@ def resumable(output: Path) -> Iterator[None]:
 
         if (output / CHECKPOINT).is_file():
             raise KeyboardInterrupt(
-                "give the same command with --resume to go on after the last finished round"
+                "give the same command with --resume to continue after the last finished round"
             ) from None
         raise KeyboardInterrupt(
-            "no round was finished, so there is nothing to --resume: give the same command again to begin anew"
+            "no round was finished, so --resume is not possible: give the same command to start again"
         ) from None
 
 
 class RichReporter:
-    """A bar with the time left, and a line a round above it."""
+    """A progress bar, and a line for each finished round above it."""
 
     def __init__(self, bar: "Progress") -> None:
         self.bar = bar
-        self.task = bar.add_task("reading pictures, first features", total=None)
+        self.task = bar.add_task("reading images and computing the first features", total=None)
 
     def start(self, steps: int, done: int) -> None:
-        """Now the number of steps is known."""
+        """Set the number of steps."""
         self.bar.reset(self.task, total=steps, completed=done, description="training")
 
     def advance(self, message: str) -> None:
-        """One step more."""
+        """Advance by one step."""
         self.bar.update(self.task, advance=1, description=message)
 
     def round_done(self, figures: dict[str, float]) -> None:
-        """One line."""
-        shown = ", ".join(f"{name} {number(value)}" for name, value in main_figures(figures).items())
+        """Print the metrics of a round."""
+        shown = ", ".join(f"{name} {number(value)}" for name, value in main_metrics(figures).items())
         self.bar.console.print(f"round {figures['round']:.0f}: {shown}")
 
 
 @contextmanager
 def progress(quiet: bool) -> "Iterator[Reporter | None]":
-    """A reporter on standard error: a bar on a terminal, only the rounds' lines elsewhere, nothing if quiet."""
+    """Yield a reporter on standard error, with a bar if that is a terminal; None if quiet."""
     if quiet:
         yield None
         return

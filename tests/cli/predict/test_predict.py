@@ -1,4 +1,4 @@
-"""`deepgllim predict` on pictures: words, tables, JSON, annotated pictures, failures one by one, what it refuses."""
+"""`deepgllim predict` on images: words, tables, JSON, annotated images, and errors."""
 
 import csv
 import gc
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Detector:
-    """As many faces as the blue level says, side by side."""
+    """A detector with as many faces as the blue level indicates, side by side."""
 
     def detect(self, image: Image.Image) -> list[Face]:
         _, _, blue = image.getpixel((0, 0))  # type: ignore[misc]
@@ -44,7 +44,7 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny network: pan is the red level less 128; it stands in for the package's own."""
+    """Use a small network as the default model; its pan is the red level minus 128."""
     path = tiny_network(tmp_path_factory.mktemp("model") / "tiny.onnx")
     monkeypatch.setenv("DEEPGLLIM_MODEL", str(path))
     return path
@@ -58,13 +58,13 @@ def photo(path: Path, red: int = 148, count: int = 1, size: tuple[int, int] = (1
 
 @pytest.fixture
 def face(tmp_path: Path) -> Path:
-    """A picture of a head turned by 20 degrees to the image's left."""
+    """Write an image of a head turned by 20 degrees to the image's left."""
     return photo(tmp_path / "face.png")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """photos with a.png of one face, b.png of two, empty.png, sub/c.png, and what is no picture; its parent is here."""
+    """Write a.png with one face, b.png with two, empty.png, sub/c.png and two invalid files to photos."""
     folder = tmp_path / "photos"
     photo(folder / "a.png", 138)
     photo(folder / "b.png", 118, 2)
@@ -80,7 +80,7 @@ BROKEN = "deepgllim: photos/broken.png: the picture cannot be decoded"
 SUMMARY = "deepgllim: 1 of 5 inputs failed: see the lines above"
 
 
-def test_one_face_is_told_in_words(call: Call, face: Path) -> None:
+def test_one_face_is_described_in_words(call: Call, face: Path) -> None:
     called = call("predict", face)
     assert (called.code, called.err) == (0, "")
     assert called.out == "looking to the image's left, pitch 0° ± 18°, yaw 20° ± 33°, roll 0° ± 10° (90 %)\n"
@@ -88,23 +88,23 @@ def test_one_face_is_told_in_words(call: Call, face: Path) -> None:
     assert called.out == call("predict", face, "--quiet").out
 
 
-def test_another_convention_is_told_too(call: Call, face: Path) -> None:
+def test_another_convention_is_also_reported(call: Call, face: Path) -> None:
     assert "; openface: pose_Rx" in call("predict", face, "--convention", "openface").out
     assert "(radians)" in call("predict", face, "--convention", "openface").out
     assert "mediapipe: [[0.9" in call("predict", face, "--convention", "mediapipe").out
     assert get_args(ConventionName) == tuple(CONVENTIONS)
 
 
-def test_detectors_are_those_that_there_are(call: Call) -> None:
+def test_the_help_lists_all_detectors(call: Call) -> None:
     shown = "".join(call("predict", "--help").out.replace("│", "").split())
     assert all(name in shown for name in DETECTORS)
 
 
-def test_no_face_is_no_failure(call: Call, tmp_path: Path) -> None:
+def test_an_image_without_a_face_exits_with_0(call: Call, tmp_path: Path) -> None:
     empty = photo(tmp_path / "empty.png", count=0)
     called = call("predict", empty)
     assert (called.code, called.err) == (0, "")
-    assert called.out == "no face found; --no-detect if the picture is a face\n"
+    assert called.out == "no face found; use --no-detect for a crop of a face\n"
     assert call("predict", empty, "--no-detect").out.startswith("looking to the image's left")
 
 
@@ -119,17 +119,17 @@ def test_many_faces_are_columns(call: Call, tmp_path: Path) -> None:
     called = call("predict", photo(tmp_path / "b.png", 218, 9, (260, 80)))
     assert called.out.count("90° ± ") == 9
     assert "profile: pan 90°" in called.out
-    assert "degrees; ± holds 90 %" in called.out
+    assert "degrees; ± is half the width of the 90 % interval" in called.out
 
 
-def test_a_folder_is_done_but_for_what_is_broken(call: Call, folder: Path) -> None:
+def test_a_folder_with_a_broken_file(call: Call, folder: Path) -> None:
     called = call("predict", "photos")
     assert called.code == 1
     lines = called.err.splitlines()
     assert lines[0].startswith(BROKEN)
     assert lines[1:] == [
-        "deepgllim: skipped 1 file, neither picture nor video: .txt 1",
-        "deepgllim: no face found in 1 of 4 pictures (photos/empty.png): --no-detect if each picture is a face",
+        "deepgllim: skipped 1 file, neither image nor video: .txt 1",
+        "deepgllim: no face found in 1 of 4 images (photos/empty.png): use --no-detect for crops of faces",
         SUMMARY,
     ]
     assert all(text in called.out for text in ("photos/a.png", "photos/b.png", "photos/sub/c.png"))
@@ -144,10 +144,10 @@ def test_a_pattern_is_expanded(call: Call, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_tables_have_a_row_a_face(call: Call, folder: Path, suffix: str) -> None:
+def test_tables_have_a_row_for_each_face(call: Call, folder: Path, suffix: str) -> None:
     called = call("predict", "photos", "--output", f"faces{suffix}")
     assert called.code == 1
-    assert called.out == f"table: faces{suffix} (4 faces on 4 pictures)\n"
+    assert called.out == f"table: faces{suffix} (4 faces on 4 images)\n"
     path = Path(f"faces{suffix}")
     if suffix == ".csv":
         rows: list[dict[str, Any]] = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
@@ -162,7 +162,7 @@ def test_tables_have_a_row_a_face(call: Call, folder: Path, suffix: str) -> None
     assert not Path(f"faces{suffix}.part").exists()
 
 
-def test_json_is_an_object_for_one_picture_and_lines_for_more(call: Call, face: Path, folder: Path) -> None:
+def test_json_is_an_object_for_one_image_and_lines_for_more(call: Call, face: Path, folder: Path) -> None:
     known = json.loads(call("predict", face, "--json").out)
     assert known["source"] == str(face)
     assert Pose.from_json(known["faces"][0]).pan == pytest.approx(20)
@@ -192,23 +192,23 @@ def test_cameras(call: Call, face: Path) -> None:
     assert yaw("--camera-matrix", "60,60,59.5,39.5") == pytest.approx(65, abs=0.1)
 
 
-def test_an_annotated_picture(call: Call, face: Path, tmp_path: Path) -> None:
+def test_an_annotated_image(call: Call, face: Path, tmp_path: Path) -> None:
     drawn = tmp_path / "drawn.jpg"
     called = call("predict", face, "--save", drawn)
     assert called.code == 0
-    assert called.out.splitlines()[1] == f"annotated: {drawn} (1 picture)"
+    assert called.out.splitlines()[1] == f"annotated: {drawn} (1 image)"
     with Image.open(drawn) as picture, Image.open(face) as original:
         assert picture.size == original.size
         assert not np.array_equal(np.asarray(picture), np.asarray(original))
 
 
-def test_annotated_pictures_keep_names_and_folders(call: Call, folder: Path, unchanged: Unchanged) -> None:
+def test_annotated_images_keep_names_and_folders(call: Call, folder: Path, unchanged: Unchanged) -> None:
     unchanged(folder)
     called = call("predict", "photos", "--save", "drawn/today")
     assert called.code == 1
     found = sorted(path.relative_to("drawn/today").as_posix() for path in Path("drawn").rglob("*.png"))
     assert found == ["a.png", "b.png", "empty.png", "sub/c.png"]
-    assert "annotated: drawn/today (4 pictures)" in called.out
+    assert "annotated: drawn/today (4 images)" in called.out
 
 
 FORMATS_WITH_LIMITS = [
@@ -219,7 +219,7 @@ FORMATS_WITH_LIMITS = [
 
 
 @pytest.mark.parametrize(("name", "size", "kind"), FORMATS_WITH_LIMITS)
-def test_what_a_format_cannot_hold_is_a_line_and_the_others_go_on(
+def test_images_that_a_format_cannot_store_are_reported(
     call: Call, refused: Call, folder: Path, name: str, size: tuple[int, int], kind: str
 ) -> None:
     (folder / "broken.png").unlink()
@@ -227,7 +227,7 @@ def test_what_a_format_cannot_hold_is_a_line_and_the_others_go_on(
     called = call("predict", "photos", "--save", "drawn", "--output", "t.csv", "--quiet")
     assert called.code == 1
     first, second = called.err.splitlines()
-    said = f"deepgllim: drawn/{name}: a picture of {size[0]} × 40 pixels cannot be saved as {kind} ("
+    said = f"deepgllim: drawn/{name}: an image of {size[0]} × 40 pixels cannot be saved as {kind} ("
     assert first.startswith(said)
     assert first.endswith("save it as .png")
     assert second == "deepgllim: 1 of 5 inputs failed: see the lines above"
@@ -240,7 +240,7 @@ def test_what_a_format_cannot_hold_is_a_line_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("length", [240, 246, 251, 255])
-def test_a_long_name_is_saved_or_a_line_and_the_others_go_on(call: Call, folder: Path, length: int) -> None:
+def test_long_names_are_saved_or_reported(call: Call, folder: Path, length: int) -> None:
     for suffix in (".png", ".heic"):  # of which the second becomes .heic.png
         name = "a" * (length - len(suffix)) + suffix
         (folder / name).write_bytes((folder / "a.png").read_bytes())
@@ -256,13 +256,13 @@ def test_a_long_name_is_saved_or_a_line_and_the_others_go_on(call: Call, folder:
     assert sum("aaa" in line for line in Path("t.csv").read_text().splitlines()) == 2
 
 
-def test_a_table_of_too_long_a_name_is_refused_at_once(refused: Call, face: Path) -> None:
+def test_a_table_with_too_long_a_name_is_refused_before_the_run(refused: Call, face: Path) -> None:
     called = refused("predict", face, "--output", face.with_name("a" * 251 + ".csv"))
     assert "cannot be written (File name too long)" in called.err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions")
-def test_drawn_pictures_can_be_read_by_whom_the_umask_lets(call: Call, face: Path) -> None:
+def test_annotated_images_have_the_permissions_of_the_umask(call: Call, face: Path) -> None:
     before = os.umask(0o022)
     try:
         call("predict", face, "--save", face.with_name("drawn.png"))
@@ -271,7 +271,7 @@ def test_drawn_pictures_can_be_read_by_whom_the_umask_lets(call: Call, face: Pat
     assert face.with_name("drawn.png").stat().st_mode & 0o777 == 0o644
 
 
-def test_failures_keep_no_picture_in_memory(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_keep_no_image_in_memory(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: weakref.WeakSet[Image.Image] = weakref.WeakSet()
     real, left = ImageFile.ImageFile.load, []
 
@@ -290,13 +290,13 @@ def test_failures_keep_no_picture_in_memory(call: Call, folder: Path, monkeypatc
     assert max(left) < 5
 
 
-def test_results_within_the_folder_are_not_read_again(call: Call, folder: Path) -> None:
+def test_results_inside_the_folder_are_not_read_again(call: Call, folder: Path) -> None:
     for _ in range(2):
         call("predict", "photos", "--save", "photos/drawn", "--overwrite")
     assert len(list((folder / "drawn").rglob("*.png"))) == 4
 
 
-def test_nothing_is_overwritten_unasked(call: Call, refused: Call, face: Path, tmp_path: Path) -> None:
+def test_files_are_not_overwritten_by_default(call: Call, refused: Call, face: Path, tmp_path: Path) -> None:
     for option, name in (("--save", "drawn.png"), ("--output", "faces.csv")):
         path = tmp_path / name
         path.write_text("mine")
@@ -325,7 +325,7 @@ def test_the_photograph_itself_is_never_replaced(refused: Call, face: Path, unch
         (["--box", "10,2,54,low"], 2, ["10,2,54,low", "four numbers"]),
         (["--box", "10,2,54,nan"], 1, ["nan"]),
         (["--box", "1,1,9,9", "--no-detect"], 2, ["--box and --no-detect"]),
-        (["--box", "1,1,9,9", "other.png"], 2, ["one picture"]),
+        (["--box", "1,1,9,9", "other.png"], 2, ["one image"]),
         (["--save", "drawn.xyz"], 1, ["drawn.xyz", ".png"]),
         (["--save", "drawn.mp4"], 1, ["drawn.mp4", ".png"]),
         (["--save", "no/such/folder/drawn.png"], 1, ["no/such/folder/drawn.png", "cannot be written"]),
@@ -343,11 +343,11 @@ def test_the_photograph_itself_is_never_replaced(refused: Call, face: Path, unch
         (["--model", "absent.onnx"], 1, ["absent.onnx", "no such file"]),
         (["--model", "age.onnx"], 1, ["the model predicts age, height, weight", "a pose needs"]),
         (["--model", "m.safetensors"], 1, ["m.safetensors: a trained model", "export m.safetensors MODEL.onnx"]),
-        (["camera:0"], 2, ["a camera has no end", "alone"]),
+        (["camera:0"], 2, ["a camera cannot be combined", "alone"]),
         (["--colour"], 2, ["--colour", "predict --help"]),
     ],
 )
-def test_what_predict_refuses(
+def test_invalid_options(
     refused: Call, face: Path, words: list[str], code: int, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(face.parent)
@@ -362,13 +362,13 @@ def test_what_predict_refuses(
     assert set(face.parent.iterdir()) == before
 
 
-def test_no_input_is_a_wrong_call(refused: Call) -> None:
+def test_a_call_without_input_exits_with_2(refused: Call) -> None:
     called = refused("predict")
     assert called.code == 2
     assert "INPUT" in called.err
 
 
-def test_pictures_that_are_refused(refused: Call, face: Path, tmp_path: Path) -> None:
+def test_invalid_images(refused: Call, face: Path, tmp_path: Path) -> None:
     cut, text, drawn = tmp_path / "cut.png", tmp_path / "text.jpg", tmp_path / "drawn.png"
     cut.write_bytes(face.read_bytes()[:60])
     text.write_text("not a picture")
@@ -381,7 +381,7 @@ def test_pictures_that_are_refused(refused: Call, face: Path, tmp_path: Path) ->
         assert not list(tmp_path.glob("faces.csv*"))
 
 
-def test_inputs_that_hold_nothing(refused: Call, call: Call, face: Path, tmp_path: Path) -> None:
+def test_empty_inputs(refused: Call, call: Call, face: Path, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     assert "the folder holds no file" in refused("predict", tmp_path / "void").err
     assert "no file fits this pattern" in refused("predict", tmp_path / "*.bmp").err
@@ -390,7 +390,7 @@ def test_inputs_that_hold_nothing(refused: Call, call: Call, face: Path, tmp_pat
     assert "looking to the image's left" in called.out
 
 
-def test_without_a_model_the_package_needs_its_own(refused: Call, face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_without_its_model(refused: Call, face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from deepgllim.pose import predictor
 
     monkeypatch.delenv("DEEPGLLIM_MODEL")
@@ -398,7 +398,7 @@ def test_without_a_model_the_package_needs_its_own(refused: Call, face: Path, mo
     assert "has no model of its own" in refused("predict", face).err
 
 
-def test_names_that_are_no_text(call: Call, face: Path, tmp_path: Path) -> None:
+def test_names_that_are_not_valid_unicode(call: Call, face: Path, tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
     try:
         Path(path).write_bytes(face.read_bytes())
@@ -410,7 +410,7 @@ def test_names_that_are_no_text(call: Call, face: Path, tmp_path: Path) -> None:
     assert len(call("predict", tmp_path / "face.png", path, "--json").out.splitlines()) == 2
 
 
-def test_ctrl_c_says_where_the_rows_are(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_reports_the_file_of_the_rows(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = scanning.scan_pictures
 
     def interrupted(*words: Any, **options: Any) -> Any:
@@ -425,7 +425,7 @@ def test_ctrl_c_says_where_the_rows_are(call: Call, folder: Path, monkeypatch: p
     assert not Path("faces.csv").exists()
 
 
-def test_predict_loads_nothing_heavy(face: Path, model: Path) -> None:
+def test_predict_imports_no_heavy_package(face: Path, model: Path) -> None:
     code = (
         "import sys; from deepgllim.cli import main; assert main(sys.argv[1:]) == 0;"
         "heavy = {'torch', 'pandas', 'scipy', 'sklearn', 'matplotlib', 'pydantic', 'pyarrow', 'av'} & set(sys.modules);"
@@ -437,11 +437,11 @@ def test_predict_loads_nothing_heavy(face: Path, model: Path) -> None:
         [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=ROOT / "src"
     )
     assert done.returncode == 0, done.stderr
-    assert "1 face on 1 picture" in done.stdout
+    assert "1 face on 1 image" in done.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a shell")
-def test_a_reader_that_goes_away_is_no_crash(face: Path, model: Path) -> None:
+def test_a_closed_pipe_raises_no_traceback(face: Path, model: Path) -> None:
     code = "import sys; from deepgllim.cli import main; sys.exit(main(sys.argv[1:]))"
     words = ["predict", *[str(face)] * 2, str(face.parent), "--model", str(model), "--no-detect", "--json"]
     for n in range(30):
@@ -458,7 +458,7 @@ def test_a_reader_that_goes_away_is_no_crash(face: Path, model: Path) -> None:
     assert process.returncode in (0, 1)
 
 
-def test_a_model_of_somebody_else_is_not_to_be_trained_again(
+def test_a_model_without_read_permission(
     refused: Call, face: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Path.open

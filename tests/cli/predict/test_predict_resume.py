@@ -1,4 +1,4 @@
-"""`deepgllim predict --resume`: from whatever a kill leaves on the disk, the table of a run that was not stopped."""
+"""`deepgllim predict --resume`: the table of an interrupted run equals that of an uninterrupted run."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ Snapshots = Callable[..., list[Path]]
 
 
 class Detector:
-    """As many faces as the blue level says; notes what it sees."""
+    """A detector with as many faces as the blue level indicates, which records the red levels of its images."""
 
     seen: list[int]
 
@@ -42,7 +42,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Seven pictures, of which one is broken, one has no face and one has two; their folder's parent is here."""
+    """Write seven images, of which one is broken, one has no face and one has two, below the working directory."""
     folder = tmp_path / "here" / "photos"
     folder.mkdir(parents=True)
     for n, count in enumerate((1, 2, 0, 1, 1, 1)):
@@ -54,7 +54,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> Snapshots:
-    """`snapshots("photos", …)`: what is on the disk before and after each write to the table, in copies of `here`."""
+    """Return a function that copies the working directory before and after each write to the table of a run."""
 
     def run(*words: str, code: int = 1) -> list[Path]:
         taken: list[Path] = []
@@ -77,29 +77,29 @@ def snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> Sn
 
 
 @pytest.mark.parametrize("suffix", list(FORMATS))
-def test_a_killed_run_goes_on(
+def test_a_killed_run_is_resumed(
     call: Call, photos: Path, snapshots: Snapshots, detector: Detector, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     words = ["photos", "--output", f"t{suffix}", "--batch", "2"]
     taken = snapshots(*words)
-    whole, told = Path(f"t{suffix}").read_bytes(), call("predict", "photos", "--output", f"other{suffix}")
+    whole, other = Path(f"t{suffix}").read_bytes(), call("predict", "photos", "--output", f"other{suffix}")
     assert len(taken) == 18  # a row or none for each of six pictures, three batches, before and after each
     for n, place in enumerate(taken):
         monkeypatch.chdir(place)
-        if n % 3 == 1:  # a line that is torn
+        if n % 3 == 1:  # an incomplete line
             for file in Path().glob("t.*"):
                 file.write_bytes(file.read_bytes() + b'{"end": 12')
         detector.seen.clear()
         called = call("predict", *words, "--resume")
         assert Path(f"t{suffix}").read_bytes() == whole
-        assert (called.code, called.err) == (1, told.err)
-        assert called.out == told.out.replace("other", "t")
+        assert (called.code, called.err) == (1, other.err)
+        assert called.out == other.out.replace("other", "t")
         finished = 2 * ((n + 1) // 6)
         assert detector.seen == [100, 110, 120, 130, 140, 150][finished:]
         assert sorted(path.name for path in Path().iterdir()) == sorted(["photos", f"t{suffix}"])
 
 
-def test_annotated_pictures_are_those_of_a_whole_run(
+def test_annotated_images_equal_those_of_an_uninterrupted_run(
     call: Call, photos: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["photos", "--output", "t.csv", "--save", "drawn", "--batch", "2"]
@@ -113,7 +113,7 @@ def test_annotated_pictures_are_those_of_a_whole_run(
 
 
 @pytest.mark.parametrize("smooth", ["off", "filter", "smoother"])
-def test_a_video_that_is_not_finished_is_read_again(
+def test_an_unfinished_video_is_read_again(
     call: Call, photos: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch, smooth: str
 ) -> None:
     pytest.importorskip("av")
@@ -131,12 +131,12 @@ def test_a_video_that_is_not_finished_is_read_again(
         monkeypatch.chdir(place)
         called = call("predict", *words, "--resume")
         assert (called.code, called.err.count("\n")) == (0, 1)  # one picture has no face
-        assert "12 faces on 6 pictures and 6 frames" in called.out
+        assert "12 faces on 6 images and 6 frames" in called.out
         assert Path("t.csv").read_bytes() == whole
         assert sorted(path.name for path in Path("drawn").iterdir()) == drawn
 
 
-def test_a_picture_that_was_mended_is_done(
+def test_a_fixed_image_is_processed(
     call: Call, photos: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = snapshots("photos", "--output", "t.csv")[-1]
@@ -146,7 +146,7 @@ def test_a_picture_that_was_mended_is_done(
     assert Path("t.csv").read_text().count("2b.png") == 1
 
 
-def test_what_could_not_be_saved_is_told_again(
+def test_images_that_could_not_be_saved_are_reported_again(
     call: Call, photos: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (photos / "2b.png").unlink()
@@ -157,7 +157,7 @@ def test_what_could_not_be_saved_is_told_again(
     monkeypatch.chdir(place)
     called = call("predict", *words, "--resume")
     assert called.code == 1
-    assert "drawn/2.webp: a picture of 16384 × 40 pixels cannot be saved as WEBP" in called.err
+    assert "drawn/2.webp: an image of 16384 × 40 pixels cannot be saved as WEBP" in called.err
     assert "1 of 7 inputs failed" in called.err
 
 
@@ -171,7 +171,7 @@ def test_what_could_not_be_saved_is_told_again(
         (["more"], "inputs = ['photos'], not ['photos', 'more']"),
     ],
 )
-def test_other_options_do_not_go_on(
+def test_other_options_are_refused(
     refused: Call, photos: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
     monkeypatch.chdir(snapshots("photos", "--output", "t.csv")[-1])
@@ -183,7 +183,7 @@ def test_other_options_do_not_go_on(
     assert not Path("t.csv").exists()
 
 
-def test_another_model_does_not_go_on(
+def test_another_model_is_refused(
     refused: Call, photos: Path, snapshots: Snapshots, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(snapshots("photos", "--output", "t.csv")[-1])
@@ -191,7 +191,7 @@ def test_another_model_does_not_go_on(
     assert "model = " in refused("predict", "photos", "--output", "t.csv", "--resume").err
 
 
-def test_resume_overwrites_nothing_that_is_not_of_the_run(refused: Call, call: Call, photos: Path) -> None:
+def test_resume_does_not_overwrite_files_of_others(refused: Call, call: Call, photos: Path) -> None:
     Path("drawn").mkdir()
     Path("drawn/0.png").write_text("mine")
     called = refused("predict", "photos", "--output", "t.csv", "--save", "drawn", "--resume")
@@ -204,7 +204,7 @@ def test_resume_overwrites_nothing_that_is_not_of_the_run(refused: Call, call: C
 @pytest.mark.parametrize(
     ("words", "said"), [(["photos"], "give the --output"), (["camera:0", "--output", "t.csv"], "camera")]
 )
-def test_what_cannot_go_on(refused: Call, photos: Path, words: list[str], said: str) -> None:
+def test_runs_that_cannot_be_resumed(refused: Call, photos: Path, words: list[str], said: str) -> None:
     called = refused("predict", *words, "--resume")
     assert called.code == 2
     assert said in called.err

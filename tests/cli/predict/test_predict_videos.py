@@ -26,7 +26,7 @@ SIZE = (160, 120)
 
 
 class Detector:
-    """One face that does not move."""
+    """A detector that returns one constant box."""
 
     def detect(self, image: Image.Image) -> list[Face]:
         return [Face((40.0, 30.0, 100.0, 90.0), 0.9)]
@@ -45,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six frames of one face; the working folder is the video's."""
+    """Write a video of six frames with one face into the working directory."""
     with VideoWriter(tmp_path / "walk.mp4") as video:
         for n, red in enumerate(REDS):
             video.write(Image.new("RGB", SIZE, (red, 60, 60)), n / 25)
@@ -63,7 +63,7 @@ def times(path: Path | str) -> list[float]:
         return [round(frame.time, 3) for frame in frames]
 
 
-def test_a_video_is_shown_as_its_tracks(call: Call, walk: Path) -> None:
+def test_tracks_of_a_video_are_printed(call: Call, walk: Path) -> None:
     called = call("predict", walk)
     assert (called.code, called.err) == (0, "")
     line = next(line for line in called.out.splitlines() if "walk.mp4" in line)
@@ -114,7 +114,7 @@ def test_pictures_and_videos_together(call: Call, walk: Path) -> None:
     assert sorted(path.name for path in Path("drawn").iterdir()) == ["a.png", "walk.mp4"]
 
 
-def test_broken_videos_are_told_and_the_others_done(call: Call, refused: Call, walk: Path) -> None:
+def test_broken_videos_are_reported_and_the_others_processed(call: Call, refused: Call, walk: Path) -> None:
     Path("broken.mp4").write_text("no video")
     called = call("predict", "broken.mp4", walk, "--save", "drawn", "--json")
     assert called.code == 1
@@ -125,14 +125,14 @@ def test_broken_videos_are_told_and_the_others_done(call: Call, refused: Call, w
     assert "does not exist" in refused("predict", "none.mp4").err
 
 
-def test_the_smoother_waits_for_an_end(refused: Call) -> None:
+def test_the_smoother_refuses_a_camera(refused: Call) -> None:
     called = refused("predict", "camera:0", "--smooth", "smoother")
     assert called.code == 2
     assert "--smooth filter" in called.err
 
 
 class Camera:
-    """A camera at which somebody presses Ctrl-C after some frames."""
+    """A camera that is interrupted by Ctrl-C after some frames."""
 
     problem, frame_rate, size, n_frames = None, 25.0, SIZE, None
 
@@ -147,7 +147,7 @@ class Camera:
         while True:
             yield Frame(n, n / 25, Image.new("RGB", SIZE, (red, 60, 60)))
             n += 1
-            assert n < 1000, "Ctrl-C was not heard"
+            assert n < 1000, "Ctrl-C was ignored"
 
     def __iter__(self) -> "Camera":
         return self
@@ -186,7 +186,7 @@ def test_a_camera_runs_until_ctrl_c(call: Call, tmp_path: Path, monkeypatch: pyt
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_camera_that_is_not_there(refused: Call, tmp_path: Path) -> None:
+def test_an_absent_camera(refused: Call, tmp_path: Path) -> None:
     called = refused("predict", "camera:63", "--output", tmp_path / "me.csv")
     assert (called.code, "camera:63" in called.err) == (1, True)
     assert list(tmp_path.iterdir()) == []

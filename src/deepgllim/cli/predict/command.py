@@ -1,4 +1,4 @@
-"""`deepgllim predict`: the poses of heads in pictures, folders, videos and before a camera."""
+"""The options of `deepgllim predict`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,7 +36,7 @@ def predict(
     """Predict the poses of all heads in images, videos or a camera stream.
 
     Angles are in degrees: +pitch looks up, +yaw turns the face toward the image's left, +roll tilts the head clockwise
-    in the image; ± is half the interval that holds the angle with the probability of `--level`.
+    in the image. The number after ± is half the width of the interval with probability `--level`.
 
     ```
     deepgllim predict portrait.jpg
@@ -45,35 +45,34 @@ def predict(
     deepgllim predict camera:0 --output me.csv
     ```
 
-    Exit codes: 0 when all is done, a picture without a face included; 1 when an input, the model or a file cannot be
-    used, after a line for each on standard error (the others are done all the same); 2 for a wrong call; 130 after
-    Ctrl-C, but 0 for a camera, whose regular end it is.
+    Inputs that fail are reported on standard error, and the other inputs are processed. The exit code is 0 for success,
+    also if an image has no face; 1 if an input, the model or a file cannot be used; 2 for invalid arguments; 130 after
+    Ctrl-C, except for a camera, which Ctrl-C ends with exit code 0.
 
     Args:
-        inputs: Pictures, videos, folders (with all below them), patterns in quotes (`"photos/**/*.jpg"`), or
-            `camera:0`.
+        inputs: Images, videos, folders with their subfolders, quoted patterns (`"photos/**/*.jpg"`), or `camera:0`.
         model: An exported model, `.onnx`; by default the model in the package.
-        box: The face's box in pixels of the upright picture, `x0,y0,x1,y1`, without margin; again for more faces. For
-            one picture.
+        box: Box of a face in pixels of the upright image, `x0,y0,x1,y1`, without margin; can be repeated. Only for a
+            single image.
         no_detect: Take each image as the crop of one face and run no face detector.
-        detector: What finds the faces.
-        output: Write a table, a row a face, to this file: `.csv`, `.jsonl` or `.parquet`.
-        save: Write the picture or video with the poses drawn on it (x red, y green, nose blue) to this file, or
-            those of several inputs into this folder. Videos have no sound.
-        level: Probability that each interval holds its angle, between 0 and 1.
-        json: Print JSON and nothing else: one object for one picture, else a line for each picture or frame.
-        field_of_view: The camera's horizontal field of view, degrees: poses are then against the camera's axes, not
-            against the ray through the face.
-        camera_matrix: The same by the camera's matrix, `fx,fy,cx,cy` in pixels, as OpenCV has it.
-        convention: Tell the angles in this convention too.
-        smooth: Poses of a video with those of the frames before (`filter`), or before and after (`smoother`), or of
-            each frame alone (`off`). By default the smoother for files and the filter for cameras.
-        max_frames: Read so many frames of each video or camera at most.
-        batch: Pictures or frames that go through the network together; by default 16, for a camera 1.
-        quiet: Show no progress and no remarks, only results and failures.
-        overwrite: Replace files of `--output` and `--save` that are there.
-        resume: Go on with the `--output` of a run that was stopped, the other options being the same: what is finished
-            is not done again, and the table is that of a run that was not stopped.
+        detector: The face detector.
+        output: Write a table with one row for each face to this file: `.csv`, `.jsonl` or `.parquet`.
+        save: Write the image or video with drawn poses (x red, y green, nose blue) to this file, or for several inputs
+            into this folder. Videos have no sound.
+        level: Probability of each interval, between 0 and 1.
+        json: Print JSON: one object for a single image, otherwise one line for each image or frame.
+        field_of_view: Horizontal field of view of the camera in degrees. Poses are then relative to the axes of the
+            camera, and not to the ray through the face.
+        camera_matrix: Camera matrix, `fx,fy,cx,cy` in pixels, as in OpenCV; an alternative to `--field-of-view`.
+        convention: Also report the angles in this convention.
+        smooth: Smoothing of the poses in videos: `off`, `filter` (uses earlier frames) or `smoother` (uses earlier and
+            later frames). By default `smoother` for files and `filter` for cameras.
+        max_frames: Largest number of frames of each video or camera.
+        batch: Number of images or frames in a batch; by default 16, for a camera 1.
+        quiet: Print results and errors, but no progress and no notes.
+        overwrite: Replace existing files of `--output` and `--save`.
+        resume: Continue the `--output` of an interrupted run with the same options. Finished inputs are not processed
+            again, and the table is the same as that of an uninterrupted run.
     """
     from deepgllim.cli.predict.run import Request, perform
 

@@ -1,4 +1,4 @@
-"""A call of `deepgllim predict`: checked as a whole, then done source by source."""
+"""The run of `deepgllim predict`: all options are checked, and then the sources are processed."""
 
 import functools
 import hashlib
@@ -12,15 +12,15 @@ from deepgllim import __version__
 from deepgllim.cli.console import progress_bar
 from deepgllim.cli.predict.inputs import (
     BATCH,
-    camera_of,
     check_boxes,
     check_camera,
     check_resume,
+    make_camera,
     parse_box,
     saves_to_file,
-    smoothing_of,
+    smoothing_for,
 )
-from deepgllim.cli.predict.outputs import CameraSink, Draw, JsonSink, PictureSink, Sink, TableSink, record_video
+from deepgllim.cli.predict.outputs import CameraSink, Draw, ImageSink, JsonSink, Sink, TableSink, record_video
 from deepgllim.cli.predict.screen import Screen
 from deepgllim.cli.predict.tally import Tally, stop_on_interrupt
 from deepgllim.cli.streams import visible
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Request(NamedTuple):
-    """The options of a call, as `deepgllim.cli.predict.command.predict` documents them."""
+    """The options of `deepgllim.cli.predict.command.predict`."""
 
     inputs: Sequence[str]
     model: Path | None
@@ -66,15 +66,15 @@ class Request(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A call that can be done, as far as is known before the work starts.
+    """A request whose options are valid.
 
     Attributes:
         request: the options.
-        sources: what the inputs are.
-        places: where annotated pictures and videos go.
-        boxes: of the faces of the one picture, if they are given.
-        camera: intrinsics, if they are given.
-        columns: of the table.
+        sources: the inputs.
+        places: paths of annotated images and videos.
+        boxes: boxes of the faces of a single image, if given.
+        camera: function from the size of an image to the intrinsics, if given.
+        columns: columns of the table.
     """
 
     request: Request
@@ -84,90 +84,90 @@ class Plan(NamedTuple):
     camera: "Camera | None"
     columns: list[str]
 
-    def reading(self, source: Source) -> ScanOptions:
-        """How a source is read."""
+    def scan_options(self, source: Source) -> ScanOptions:
+        """Return the options for scanning a source."""
         batch = self.request.batch or (1 if source.kind == "camera" else BATCH)
-        smoothing = smoothing_of(source, self.request.smooth)
+        smoothing = smoothing_for(source, self.request.smooth)
         return ScanOptions(self.boxes, self.camera, batch, smoothing, self.request.max_frames)
 
     @property
     def options(self) -> dict[str, Any]:
-        """All that the rows of the table depend on, as JSON holds it."""
-        asked = self.request
+        """All options that the rows of the table depend on, as JSON values."""
+        request = self.request
         left_out = {"output", "json", "quiet", "overwrite", "resume"}
-        given = {name: value for name, value in asked._asdict().items() if name not in left_out}
-        save = None if asked.save is None else str(asked.save)
-        return {**given, "model": digest(asked.model), "save": save, "columns": self.columns, "version": __version__}
+        given = {name: value for name, value in request._asdict().items() if name not in left_out}
+        save = None if request.save is None else str(request.save)
+        return {**given, "model": digest(request.model), "save": save, "columns": self.columns, "version": __version__}
 
     @property
-    def of_one_picture(self) -> bool:
-        """Whether one picture was named, and nothing else."""
+    def single_image(self) -> bool:
+        """Whether the input is a single image."""
         return self.sources.single and self.sources.found[0].kind == "picture"
 
     @property
     def live(self) -> bool:
-        """Whether it is a camera that is read."""
+        """Whether the input is a camera."""
         return any(source.kind == "camera" for source in self.sources.found)
 
 
 def perform(request: Request) -> None:
-    """Check everything, then do it.
+    """Check a request and process its sources.
 
     Raises:
-        UsageError: options that do not go together.
-        DeepGLLiMError: what stops the whole call; or at its end, if inputs failed.
+        UsageError: options contradict each other.
+        DeepGLLiMError: the run cannot start, or inputs failed.
     """
-    plan = planned(request)
+    plan = make_plan(request)
     with ExitStack() as stack:
         writer = None if request.output is None else stack.enter_context(table_writer(plan))
-        if writer is not None and request.resume:  # which has the table for itself
+        if writer is not None and request.resume:  # the writer has locked the table
             remove_unfinished([writer.path, *plan.places.values()])
         else:
             remove_abandoned(plan.places.values())
         heads = HeadPose(request.model, None if request.no_detect or plan.boxes else request.detector)
         tally = Tally(plan.sources)
         try:
-            Work(plan, heads, tally, writer).perform()
+            Run(plan, heads, tally, writer).perform()
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(*kept(writer)) from None
-        if not tally.pictures + tally.frames:
-            tally.judge()
+            raise KeyboardInterrupt(*resume_hint(writer)) from None
+        if not tally.images + tally.frames:
+            tally.raise_failures()
     if not (request.quiet or request.json):
-        tally.tell(request.output, request.save)
+        tally.report(request.output, request.save)
     if not request.quiet:
-        tally.remark()
-    tally.judge()
+        tally.report_notes()
+    tally.raise_failures()
 
 
-def planned(request: Request) -> Plan:
-    """The sources and where they go; refused if anything cannot be."""
+def make_plan(request: Request) -> Plan:
+    """Find the sources and check the options."""
     sources = find_sources(request.inputs, excluded=request.save)
     check_boxes(request.box, request.no_detect, sources)
     check_camera(sources, request.smooth)
     check_resume(request.resume, request.output, sources)
-    camera = camera_of(request.field_of_view, request.camera_matrix)
+    camera = make_camera(request.field_of_view, request.camera_matrix)
     boxes = [parse_box(text) for text in request.box] or None
     columns = row_columns(
         video=any(source.kind != "picture" for source in sources.found),
-        smoothed=any(smoothing_of(source, request.smooth) != "off" for source in sources.found),
+        smoothed=any(smoothing_for(source, request.smooth) != "off" for source in sources.found),
         convention=request.convention,
     )
     return Plan(request, sources, destinations(request, sources), boxes, camera, columns)
 
 
 def destinations(request: Request, sources: Sources) -> Destinations:
-    """Where annotated pictures and videos go."""
+    """Return the paths of annotated images and videos."""
     if request.save is None or not sources.found:
         return {}
     resumed = request.resume and request.output is not None and can_resume(request.output)
-    overwrite = request.overwrite or resumed  # what is there is of the run that goes on
+    overwrite = request.overwrite or resumed  # existing files are those of the interrupted run
     if saves_to_file(request.save, sources):
         return file_destination(sources.found[0], request.save, overwrite=overwrite)
     return folder_destinations(sources.found, request.save, overwrite=overwrite)
 
 
 def table_writer(plan: Plan) -> TableWriter:
-    """The table's file, with the columns that the sources need."""
+    """Return the writer of the table."""
     request = plan.request
     assert request.output is not None
     return TableWriter(
@@ -184,21 +184,21 @@ def digest(path: Path | None) -> str | None:
         return None
 
 
-def kept(writer: TableWriter | None) -> list[str]:
-    """What an interrupted run says of its rows."""
+def resume_hint(writer: TableWriter | None) -> list[str]:
+    """Return the message of an interrupted run about its rows, if there are any."""
     if writer is None or not writer.rows:
         return []
-    return [f"the rows so far are in {writer.part}; give the same command with --resume to go on"]
+    return [f"the rows so far are in {writer.part}; give the same command with --resume to continue"]
 
 
-class Work:
-    """All sources read, and each picture and frame given to all sinks.
+class Run:
+    """Scans all sources and passes each image and frame to all sinks.
 
     Args:
-        plan: what is to be done.
+        plan: the checked request.
         heads: the predictor.
-        tally: counts it.
-        writer: of the table, if there is one; the sources that it has are left out.
+        tally: the counts of images, frames, faces and failures.
+        writer: writer of the table, if there is one; its finished sources are skipped.
     """
 
     def __init__(self, plan: Plan, heads: HeadPose, tally: Tally, writer: TableWriter | None) -> None:
@@ -210,31 +210,31 @@ class Work:
         self._table = None if writer is None else TableSink(writer, plan.request.level, plan.request.convention)
 
     def perform(self) -> None:
-        """Do it."""
+        """Process all sources."""
         plan, sinks = self._plan, [self._tally, *self._sinks()]
         for problem in plan.sources.problems:
             self._tally.fail(problem.path, problem.error)
         with progress_bar(hidden=plan.request.quiet or plan.live) as bar, stop_on_interrupt(plan.live) as stopped:
-            for is_picture, group in itertools.groupby(self._todo, lambda source: source.kind == "picture"):
-                if is_picture:
-                    scans = [self._read_pictures(list(group), bar)]
+            for is_image, group in itertools.groupby(self._todo, lambda source: source.kind == "picture"):
+                if is_image:
+                    scans = [self._scan_images(list(group), bar)]
                 else:
-                    scans = [self._read_video(source, bar, stopped) for source in group]
-                for seen in itertools.chain.from_iterable(scans):
+                    scans = [self._scan_video(source, bar, stopped) for source in group]
+                for scanned in itertools.chain.from_iterable(scans):
                     for sink in sinks:
-                        sink.take(seen)
+                        sink.add(scanned)
         for sink in sinks:
             sink.finish()
 
     def _sinks(self) -> Iterator[Sink]:
-        """What takes the faces: files first, then the screen."""
+        """Yield the sinks: files first, then standard output."""
         plan, request = self._plan, self._plan.request
         if self._table is not None:
             yield self._table
         if any(source.kind == "picture" for source in plan.places):
-            yield PictureSink(plan.places, self._draw, self._unsaved)
+            yield ImageSink(plan.places, self._draw, self._unsaved)
         if request.json:
-            yield JsonSink(plan.of_one_picture, request.level, request.convention)
+            yield JsonSink(plan.single_image, request.level, request.convention)
         elif plan.live:
             yield from () if request.quiet else (CameraSink(request.level),)
         elif self._table is None:
@@ -255,25 +255,25 @@ class Work:
         if self._table is not None:
             self._table.finish_sources()
 
-    def _read_pictures(self, pictures: Sequence[Source], bar: "Progress") -> Iterator[ScanResult]:
-        """The pictures that can be read."""
-        task = bar.add_task("pictures", total=len(pictures))
+    def _scan_images(self, images: Sequence[Source], bar: "Progress") -> Iterator[ScanResult]:
+        """Yield the results of images that can be read."""
+        task = bar.add_task("images", total=len(images))
 
         def fail(source: Source, error: DeepGLLiMError) -> None:
             self._fail(source, error)
             bar.advance(task)
 
-        reading = self._plan.reading(pictures[0])
-        for seen in scan_pictures(self._heads, pictures, fail, reading, ended=lambda count: self._finish_sources()):
-            yield seen
+        options = self._plan.scan_options(images[0])
+        for scanned in scan_pictures(self._heads, images, fail, options, ended=lambda count: self._finish_sources()):
+            yield scanned
             bar.advance(task)
         bar.remove_task(task)
 
-    def _read_video(self, source: Source, bar: "Progress", stopped: Callable[[], bool]) -> Iterator[ScanResult]:
-        """The frames of a video or camera, annotated on the way if that is asked for."""
-        reading, place = self._plan.reading(source), self._plan.places.get(source)
+    def _scan_video(self, source: Source, bar: "Progress", stopped: Callable[[], bool]) -> Iterator[ScanResult]:
+        """Yield the frames of a video or camera, and write the annotated video if requested."""
+        options, place = self._plan.scan_options(source), self._plan.places.get(source)
         task = bar.add_task(visible(source.name), total=None)
-        twice = place is not None and reading.smoothing == "smoother"
+        twice = place is not None and options.smoothing == "smoother"
 
         def step(count: int) -> bool:
             bar.advance(task, count)
@@ -284,12 +284,12 @@ class Work:
                 bar.update(task, total=frames.n_frames and frames.n_frames * (1 + twice))
                 opened(frames)
 
-            return scan_video(self._heads, source, self._fail, reading, opened=start, ended=step)
+            return scan_video(self._heads, source, self._fail, options, opened=start, ended=step)
 
         if place is None:
             yield from scan(lambda frames: None)
         else:
             unsaved = functools.partial(self._unsaved, source)
-            yield from record_video(scan, place, self._draw, reading.max_frames, step, unsaved)
+            yield from record_video(scan, place, self._draw, options.max_frames, step, unsaved)
         self._finish_sources()
         bar.remove_task(task)

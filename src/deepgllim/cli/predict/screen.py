@@ -1,4 +1,4 @@
-"""What `deepgllim predict` shows: a few faces in words, many as columns, a video as its tracks."""
+"""Text output of `deepgllim predict`: sentences for few faces, a table for many faces, tracks for videos."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,69 +15,68 @@ if TYPE_CHECKING:
     from deepgllim.pose.batch.scanning import ScanResult
     from deepgllim.pose.result import Pose
 
-FEW = 5
-"""Faces that are told in words."""
+MAX_DESCRIBED = 5
+"""Largest number of faces that are described in words."""
 
-MOST = 1000
-"""Faces that are shown at all."""
+MAX_SHOWN = 1000
+"""Largest number of faces that are printed."""
 
-NO_FACE = "no face found; --no-detect if the picture is a face"
+NO_FACE = "no face found; use --no-detect for a crop of a face"
 
 
 @dataclass
 class _Track:
-    """One person of a video: the times of the faces, and their angles."""
+    """A track in a video: times and angles of its faces."""
 
     times: list[float] = field(default_factory=list)
     angles: list[Sequence[float]] = field(default_factory=list)
 
 
 class Screen:
-    """What is shown at the end.
+    """A sink that prints all results at the end.
 
     Args:
-        single: whether there is one input, which needs no name.
-        level: of the intervals.
-        convention: in which angles are told too.
+        single: whether there is a single input, whose name is not printed.
+        level: probability of the intervals.
+        convention: an additional convention of the angles.
     """
 
     def __init__(self, single: bool, level: float, convention: str | None) -> None:
         self._single, self._level, self._convention = single, level, convention
         self._faces: list[tuple[str, int, Pose]] = []
-        self._pictures = self._empty = self._more = 0
+        self._images = self._more = 0
         self._tracks: dict[tuple[str, int], _Track] = {}
 
-    def take(self, seen: "ScanResult") -> None:
-        """Keep what will be shown."""
-        if seen.frame is not None:
-            for face in seen.faces:
-                track = self._tracks.setdefault((seen.source.name, face.track or 0), _Track())
-                track.times.append(seen.time or 0.0)
+    def add(self, scanned: "ScanResult") -> None:
+        """Store the poses of an image or frame."""
+        if scanned.frame is not None:
+            for face in scanned.faces:
+                track = self._tracks.setdefault((scanned.source.name, face.track or 0), _Track())
+                track.times.append(scanned.time or 0.0)
                 track.angles.append(face.pose.angles.tolist())
             return
-        self._pictures += 1
-        self._empty += not seen.faces
-        room = MOST - len(self._faces)
-        poses = [(seen.source.name, n, face.pose) for n, face in enumerate(seen.faces)]
+        self._images += 1
+        room = MAX_SHOWN - len(self._faces)
+        poses = [(scanned.source.name, n, face.pose) for n, face in enumerate(scanned.faces)]
         self._faces += poses[:room]
         self._more += len(poses[room:])
 
     def finish(self) -> None:
-        """Print it."""
+        """Print the results."""
         screen = results()
-        if self._single and self._pictures and len(self._faces) < 2:
+        if self._single and self._images and len(self._faces) < 2:
             screen.print(in_words(self._faces[0][2], self._level, self._convention) if self._faces else NO_FACE)
-        elif 0 < len(self._faces) <= FEW:
+        elif 0 < len(self._faces) <= MAX_DESCRIBED:
             cells = [[name, n, in_words(pose, self._level, self._convention)] for name, n, pose in self._faces]
-            screen.print(table(("picture", "face", "pose"), cells))
+            screen.print(table(("image", "face", "pose"), cells))
         elif self._faces:
-            screen.print(table(("picture", "face", *ANGLES, "note"), map(self._columns, self._faces)))
-            screen.print(f"degrees; ± holds {100 * self._level:g} %")
+            screen.print(table(("image", "face", *ANGLES, "note"), map(self._columns, self._faces)))
+            screen.print(f"degrees; ± is half the width of the {100 * self._level:g} % interval")
         if self._more:
-            screen.print(f"and {self._more} more faces: --output TABLE.csv keeps them all")
+            screen.print(f"{self._more} more faces are not shown: --output TABLE.csv writes all of them")
         if self._tracks:
             screen.print(table(("video", "track", "from", "to", "frames", *ANGLES), self._summaries()))
-            screen.print("median in degrees, and where 90 % of the frames are; --output TABLE.csv keeps every frame")
+            screen.print("median and central 90 % of the frames, degrees; --output TABLE.csv writes every frame")
 
     def _columns(self, face: "tuple[str, int, Pose]") -> list[object]:
         name, number, pose = face
@@ -98,7 +97,7 @@ class Screen:
 
 
 def in_words(pose: "Pose", level: float, convention: str | None = None) -> str:
-    """The pose in words, and in another convention.
+    """Describe a pose in words, and in an additional convention.
 
     Example:
         >>> from deepgllim.pose.result import Pose
@@ -106,19 +105,19 @@ def in_words(pose: "Pose", level: float, convention: str | None = None) -> str:
         looking into the camera, pitch 0° ± 2°, yaw 0° ± 2°, roll 0° ± 2° (90 %);
         openvino: pitch 0.0, yaw 0.0, roll 0.0 (degrees)
     """
-    told = pose.describe(level)
+    text = pose.describe(level)
     if convention is None:
-        return told
-    known = in_convention(pose, convention)
-    if known["angles"] is None:
-        return f"{told}; {convention}: {np.round(known['matrix'], 4).tolist()}"
-    decimals = 1 if known["units"] == "degrees" else 3
-    angles = ", ".join(f"{name} {angle:.{decimals}f}" for name, angle in known["angles"].items())
-    return f"{told}; {convention}: {angles} ({known['units']})"
+        return text
+    converted = in_convention(pose, convention)
+    if converted["angles"] is None:
+        return f"{text}; {convention}: {np.round(converted['matrix'], 4).tolist()}"
+    decimals = 1 if converted["units"] == "degrees" else 3
+    angles = ", ".join(f"{name} {angle:.{decimals}f}" for name, angle in converted["angles"].items())
+    return f"{text}; {convention}: {angles} ({converted['units']})"
 
 
 def note(pose: "Pose") -> str:
-    """What to beware of, in a few words.
+    """Return the warnings about a pose.
 
     Example:
         >>> from deepgllim.pose.result import Pose
@@ -126,11 +125,11 @@ def note(pose: "Pose") -> str:
         >>> note(Pose(rotation_from_pan_tilt(-89, 20), np.eye(3), in_distribution=False))
         'profile: pan −89°, tilt 20°; do not trust it'
     """
-    found = []
+    notes = []
     if "pan" in format_angles(pose, 0.9):
-        found.append(f"profile: pan {format_degrees(pose.pan)}, tilt {format_degrees(pose.tilt)}")
+        notes.append(f"profile: pan {format_degrees(pose.pan)}, tilt {format_degrees(pose.tilt)}")
     if len(likely_modes(pose)) > 1:
-        found.append("several poses fit")
+        notes.append("several poses fit")
     if pose.in_distribution is False:
-        found.append("do not trust it")
-    return "; ".join(found)
+        notes.append("do not trust it")
+    return "; ".join(notes)
