@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from deepgllim.apps.demo.run import make_parts, split_people
-from deepgllim.apps.demo.trained import SplitInputs, shuffled, table_row, train_method
+from deepgllim.apps.demo.methods import SplitInputs, shuffle_blocks, table_row, train_method
+from deepgllim.apps.demo.run import make_splits, split_people
 from deepgllim.data import Manifest, load_data, subsample
 from deepgllim.errors import EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe, load_recipe
@@ -110,12 +110,12 @@ def load_material(data: str, seed: int, source: str, work: Path, quick: bool) ->
     if quick:
         learning, test = subsample(learning, QUICK_SHARE, 0), subsample(test, QUICK_SHARE, 0)
     recipe = recipe_of(Cell(data, LEAST_SQUARES, FEATURES[0], 0, -1.0, seed), quick)
-    pictures = make_parts(learning, test, recipe)
+    pictures = make_splits(learning, test, recipe)
     trunk = Trunk(recipe, pictures.targets)
     training, validation, test_inputs = (trunk.activations(part) for part in pictures[:3])
     parts = SplitInputs(training, validation, test_inputs, pictures.targets)
     people = len(set(map(str, learning.subjects)))
-    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)), people)
+    return Material(trunk, parts, trunk.activations(shuffle_blocks(pictures.test)), people)
 
 
 def run_cell(cell: Cell, *, source: str, work: Path, quick: bool) -> dict[str, Any]:

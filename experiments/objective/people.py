@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from deepgllim.apps.demo.trained import train_method
+from deepgllim.apps.demo.methods import train_method
 from deepgllim.gllim import MixtureSpec, Options, Parameters, fit, responsibilities
 from deepgllim.gllim.covariances import shrink
 from deepgllim.nn.evaluation import best_scale, collect_normalised, scaled
@@ -108,7 +108,14 @@ def run(data: str, components: int, seed: int, source: str, work: Path, quick: b
     material, recipe = load_material(data, seed, source, work, quick), recipe_of(cell, quick)
     model = material.trunk.model(recipe)
     with torch.enable_grad():
-        train_method(LEAST_SQUARES, material.trunk.recipe(recipe), material.parts, None, model, material.non_heads)
+        train_method(
+            LEAST_SQUARES,
+            material.trunk.recipe(recipe),
+            material.parts,
+            None,
+            model=model,
+            non_heads=material.non_heads,
+        )
     parts = [Part(collect_normalised(model, part).double(), part.targets.double()) for part in material.parts[:3]]
     assert isinstance(model.head, InverseRegressionHead)
     found = compare(model.head, parts[0], parts[1], parts[2], material.people)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from deepgllim.apps.demo.run import demo_recipe, make_parts, split_people
-from deepgllim.apps.demo.trained import Method, SplitInputs, shuffled, table_row, train_method
+from deepgllim.apps.demo.methods import Method, SplitInputs, shuffle_blocks, table_row, train_method
+from deepgllim.apps.demo.run import demo_recipe, make_splits, split_people
 from deepgllim.data import load_data, subsample
 from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
 from deepgllim.nn.config import Recipe
@@ -86,11 +86,11 @@ def load_material(heads: Path, recipe: Recipe, quick: bool) -> Material:
     manifest = load_data(f"folder:{unpack_miniature(heads)}")
     if quick:
         manifest = subsample(manifest, QUICK_SHARE, 0)
-    pictures = make_parts(*split_people(manifest), recipe)
+    pictures = make_splits(*split_people(manifest), recipe)
     trunk = Trunk(recipe, pictures.targets)
     training, validation, test = (trunk.activations(part) for part in pictures[:3])
     parts = SplitInputs(training, validation, test, pictures.targets)
-    return Material(trunk, parts, trunk.activations(shuffled(pictures.test)))
+    return Material(trunk, parts, trunk.activations(shuffle_blocks(pictures.test)))
 
 
 def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> Path:

@@ -1,4 +1,4 @@
-"""The demonstration in its quick mode, on flat pictures whose colours tell the pose; and the parts of its report."""
+"""The demonstration in its quick mode, on plain pictures whose colours encode the pose, and its report."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from deepgllim.apps import demo
-from deepgllim.apps.demo import drawings, report, run, trained
+from deepgllim.apps.demo import drawings, methods, report, run
 from deepgllim.apps.demo.report import Demonstration, write_report
 from deepgllim.data import load_data, select_subjects
 from deepgllim.errors import DataError
@@ -29,20 +29,20 @@ from tests.synthetic.miniatures import rendered_set
 LEARNING = [f"p{person:04d}" for person in range(5)]
 SECTIONS = (
     "The two methods",
-    "One answer in full",
-    "Held-out heads",
-    "How the training went",
+    "One prediction in detail",
+    "Test heads",
+    "Training",
     "Error against angle",
-    "Are the intervals honest?",
+    "Calibration of the intervals",
     "The most certain faces",
     "The least certain faces",
-    "Is this a head at all?",
-    "Go on",
-    "Made with",
+    "Detection of pictures without a head",
+    "Next commands",
+    "Details of this run",
 )
 
 
-class Ran(NamedTuple):
+class DemoRun(NamedTuple):
     """A finished demonstration."""
 
     output: Path
@@ -52,8 +52,8 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """One quick run. Read only."""
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """Return a quick run; its files must not be changed."""
     place = tmp_path_factory.mktemp("demo")
     people = [*LEARNING, TEST_PEOPLE[0], TEST_PEOPLE[3]]
     pack_miniature(rendered_set(place / "set", people, each=10), place / "small.zip")
@@ -61,20 +61,20 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
-    def kept_and_written(path: Path, known: Demonstration) -> None:
+    def keep_and_write(path: Path, known: Demonstration) -> None:
         kept.append(known)
         write_report(path, known)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "write_report", kept_and_written)
+        patch.setattr(run, "write_report", keep_and_write)
         patch.setattr(run, "export_onnx", quick_export)
         result = demo.run_demo(place / "out", seed=3, quick=True, archive=place / "small.zip")
     torch.set_num_threads(threads)
-    return Ran(place / "out", place / "small.zip", result, kept[0])
+    return DemoRun(place / "out", place / "small.zip", result, kept[0])
 
 
 class Page(HTMLParser):
-    """What a page shows and refers to."""
+    """Texts, tags and links of an HTML page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -95,15 +95,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def page(ran: Ran) -> Page:
-    return Page(ran.result.report.read_text(encoding="utf-8"))
+def page(demo_run: DemoRun) -> Page:
+    return Page(demo_run.result.report.read_text(encoding="utf-8"))
 
 
-def test_the_table_has_both_methods_and_all_figures(ran: Ran) -> None:
-    first, second = ran.result.rows
+def test_the_table_has_both_methods_and_all_metrics(demo_run: DemoRun) -> None:
+    first, second = demo_run.result.rows
     assert (first["method"], second["method"]) == ("inverse regression", "least squares")
     columns = ["method", "pitch", "yaw", "roll", "mean", "geodesic", "NLL", "90 % coverage", "AUROC of log p(x)"]
-    assert list(first) == list(second) == columns == ["method", *report.EXPLAINED]
+    assert list(first) == list(second) == columns == ["method", *report.EXPLANATIONS]
     for row in (first, second):
         assert row["mean"] == pytest.approx(np.mean([float(row[name]) for name in ("pitch", "yaw", "roll")]))
         assert 0 <= float(row["90 % coverage"]) <= 1
@@ -111,7 +111,7 @@ def test_the_table_has_both_methods_and_all_figures(ran: Ran) -> None:
     assert np.isnan(float(second["AUROC of log p(x)"]))
 
 
-def test_the_methods_differ_in_the_objective_alone() -> None:
+def test_the_recipes_differ_only_in_the_objective() -> None:
     first, second = (run.demo_recipe(name, seed=5, quick=False) for name in run.METHODS.values())
     assert first.objective.name == "inverse_regression"
     assert second.objective.name == "least_squares"
@@ -121,34 +121,34 @@ def test_the_methods_differ_in_the_objective_alone() -> None:
     assert first.schedule.fixed_copies > 0
 
 
-def test_nobody_is_on_two_sides(ran: Ran) -> None:
-    known = ran.demonstration
+def test_each_person_is_in_one_split(demo_run: DemoRun) -> None:
+    known = demo_run.demonstration
     assert set(known.test.subjects) == {TEST_PEOPLE[0], TEST_PEOPLE[3]}
     assert set(known.learning.subjects) == set(LEARNING)
-    assert len(known.parts.test) == 20
-    assert len(known.parts.training) + len(known.parts.validation) == 50
-    assert len(known.parts.validation) == 10  # one person
+    assert len(known.splits.test) == 20
+    assert len(known.splits.training) + len(known.splits.validation) == 50
+    assert len(known.splits.validation) == 10  # one person
 
 
-def test_the_files_are_those_of_the_table(ran: Ran) -> None:
-    """The models judge the people of the data set that was left as the table says."""
-    names = {path.name for path in ran.output.iterdir()}
+def test_the_saved_models_have_the_metrics_of_the_table(demo_run: DemoRun) -> None:
+    """The saved models have the errors of the table on the saved data set."""
+    names = {path.name for path in demo_run.output.iterdir()}
     stems = ("inverse_regression", "least_squares")
     files = {f"{stem}.{kind}" for stem in stems for kind in ("safetensors", "onnx", "csv")}
     assert names == {"heads", "report.html"} | files
-    test = select_subjects(load_data(f"folder:{ran.output / 'heads'}"), [TEST_PEOPLE[0], TEST_PEOPLE[3]])
-    for stem, row in zip(stems, ran.result.rows, strict=True):
-        measured = evaluate_run(ran.output / f"{stem}.safetensors", test)
+    test = select_subjects(load_data(f"folder:{demo_run.output / 'heads'}"), [TEST_PEOPLE[0], TEST_PEOPLE[3]])
+    for stem, row in zip(stems, demo_run.result.rows, strict=True):
+        measured = evaluate_run(demo_run.output / f"{stem}.safetensors", test)
         assert measured["mae"] == pytest.approx(float(row["mean"]), rel=1e-4)
         assert measured["nll"] == pytest.approx(float(row["NLL"]), rel=1e-4)
 
 
-def test_printed_faces_have_the_predictions_of_the_saved_model(ran: Ran) -> None:
-    test, names = ran.demonstration.test, ("pitch", "yaw", "roll")
-    predictions = predict_manifest(load_model(ran.output / "inverse_regression.safetensors"), test)
-    indices = [list(map(str, test.paths)).index(face["image"]) for face in ran.result.faces]
+def test_printed_faces_have_the_predictions_of_the_saved_model(demo_run: DemoRun) -> None:
+    test, names = demo_run.demonstration.test, ("pitch", "yaw", "roll")
+    predictions = predict_manifest(load_model(demo_run.output / "inverse_regression.safetensors"), test)
+    indices = [list(map(str, test.paths)).index(face["image"]) for face in demo_run.result.faces]
     assert [test.subjects[index] for index in indices] == [TEST_PEOPLE[0], TEST_PEOPLE[3]]
-    for index, face in zip(indices, ran.result.faces, strict=True):
+    for index, face in zip(indices, demo_run.result.faces, strict=True):
         assert list(face["targets"]) == list(face["true"]) == list(names)
         assert list(face["true"].values()) == test.target_values[index].tolist()
         assert face["box"] == test.boxes[index].tolist()
@@ -161,10 +161,10 @@ def test_printed_faces_have_the_predictions_of_the_saved_model(ran: Ran) -> None
         assert set(face["modes"][0]) == set(names)
 
 
-def test_the_commands_can_be_parsed_and_name_what_is_there(ran: Ran) -> None:
+def test_the_suggested_commands_parse_and_their_files_exist(demo_run: DemoRun) -> None:
     from deepgllim.cli.app import make_app
 
-    words = [shlex.split(command) for command in ran.result.commands]
+    words = [shlex.split(command) for command in demo_run.result.commands]
     assert [command[1] for command in words] == ["predict", "evaluate", "train", "render"]
     for command in words:
         make_app().parse_args(command[1:], exit_on_error=False, print_error=False)
@@ -174,15 +174,15 @@ def test_the_commands_can_be_parsed_and_name_what_is_there(ran: Ran) -> None:
     assert all(model.is_file() for model in models)
 
 
-def test_the_report_refers_to_nothing_outside(ran: Ran, page: Page) -> None:
-    text = ran.result.report.read_text(encoding="utf-8")
+def test_the_report_has_no_external_references(demo_run: DemoRun, page: Page) -> None:
+    text = demo_run.result.report.read_text(encoding="utf-8")
     assert page.addresses
     assert all(address.startswith("data:image/") for address in page.addresses)
     assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
     assert not re.search(r"https?://|@import|url\(", text)
 
 
-def test_every_picture_of_the_report_can_be_drawn(page: Page) -> None:
+def test_every_picture_of_the_report_can_be_decoded(page: Page) -> None:
     kinds = {"jpeg": 0, "svg+xml": 0}
     for address in page.addresses:
         head, _, content = address.partition(";base64,")
@@ -194,36 +194,36 @@ def test_every_picture_of_the_report_can_be_drawn(page: Page) -> None:
         else:
             assert ElementTree.fromstring(raw).tag.endswith("svg")
     assert kinds["svg+xml"] == 5
-    extremes = 3 if "least like those it knows" in page.words else 2
+    extremes = 3 if "least like the training data" in " ".join(page.words.split()) else 2
     assert kinds["jpeg"] == 2 * (1 + report.SAMPLES + extremes * report.EXTREMES)
 
 
-def test_the_report_says_what_was_done(ran: Ran, page: Page) -> None:
+def test_the_report_has_all_sections_and_values(demo_run: DemoRun, page: Page) -> None:
     assert tuple(page.headings) == SECTIONS
     words = " ".join(page.words.split())
-    for row in ran.result.rows:
+    for row in demo_run.result.rows:
         assert f"{row['mean']:.2f}" in words
         assert f"{100 * float(row['90 % coverage']):.1f} %" in words
-    for command in ran.result.commands:
+    for command in demo_run.result.commands:
         assert " ".join(command.split()) in words
-    facts = report.facts(ran.demonstration)
+    facts = report.run_details(demo_run.demonstration)
     assert facts["seed"] == "3"
     assert all(value in words for value in facts.values())
-    assert "This was a smoke run" in words
-    for face in page_faces(ran):
+    assert "This was a test run" in words
+    for face in page_faces(demo_run):
         assert face in words
 
 
-def page_faces(ran: Ran) -> list[str]:
-    """Of the least certain face, its file and angles as the report has them."""
-    main = ran.demonstration.methods[0]
-    index = int(np.argmax(trained.spread(main)))
+def page_faces(demo_run: DemoRun) -> list[str]:
+    """Return file name and angles of the least certain face, as written in the report."""
+    main = demo_run.demonstration.methods[0]
+    index = int(np.argmax(methods.geometric_std(main)))
     angles = main.predictions.mean[index]
-    return [ran.demonstration.test.paths[index].name, *(report.angle(float(value)) for value in angles)]
+    return [demo_run.demonstration.test.paths[index].name, *(report.format_angle(float(value)) for value in angles)]
 
 
-def test_text_from_the_data_is_escaped(ran: Ran, tmp_path: Path) -> None:
-    known = ran.demonstration
+def test_text_from_the_data_is_escaped(demo_run: DemoRun, tmp_path: Path) -> None:
+    known = demo_run.demonstration
     frame = known.test.frame.assign(subject="<script>alert(1)</script>")
     hostile = known._replace(test=type(known.test)(frame, known.test.targets), commands=["deepgllim <b> & 'x'"])
     write_report(tmp_path / "report.html", hostile)
@@ -233,22 +233,24 @@ def test_text_from_the_data_is_escaped(ran: Ran, tmp_path: Path) -> None:
     assert "deepgllim &lt;b&gt; &amp; " in text
 
 
-def test_the_same_seed_gives_the_same_table_and_keeps_the_heads(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same_table_and_keeps_the_heads(
+    demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run, "export_onnx", quick_export)
-    written = {path: path.stat().st_mtime_ns for path in (ran.output / "heads").rglob("*")}
-    again = demo.run_demo(ran.output, seed=3, quick=True, overwrite=True, archive=ran.archive)
-    for row, before in zip(again.rows, ran.result.rows, strict=True):
+    written = {path: path.stat().st_mtime_ns for path in (demo_run.output / "heads").rglob("*")}
+    again = demo.run_demo(demo_run.output, seed=3, quick=True, overwrite=True, archive=demo_run.archive)
+    for row, before in zip(again.rows, demo_run.result.rows, strict=True):
         for name, value in row.items():
             if isinstance(value, float):
                 assert value == pytest.approx(float(before[name]), rel=1e-3, nan_ok=True)
-    assert {path: path.stat().st_mtime_ns for path in (ran.output / "heads").rglob("*")} == written
+    assert {path: path.stat().st_mtime_ns for path in (demo_run.output / "heads").rglob("*")} == written
 
 
-def test_other_files_in_the_way_are_kept(ran: Ran, tmp_path: Path) -> None:
+def test_other_files_in_the_folder_are_kept(demo_run: DemoRun, tmp_path: Path) -> None:
     (tmp_path / "heads").mkdir()
     (tmp_path / "heads" / "mine.txt").write_text("text")
     with pytest.raises(DataError, match=r"mine\.txt"):
-        demo.run_demo(tmp_path, quick=True, overwrite=True, archive=ran.archive)
+        demo.run_demo(tmp_path, quick=True, overwrite=True, archive=demo_run.archive)
     assert (tmp_path / "heads" / "mine.txt").read_text() == "text"
 
 
@@ -258,10 +260,10 @@ def test_a_set_without_test_people_is_refused(tmp_path: Path) -> None:
         demo.run_demo(tmp_path / "out", quick=True, archive=tmp_path / "small.zip")
 
 
-def test_shuffled_pictures_have_the_same_pixels_elsewhere() -> None:
+def test_shuffled_blocks_have_the_same_pixels() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = ArrayInputs(torch.randint(0, 255, (3, 3, 18, 18), generator=generator), torch.zeros(3, 1))
-    mixed = trained.shuffled(inputs)
+    mixed = methods.shuffle_blocks(inputs)
     assert len(mixed) == 3
     for index in range(3):
         whole, part = inputs[index, None][0][:, :16, :16], mixed[index, None][0]
@@ -269,45 +271,45 @@ def test_shuffled_pictures_have_the_same_pixels_elsewhere() -> None:
         assert not torch.equal(whole, part)
         for channel in range(3):
             assert torch.equal(whole[channel].flatten().sort().values, part[channel].flatten().sort().values)
-    assert torch.equal(trained.shuffled(inputs)[1, None][0], mixed[1, None][0])
+    assert torch.equal(methods.shuffle_blocks(inputs)[1, None][0], mixed[1, None][0])
 
 
-def test_figures_of_a_method_are_those_of_its_distribution(ran: Ran) -> None:
-    for method in ran.demonstration.methods:
+def test_uncertainty_and_coverage_agree_with_the_distribution(demo_run: DemoRun) -> None:
+    for method in demo_run.demonstration.methods:
         known = method.predictions
         volume = [np.linalg.det(matrix) ** (1 / 6) for matrix in known.covariance]
-        np.testing.assert_allclose(trained.spread(method), volume)
+        np.testing.assert_allclose(methods.geometric_std(method), volume)
         inside = (known.lower <= known.targets) & (known.targets <= known.upper)
-        (share,) = trained.coverages(method, np.array([0.9]))
+        (share,) = methods.mean_coverage(method, np.array([0.9]))
         assert share == pytest.approx(inside.mean())
 
 
-def test_faces_are_ordered_by_what_depends_on_the_picture(ran: Ran) -> None:
-    """With one component the covariance is the same for all; log p(x) then tells what is like the training pictures."""
-    main = ran.demonstration.methods[0]
+def test_the_score_of_one_component_is_the_input_density(demo_run: DemoRun) -> None:
+    """With one component the covariance is the same for all pictures, so that it cannot order them."""
+    main = demo_run.demonstration.methods[0]
     constant = np.broadcast_to(np.eye(3), main.predictions.covariance.shape)
     single = main._replace(predictions=main.predictions._replace(covariance=constant))
-    scores, by = trained.unsure(single)
+    scores, by = methods.uncertainty_scores(single)
     assert by == "log p(x)"
     np.testing.assert_array_equal(scores, -main.predictions.log_density)
     varied = constant * np.linspace(1, 2, len(constant))[:, None, None]
-    scores, by = trained.unsure(main._replace(predictions=main.predictions._replace(covariance=varied)))
+    scores, by = methods.uncertainty_scores(main._replace(predictions=main.predictions._replace(covariance=varied)))
     assert by == "uncertainty"
     assert (np.diff(scores) > 0).all()
 
 
-def test_a_single_component_is_said_to_know_no_difference(ran: Ran, tmp_path: Path) -> None:
-    first, second = ran.demonstration.methods
+def test_the_report_explains_the_constant_uncertainty_of_one_component(demo_run: DemoRun, tmp_path: Path) -> None:
+    first, second = demo_run.demonstration.methods
     constant = np.broadcast_to(np.eye(3), first.predictions.covariance.shape)
     single = first._replace(predictions=first.predictions._replace(covariance=constant))
-    write_report(tmp_path / "report.html", ran.demonstration._replace(methods=[single, second]))
+    write_report(tmp_path / "report.html", demo_run.demonstration._replace(methods=[single, second]))
     words = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).words.split())
-    assert "the same for every picture, so these are the faces of the highest log p(x)" in words
+    assert "is the same for all pictures. These are the faces with the highest log p(x)" in words
     assert "The half of the faces with the smaller predicted uncertainty" not in words
 
 
-def test_drawn_densities_are_those_of_the_distribution(ran: Ran) -> None:
-    distribution = ran.demonstration.methods[0].distribution
+def test_plotted_densities_integrate_to_the_distribution_function(demo_run: DemoRun) -> None:
+    distribution = demo_run.demonstration.methods[0].distribution
     grid = np.linspace(-400, 400, 8001)
     density = drawings.marginal_density(distribution, 2, 1, grid)
     assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-3)
@@ -322,11 +324,11 @@ ROWS: list[dict[str, float | str]] = [
 ]
 
 
-def test_the_report_tells_who_leads_whoever_it_is() -> None:
-    assert report.best(ROWS) == {"mean": "b", "NLL": "a", "90 % coverage": "a"}
-    assert report.verdict(ROWS) == (
-        "On these held-out people b has the smaller mean error (4.00° against 5.00°), but a the better likelihood "
+def test_the_report_names_the_better_method() -> None:
+    assert report.best_methods(ROWS) == {"mean": "b", "NLL": "a", "90 % coverage": "a"}
+    assert report.compare_methods(ROWS) == (
+        "On these held-out people b has the smaller mean error (4.00° against 5.00°), but a has the better likelihood "
         "(NLL 9.00 against 9.50)."
     )
     ahead = [ROWS[0] | {"NLL": 9.9}, ROWS[1]]
-    assert report.verdict(ahead).endswith("and the better likelihood (NLL 9.50 against 9.90).")
+    assert report.compare_methods(ahead).endswith("and the better likelihood (NLL 9.50 against 9.90).")

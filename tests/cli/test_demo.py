@@ -1,4 +1,4 @@
-"""`deepgllim demo`: what it prints, in words and as JSON."""
+"""`deepgllim demo`: its printed output as text and as JSON."""
 
 import json
 from collections.abc import Callable
@@ -25,13 +25,13 @@ FACE: dict[str, Any] = {
 
 
 class Stub:
-    """Stands for `run_demo` without the training; keeps what it was asked."""
+    """A replacement of `run_demo` without the training, which records its arguments."""
 
     def __init__(self) -> None:
-        self.asked: dict[str, Any] = {}
+        self.arguments: dict[str, Any] = {}
 
     def __call__(self, output: Path, seed: int = 0, **options: Any) -> DemoResult:
-        self.asked = {"output": output, "seed": seed, **options}
+        self.arguments = {"output": output, "seed": seed, **options}
         output.mkdir(parents=True, exist_ok=True)
         (output / "report.html").write_text(f"seed {seed}")
         options["announce"]("least squares: 12 pictures")
@@ -46,10 +46,10 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
     return stub
 
 
-def test_it_ends_with_the_report_and_the_commands(call: Call, stub: Stub, tmp_path: Path) -> None:
+def test_the_output_ends_with_the_report_and_the_commands(call: Call, stub: Stub, tmp_path: Path) -> None:
     called = call("demo", "--output", tmp_path / "demo", "--seed", 4, "--quick")
     assert called.code == 0
-    assert {name: stub.asked[name] for name in ("seed", "quick", "overwrite")} == {
+    assert {name: stub.arguments[name] for name in ("seed", "quick", "overwrite")} == {
         "seed": 4,
         "quick": True,
         "overwrite": False,
@@ -66,7 +66,7 @@ def test_it_ends_with_the_report_and_the_commands(call: Call, stub: Stub, tmp_pa
     assert "12 pictures" not in called.out
 
 
-def test_a_held_out_head_is_a_line_with_intervals_and_truth(call: Call, stub: Stub, tmp_path: Path) -> None:
+def test_each_face_is_a_line_with_intervals_and_true_angles(call: Call, stub: Stub, tmp_path: Path) -> None:
     (line,) = (
         line for line in call("demo", "--output", tmp_path / "demo").out.splitlines() if line.startswith("0040.jpg")
     )
@@ -76,7 +76,7 @@ def test_a_held_out_head_is_a_line_with_intervals_and_truth(call: Call, stub: St
     )
 
 
-def test_json_is_one_document_and_nothing_else(call: Call, stub: Stub, tmp_path: Path) -> None:
+def test_the_json_output_is_one_document(call: Call, stub: Stub, tmp_path: Path) -> None:
     called = call("demo", "--output", tmp_path / "demo", "--json")
     assert called.err == ""
     known = json.loads(called.out)
@@ -86,11 +86,11 @@ def test_json_is_one_document_and_nothing_else(call: Call, stub: Stub, tmp_path:
     assert known["faces"] == [FACE]
 
 
-def test_a_folder_in_use_is_kept(call: Call, refused: Call, stub: Stub, tmp_path: Path) -> None:
+def test_a_folder_with_files_is_not_overwritten(call: Call, refused: Call, stub: Stub, tmp_path: Path) -> None:
     output = tmp_path / "demo"
     call("demo", "--output", output)
     assert "--overwrite" in refused("demo", "--output", output, "--seed", 3).err
     assert (output / "report.html").read_text() == "seed 0"
     assert call("demo", "--output", output, "--seed", 3, "--overwrite").code == 0
     assert (output / "report.html").read_text() == "seed 3"
-    assert stub.asked["overwrite"] is True
+    assert stub.arguments["overwrite"] is True

@@ -50,7 +50,7 @@ def demo(
         return
     columns = list(result.rows[0])
     results().print(table(columns, [[row[name] for name in columns] for row in result.rows]))
-    results().print("\nheld-out heads by inverse regression, with 90 % intervals:")
+    results().print("\ntest heads by inverse regression, with 90 % intervals:")
     results().print("\n".join(map(face_line, result.faces)))
     results().print(f"\nreport: {result.report}  ({result.seconds:.0f} s)\n\nto try next:")
     results().print("\n".join(f"  {command}" for command in result.commands))

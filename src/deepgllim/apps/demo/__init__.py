@@ -1,4 +1,4 @@
-"""The demonstration: two trainings side by side on the bundled miniature of synthetic heads, and a report of them."""
+"""The demonstration: training of two methods on the bundled synthetic heads, and a report that compares them."""
 
 from deepgllim.apps.demo.run import DemoResult, run_demo
 

@@ -1,4 +1,4 @@
-"""The report's pictures: plots as SVG, faces as JPEG, both as data URIs, so that one file holds them all."""
+"""The pictures of the report, as data URIs: plots as SVG, faces as JPEG."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from deepgllim.apps.demo.trained import Floats, Method, coverages
+from deepgllim.apps.demo.methods import Floats, Method, mean_coverage
 from deepgllim.data import Manifest
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.evaluation import plots
@@ -21,16 +21,16 @@ from deepgllim.imaging.images import open_image
 
 LEVELS: Floats = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
 SIDE = 192
-"""Of a face in the report, pixels."""
+"""Longer side of a face in the report, pixels."""
 
 
-def plot(draw: Callable[[list[Axes]], object], panels: int = 1, height: float = 3.4) -> str:
-    """A plot as a data URI.
+def plot_to_uri(draw: Callable[[list[Axes]], object], panels: int = 1, height: float = 3.4) -> str:
+    """Return a plot as a data URI.
 
     Args:
-        draw: draws on the axes it is given.
-        panels: how many there are, beside each other.
-        height: inches; a panel is 4.4 wide.
+        draw: function that draws on the given axes.
+        panels: number of axes side by side.
+        height: height in inches; each panel is 4.4 inches wide.
     """
     with matplotlib.rc_context({"svg.hashsalt": "deepgllim", "font.size": 11}):
         figure = Figure(figsize=(4.4 * panels, height), layout="constrained")
@@ -49,7 +49,7 @@ def plot(draw: Callable[[list[Axes]], object], panels: int = 1, height: float = 
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A file as an address that holds it.
+    """Return the content of a file as a data URI.
 
     Example:
         >>> data_uri(b"abc", "text/plain")
@@ -58,10 +58,11 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def training_curves(methods: Sequence[Method]) -> str:
-    """Error and likelihood on the validation people after each round."""
+def plot_training(methods: Sequence[Method]) -> str:
+    """Plot error and likelihood on the validation pictures after each round."""
 
     def draw(axes: list[Axes]) -> None:
+        """Draw one panel for each metric."""
         for panel, column, label in zip(
             axes,
             ("validation_mae", "validation_nll"),
@@ -70,70 +71,72 @@ def training_curves(methods: Sequence[Method]) -> str:
         ):
             plots.plot_rounds(panel, {m.name: [row[column] for row in m.history] for m in methods}, label)
 
-    return plot(draw, panels=2)
+    return plot_to_uri(draw, panels=2)
 
 
-def errors_over_angles(methods: Sequence[Method]) -> str:
-    """The error of each angle against its true value."""
+def plot_errors(methods: Sequence[Method]) -> str:
+    """Plot the error of each angle against its true value."""
     truth = methods[0].predictions.targets
 
     def draw(axes: list[Axes]) -> None:
+        """Draw one panel for each angle."""
         for number, (panel, name) in enumerate(zip(axes, ANGLES, strict=True)):
             errors = {m.name: m.predictions.mean[:, number] - truth[:, number] for m in methods}
-            farthest = float(np.abs(truth[:, number]).max())
-            plots.plot_error_over(panel, truth[:, number], errors, np.linspace(-farthest, farthest, 10))
+            limit = float(np.abs(truth[:, number]).max())
+            plots.plot_error_over(panel, truth[:, number], errors, np.linspace(-limit, limit, 10))
             panel.set(xlabel=f"true {name}, degrees", ylabel="mean error, degrees")
 
-    return plot(draw, panels=len(ANGLES))
+    return plot_to_uri(draw, panels=len(ANGLES))
 
 
-def calibration(methods: Sequence[Method]) -> str:
-    """Nominal against actual coverage of the intervals."""
-    shares = {method.name: coverages(method, LEVELS) for method in methods}
-    return plot(lambda axes: plots.plot_calibration(axes[0], LEVELS, shares), height=4.0)
+def plot_calibration(methods: Sequence[Method]) -> str:
+    """Plot the actual against the nominal coverage of the intervals."""
+    shares = {method.name: mean_coverage(method, LEVELS) for method in methods}
+    return plot_to_uri(lambda axes: plots.plot_calibration(axes[0], LEVELS, shares), height=4.0)
 
 
-def input_densities(method: Method) -> str:
-    """log p(x) of heads and of pictures without any; a few that lie far below the others count in the lowest bin."""
-    samples = {"held-out heads": method.predictions.log_density, "no heads": method.non_heads}
+def plot_input_densities(method: Method) -> str:
+    """Plot histograms of log p(x) of heads and of pictures without heads; the lowest bin includes all lower values."""
+    samples = {"test heads": method.predictions.log_density, "no heads": method.non_heads}
     lowest = min(float(np.percentile(values, 2)) for values in samples.values())
-    shown = {name: np.maximum(values, lowest) for name, values in samples.items()}
-    return plot(lambda axes: plots.plot_histograms(axes[0], shown, "log p(x), nats"), height=4.0)
+    clipped = {name: np.maximum(values, lowest) for name, values in samples.items()}
+    return plot_to_uri(lambda axes: plots.plot_histograms(axes[0], clipped, "log p(x), nats"), height=4.0)
 
 
-def marginals(methods: Sequence[Method], index: int) -> str:
-    """The predicted density of each angle of one face."""
+def plot_marginals(methods: Sequence[Method], index: int) -> str:
+    """Plot the predicted density of each angle of one face."""
     truth = methods[0].predictions.targets[index]
 
     def draw(axes: list[Axes]) -> None:
+        """Draw one panel for each angle."""
         for number, (panel, name) in enumerate(zip(axes, ANGLES, strict=True)):
-            grid = np.linspace(*_reach(methods, index, number, float(truth[number])), 300)
+            grid = np.linspace(*_plot_range(methods, index, number, float(truth[number])), 300)
             densities = {m.name: marginal_density(m.distribution, index, number, grid) for m in methods}
             plots.plot_densities(panel, grid, densities, float(truth[number])).set_xlabel(f"{name}, degrees")
 
-    return plot(draw, panels=len(ANGLES))
+    return plot_to_uri(draw, panels=len(ANGLES))
 
 
 def marginal_density(distribution: MultivariateGaussianMixture, index: int, target: int, grid: Floats) -> Floats:
-    """p(y_l) of one picture and one target on a grid, (number of points,)."""
+    """Return p(y_l) of one picture and one target on a grid, (number of points,)."""
     one = distribution.select(torch.tensor([index]))
     weights, means = one.weights[0].numpy(), one.means[0, :, target].numpy()
     deviations = one.covariances[0, :, target, target].sqrt().numpy()
     z = (grid[:, None] - means) / deviations
-    answer: Floats = (weights / deviations * np.exp(-0.5 * z**2)).sum(1) / np.sqrt(2 * np.pi)
-    return answer
+    density: Floats = (weights / deviations * np.exp(-0.5 * z**2)).sum(1) / np.sqrt(2 * np.pi)
+    return density
 
 
-def _reach(methods: Sequence[Method], index: int, target: int, truth: float) -> tuple[float, float]:
-    """From where to where a target's densities and its true value show."""
+def _plot_range(methods: Sequence[Method], index: int, target: int, truth: float) -> tuple[float, float]:
+    """Return the range of one target that includes the densities of all methods and the true value."""
     tails = [m.distribution.select(torch.tensor([index])).interval(0.998) for m in methods]
     low = min(float(below[0, target]) for below, _ in tails)
     high = max(float(above[0, target]) for _, above in tails)
     return min(low, truth - 2), max(high, truth + 2)
 
 
-def face(test: Manifest, index: int, angles: Sequence[float] | None = None) -> str:
-    """A held-out face, with a head's axes from the middle of its box if angles are given."""
+def draw_face(test: Manifest, index: int, angles: Sequence[float] | None = None) -> str:
+    """Return the picture of a test face, with the axes of the head at the centre of its box if angles are given."""
     picture = open_image(test.paths[index])
     scale = SIDE / max(picture.size)
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC)
