@@ -1,4 +1,4 @@
-"""Whole tasks on a folder of small faces: train, evaluate, predict; and what they refuse."""
+"""Training and evaluation on a folder of small faces, and their errors."""
 
 import csv
 import json
@@ -76,10 +76,10 @@ def table(face_folder: Path) -> Manifest:
     return load_data(f"folder:{face_folder}")
 
 
-# the whole way
+# training and evaluation
 
 
-def test_a_run_leaves_recipe_metrics_checkpoint_and_model(run: Path) -> None:
+def test_a_run_writes_recipe_metrics_checkpoint_and_model(run: Path) -> None:
     assert Recipe.model_validate_json((run / "recipe.json").read_text()) == RECIPE
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -89,14 +89,14 @@ def test_a_run_leaves_recipe_metrics_checkpoint_and_model(run: Path) -> None:
     assert {path.name for path in run.iterdir()} == expected
 
 
-def test_the_model_knows_what_its_pictures_are(trained: DeepRegression) -> None:
+def test_the_model_has_image_size_margin_and_targets(trained: DeepRegression) -> None:
     assert picture_size(trained) == (32, 1.4)
     assert trained.spec.targets == ("pitch", "yaw")
     assert trained.n_features == 8
     assert trained.spec.backbone == "efficientnet_lite0"
 
 
-def test_the_subjects_of_validation_are_not_learned_from(table: Manifest) -> None:
+def test_training_and_validation_have_different_subjects(table: Manifest) -> None:
     split = split_validation(table, RECIPE)
     assert split.validation is not None
     assert not set(split.training.subjects) & set(split.validation.subjects)
@@ -112,7 +112,7 @@ def test_evaluation_from_the_file_and_from_the_model_agree(run: Path, trained: D
     assert from_file["mae"] == pytest.approx(np.abs(predictions.mean - table.target_values).mean())
 
 
-def test_the_small_faces_are_learned_a_little(trained: DeepRegression, table: Manifest) -> None:
+def test_training_reduces_the_error(trained: DeepRegression, table: Manifest) -> None:
     """Two epochs of 18 pictures are few; those pictures must be predicted better than by their mean."""
     seen = split_validation(table, RECIPE).training
     y = seen.target_values
@@ -154,8 +154,8 @@ def test_a_training_exports_where_the_targets_are_a_head_pose(
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
-def test_random_weights_are_those_of_the_seed() -> None:
-    """The paper's recipe starts from random weights unless a file is given: a run must repeat all the same."""
+def test_random_weights_depend_on_the_seed() -> None:
+    """Runs that start from random weights must be reproducible."""
     recipe = RECIPE.override({"network.weights": None})
     one, again, other = (
         build_model(changed, ("yaw",)) for changed in (recipe, recipe, recipe.override({"schedule.seed": 4}))
@@ -165,14 +165,14 @@ def test_random_weights_are_those_of_the_seed() -> None:
     assert not torch.equal(first[0], first[2])
 
 
-def test_the_recipe_names_the_parts_of_the_model() -> None:
+def test_the_recipe_determines_the_specification_of_the_model() -> None:
     recipe = RECIPE.override({"objective.name": "least_squares", "network.affine_norm": True, "data.margin": 1.1})
     spec = build_model(recipe, ("yaw",)).spec
     assert (spec.head, spec.affine_norm, spec.margin, spec.targets) == ("least_squares", True, 1.1, ("yaw",))
     assert spec.backbone_options == {"normalisation": "frozen", "head": "average"}
 
 
-def test_a_recipe_chooses_the_backbones_head() -> None:
+def test_the_recipe_determines_the_head_of_the_backbone() -> None:
     options = {"network.backbone": "vgg16", "network.weights": None, "network.projection": 8}
     model = build_model(Recipe().override(options | {"network.head": "spatial"}), ("yaw",))
     assert (model.backbone.head, model.backbone.feature_size) == ("spatial", 4608)
@@ -181,38 +181,38 @@ def test_a_recipe_chooses_the_backbones_head() -> None:
         build_model(Recipe().override(options | {"network.head": "spatail"}), ("yaw",))
 
 
-def test_face_inputs_follow_the_tables_order(table: Manifest) -> None:
+def test_face_inputs_have_the_order_of_the_manifest(table: Manifest) -> None:
     inputs = face_inputs(table, DataConfig(image_size=32), AugmentationConfig.off())
     np.testing.assert_allclose(inputs.targets, table.target_values, rtol=1e-6)  # kept in float32
     assert len(inputs) == 24
     assert inputs.contexts.shape == (24, 3, 32, 32)
 
 
-def test_fixed_copies_let_frozen_stages_be_computed_once(table: Manifest, tmp_path: Path) -> None:
-    """With copies anew every epoch there is nothing to keep; with fixed ones the frozen stages' output is."""
+def test_activations_are_cached_with_fixed_copies_only(table: Manifest, tmp_path: Path) -> None:
+    """Inputs that are augmented in every epoch cannot be cached."""
     frozen = RECIPE.override({"network.frozen_depths": (6,), "schedule.rounds": 1})
     fixed = frozen.override({"schedule.fixed_copies": 2})
     assert len(training_inputs(table, frozen)) == len(table)
     assert len(training_inputs(table, fixed)) == 3 * len(table)
-    for name, recipe in (("anew", frozen), ("fixed", fixed)):
+    for name, recipe in (("augmented", frozen), ("fixed", fixed)):
         train_run(table, recipe, tmp_path / name)
-    assert not (tmp_path / "anew" / "cache" / "activations.npy").exists()
+    assert not (tmp_path / "augmented" / "cache" / "activations.npy").exists()
     kept = np.load(tmp_path / "fixed" / "cache" / "activations.npy")
     assert len(kept) == 3 * len(split_validation(table, fixed).training)
 
 
 def test_columns_are_found_by_name(trained: DeepRegression, table: Manifest) -> None:
     frame = table.frame.assign(age=7.0)
-    turned = make_manifest(frame, ["age", "yaw", "pitch"])
+    reordered = make_manifest(frame, ["age", "yaw", "pitch"])
     np.testing.assert_array_equal(
-        predict_manifest(trained, turned).log_probability, predict_manifest(trained, table).log_probability
+        predict_manifest(trained, reordered).log_probability, predict_manifest(trained, table).log_probability
     )
 
 
-# what is refused
+# errors
 
 
-def test_a_folder_in_use_is_refused(tmp_path: Path, table: Manifest) -> None:
+def test_a_folder_with_other_files_is_rejected(tmp_path: Path, table: Manifest) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigurationError, match=r"is not empty, it has notes\.txt: give a new folder$"):
@@ -220,14 +220,14 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, table: Manifest) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_nothing_to_resume_is_refused(tmp_path: Path, table: Manifest, exists: bool) -> None:
+def test_resuming_without_a_checkpoint_is_rejected(tmp_path: Path, table: Manifest, exists: bool) -> None:
     output = tmp_path if exists else tmp_path / "absent"
     with pytest.raises(ConfigurationError, match=r"nothing to resume.*--resume"):
         train_run(table, RECIPE, output, resume=True)
     assert not (tmp_path / "absent").exists()
 
 
-def test_another_recipe_is_not_resumed(run: Path, table: Manifest) -> None:
+def test_resuming_with_another_recipe_is_rejected(run: Path, table: Manifest) -> None:
     with pytest.raises(ConfigurationError, match="another recipe"):
         train_run(table, RECIPE.override({"schedule.rounds": 3}), run, resume=True)
     assert json.loads((run / "recipe.json").read_text()) == json.loads(RECIPE.model_dump_json())
@@ -235,14 +235,14 @@ def test_another_recipe_is_not_resumed(run: Path, table: Manifest) -> None:
 
 @pytest.fixture
 def damaged(face_folder: Path) -> Path:
-    """The folder with one picture cut short and one gone."""
+    """Return the folder with one truncated and one missing picture."""
     picture = face_folder / "face03.jpg"
     picture.write_bytes(picture.read_bytes()[:200])
     (face_folder / "face07.jpg").unlink()
     return face_folder
 
 
-def test_unreadable_pictures_are_listed_and_refused(damaged: Path, tmp_path: Path) -> None:
+def test_unreadable_pictures_are_listed_and_rejected(damaged: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.csv"
     table = load_data(f"folder:{damaged}")
     with pytest.raises(DataError, match=r"2 of 24 pictures.*face03\.jpg.*report\.csv.*--skip-unreadable"):
@@ -261,13 +261,13 @@ def test_unreadable_pictures_are_left_out_on_request(damaged: Path, tmp_path: Pa
     assert (tmp_path / "report.csv").is_file()
 
 
-def test_a_table_without_fault_is_left_as_it_is(table: Manifest, tmp_path: Path) -> None:
+def test_a_manifest_without_unreadable_pictures_is_unchanged(table: Manifest, tmp_path: Path) -> None:
     assert readable(table, False, tmp_path / "report.csv") is table
     assert not (tmp_path / "report.csv").exists()
 
 
 def test_the_remedy_for_unreadable_pictures_works(damaged: Path, tmp_path: Path) -> None:
-    """The same command with --skip-unreadable, in the folder that now holds the report."""
+    """The same training with `skip_unreadable`, in the folder that has the report."""
     with pytest.raises(DataError, match="skip-unreadable"):
         train_run(f"folder:{damaged}", RECIPE, tmp_path / "run")
     assert (tmp_path / "run" / "unreadable.csv").is_file()
@@ -281,16 +281,16 @@ def test_evaluation_leaves_pictures_out_only_on_request(trained: DeepRegression,
     assert evaluate_run(trained, f"folder:{damaged}", skip_unreadable=True)["n"] == 22
 
 
-def test_data_without_the_models_targets_are_refused(trained: DeepRegression, table: Manifest) -> None:
+def test_data_without_a_target_of_the_model_are_rejected(trained: DeepRegression, table: Manifest) -> None:
     with pytest.raises(ConfigurationError, match=r"predicts pitch, yaw but the data has yaw: add 'pitch'"):
         predict_manifest(trained, make_manifest(table.frame.drop(columns="pitch")))
 
 
-def test_validation_needs_to_know_the_people(table: Manifest, tmp_path: Path) -> None:
+def test_validation_requires_subjects(table: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="subject"):
         train_run(make_manifest(table.frame.drop(columns="subject")), RECIPE, tmp_path / "run")
 
 
-def test_a_model_of_other_inputs_predicts_no_faces(table: Manifest) -> None:
+def test_a_model_without_an_image_size_is_rejected(table: Manifest) -> None:
     with pytest.raises(ConfigurationError, match="not trained on pictures"):
         predict_manifest(tiny_model(), table)

@@ -1,7 +1,4 @@
-"""Complete tasks on photographs: train a model in the folder of a run, and evaluate it.
-
-These functions join `data`, `imaging` and `nn` for the command line, the experiments and users.
-"""
+"""Training and evaluation on photographs: functions that combine `data` and `nn`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,11 +37,11 @@ RUN_FILES = (
     *(f"cache/{name}" for name in CACHES),
 )
 LEFT_BY_A_FAILED_START = {UNREADABLE, "recipe.json", "cache", LOCK, HOLDER}
-"""Names of what a run writes before its first checkpoint; a folder with these alone counts as empty."""
+"""Files that a run writes before its first checkpoint; a folder with only these files counts as empty."""
 
 
 class TrainingSplit(NamedTuple):
-    """The faces to learn from, and those of other people to validate on."""
+    """The faces for training, and those of other people for validation."""
 
     training: Manifest
     validation: Manifest | None
@@ -102,9 +99,9 @@ def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = Non
     """Return the training inputs of a recipe: augmented differently in every epoch, or in fixed copies.
 
     Args:
-        manifest: the faces to learn from.
-        recipe: image size, augmentation, seed and number of copies.
-        cache: folder for the crops; None keeps them in memory.
+        manifest: the training faces.
+        recipe: recipe of the training, with image size, augmentation, seed and number of copies.
+        cache: folder for the crops; with None they are kept in memory.
     """
     file = None if cache is None else cache / "training.npy"
     inputs = face_inputs(manifest, recipe.data, recipe.augmentation, recipe.schedule.seed, file)
@@ -112,7 +109,7 @@ def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = Non
 
 
 def copied(inputs: Inputs, recipe: Recipe, cache: Path | None = None) -> Inputs:
-    """Return the augmented inputs in the fixed copies of the recipe, or unchanged if it has none."""
+    """Return the fixed augmented copies of the inputs, or the inputs if the recipe has no copies."""
     if recipe.schedule.fixed_copies == 0:
         return inputs
     return fixed_copies(inputs, recipe.schedule.fixed_copies, None if cache is None else cache / "copies.npy")
@@ -196,7 +193,7 @@ def train_run(
 
 
 def export_pose(model: DeepRegression, path: Path) -> Path | None:
-    """Export a model of head poses to an ONNX file and return its path, or None if the targets are no head pose."""
+    """Export a model of head poses to an ONNX file and return its path, or None if the targets are not a head pose."""
     try:
         predicted_angles(model.spec.targets)
     except ModelError:
@@ -210,15 +207,15 @@ def run_folder(output: Path, resume: bool) -> Iterator[None]:
     check_folder(output, resume)
     output.mkdir(parents=True, exist_ok=True)
     with locked_folder(output):
-        check_folder(output, resume)  # another run may have used it in the meantime
+        check_folder(output, resume)  # another run may have used it before the lock
         remove_unfinished(output / name for name in RUN_FILES)
         yield
 
 
 def check_folder(output: Path, resume: bool) -> None:
     """Raise a ConfigurationError if the folder has other files, or has no checkpoint to resume from."""
-    left = {path.name for name in RUN_FILES for path in unfinished(output / name)} | LEFT_BY_A_FAILED_START
-    others = sorted({entry.name for entry in output.iterdir()} - left) if output.exists() else []
+    ignored = {path.name for name in RUN_FILES for path in unfinished(output / name)} | LEFT_BY_A_FAILED_START
+    others = sorted({entry.name for entry in output.iterdir()} - ignored) if output.exists() else []
     if resume and not (output / CHECKPOINT).is_file():
         remedy = "give a new folder and leave out --resume" if others else "leave out --resume"
         raise ConfigurationError(f"{output} has no {CHECKPOINT}: there is nothing to resume; {remedy}")
