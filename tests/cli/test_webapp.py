@@ -77,7 +77,7 @@ def running(model: Path, folder: Path, code: str = RUN, *options: str) -> Iterat
         try:
             assert process.stdout is not None
             said = process.stdout.readline()
-            address = re.fullmatch(r"open http://127\.0\.0\.1:(\d+)/ in a browser; Ctrl-C ends it\n", said)
+            address = re.fullmatch(r"open http://127\.0\.0\.1:(\d+)/ in a browser; stop with Ctrl-C\n", said)
             assert address is not None, said + (process.stderr.read() if process.stderr and not said else "")
             yield process, int(address[1])
         finally:

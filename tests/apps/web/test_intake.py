@@ -1,4 +1,4 @@
-"""Bounds on what is in progress: places that are given back, pixels that are never exceeded."""
+"""Limits of the requests and of the pixels in progress."""
 
 import asyncio
 import contextlib
@@ -6,17 +6,17 @@ import contextlib
 import pytest
 from fastapi import HTTPException
 
-from deepgllim.apps.web.intake import PixelBudget, Places
+from deepgllim.apps.web.intake import PixelBudget, RequestSlots
 from deepgllim.apps.web.limits import Limits
 from deepgllim.errors import ConfigurationError
 
 
-def test_a_place_too_many_is_refused_and_given_back_whatever_happens() -> None:
-    places = Places(1)
+def test_excess_requests_are_rejected_and_slots_are_released() -> None:
+    slots = RequestSlots(1)
 
     def fail() -> None:
-        with places.one():
-            with pytest.raises(HTTPException) as caught, places.one():
+        with slots.acquire():
+            with pytest.raises(HTTPException) as caught, slots.acquire():
                 pass
             raise caught.value
 
@@ -24,11 +24,11 @@ def test_a_place_too_many_is_refused_and_given_back_whatever_happens() -> None:
         fail()
     assert caught.value.status_code == 429
     assert (caught.value.headers or {})["Retry-After"] == "1"
-    with places.one():
+    with slots.acquire():
         pass
 
 
-def test_pixels_are_shared_out_first_come_first_served() -> None:
+def test_requests_for_pixels_are_served_in_order() -> None:
     async def run() -> tuple[int, list[int]]:
         budget, held, most, order = PixelBudget(10), 0, 0, []
 
@@ -47,10 +47,10 @@ def test_pixels_are_shared_out_first_come_first_served() -> None:
 
     most, order = asyncio.run(run())
     assert most == 10
-    assert order == list(range(9))  # a large picture does not wait behind small ones for ever
+    assert order == list(range(9))  # a large picture does not starve
 
 
-def test_pixels_of_who_gives_up_or_fails_come_back() -> None:
+def test_pixels_are_released_after_cancellation_and_failure() -> None:
     async def run() -> None:
         budget = PixelBudget(10)
         with contextlib.suppress(RuntimeError):

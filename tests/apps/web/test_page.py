@@ -1,4 +1,4 @@
-"""Where the page is served: addresses, ports that are taken, what is missing."""
+"""Addresses and ports of the server, and missing packages."""
 
 import socket
 import sys
@@ -7,42 +7,42 @@ import pytest
 
 from deepgllim.apps.web.page import FIRST_PORT, PORTS, listen, serve
 from deepgllim.errors import ConfigurationError
-from tests.apps.web.served import POSE, Knows, ask, get, picture
+from tests.apps.web.served import POSE, ConstantPredictor, ask, get, picture
 
 
-def test_it_is_this_machine_alone_and_a_free_port() -> None:
-    with serve(Knows(POSE)) as first, serve(Knows(POSE)) as second:
+def test_the_default_is_a_free_port_of_this_machine() -> None:
+    with serve(ConstantPredictor(POSE)) as first, serve(ConstantPredictor(POSE)) as second:
         assert first.url == f"http://127.0.0.1:{first.port}/"
         assert first.port != second.port
         assert {first.port, second.port} <= set(range(FIRST_PORT, FIRST_PORT + PORTS))
         assert get(second.port).status == 200
 
 
-def test_a_port_in_use_is_one_line() -> None:
+def test_a_port_in_use_gives_an_error_of_one_line() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         expected = rf"^port {port} at 127\.0\.0\.1: Address already in use; give another --port$"
-        with pytest.raises(ConfigurationError, match=expected), serve(Knows(), port=port):
+        with pytest.raises(ConfigurationError, match=expected), serve(ConstantPredictor(), port=port):
             pass
 
 
-def test_a_port_can_be_used_again_at_once() -> None:
-    with serve(Knows(POSE), port=0) as server:
+def test_a_port_can_be_reused_immediately() -> None:
+    with serve(ConstantPredictor(POSE), port=0) as server:
         assert ask(server.port, content=picture()).status == 200
-    with serve(Knows(POSE), port=server.port) as again:
+    with serve(ConstantPredictor(POSE), port=server.port) as again:
         assert get(again.port).status == 200
 
 
 @pytest.mark.parametrize("host", ["", "192.0.2.1", "127.0.0.1:80", "nowhere.invalid"])
 @pytest.mark.parametrize("port", [None, 0])
-def test_an_address_that_is_not_ours_is_one_line(host: str, port: int | None) -> None:
+def test_an_address_of_another_machine_gives_an_error_of_one_line(host: str, port: int | None) -> None:
     with pytest.raises(ConfigurationError, match=r"give .*--") as caught:
         listen(host, port)
     assert "\n" not in str(caught.value)
 
 
-def test_all_addresses_are_printed_as_one_that_can_be_opened() -> None:
-    with serve(Knows(POSE), host="0.0.0.0", port=0, allow_hosts=["heads.example"]) as server:
+def test_the_printed_address_can_be_opened() -> None:
+    with serve(ConstantPredictor(POSE), host="0.0.0.0", port=0, allow_hosts=["heads.example"]) as server:
         assert server.url == f"http://127.0.0.1:{server.port}/"
         assert get(server.port, host="heads.example").status == 200
         assert get(server.port, host="192.0.2.1:80").status == 200
@@ -56,18 +56,21 @@ def test_ipv6() -> None:
     except ConfigurationError as error:
         pytest.skip(f"needs an IPv6 loopback: {error}")
     listening.close()
-    with serve(Knows(POSE), host="::1", port=0) as server:
+    with serve(ConstantPredictor(POSE), host="::1", port=0) as server:
         assert server.url.startswith("http://[::1]:")
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
-def test_a_missing_package_is_named_with_its_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigurationError, match=rf"{package}.*pip install 'deepgllim\[app\]'"), serve(Knows()):
+    with (
+        pytest.raises(ConfigurationError, match=rf"{package}.*pip install 'deepgllim\[app\]'"),
+        serve(ConstantPredictor()),
+    ):
         pass
 
 
-def test_a_server_that_does_not_start_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_start_gives_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
-    with pytest.raises(ConfigurationError, match="did not start"), serve(Knows(), port=0):
+    with pytest.raises(ConfigurationError, match="did not start"), serve(ConstantPredictor(), port=0):
         pass

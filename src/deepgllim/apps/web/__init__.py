@@ -1,1 +1,1 @@
-"""The web demonstration: a picture in, poses with their uncertainty out; on this machine, in memory alone."""
+"""The web page that predicts head poses in uploaded pictures; it runs on this machine and stores nothing."""

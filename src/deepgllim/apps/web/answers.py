@@ -1,4 +1,4 @@
-"""From the bytes of a picture to what is said of it, as plain data: poses, conventions, and the picture drawn on."""
+"""Responses of the server: from the bytes of a picture to its poses as plain data, with an annotated picture."""
 
 import base64
 import io
@@ -18,41 +18,38 @@ from deepgllim.pose.result import Pose
 
 LEVEL = 0.9
 SIDES = (640, 1200)
-"""Pixels of the drawn picture's longer side, least and most: captions can be read, and little is sent."""
+"""Smallest and largest longer side of the annotated picture, pixels."""
 
 
-class PredictsPoses(Protocol):
-    """`deepgllim.HeadPose`, or anything alike that several threads may ask at once."""
+class PosePredictor(Protocol):
+    """`deepgllim.HeadPose`, or another predictor that several threads can use at once."""
 
     def predict(self, image: Image.Image) -> Sequence[Pose]:
-        """The poses of the faces."""
+        """Return the poses of the faces."""
         ...
 
 
-class Wanted(NamedTuple):
-    """What an answer holds beside the poses.
+class ResponseOptions(NamedTuple):
+    """The optional contents of a response.
 
     Attributes:
-        drawn: the picture with axes, as a data URL.
-        conventions: the angles in other people's conventions.
+        drawn: whether to include the picture with axes, as a data URL.
+        conventions: whether to include the angles in other conventions.
     """
 
     drawn: bool = False
     conventions: bool = False
 
 
-POSES_ALONE = Wanted()
-
-
 def count_pixels(content: bytes, max_pixels: int) -> int:
-    """Return the number of a picture's pixels, from its header alone.
+    """Return the number of pixels of a picture, read from its header.
 
     Args:
-        content: of the picture's file.
-        max_pixels: that are allowed.
+        content: content of the file of the picture.
+        max_pixels: largest allowed number of pixels.
 
     Raises:
-        ImageError: there are more, or the file is no picture.
+        ImageError: the picture has more pixels, or the file is not a picture.
     """
     try:
         width, height = image_size(content, max_pixels=max_pixels)
@@ -60,51 +57,55 @@ def count_pixels(content: bytes, max_pixels: int) -> int:
         if isinstance(error.__cause__, Image.DecompressionBombError | Image.DecompressionBombWarning):
             most = millions(min(max_pixels, Image.MAX_IMAGE_PIXELS or max_pixels))
             raise ImageError(
-                f"the picture has too many pixels: up to {most} megapixels are taken; scale it down"
+                f"the picture has too many pixels: the limit is {most} megapixels; scale it down"
             ) from error
         raise
     return width * height
 
 
-def answer(predictor: PredictsPoses, content: bytes, wanted: Wanted = POSES_ALONE) -> dict[str, Any]:
-    """Decode a picture, predict, and return what is said of it.
+def predict_response(
+    predictor: PosePredictor,
+    content: bytes,
+    options: ResponseOptions = ResponseOptions(),  # noqa: B008 - an immutable tuple
+) -> dict[str, Any]:
+    """Decode a picture, predict its poses, and return the response.
 
     Args:
-        predictor: of poses.
-        content: of the picture's file.
-        wanted: beside the poses.
+        predictor: predictor of the poses.
+        content: content of the file of the picture.
+        options: optional contents.
 
     Raises:
-        ImageError: the file is no picture, or a damaged one.
+        ImageError: the file is not a picture, or it is damaged.
     """
     picture = open_image(content)
     poses = predictor.predict(picture)
-    found: dict[str, Any] = {
+    response: dict[str, Any] = {
         "width": picture.width,
         "height": picture.height,
-        "faces": [face(pose, wanted.conventions) for pose in poses],
+        "faces": [face_record(pose, options.conventions) for pose in poses],
     }
-    return found | ({"drawn": data_url(drawn(picture, poses))} if wanted.drawn else {})
+    return response | ({"drawn": data_url(draw_annotated(picture, poses))} if options.drawn else {})
 
 
-def face(pose: Pose, conventions: bool = False) -> dict[str, Any]:
-    """What is said of a face: what `Pose.from_json` reads, a sentence, and the conventions where they are wanted.
+def face_record(pose: Pose, conventions: bool = False) -> dict[str, Any]:
+    """Return a pose as `Pose.from_json` reads it, with a sentence and optionally the angles in other conventions.
 
     Example:
         >>> import numpy as np
-        >>> face(Pose(np.eye(3), np.eye(3)))["description"]
+        >>> face_record(Pose(np.eye(3), np.eye(3)))["description"]
         'looking into the camera, pitch 0° ± 2°, yaw 0° ± 2°, roll 0° ± 2° (90 %)'
     """
-    said = {**pose.to_json(LEVEL), "description": pose.describe(LEVEL)}
-    return said | ({"conventions": [in_convention(pose, name) for name in CONVENTIONS]} if conventions else {})
+    record = {**pose.to_json(LEVEL), "description": pose.describe(LEVEL)}
+    return record | ({"conventions": [in_convention(pose, name) for name in CONVENTIONS]} if conventions else {})
 
 
-def drawn(picture: Image.Image, poses: Sequence[Pose]) -> Image.Image:
-    """A copy of a picture, its longer side within `SIDES`, with poses drawn on it.
+def draw_annotated(picture: Image.Image, poses: Sequence[Pose]) -> Image.Image:
+    """Return a copy of a picture, scaled to a longer side within `SIDES`, with the axes of the poses.
 
     Example:
-        >>> drawn(Image.new("RGB", (3000, 1500)), []).size, drawn(Image.new("RGB", (100, 120)), []).size
-        ((1200, 600), (533, 640))
+        >>> draw_annotated(Image.new("RGB", (3000, 1500)), []).size
+        (1200, 600)
     """
     longer = max(picture.size)
     factor = min(max(longer, SIDES[0]), SIDES[1]) / longer
@@ -122,7 +123,7 @@ def _scaled(pose: Pose, x: float, y: float) -> Pose:
 
 
 def data_url(picture: Image.Image) -> str:
-    """A picture inside a text, so that no file of it is needed.
+    """Return a picture as a data URL.
 
     Example:
         >>> data_url(Image.new("RGB", (2, 2)))[:30]

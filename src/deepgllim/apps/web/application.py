@@ -1,4 +1,4 @@
-"""The ASGI application: the page's files, and `POST /api/poses`, which the page itself uses."""
+"""The ASGI application: the files of the page, and `POST /api/poses`, which the page uses."""
 
 import html
 import logging
@@ -15,9 +15,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
-from deepgllim.apps.web.answers import PredictsPoses, Wanted, answer, count_pixels
+from deepgllim.apps.web.answers import PosePredictor, ResponseOptions, count_pixels, predict_response
 from deepgllim.apps.web.guard import Guard, HostRule, host_rule
-from deepgllim.apps.web.intake import Body, PixelBudget, Places
+from deepgllim.apps.web.intake import Body, PixelBudget, RequestSlots
 from deepgllim.apps.web.limits import Limits
 from deepgllim.errors import DeepGLLiMError, ImageError
 from deepgllim.pose.words import MIN_MODE_PROBABILITY
@@ -27,26 +27,26 @@ FILES = {
     "page.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-"""What the page loads, beside the examples: names in the folder static, and their types."""
+"""Names in the folder static of the files that the page loads, and their types."""
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 
 
 def create_app(
-    predictor: PredictsPoses,
+    predictor: PosePredictor,
     limits: Limits | None = None,
     *,
     examples: Sequence[bytes] = (),
     known_host: HostRule | None = None,
 ) -> FastAPI:
-    """Make the application. It writes no file, opens no connection, and keeps nothing between requests.
+    """Return the application. It writes no files, opens no connections, and stores nothing between requests.
 
     Args:
-        predictor: of poses, for several threads.
-        limits: of what it accepts.
-        examples: PNG files to try.
-        known_host: the hosts it answers as; those of this machine alone when None.
+        predictor: predictor of poses, which several threads can use.
+        limits: limits of the requests.
+        examples: contents of PNG files for the examples of the page.
+        known_host: rule for the accepted hosts; with None, the names of this machine.
 
     Example:
         >>> from deepgllim import HeadPose
@@ -55,54 +55,55 @@ def create_app(
     limits = limits or Limits()
     app = FastAPI(
         title="deepgllim",
-        openapi_url=None,  # nor the pages made of it, which load scripts from elsewhere
+        openapi_url=None,  # the pages made from it load scripts from other servers
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.add_middleware(Guard, known=known_host or host_rule())
-    app.add_exception_handler(AnyHTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _unusable)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(AnyHTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientDisconnect, _client_disconnected)
     _add_page(app, limits, examples)
     _add_poses(app, _Service(predictor, limits), limits)
     return app
 
 
 def _add_poses(app: FastAPI, service: "_Service", limits: Limits) -> None:
-    places = Places(limits.max_requests)
+    slots = RequestSlots(limits.max_requests)
 
     @app.post("/api/poses")
     async def poses(request: Request, drawn: bool = False, conventions: bool = False) -> Response:
+        """Return the poses of the picture in the body of a request."""
         body = Body(request, limits)
         try:
-            with places.one():
-                return JSONResponse(await service.answer(await body.read(), Wanted(drawn, conventions)))
+            with slots.acquire():
+                return JSONResponse(await service.respond(await body.read(), ResponseOptions(drawn, conventions)))
         except HTTPException:
             await body.drain()
             raise
 
 
 class _Service:
-    """Decodes and predicts in threads of its own, within the limit of pixels."""
+    """Decode pictures and predict poses in worker threads, within the limit of pixels."""
 
-    def __init__(self, predictor: PredictsPoses, limits: Limits) -> None:
-        self._predictor, self._most = predictor, limits.max_pixels
+    def __init__(self, predictor: PosePredictor, limits: Limits) -> None:
+        self._predictor, self._max_pixels = predictor, limits.max_pixels
         self._threads, self._pixels = CapacityLimiter(limits.workers), PixelBudget(limits.max_pixels)
 
-    async def answer(self, content: bytes, wanted: Wanted) -> dict[str, Any]:
-        """What is said of a picture.
+    async def respond(self, content: bytes, options: ResponseOptions) -> dict[str, Any]:
+        """Return the response for a picture.
 
         Raises:
             HTTPException: the picture is damaged or too large (422), or the model fails (500).
         """
         try:
-            pixels = await self._run(partial(count_pixels, content, self._most))
+            pixels = await self._run(partial(count_pixels, content, self._max_pixels))
             async with self._pixels.hold(pixels):
-                return await self._run(partial(answer, self._predictor, content, wanted))
+                return await self._run(partial(predict_response, self._predictor, content, options))
         except ImageError as error:
             raise HTTPException(422, str(error)) from error
-        except DeepGLLiMError as error:  # of the model: its message names files of this machine
+        except DeepGLLiMError as error:  # an error of the model: its message has paths of this machine
             _LOG.error("%s", error)
-            raise HTTPException(500, "the model fails on this picture: see the server's log") from error
+            raise HTTPException(500, "the prediction failed: see the log of the server") from error
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await to_thread.run_sync(work, limiter=self._threads)
@@ -118,14 +119,15 @@ def _add_page(app: FastAPI, limits: Limits, examples: Sequence[bytes]) -> None:
     )
     contents[""] = (page.encode(), "text/html; charset=utf-8")
     for name, (content, kind) in contents.items():
-        app.add_route(f"/{name}", _giving(content, kind))
+        app.add_route(f"/{name}", _file_handler(content, kind))
 
 
-def _giving(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    async def give(_: Request) -> Response:
+def _file_handler(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(_: Request) -> Response:
+        """Return the file."""
         return Response(content, media_type=kind)
 
-    return give
+    return respond
 
 
 def _example(name: str) -> str:
@@ -133,16 +135,16 @@ def _example(name: str) -> str:
     return f'<button type="button"><img src="{name}" width="80" height="80" alt="Example {number}"></button>'
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, AnyHTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=dict(error.headers or {}))
 
 
-async def _unusable(_: Request, error: Exception) -> Response:
+async def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    wrong = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
-    return JSONResponse({"error": wrong}, 422)
+    message = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
+    return JSONResponse({"error": message}, 422)
 
 
-async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it
+async def _client_disconnected(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # the client does not read it

@@ -1,4 +1,4 @@
-"""What every request passes and every response carries: known hosts, our own pages alone, headers, no traceback."""
+"""Checks of host and origin of every request, security headers of every response, and handling of failures."""
 
 import ipaddress
 import logging
@@ -29,7 +29,7 @@ SECURITY_HEADERS = {
 }
 
 HostRule = Callable[[str], bool]
-"""Whether a name or address, without a port, is one of this server's."""
+"""A function that returns whether a host name or address, without a port, belongs to this server."""
 
 _LOG = logging.getLogger(__name__)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]]+)(?::([0-9]{1,5}))?")
@@ -37,11 +37,12 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def host_rule(listening: str = "127.0.0.1", names: Sequence[str] = ()) -> HostRule:
-    """The hosts that a server answers as; of a site that points its own name to this machine it is never one.
+    """Return the rule for the accepted hosts, which protects against DNS rebinding.
 
     Args:
-        listening: the address it is bound to. If others can reach it, any address and the machine's name will do.
-        names: further ones, such as that of a proxy before it.
+        listening: the address of the server. If other machines can reach it, all addresses and the name of this machine
+            are accepted.
+        names: additional names, such as that of a proxy.
 
     Example:
         >>> rule = host_rule(names=["Heads.example"])
@@ -57,6 +58,7 @@ def host_rule(listening: str = "127.0.0.1", names: Sequence[str] = ()) -> HostRu
         known |= {machine, f"{machine}.local"}
 
     def rule(host: str) -> bool:
+        """Return whether the host is accepted."""
         address = _address(host)
         return host in known or (address is not None and (not local or address.is_loopback))
 
@@ -64,7 +66,7 @@ def host_rule(listening: str = "127.0.0.1", names: Sequence[str] = ()) -> HostRu
 
 
 def is_local(host: str) -> bool:
-    """Whether an address to listen at can be reached from this machine alone.
+    """Return whether an address can only be reached from this machine.
 
     Example:
         >>> is_local("localhost"), is_local("::1"), is_local("0.0.0.0")
@@ -82,69 +84,72 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 class Guard:
-    """ASGI middleware: refuse unknown hosts and other sites' requests; add the security headers; hide tracebacks.
+    """ASGI middleware that rejects unknown hosts and other sites, adds security headers and hides tracebacks.
 
     Args:
-        app: what it stands before.
-        known: the rule of hosts.
+        app: the wrapped application.
+        known: rule for the accepted hosts.
     """
 
     def __init__(self, app: ASGIApp, known: HostRule) -> None:
         self._app, self._known = app, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Reject a request, or pass it to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
 
         async def send_guarded(message: Message) -> None:
-            nonlocal begun
+            """Add the security headers."""
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
+                started = True
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
-        refused = refusal(scope["method"], Headers(scope=scope), self._known)
-        app = self._app if refused is None else JSONResponse({"error": refused}, 403)
+        reason = rejection_reason(scope["method"], Headers(scope=scope), self._known)
+        app = self._app if reason is None else JSONResponse({"error": reason}, 403)
         try:
             await app(scope, receive, send_guarded)
-        except Exception:  # a fault of ours: its traceback is for the log, not for visitors
+        except Exception:  # an internal error: its traceback goes to the log only
             _LOG.exception("%s %s failed", scope["method"], scope["path"])
-            if begun:
+            if started:
                 raise
-            await JSONResponse({"error": "internal error: see the server's log"}, 500)(scope, receive, send_guarded)
+            failure = JSONResponse({"error": "internal error: see the log of the server"}, 500)
+            await failure(scope, receive, send_guarded)
 
 
-def refusal(method: str, headers: Headers, known: HostRule) -> str | None:
-    """Why a request is not answered; None if it is.
+def rejection_reason(method: str, headers: Headers, known: HostRule) -> str | None:
+    """Return why a request is rejected, or None if it is accepted.
 
-    A request that changes or costs something must come from a page of the same origin, or from no page at all.
+    A request with another method than GET, HEAD or OPTIONS must come from a page of the same origin or from a program.
 
     Example:
         >>> here = {"host": "localhost:7860"}
-        >>> refusal("POST", Headers(here | {"origin": "http://localhost:7860"}), host_rule()) is None
+        >>> rejection_reason("POST", Headers(here | {"origin": "http://localhost:7860"}), host_rule()) is None
         True
-        >>> refusal("POST", Headers(here | {"origin": "http://evil.example"}), host_rule())
-        "a page of 'http://evil.example' asks: this server answers its own page alone"
+        >>> rejection_reason("POST", Headers(here | {"origin": "http://evil.example"}), host_rule())
+        "the request comes from 'http://evil.example': this server accepts only requests of its own page"
     """
     host = headers.get("host", "")
     parts = _AUTHORITY.fullmatch(host.lower())
     if parts is None or not known(parts[1].strip("[]")):
         return (
-            f"host {host[:80]!r} is not one of this server's: open it by the address it printed, or start it with "
-            "--allow-host if the name is yours"
+            f"host {host[:80]!r} is not a name of this server: open the address that it printed, or start it with "
+            "--allow-host NAME"
         )
     if method in SAFE_METHODS:
         return None
     origin = headers.get("origin")
     if origin is None:
-        elsewhere = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
-        return "another site asks: this server answers its own page alone" if elsewhere else None
+        if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):
+            return None
+        return "the request comes from another site: this server accepts only requests of its own page"
     if _same_origin(origin.lower(), host.lower()):
         return None
-    return f"a page of {origin[:80]!r} asks: this server answers its own page alone"
+    return f"the request comes from {origin[:80]!r}: this server accepts only requests of its own page"
 
 
 def _same_origin(origin: str, host: str) -> bool:

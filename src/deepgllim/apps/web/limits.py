@@ -1,4 +1,4 @@
-"""What one server accepts: `Limits`."""
+"""The limits of a server: `Limits`."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from deepgllim.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what visitors may ask of one server.
+    """Limits of the requests to a server.
 
     Attributes:
-        max_bytes: of one upload.
-        max_pixels: of one picture, read from its header; also of all pictures that are decoded at the same time.
-        max_requests: predictions in progress at once, those that wait for their turn included.
-        workers: threads that decode and predict.
-        upload_seconds: within which an upload arrives.
+        max_bytes: largest size of an upload.
+        max_pixels: largest number of pixels of a picture, and of all pictures that are decoded at the same time.
+        max_requests: largest number of requests in progress, including waiting ones.
+        workers: number of threads that decode and predict.
+        upload_seconds: longest duration of an upload.
 
     Raises:
-        ConfigurationError: a bound that is not positive.
+        ConfigurationError: a limit is not positive.
 
     Example:
         >>> Limits(max_pixels=10**6).max_bytes
@@ -37,7 +37,7 @@ class Limits:
 
 
 def millions(count: float) -> str:
-    """A count of bytes or pixels in millions, four digits.
+    """Return a number of bytes or pixels in millions, with four digits.
 
     Example:
         >>> millions(81_000_000), millions(12_340)

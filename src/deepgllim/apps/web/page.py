@@ -1,4 +1,4 @@
-"""The page's server: uvicorn in a thread, on a socket that is bound before anything is said of it."""
+"""The server of the page: uvicorn in a thread."""
 
 import os
 import socket
@@ -8,26 +8,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
-from deepgllim.apps.web.answers import PredictsPoses
+from deepgllim.apps.web.answers import PosePredictor
 from deepgllim.apps.web.limits import Limits
 from deepgllim.errors import ConfigurationError
 
 FIRST_PORT, PORTS = 7860, 100
-"""Where a free port is looked for, and how many are tried."""
+"""The first port that is tried, and the number of tried ports."""
 
-PATIENCE = 5
-"""Seconds that requests in progress get when the server stops."""
+SHUTDOWN_SECONDS = 5
+"""Time for the requests in progress when the server stops."""
 
 CONNECTIONS = 500
-"""Open at once; more are answered 503."""
+"""Largest number of open connections; further ones get the status 503."""
 
 
 class Server(NamedTuple):
-    """A page that is being served.
+    """A running server.
 
     Attributes:
-        url: where.
-        port: that it listens at.
+        url: address of the page.
+        port: port of the server.
     """
 
     url: str
@@ -36,7 +36,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def serve(
-    predictor: PredictsPoses,
+    predictor: PosePredictor,
     *,
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -47,15 +47,15 @@ def serve(
     """Serve the page until the block ends.
 
     Args:
-        predictor: of poses, for several threads.
-        host: address to listen at; 127.0.0.1 is this machine alone.
-        port: a free one from 7860 on when None.
-        examples: PNG files to try.
-        limits: of what is accepted.
-        allow_hosts: names that the page is known by, beside its addresses.
+        predictor: predictor of poses, which several threads can use.
+        host: address to listen on; 127.0.0.1 accepts connections of this machine only.
+        port: port to listen on; with None, the first free one from 7860.
+        examples: contents of PNG files for the examples of the page.
+        limits: limits of the requests.
+        allow_hosts: additional host names that are accepted.
 
     Raises:
-        ConfigurationError: fastapi or uvicorn is not installed, or the address cannot be listened at.
+        ConfigurationError: fastapi or uvicorn is not installed, or the address cannot be used.
     """
     uvicorn = load_uvicorn()
     from deepgllim.apps.web.application import create_app
@@ -74,11 +74,11 @@ def serve(
             server_header=False,
             proxy_headers=False,
             limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=PATIENCE,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         bound = int(listening.getsockname()[1])
         with _running(uvicorn.Server(config), listening):
-            yield Server(f"http://{_shown(host)}:{bound}/", bound)
+            yield Server(f"http://{_printed_host(host)}:{bound}/", bound)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _running(server: Any, listening: socket.socket) -> Iterator[None]:
         while not server.started and thread.is_alive():
             time.sleep(0.01)
         if not server.started:
-            raise ConfigurationError("the server did not start; its log says why")
+            raise ConfigurationError("the server did not start: see its log")
         yield
     finally:
         server.should_exit = True
@@ -97,13 +97,13 @@ def _running(server: Any, listening: socket.socket) -> Iterator[None]:
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """A socket that listens at an address.
+    """Return a socket that listens on an address.
 
     Raises:
-        ConfigurationError: the port is taken, or the address is none of this machine's.
+        ConfigurationError: the port is in use, or the address does not belong to this machine.
     """
     if not host:
-        raise ConfigurationError("host is empty: give --host an address, 0.0.0.0 for all of this machine's")
+        raise ConfigurationError("host is empty: give an address of this machine with --host, or 0.0.0.0 for all")
     ports = range(FIRST_PORT, FIRST_PORT + PORTS) if port is None else (port,)
     for tried in ports:
         try:
@@ -114,21 +114,23 @@ def listen(host: str, port: int | None) -> socket.socket:
             if isinstance(error, socket.gaierror):
                 break
     where = f"{host}: no port from {ports[0]} to {ports[-1]}" if port is None else f"port {port} at {host}"
-    remedy = "give --host an address of this machine" if isinstance(failure, socket.gaierror) else "give another --port"
+    remedy = (
+        "give an address of this machine with --host" if isinstance(failure, socket.gaierror) else "give another --port"
+    )
     raise ConfigurationError(f"{where}: {_reason(failure)}; {remedy}") from failure
 
 
 def _reason(error: OSError) -> str:
-    if error.errno is None or isinstance(error, socket.gaierror):  # whose numbers are not the system's
+    if error.errno is None or isinstance(error, socket.gaierror):  # their numbers are not system error codes
         return error.strerror or str(error)
-    return os.strerror(error.errno)  # without the address, which the message has already
+    return os.strerror(error.errno)  # the text of the error repeats the address
 
 
-def _shown(host: str) -> str:
-    """The host of the address that is printed.
+def _printed_host(host: str) -> str:
+    """Return the host in the printed address.
 
     Example:
-        >>> _shown("0.0.0.0"), _shown("::1")
+        >>> _printed_host("0.0.0.0"), _printed_host("::1")
         ('127.0.0.1', '[::1]')
     """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
@@ -136,7 +138,7 @@ def _shown(host: str) -> str:
 
 
 def load_uvicorn() -> Any:
-    """The package uvicorn, and fastapi with it.
+    """Import fastapi and return the module uvicorn.
 
     Raises:
         ConfigurationError: one of them is not installed.

@@ -1,20 +1,20 @@
-// The page of `deepgllim app`: a picture goes to api/poses, and what comes back is shown. Nothing is loaded from elsewhere.
+// The page of `deepgllim app`: it sends pictures to api/poses and shows the responses. It loads nothing from other servers.
 
 const ANGLES = ["pitch", "yaw", "roll"];
-const SEEN_AS = { // what a positive and a negative angle look like
+const SEEN_AS = { // descriptions of positive and negative angles
   pitch: ["up", "down"],
   yaw: ["to the image's left", "to the image's right"],
   roll: ["clockwise", "anticlockwise"],
 };
-const TRIES = 5; // of a request that the server has no place for yet
+const TRIES = 5; // number of attempts while the server is busy
 
 const byId = (id) => document.getElementById(id);
 const { maxBytes, least } = document.body.dataset;
 const [given, invitation, drawn, words] = ["given", "invitation", "drawn", "words"].map(byId);
 const shown = drawn.querySelector("img");
 const video = document.querySelector("#camera video");
-let asking = new AbortController(); // of the request in progress: a newer picture ends it
-let preview = ""; // address of the picture in this browser's memory
+let pending = new AbortController(); // of the request in progress; a newer picture aborts it
+let preview = ""; // address of the picture in the memory of the browser
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -29,26 +29,26 @@ function signed(value, digits = 1) {
 const degrees = (value) => `${signed(value)}°`;
 const sentence = (kind, text) => element("p", { className: kind, role: kind === "sorry" ? "alert" : "status" }, text);
 
-// ---- asking ----
+// ---- requests ----
 
-async function judge(picture) {
-  asking.abort();
-  const mine = (asking = new AbortController());
+async function predict(picture) {
+  pending.abort();
+  const mine = (pending = new AbortController());
   closeCamera();
   showPreview(picture);
   words.replaceChildren(sentence("busy", "Looking for faces …"));
   try {
-    const answer = await ask(picture, mine.signal);
-    if (!mine.signal.aborted) showAnswer(answer);
+    const answer = await request(picture, mine.signal);
+    if (!mine.signal.aborted) showResponse(answer);
   } catch (error) {
     if (!mine.signal.aborted) words.replaceChildren(sentence("sorry", error.message));
   }
 }
 
-async function ask(picture, signal) {
+async function request(picture, signal) {
   if (picture.size > maxBytes) {
     const [found, most] = [picture.size, maxBytes].map((bytes) => +(bytes / 1e6).toPrecision(4));
-    throw new Error(`${found} MB: this page takes up to ${most}; send a smaller file`);
+    throw new Error(`the file has ${found} MB, and the limit is ${most} MB: send a smaller file`);
   }
   const body = await picture.arrayBuffer();
   for (let left = TRIES; ; left -= 1) {
@@ -58,11 +58,11 @@ async function ask(picture, signal) {
       body,
       signal,
     }).catch((error) => {
-      throw signal.aborted ? error : new Error("the server does not answer: is it still running?");
+      throw signal.aborted ? error : new Error("no response from the server: check that it is running");
     });
     if (response.status === 429 && left > 1) {
       await new Promise((done) => setTimeout(done, 1000 * (Number(response.headers.get("Retry-After")) || 1)));
-      if (signal.aborted) throw new Error("a newer picture was given");
+      if (signal.aborted) throw new Error("a newer picture was chosen");
       continue;
     }
     const answer = await response.json();
@@ -71,7 +71,7 @@ async function ask(picture, signal) {
   }
 }
 
-// ---- showing ----
+// ---- display ----
 
 function showPicture(address, description) {
   shown.alt = description;
@@ -96,12 +96,12 @@ function forgetPreview() {
 function showPreview(picture) {
   forgetPreview();
   preview = URL.createObjectURL(picture);
-  showPicture(preview, "the picture as it was given");
+  showPicture(preview, "the chosen picture");
 }
 
-shown.addEventListener("error", hidePicture); // a format that this browser does not show, or no picture at all
+shown.addEventListener("error", hidePicture); // the browser does not support the format
 
-function showAnswer({ faces, drawn: address }) {
+function showResponse({ faces, drawn: address }) {
   const description = faces.map((face) => face.description).join("; ");
   showPicture(address, description || "the picture, without a face");
   forgetPreview();
@@ -110,7 +110,7 @@ function showAnswer({ faces, drawn: address }) {
 }
 
 function clear() {
-  asking.abort();
+  pending.abort();
   closeCamera();
   forgetPreview();
   shown.removeAttribute("src");
@@ -133,9 +133,9 @@ function card(face, number, count) {
 
 function verdict(face) {
   const [kind, text] =
-    face.in_distribution === null ? ["", "known or not: this model cannot tell"]
-    : face.in_distribution ? ["known", "✓ like the faces this model knows"]
-    : ["unknown", "✗ unlike anything this model knows: do not trust it"];
+    face.in_distribution === null ? ["", "this model provides no log p(x)"]
+    : face.in_distribution ? ["known", "✓ like the training data"]
+    : ["unknown", "✗ unlike the training data: do not trust it"];
   const density = face.log_density === null ? [] : [element("small", {}, `log p(x) = ${signed(face.log_density)}`)];
   return element("p", { className: `verdict ${kind}` }, text, ...density);
 }
@@ -172,7 +172,7 @@ function conventions(face) {
   if (face.unknown.length) return []; // conventions need all three angles
   const neck = { name: "neck angles", units: face.units, angles: face.neck_angles };
   const rows = [neck, ...face.conventions].map(({ name, units, angles: written, matrix }) => {
-    const row = element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, inWords(written, units, matrix)));
+    const row = element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, formatAngles(written, units, matrix)));
     row.dataset.convention = name;
     return row;
   });
@@ -182,21 +182,21 @@ function conventions(face) {
     element("div", { className: "scroll" }, table))];
 }
 
-function inWords(written, units, matrix) {
+function formatAngles(written, units, matrix) {
   if (!written) return element("pre", {}, matrix.map((row) => row.map((x) => signed(x, 3)).join(" ")).join("\n"));
   const digits = units === "radians" ? 3 : 1;
   const values = Object.entries(written).map(([name, value]) => `${name} ${signed(value, digits)}`).join(", ");
   return `${values} ${units}`;
 }
 
-// ---- where pictures come from: files, drops, the clipboard, the camera, the examples ----
+// ---- sources of pictures: files, drops, the clipboard, the camera, the examples ----
 
 const firstPicture = (transfer) => transfer?.files[0];
 
 for (const id of ["file", "capture"]) {
   byId(id).addEventListener("change", ({ target }) => {
     const [picture] = target.files;
-    if (picture) judge(picture);
+    if (picture) predict(picture);
     target.value = ""; // so that the same file can be chosen again
   });
 }
@@ -212,20 +212,20 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   given.classList.remove("over");
   const picture = firstPicture(event.dataTransfer);
-  if (picture) judge(picture);
+  if (picture) predict(picture);
   else words.replaceChildren(sentence("sorry", "no file was dropped: save the picture first, or copy and paste it"));
 });
 
 addEventListener("paste", (event) => {
   const picture = firstPicture(event.clipboardData);
-  if (picture) judge(picture);
+  if (picture) predict(picture);
 });
 
 async function paste() {
   try {
     for (const item of await navigator.clipboard.read()) {
       const type = item.types.find((each) => each.startsWith("image/"));
-      if (type) return judge(await item.getType(type));
+      if (type) return predict(await item.getType(type));
     }
     words.replaceChildren(sentence("sorry", "there is no picture in the clipboard: copy one first"));
   } catch (error) {
@@ -234,7 +234,7 @@ async function paste() {
 }
 
 async function openCamera() {
-  if (!navigator.mediaDevices) return byId("capture").click(); // not over plain http from another machine: ask the system
+  if (!navigator.mediaDevices) return byId("capture").click(); // absent over plain http from another machine
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" }, audio: false });
     clear();
@@ -257,12 +257,12 @@ function closeCamera() {
 function shoot() {
   const canvas = element("canvas", { width: video.videoWidth, height: video.videoHeight });
   canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob(judge, "image/png");
+  canvas.toBlob(predict, "image/png");
 }
 
 async function tryExample({ target }) {
   const example = target.closest("button")?.querySelector("img");
-  if (example) judge(await (await fetch(example.src)).blob());
+  if (example) predict(await (await fetch(example.src)).blob());
 }
 
 byId("choose").addEventListener("click", () => byId("file").click());
