@@ -37,7 +37,7 @@ COMMANDS = {
     ),
     "app": Command(
         "deepgllim.cli.webapp:app",
-        "A page in the browser: upload a picture or take one, read the poses with their intervals, until Ctrl-C.",
+        "Serve a page that predicts the head poses in pictures, with intervals, until Ctrl-C.",
     ),
     "export": Command("deepgllim.cli.export:export", "Write a trained model to one ONNX file."),
     "calibrate": Command(
