@@ -48,12 +48,12 @@ def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> No
     code = """
     from deepgllim.forking import notify_after_fork
 
-    class Told:
+    class Recorder:
         times = 0
         def after_fork(self):
             self.times += 1
 
-    one, gone = Told(), Told()
+    one, gone = Recorder(), Recorder()
     notify_after_fork(one); notify_after_fork(gone); del gone
     assert fork(lambda: os._exit(one.times)) == 1
     assert fork(lambda: os._exit(fork(lambda: os._exit(one.times)))) == 2

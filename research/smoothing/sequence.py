@@ -102,7 +102,7 @@ def _move(rng: Rng, start: Array) -> Array:
 
 
 class Noise(NamedTuple):
-    """How a network errs.
+    """The error model of a network.
 
     Attributes:
         shared: share of the errors' variance that is the same whenever the pose is; the rest is new in every frame.
@@ -119,11 +119,11 @@ class Noise(NamedTuple):
 
 
 def simulate(path: Path, rng: Rng, noise: Noise) -> Measurements:
-    """Errors of the covariance that is told: 1.5° ahead, 8° at profile, more in a turn, which blurs the picture."""
+    """Simulate measurements whose reported deviations grow from 1.5° ahead to 8° at profile, and with the speed."""
     frames = np.arange(0, path.duration, 1 / RATE)
     times = frames[(frames == 0) | (rng.uniform(size=len(frames)) >= noise.dropped)]
     truth = path.rotation(times)
-    covariances = told_covariances(path, times, rng)
+    covariances = reported_covariances(path, times, rng)
     alike = smooth_field(vector_from_rotation(truth), rng, noise.reach)
     unit = np.sqrt(noise.shared) * alike + np.sqrt(1 - noise.shared) * rng.standard_normal(alike.shape)
     errors = np.einsum("nij,nj->ni", np.linalg.cholesky(covariances), unit)
@@ -135,7 +135,7 @@ def simulate(path: Path, rng: Rng, noise: Noise) -> Measurements:
     return Measurements(times, rotations, covariances)
 
 
-def told_covariances(path: Path, times: Array, rng: Rng) -> Array:
+def reported_covariances(path: Path, times: Array, rng: Rng) -> Array:
     """Larger away from the camera and in turns, a fifth more or less by frame; pitch is worst, roll best."""
     speed = np.linalg.norm(path.velocity(times), axis=-1)
     off = np.degrees(np.arccos(np.clip(path.rotation(times)[:, 2, 2], -1, 1)))  # of the nose from the camera

@@ -75,7 +75,7 @@ def constant(name: str, value: float) -> Callable[[Path], object]:
     return proto(edit)
 
 
-def foreign(path: Path) -> None:
+def unsupported(path: Path) -> None:
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", values[:1], values[1:])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
@@ -222,7 +222,7 @@ NETWORKS: dict[str, Case] = {
     "folder": Case(replaced(Path.mkdir), refused("")),
     "pipe": Case(replaced(os.mkfifo), refused("")),
     "endless": Case(replaced(lambda path: path.symlink_to("/dev/zero")), refused("")),
-    "foreign": Case(foreign, refused("not a deepgllim model")),
+    "unsupported": Case(unsupported, refused("not a deepgllim model")),
     "weights above": Case(outside("../secret.bin"), refused("")),
     "weights anywhere": Case(outside("/etc/hostname"), refused("")),
     "unknown node": Case(proto(unknown_node), refused("Cats")),

@@ -28,7 +28,7 @@ FRAMES = 4  # of a video, at most
 
 
 def videos(people: list[str], names: list[str] | None = None) -> Manifest:
-    """A table of videos, one to four frames each, the target a number of its own; `people` tells who is in each."""
+    """Return videos of one to four frames with distinct targets; `people` has the person of each video."""
     names = names or [f"{index:02d}" for index in range(len(people))]
     rows = [
         {"path": f"{name}/{who}/{frame}.jpg", "subject": who, "sequence": name}

@@ -26,13 +26,13 @@ def write_table(folder: Path, lines: list[str], head: str = "path,subject,x0,y0,
 
 
 def test_a_sound_folder(face_folder: Path) -> None:
-    told: list[tuple[int, int]] = []
-    report = check_data(f"folder:{face_folder}", workers=2, progress=lambda *counts: told.append(counts))
+    received: list[tuple[int, int]] = []
+    report = check_data(f"folder:{face_folder}", workers=2, progress=lambda *counts: received.append(counts))
     assert (len(report.faces), report.pictures, report.broken, report.left_out, report.beyond) == (24, 24, [], 0, 0)
     assert report.people == {"01": 6, "02": 6, "03": 6, "04": 6}
     assert report.sizes == {(64, 48): 24}
     assert (report.sequences, report.sources) == (0, {})
-    assert told == [(n, 24) for n in range(1, 25)]
+    assert received == [(n, 24) for n in range(1, 25)]
 
 
 def test_the_histogram_of_the_real_labels(pointing04_dir: Path) -> None:

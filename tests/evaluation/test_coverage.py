@@ -41,7 +41,7 @@ def test_giving_up_the_unsure_faces_helps() -> None:
 def test_of_a_real_network(network: PoseNetwork, faces: Manifest) -> None:
     predictions = predict_faces(network, faces)
     report = report_coverage(predictions)
-    assert report.calibration.scales[1] == pytest.approx(0.5, abs=0.1)  # says 20, errs by 10.4
+    assert report.calibration.scales[1] == pytest.approx(0.5, abs=0.1)  # the predicted deviation is 20, the error 10.4
     assert report.coverage.iloc[0]["after_90"] == pytest.approx(0.9, abs=0.07)
     assert errors_by_target(predictions)["pan"] == pytest.approx(8.3, abs=1.5)
     assert "neck_roll" not in errors_by_target(predictions)

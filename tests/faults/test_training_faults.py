@@ -185,7 +185,7 @@ def states(output: Path) -> dict[Path, tuple[int, int, int]]:
 
 
 class Pausing(NullReporter):
-    """Tells another process of a round's end, and waits for its word."""
+    """A reporter that signals the end of a round to another process, and waits for its answer."""
 
     def __init__(self, connection: Connection, round_: int) -> None:
         self.connection, self.round = connection, round_

@@ -123,13 +123,13 @@ def test_scaling_changes_the_size_both_ways() -> None:
 def test_mirror_flips_half_of_the_pictures_and_says_so() -> None:
     config, context = only(mirror=True), picture(20)
     generator = np.random.default_rng(0)
-    told = []
+    received = []
     for _ in range(200):
         found, (mirrored, turn) = augment(context, 20, config, generator)
         assert turn == 0
         np.testing.assert_array_equal(found, context[:, :, ::-1] if mirrored else context)
-        told.append(mirrored)
-    assert 70 < sum(told) < 130  # four standard deviations about 100
+        received.append(mirrored)
+    assert 70 < sum(received) < 130  # four standard deviations about 100
 
 
 def test_mirroring_negates_yaw_and_roll() -> None:

@@ -65,7 +65,7 @@ class StopAfter(NullReporter):
 
 
 class Record(NullReporter):
-    """Keeps all that it is told."""
+    """A reporter that records its calls."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
@@ -237,13 +237,13 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(
     with pytest.raises(Interrupted):
         run(whole, tmp_path / "parts", reporter=stopped)
     assert not (tmp_path / "parts" / "model.safetensors").exists()
-    told = Record()
-    trained = run(whole, tmp_path / "parts", resume=True, reporter=told)
+    received = Record()
+    trained = run(whole, tmp_path / "parts", resume=True, reporter=received)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     steps = n_batches(N_FACES, 16) * whole.schedule.epochs_per_round
     done = stop.rounds - 1 if stop.rounds else 7 // steps  # a round that was not written is done again
-    assert told.begun == [(3 * steps, done * steps)]
-    assert told.steps == (3 - done) * steps
+    assert received.begun == [(3 * steps, done * steps)]
+    assert received.steps == (3 - done) * steps
     assert len(trained.history) == 3
 
 
@@ -279,9 +279,9 @@ def test_a_resume_with_fewer_features_than_the_recipe_asks_for(tmp_path: Path) -
 def test_a_finished_training_is_resumed_to_the_same_model(tmp_path: Path) -> None:
     run(recipe(), tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
-    told = Record()
-    run(recipe(), tmp_path, resume=True, reporter=told)
-    assert told.steps == 0
+    received = Record()
+    run(recipe(), tmp_path, resume=True, reporter=received)
+    assert received.steps == 0
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
@@ -599,17 +599,17 @@ def test_the_validation_loss_is_the_objectives_over_all_inputs() -> None:
 
 
 def test_every_round_leaves_a_row(tmp_path: Path) -> None:
-    told = Record()
-    trained = train(model(), recipe(), vectors(), vectors(40, seed=1), output=tmp_path, reporter=told)
+    received = Record()
+    trained = train(model(), recipe(), vectors(), vectors(40, seed=1), output=tmp_path, reporter=received)
     rows = table(tmp_path / "metrics.csv")
     assert [float(row["round"]) for row in rows] == [1, 2, 3]
-    assert told.rows == trained.history
+    assert received.rows == trained.history
     for row, kept in zip(rows, trained.history, strict=True):
         assert {name: float(value) for name, value in row.items()} == kept
     expected = {"train_loss", "learning_rate", "log_likelihood", "em_iterations", "components", "validation_mae"}
     assert expected | {"validation_nll", "validation_coverage_90_yaw"} <= rows[0].keys()
-    assert told.begun == [(12, 0)]
-    assert told.steps == 12
+    assert received.begun == [(12, 0)]
+    assert received.steps == 12
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.csv", CHECKPOINT, "model.safetensors"}
 
 

@@ -34,7 +34,7 @@ def vectors(n: int = 64, seed: int = 0) -> ArrayInputs:
 def faces(
     n: int = 24, size: int = 16, config: AugmentationConfig = LIGHT, seed: int = 0, names: Sequence[str] = TARGETS
 ) -> FaceInputs:
-    """Pictures of a bright disc whose place tells the targets, with room for the augmentation around them."""
+    """Pictures of a bright disc whose position is the target, with a margin for the augmentation."""
     from deepgllim.nn.augmentation import context_size
 
     generator = np.random.default_rng(seed)

@@ -82,9 +82,9 @@ def with_header(file: Path, **changes: object) -> Path:
 def test_files_of_other_programs_and_newer_versions_are_refused(file: Path, tmp_path: Path) -> None:
     proto = onnx.load(file)
     del proto.metadata_props[:]
-    onnx.save(proto, tmp_path / "foreign.onnx")
+    onnx.save(proto, tmp_path / "other.onnx")
     with pytest.raises(ModelError, match=r"not a deepgllim model.*deepgllim export"):
-        PoseNetwork(tmp_path / "foreign.onnx")
+        PoseNetwork(tmp_path / "other.onnx")
     with pytest.raises(ModelError, match=r"model format 99, this version reads up to 1: upgrade"):
         PoseNetwork(with_header(file, format_version=99))
     with pytest.raises(ModelError, match="its header is not a model's"):

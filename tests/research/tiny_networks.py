@@ -56,8 +56,8 @@ def save(
     kind: int = TensorProto.FLOAT,
 ) -> Path:
     given = [helper.make_tensor_value_info("input", kind, shape)]
-    told = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank) for name, rank in ranks.items()]
-    graph = helper.make_graph(nodes, "tiny", given, told, initial)
+    output = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank) for name, rank in ranks.items()]
+    graph = helper.make_graph(nodes, "tiny", given, output, initial)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
     return path
 

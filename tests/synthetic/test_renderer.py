@@ -44,7 +44,7 @@ def landmark(number: int, scene: Scene) -> Array:
 
 
 def test_a_scene_has_one_picture(renderer: Renderer) -> None:
-    """Whatever was drawn before, and whoever draws it."""
+    """The picture does not depend on earlier pictures or on the renderer object."""
     sampler = SceneSampler("wide", size=48, seed=3)
     first = [renderer.draw(sampler(index)) for index in (0, 1, 2)]
     np.testing.assert_array_equal(renderer.draw(sampler(1)), first[1])
