@@ -139,7 +139,7 @@ def _conv_norm(
     conv: nn.Conv2d
     if groups > 1:
         conv = DepthwiseConv2d(outputs, kernel, stride)
-    elif stride == 1:  # "SAME" is symmetric here, whatever the size
+    elif stride == 1:  # "SAME" is symmetric here for every size
         conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     else:
         conv = SameConv2d(inputs, outputs, kernel, stride, bias=False)
