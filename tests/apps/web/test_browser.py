@@ -257,7 +257,7 @@ def test_several_faces_modes_verdicts_and_conventions(browser: Any) -> None:
         assert "60 %: pitch +12°, yaw −23°, roll +4°" in text
         assert "40 %: pitch +0°, yaw +40°, roll +0°" in text
         text = partial.inner_text()
-        assert "this model provides no log p(x)" in text
+        assert "this model has no threshold of log p(x)" in text
         assert re.search(r"roll\s+not predicted by this model", text)
         visit.tab.close()
 

@@ -133,7 +133,7 @@ function card(face, number, count) {
 
 function verdict(face) {
   const [kind, text] =
-    face.in_distribution === null ? ["", "this model provides no log p(x)"]
+    face.in_distribution === null ? ["", "this model has no threshold of log p(x)"]
     : face.in_distribution ? ["known", "✓ like the training data"]
     : ["unknown", "✗ unlike the training data: do not trust it"];
   const density = face.log_density === null ? [] : [element("small", {}, `log p(x) = ${signed(face.log_density)}`)];
