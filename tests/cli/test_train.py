@@ -130,7 +130,7 @@ def test_invalid_options(refused: Call, shared_faces: Path, tmp_path: Path, word
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("path,subject", "file,subject", ["'path'", "absent"]),
+        ("path,subject", "file,subject", ["'path'", "missing"]),
         (",pitch,yaw", ",tilt,pan", ["pitch, yaw, roll", "tilt"]),
         ("10,2,54,46,", "10,2,54,left,", ["row 1", "left", "not a number"]),
         ("10,2,54,46,", "10,2,5,46,", ["row 1", "(10, 2, 5, 46)", "x0 < x1"]),

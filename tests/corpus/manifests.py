@@ -51,7 +51,7 @@ def refused(words: str) -> Refused:
 
 
 UNREADABLE, NO_TARGET = refused("not a readable csv table"), refused("none of pitch, yaw, roll")
-NO_NUMBER, NO_ANGLE = refused("is not a number; correct it"), refused("is no angle in degrees")
+NO_NUMBER, NO_ANGLE = refused("is not a number; correct it"), refused("is not an angle in degrees")
 ONE_BROKEN = Holds(N - 1, 1, yaw=None, subject=None)
 
 
@@ -181,9 +181,9 @@ COLUMNS: dict[str, Case] = {
     "blank subject": Case(edited(subject=""), Holds(subject=None)),
     "subject of a formula": Case(edited(subject="=cmd|'/c calc'!A1"), Holds(subject="=cmd|'/c calc'!A1")),
     "subject of all": Case(every(subject="a"), Holds(subject="a")),
-    "no path": Case(columns(*HEAD[1:]), refused("column 'path' is absent")),
+    "no path": Case(columns(*HEAD[1:]), refused("column 'path' is missing")),
     "no labels": Case(columns(*HEAD[:6]), NO_TARGET),
-    "no x1": Case(columns(*(name for name in HEAD if name != "x1")), refused("only x0, y0, y1 are there")),
+    "no x1": Case(columns(*(name for name in HEAD if name != "x1")), refused("it has only x0, y0, y1")),
     "upper names": Case(put(text(head=[name.upper() for name in HEAD])), NO_TARGET),
     "yaw twice": Case(put(text([[*row, "7"] for row in ROWS], [*HEAD, "yaw"])), refused("named twice")),
 }
@@ -214,7 +214,7 @@ LABELS: dict[str, Case] = {
 BOXES: dict[str, Case] = {
     "no box": Case(box("", "", "", ""), Holds()),
     "box over the edge": Case(box("-5", "-5", "70", "50"), Holds()),
-    "half a box": Case(edited(x0=""), refused("row 6: the box x0, y0, x1, y1 = (nan, 2, 54, 46) is half filled")),
+    "half a box": Case(edited(x0=""), refused("row 6: the box x0, y0, x1, y1 = (nan, 2, 54, 46) is partly blank")),
     "box of nothing": Case(box("50", "50", "50", "50"), refused("is empty")),
     "box the wrong way": Case(box("60", "46", "10", "2"), refused("is empty")),
     "infinite box": Case(box("0", "0", "inf", "inf"), refused("is not finite")),

@@ -47,7 +47,7 @@ def quick(run_experiment: Callable[..., str], tmp_path: Path) -> Callable[..., p
 def test_quick_mode_fills_table2(quick: Callable[..., pd.DataFrame]) -> None:
     results = quick("table2")
     assert list(zip(results["set"], results.K, strict=True)) == [("S2G", 1), ("SSV", 1), ("S2G", 2), ("SSV", 2)]
-    assert results.mae.between(0, 90).all()
+    assert results.mae.between(0, 180).all()
     assert (results.pictures == 64).all()  # 2 pictures of each of 32 people
 
 

@@ -50,8 +50,8 @@ def without(column: str) -> Callable[[list[dict[str, object]]], list[dict[str, o
 
 
 BAD_TABLES: dict[str, tuple[Callable[[list[dict[str, object]]], list[dict[str, object]]], str]] = {
-    "column": (without("yaw"), "column 'yaw' is absent"),
-    "path": (without("path"), "column 'path' is absent"),
+    "column": (without("yaw"), "column 'yaw' is missing"),
+    "path": (without("path"), "column 'path' is missing"),
     "number": (lambda rows: [rows[0] | {"yaw": "left"}, *rows[1:]], "'left' is not a number"),
     "pictures": (lambda rows: rows[2:], "no row for face22.jpg and 1 others, of 24 pictures"),
     "twice": (lambda rows: [*rows, rows[0]], "face23.jpg is listed 2 times"),

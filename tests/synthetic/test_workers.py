@@ -62,6 +62,7 @@ def test_a_killed_process_loses_unfinished_chunks_only(complete_set: Path, tmp_p
     code = f"""
 from functools import partial
 from pathlib import Path
+from deepgllim.synthetic import SceneSampler, render_set
 from tests.synthetic.fakes import FakeRenderer
 if __name__ == "__main__":
     renderer = partial(FakeRenderer, Path({str(log)!r}), seconds=0.3)

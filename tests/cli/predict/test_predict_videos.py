@@ -108,7 +108,7 @@ def test_an_annotated_video_keeps_frames_and_times(call: Call, walk: Path, smoot
 def test_pictures_and_videos_together(call: Call, walk: Path) -> None:
     Image.new("RGB", SIZE, (148, 60, 60)).save("a.png")
     called = call("predict", walk, "a.png", "--output", "all.csv", "--save", "drawn")
-    assert "7 faces on 1 picture and 6 frames" in called.out
+    assert "7 faces on 1 image and 6 frames" in called.out
     rows = table("all.csv")
     assert [row["frame"] for row in rows] == ["0", "1", "2", "3", "4", "5", ""]
     assert sorted(path.name for path in Path("drawn").iterdir()) == ["a.png", "walk.mp4"]
