@@ -163,3 +163,17 @@ def test_log_density_is_that_of_the_head(tmp_path: Path) -> None:
     assert expected is not None
     np.testing.assert_allclose(found.log_density, expected.numpy(), rtol=1e-4)
     np.testing.assert_allclose(found.weights.sum(1), 1.0, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [32, 64])
+def test_folding_keeps_the_features_of_the_packaged_network(size: int) -> None:
+    """Its batch normalisations have shifts, which folding moves to biases of depthwise convolutions too."""
+    spec = ModelSpec(
+        backbone="efficientnet_lite0", projection=8, head="inverse_regression", targets=TARGETS, image_size=32, margin=1
+    )
+    model = DeepRegression(spec, build_backbone("efficientnet_lite0")).eval()
+    x = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(size))
+    expected = model.backbone(x)
+    found = folded(model).backbone(x)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)  # features reach about 3; float32 over 50 layers

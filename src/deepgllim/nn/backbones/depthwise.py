@@ -16,7 +16,7 @@ MOST_PRODUCTS = 100
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """Depthwise convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding and without bias.
+    """Depthwise convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding; a bias only after folding.
 
     Args:
         channels: number of channels, C.
@@ -36,11 +36,12 @@ class DepthwiseConv2d(nn.Conv2d):
         (height, width), k, s = input.shape[-2:], self.kernel_size[0], self.stride[0]
         outputs = -(-height // s) * -(-width // s)
         if torch.is_grad_enabled() and height * width * outputs <= MOST_PRODUCTS and not torch.compiler.is_exporting():
-            return depthwise_sum(input, self.weight, s)
+            y = depthwise_sum(input, self.weight, s)
+            return y if self.bias is None else y + self.bias.view(-1, 1, 1)
         if s == 1:  # "SAME" is symmetric here
-            return conv2d(input, self.weight, padding=k // 2, groups=self.groups)
+            return conv2d(input, self.weight, self.bias, padding=k // 2, groups=self.groups)
         padding = (*same_padding(width, k, s), *same_padding(height, k, s))
-        return conv2d(pad(input, padding), self.weight, stride=s, groups=self.groups)
+        return conv2d(pad(input, padding), self.weight, self.bias, stride=s, groups=self.groups)
 
 
 def depthwise_sum(input: Tensor, weight: Tensor, stride: int) -> Tensor:
