@@ -63,7 +63,9 @@ class NetworkConfig(Section):
 
     backbone: str = Field("efficientnet_lite0", description="name of the backbone")
     weights: str | None = Field(
-        "imagenet", description="'imagenet', the path of a weights file, or none for random weights"
+        "imagenet",
+        description="'imagenet' or 'faces' (facemesh_v2) for packaged weights, the path of a weights file, or none for "
+        "random weights",
     )
     preprocessing: str | None = Field(
         None, description="preprocessing of a weights file that does not name its own: caffe, torchvision"
