@@ -192,7 +192,7 @@ def compare_methods(rows: list[dict[str, float | str]]) -> str:
     error = f"({float(first['mean']):.2f}° against {float(second['mean']):.2f}°)"
     likelihood = f"(NLL {float(likely['NLL']):.2f} against {float(other['NLL']):.2f})"
     link = "and" if likely["method"] == first["method"] else f"but {likely['method']} has"
-    start = f"On these held-out people {first['method']} has the smaller mean error"
+    start = f"On these people, who are not in the training data, {first['method']} has the smaller mean error"
     return f"{start} {error}, {link} the better likelihood {likelihood}."
 
 
