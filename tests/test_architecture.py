@@ -91,7 +91,7 @@ LAYERS = (
     ("backbones.registry",),
     ("model", "inverse_regression", "export.heads"),
     ("objectives", "optimization", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
-    ("progress",),
+    ("progress", "export.verification"),
     ("checkpoint",),
     ("training",),
 )

@@ -24,7 +24,7 @@ Unchanged = Callable[[Path], None]
 @pytest.fixture(autouse=True)
 def fast_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the slow export of EfficientNet-Lite0."""
-    monkeypatch.setattr(runs, "export_onnx", quick_export)
+    monkeypatch.setattr(runs, "export_verified", quick_export)
 
 
 def test_train_writes_a_run_and_reports_it(call: Call, face_folder: Path, tmp_path: Path) -> None:

@@ -251,9 +251,17 @@ def differences(model: DeepRegression, outputs: dict[str, Tensor], pixels: Tenso
         outputs: outputs of the graph, by name.
         pixels: inputs of the graph, (N, 3, S, S), uint8.
     """
-    with torch.no_grad():
-        answer = model.eval()(pixels)
-    truth = {
+    return {
+        name: float(((outputs[name] - value).abs() / value.abs().clamp(min=1.0)).max())
+        for name, value in model_outputs(model, pixels).items()
+    }
+
+
+@torch.no_grad()
+def model_outputs(model: DeepRegression, images: Tensor) -> dict[str, Tensor]:
+    """Return the outputs of a model for images, by the names of the outputs of its graph."""
+    answer = model.eval()(images)
+    outputs = {
         "weights": answer.weights,
         "means": answer.means,
         "covariances": answer.covariances,
@@ -261,10 +269,8 @@ def differences(model: DeepRegression, outputs: dict[str, Tensor], pixels: Tenso
         "covariance": answer.covariance_matrix,
     }
     if answer.input_log_density is not None:
-        truth["log_density"] = answer.input_log_density
-    return {
-        name: float(((outputs[name] - value).abs() / value.abs().clamp(min=1.0)).max()) for name, value in truth.items()
-    }
+        outputs["log_density"] = answer.input_log_density
+    return outputs
 
 
 @contextmanager
