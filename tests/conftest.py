@@ -120,3 +120,9 @@ def _blob(pitch: float, yaw: float, subject: int) -> np.ndarray[tuple[int, ...],
     colour = np.array([150, 130 - 20 * subject, 60 + 30 * subject])
     pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] = (60 + disc * colour).clip(0, 255).astype(np.uint8)
     return pixels
+
+
+@pytest.fixture(scope="session")
+def facemesh_reference() -> Path:
+    """Return the ONNX file of FaceMesh V2's trunk; skip the test if it is absent."""
+    return find_test_data("data/facemesh_v2/facemesh_v2_trunk_192.onnx", "the reference graph of FaceMesh V2")

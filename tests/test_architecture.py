@@ -86,8 +86,9 @@ POSE_LAYERS = (
 LAYERS = (
     ("sections",),
     ("config", "reporting", "backbones.weights", "backbones.depthwise"),
-    ("backbones.efficientnet", "backbones.vgg", "augmentation", "head", "export.graph"),
-    ("backbones.registry", "inputs"),
+    ("backbones.efficientnet", "backbones.vgg", "backbones.backbone", "augmentation", "head", "export.graph"),
+    ("backbones.facemesh", "inputs"),
+    ("backbones.registry",),
     ("model", "inverse_regression", "export.heads"),
     ("objectives", "optimization", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
     ("progress",),

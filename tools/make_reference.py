@@ -1,8 +1,9 @@
 """Select the runs of other implementations that are committed as `tests/reference`.
 
-    python tools/make_reference.py ../shared/reference
+    python tools/make_reference.py ../shared/reference --facemesh ../shared/data/facemesh_v2
 
-The stored values are copied without change. A covariance that all components share is kept once.
+The stored values are copied without change. A covariance that all components share is kept once. The features of
+FaceMesh V2 are those of its published graph for two pictures of noise.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import re
 from pathlib import Path
 
 import numpy as np
+
+from deepgllim.pose.runtime import open_session
 
 OUTPUT = Path(__file__).parents[1] / "tests" / "reference"
 TABLES = ("X", "Y", "Y_test", "r_K1", "r_K2", "r_K5")
@@ -32,12 +35,24 @@ def select(stored: "np.lib.npyio.NpzFile", pattern: str) -> dict[str, np.ndarray
     return found | {key: found[key][:1] for key in shared}
 
 
+def facemesh_features(graph: Path) -> np.ndarray:
+    """Return the output of the graph for two pictures of noise, (2, 1152), the channels before the rows."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 192, 192), dtype=np.uint8)
+    session = open_session(str(graph))
+    (features,) = session.run(None, {session.get_inputs()[0].name: pixels.astype(np.float32) / 255})
+    return features.reshape(2, -1)
+
+
 def main() -> None:
-    """Write the tables, the runs and their list."""
+    """Write the tables, the runs and their list, and the features."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reference", type=Path, help="folder of all stored runs, with runs.tsv and data")
-    source = parser.parse_args().reference
+    parser.add_argument("--facemesh", type=Path, required=True, help="folder of facemesh_v2_trunk_192.onnx")
+    options = parser.parse_args()
+    source = options.reference
     OUTPUT.mkdir(exist_ok=True)
+    features = facemesh_features(options.facemesh / "facemesh_v2_trunk_192.onnx")
+    np.savez_compressed(OUTPUT / "facemesh_v2.npz", features=features)
     data = {
         f"xllim_{name}": np.loadtxt(source / "data" / f"xllim_{name}.csv", delimiter=",", ndmin=2) for name in TABLES
     }

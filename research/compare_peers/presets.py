@@ -74,7 +74,7 @@ _IMAGENET_224 = Preset(
 PRESETS: dict[str, Preset] = {
     # github.com/omasaht/headpose-fsanet-pytorch, src/demo.py: pixels as OpenCV reads them (BGR), (x − 127.5) / 128;
     # "output" holds yaw, pitch, roll; two files averaged. Labels of 300W-LP unchanged. Margin: that of the figures
-    # quoted in ../table3/quoted.csv.
+    # quoted in experiments/table3/quoted.csv.
     "fsanet": Preset(64, "bgr", (127.5,) * 3, (128.0,) * 3, "nchw", 1.6, ("output",), "angles", YAW_FIRST, "300w-lp"),
     # docs.openvino.ai, head-pose-estimation-adas-0001: 1 × 3 × 60 × 60, BGR, no scaling; three outputs in degrees.
     # Margin as above. The outputs of a file converted to ONNX may have other names: --outputs.

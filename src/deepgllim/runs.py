@@ -17,7 +17,7 @@ from deepgllim.data import (
     write_report,
 )
 from deepgllim.errors import ConfigurationError, DataError, ModelError
-from deepgllim.nn.backbones.registry import build_backbone
+from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs

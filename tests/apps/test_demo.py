@@ -327,8 +327,8 @@ ROWS: list[dict[str, float | str]] = [
 def test_the_report_names_the_better_method() -> None:
     assert report.best_methods(ROWS) == {"mean": "b", "NLL": "a", "90 % coverage": "a"}
     assert report.compare_methods(ROWS) == (
-        "On these held-out people b has the smaller mean error (4.00° against 5.00°), but a has the better likelihood "
-        "(NLL 9.00 against 9.50)."
+        "On these people, who are not in the training data, b has the smaller mean error (4.00° against 5.00°), "
+        "but a has the better likelihood (NLL 9.00 against 9.50)."
     )
     ahead = [ROWS[0] | {"NLL": 9.9}, ROWS[1]]
     assert report.compare_methods(ahead).endswith("and the better likelihood (NLL 9.50 against 9.90).")

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from deepgllim.cli import main
-from deepgllim.nn.backbones.registry import build_backbone
+from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.pose.network import PoseNetwork
 from tests.pose.tiny import tiny_network

@@ -50,7 +50,7 @@ def test_some_labels_are_better_than_none() -> None:
 
 
 def test_no_labels_are_refused() -> None:
-    with pytest.raises(DataError, match="predicts tilt, pan, neck_roll, of which the data has none, nor all of pitch"):
+    with pytest.raises(DataError, match="predicts tilt, pan, neck_roll: the data has none of these columns, and"):
         target_labels(table(pitch=[1.0], yaw=[2.0]), NECK)
 
 

@@ -11,7 +11,7 @@ import torch
 from deepgllim.data import make_manifest
 from deepgllim.errors import RenderError
 from deepgllim.geometry.rotations import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
-from deepgllim.nn.backbones.registry import wrap_module
+from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.synthetic import Renderer
 from experiments import protocol

@@ -115,7 +115,7 @@ def test_trunk_inputs_are_the_rows_of_their_faces_and_copies(options: Options) -
 
 
 def test_an_activation_beyond_half_precision_is_refused(tmp_path: Path) -> None:
-    from deepgllim.nn.backbones.registry import wrap_module
+    from deepgllim.nn.backbones import wrap_module
 
     backbone = wrap_module(nn.Linear(1, 1, bias=False), feature_size=1)
     nn.init.constant_(backbone.stages[0].weight, 1.0)  # type: ignore[arg-type]

@@ -267,6 +267,18 @@ def test_saturation_keeps_grey_and_luma_and_spreads_colour() -> None:
     assert max(colourfulness) > 1.2 * context.std(0).mean()
 
 
+def test_a_share_of_the_pictures_has_no_colour() -> None:
+    context = picture(24)
+    colourless = [bool((np.ptp(version, axis=0) <= 1).all()) for version in versions(context, 24, only(grey=0.25), 400)]
+    assert 70 <= sum(colourless) <= 130
+    kept = next(
+        version
+        for version, grey in zip(versions(context, 24, only(grey=0.25), 400), colourless, strict=True)
+        if not grey
+    )
+    np.testing.assert_array_equal(kept, context)
+
+
 def test_colour_gives_each_channel_its_own_gain() -> None:
     context = picture(24)
     gains = np.array([v.mean((1, 2)) / context.mean((1, 2)) for v in versions(context, 24, only(colour=0.1), 60)])

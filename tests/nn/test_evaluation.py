@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deepgllim import metrics
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.gllim import Parameters, sample
-from deepgllim.nn.backbones.registry import wrap_module
+from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.evaluation import (
     best_scale,
     calibrate,

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from deepgllim.errors import ModelError
+from deepgllim.nn.backbones import Backbone, BackboneSpec, build_backbone, register_backbone
 from deepgllim.nn.backbones import registry as backbones
-from deepgllim.nn.backbones.registry import Backbone, BackboneSpec, build_backbone, register_backbone
 from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.model import FORMAT_VERSION, DeepRegression, ModelSpec, load_model
 from tests.gllim.strategies import NOISES, make_parameters

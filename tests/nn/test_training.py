@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import training as module
 from deepgllim.nn.augmentation import plain
-from deepgllim.nn.backbones.registry import wrap_module
+from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import collect_normalised, evaluate

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deepgllim.errors import ModelError
-from deepgllim.nn.backbones.registry import Backbone, Preprocessing
+from deepgllim.nn.backbones import Backbone, Preprocessing
 from deepgllim.nn.config import AugmentationConfig, Recipe
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs
 from deepgllim.nn.model import DeepRegression, ModelSpec

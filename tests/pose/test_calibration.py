@@ -103,7 +103,7 @@ GOOD = KNOWN.to_json()
         ({"levels": [0.5, 0.5, 0.9]}, "do not increase"),
         ({"levels": [0.5, 0.8, 1.0]}, "do not increase"),
         ({"region": [1.0, 2.0]}, "region .* is not one positive radius"),
-        ({"interval": [1.0, 0.9, 2.0]}, "interval .* none below the one before"),
+        ({"interval": [1.0, 0.9, 2.0]}, "interval .* in ascending order"),
         ({"interval": [1.0, 1.1, float("inf")]}, "interval"),
         ({"scales": None}, "cannot read it"),
         ({"levels": ["a"]}, "cannot read it"),

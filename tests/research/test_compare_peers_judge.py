@@ -14,7 +14,7 @@ from deepgllim.geometry.rotations import (
     angles_from_rotation,
     rotation_from_pan_tilt,
 )
-from deepgllim.nn.backbones.registry import wrap_module
+from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.evaluation import Predictions
 from deepgllim.nn.model import DeepRegression, ModelSpec

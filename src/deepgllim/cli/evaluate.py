@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import ModelPath, Source, Switch, Text, faces, refuse_existing
+from deepgllim.cli.options import Source, Switch, Text, faces, refuse_existing
 
 if TYPE_CHECKING:
     from deepgllim.data import Manifest
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     *,
-    model: ModelPath,
+    model: Path,
     data: Source,
     subjects: Text = None,
     json: Switch = False,

@@ -27,7 +27,6 @@ imports pandas."""
 _KINDS = [f"`{name}:{path}`" for name, path in SOURCES.items()]
 
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
-ModelPath = Annotated[Path, Parameter(env_var="DEEPGLLIM_MODEL")]
 Probability = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Source = Annotated[str, Parameter(help=f"Images and labels: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")]
 Switch = Annotated[bool, Parameter(negative=())]

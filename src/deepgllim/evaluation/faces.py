@@ -122,7 +122,7 @@ def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
     (pitch, yaw, roll or tilt, pan, neck_roll) are converted.
 
     Raises:
-        DataError: if the data has neither.
+        DataError: if the data has neither, or a label is not a number.
     """
     frame = faces.frame
     here = [name for name in targets if name in frame.columns]
@@ -133,15 +133,15 @@ def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
         return np.stack([values[:, names.index(name)] for name in targets], axis=1)
     if not here:
         raise DataError(
-            f"the model predicts {', '.join(targets)}, of which the data has none, nor all of {', '.join(other)}: "
-            f"its columns are {', '.join(map(str, frame.columns))}"
+            f"the model predicts {', '.join(targets)}: the data has none of these columns, and not all of "
+            f"{', '.join(other)}; its columns are {', '.join(map(str, frame.columns))}"
         )
     known = dict(zip(here, _numbers(frame, here).T, strict=True))
     return np.stack([known.get(name, np.full(len(frame), np.nan)) for name in targets], axis=1)
 
 
 def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Array:
-    """Return columns as numbers, (N, names); NaN for a blank."""
+    """Return columns as numbers, (N, number of names); NaN for a blank."""
     values = np.full((len(frame), len(names)), np.nan)
     for i, name in enumerate(names):
         for row, value in enumerate(frame[name].astype(object)):

@@ -31,7 +31,7 @@ from deepgllim.gllim.scaling import Scaling
 from deepgllim.gllim.spec import MixtureSpec, check_spec
 from deepgllim.gllim.statistics import Assign, SufficientStatistics, collect, e_step
 
-ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}  # of a log-likelihood, by the dtype of the products
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative, of a log-likelihood, by dtype of the products
 
 
 class Fit(NamedTuple):
@@ -43,8 +43,8 @@ class Fit(NamedTuple):
         converged: whether the last gain was smaller than the tolerance.
         trace: all iterations.
         at_floor: whether a variance of Σ lies on its floor, because there are too few samples or redundant features.
-        centred: the parameters about the mean of the data, where `parameters` may have lost digits to a large mean;
-            all functions on parameters accept either.
+        centred: the parameters relative to the mean of the data, which are more precise than `parameters` if the mean
+            is large; all functions on parameters accept either.
     """
 
     parameters: Parameters
@@ -116,7 +116,7 @@ def fit_rows(
     responsibilities: Array | None = None,
     start: Parameters | Centred | None = None,
 ) -> Fit:
-    """Fit as `fit` does, to rows from any source: arrays, batches, or a part of the data in each process.
+    """Fit the mixture like `fit`, to rows from any source: arrays, batches, or a part of the data in each process.
 
     Example:
         >>> from deepgllim.gllim import BatchRows
@@ -174,13 +174,13 @@ def _run(
 def _initial(
     rows: Rows, spec: MixtureSpec, options: Options, responsibilities: Array | None, start: Parameters | Centred | None
 ) -> tuple[Parameters, SufficientStatistics | None]:
-    """Return the initial parameters, and their statistics if the first iteration begins with an M-step of them."""
+    """Return the initial parameters, and the statistics for the first M-step, or None if EM begins with an E-step."""
     if start is not None:
         parameters = check_start(start, spec, rows.scaling)
         return parameters, e_step(rows, parameters)
     assign = _assignment(rows, spec.n_components, responsibilities, options)
     parameters = _first_parameters(rows, assign, spec, options)
-    # the axes of the latents come from the residuals, without an M-step
+    # the axes of the latents are computed from the residuals, so an M-step must follow
     return parameters, e_step(rows, parameters) if spec.n_latents else None
 
 
@@ -215,7 +215,7 @@ def _min_count(rows: Rows, spec: MixtureSpec, options: Options) -> float:
 
 
 def _log_volume(rows: Rows) -> float:
-    """Return Σ_n log |dy/dy'|, by which the log-likelihood of the standardised targets exceeds that of the targets."""
+    """Return Σ_n log |dy/dy'|, the log-likelihood of the standardised targets y' minus that of the targets y."""
     return float(rows.total) * float(rows.scaling.target_scale.log().sum())
 
 
@@ -237,7 +237,7 @@ def _result(parameters: Parameters, scaling: Scaling, options: Options, monitor:
 
 
 def rows_at_once(spec: MixtureSpec, n_features: int) -> int | None:
-    """Return the number of rows per block, fewer for a full Σ, which makes K copies of a block; None: the default."""
+    """Return the number of rows per block: fewer for a full Σ, which needs K copies of a block; None is the default."""
     if spec.covariance_type != "full":
         return None
     copies = 1 if spec.tied else spec.n_components

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deepgllim.nn.backbones.registry import Backbone, BackboneSpec, build_backbone, register_backbone, wrap_module
+    from deepgllim.nn.backbones.backbone import Backbone, wrap_module
+    from deepgllim.nn.backbones.registry import BackboneSpec, PackagedWeights, build_backbone, register_backbone
     from deepgllim.nn.checkpoint import CHECKPOINT
     from deepgllim.nn.config import Recipe, load_recipe, parse_recipe, recipe_names
     from deepgllim.nn.evaluation import (
@@ -47,6 +48,7 @@ __all__ = [
     "NetworkConfig",
     "NullReporter",
     "ObjectiveConfig",
+    "PackagedWeights",
     "Predictions",
     "Recipe",
     "Reporter",
@@ -77,7 +79,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "backbones.registry": "Backbone BackboneSpec build_backbone register_backbone wrap_module",
+    "backbones.backbone": "Backbone wrap_module",
+    "backbones.registry": "BackboneSpec PackagedWeights build_backbone register_backbone",
     "checkpoint": "CHECKPOINT",
     "config": "Recipe load_recipe parse_recipe recipe_names",
     "evaluation": "Predictions best_scale calibrate collect_normalised compute_metrics evaluate predict_inputs scaled "

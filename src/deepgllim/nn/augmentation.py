@@ -204,6 +204,8 @@ def _colour(
         return 1.0 + generator.uniform(-amount, amount, size=size)
 
     saturation = around_one(config.saturation)
+    if config.grey and generator.random() < config.grey:
+        saturation = 0.0
     matrix = saturation * np.eye(3) + (1.0 - saturation) * LUMA[None, :]
     matrix = np.asarray(around_one(config.colour, 3))[:, None] * matrix
     contrast, brightness = around_one(config.contrast), around_one(config.brightness)

@@ -1,4 +1,4 @@
-"""The objective of inverse regression: a family between the paper's network step and the conditional likelihood.
+"""The objective of inverse regression: a family from the paper's network step (β = 0) to the conditional likelihood.
 
     F_β(w) = − 1/N Σ_n [ Σ_k r_nk (log p(x_n, y_n, k; θ) − log r_nk) − β log p(x_n; θ) ],    x_n = φ(image_n; w)
 
@@ -32,11 +32,11 @@ from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import n_batches
 
 GROWTHS = 2
-"""Number of repetitions of EM at the end of a round, with components split again in place of empty ones."""
+"""Maximum number of repetitions of EM at the end of a round; each splits components to replace the empty ones."""
 
 
 def free_energy(features: Tensor, targets: Tensor, r: Tensor | None, model: DensityModel, beta: float) -> Tensor:
-    """Return F_β of a batch divided by (1 − β) D/2 + β L, so that its size depends neither on D nor on β.
+    """Return F_β of a batch divided by (1 − β) D/2 + β L, so that its magnitude depends neither on D nor on β.
 
     Args:
         features: x with gradients, (N, D).
@@ -73,7 +73,7 @@ def free_energy(features: Tensor, targets: Tensor, r: Tensor | None, model: Dens
 
 
 def tied_isotropic(parameters: Parameters) -> Parameters:
-    """Return the same regression with one σ² for all components and features, which drops out of the gradient."""
+    """Return the same regression with one σ² for all components and features; at β = 0 it only scales the gradient."""
     variances = diagonal(parameters).Sigma
     per_component = variances.reshape(len(variances), -1).mean(1).expand(parameters.n_components)
     return parameters._replace(Sigma=(parameters.pi * per_component).sum().reshape(1))
@@ -91,7 +91,7 @@ def signal(parameters: Parameters) -> Parameters:
 
     In the network step all directions in which the targets move the features then have the same weight, as
     standardised targets have in least squares. The directions without signal have together the weight of the strongest
-    direction, s₁. No direction has more than a thousand times its weight.
+    direction, 1/s₁. No direction has more than a thousand times this weight.
     """
     mean = parameters.pi @ parameters.c  # (L,)
     off = parameters.c - mean
@@ -118,7 +118,7 @@ def check_components(config: ObjectiveConfig, targets: Tensor) -> None:
     """Check that inverse regression has at most as many components as there are distinct targets (N, L).
 
     Raises:
-        DataError: if there are more; the message has both numbers.
+        DataError: if there are more; the message contains both numbers.
     """
     if config.name != "inverse_regression":
         return
@@ -135,8 +135,8 @@ class InverseRegression:
 
     Args:
         head: the head whose mixture is θ.
-        recipe: K, β, the structure of Σ, the limits of EM, and whether θ follows the batches.
-        targets: y of all training inputs, (N, L), for the first responsibilities.
+        recipe: K, β, the structure of Σ, the limits of EM, and whether θ is updated after batches (stepwise EM).
+        targets: y of all training inputs, (N, L), for the initial responsibilities.
     """
 
     def __init__(self, head: InverseRegressionHead, recipe: Recipe, targets: Tensor) -> None:
@@ -158,15 +158,15 @@ class InverseRegression:
 
     @property
     def n_components(self) -> int:
-        """K of the mixture."""
+        """Number of components of the mixture, K."""
         return self.head.n_components
 
     def start(self, features: Tensor, targets: Tensor) -> None:
-        """Set the mixture by one M-step with the first responsibilities."""
+        """Set the mixture by one M-step with the initial responsibilities."""
         self._solve_frozen(features, targets)
 
     def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
-        """Run EM to convergence, or one M-step with the first responsibilities while these are frozen."""
+        """Run EM to convergence, or one M-step with the initial responsibilities while these are frozen."""
         if self._frozen(round_ + 1):
             return self._solve_frozen(features, targets)
         from_targets = self.config.em_start == "targets"
@@ -199,7 +199,7 @@ class InverseRegression:
         config = self.config
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the next round continues
-            warnings.simplefilter("ignore", EmptyComponentWarning)  # split again, or else the round is undone
+            warnings.simplefilter("ignore", EmptyComponentWarning)  # components are split again, or the round is undone
             return fit(
                 x,
                 y,
@@ -215,14 +215,14 @@ class InverseRegression:
             )
 
     def prepare(self, round_: int) -> None:
-        """Set θ of the network epochs to the mixture; if it follows the batches, begin its running averages there."""
+        """Set θ of the network epochs to the mixture; for stepwise EM, also initialise the running averages from it."""
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
         self._adopt(self.head.mixture)
         self._pending = 0
         self._stream = begin_from(self.head.mixture, self.spec, self.n_window) if self.follows else None
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        """Return F_β of a batch under the present θ, with responsibilities from θ and these features."""
+        """Return F_β of a batch under the current θ, with responsibilities from θ and these features."""
         assert self._step is not None
         x, y = features.double(), targets.double()
         r = None if self._exact else self._assign(x.detach(), y)
@@ -242,7 +242,7 @@ class InverseRegression:
             self._adopt(self._stream.centred)
 
     def refit(self, features: Tensor, targets: Tensor) -> None:
-        """Run EM from the θ of the best round on all inputs; keep θ if the result is singular or lost components."""
+        """Run EM from the θ of the best round on all inputs, or keep θ if the result is singular or lost components."""
         if not self.config.refit:
             return
         try:

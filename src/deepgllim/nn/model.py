@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.errors import DeepGLLiMError, ModelError
 from deepgllim.geometry.names import present_names
-from deepgllim.nn.backbones.registry import Backbone, build_backbone
+from deepgllim.nn.backbones import Backbone, build_backbone
 from deepgllim.nn.head import HEADS, Head
 from deepgllim.storage import read_header, read_tensors, write_tensors
 
@@ -71,7 +71,7 @@ class DeepRegression(nn.Module):
 
     Example:
         >>> import torch
-        >>> from deepgllim.nn.backbones.registry import wrap_module
+        >>> from deepgllim.nn.backbones import wrap_module
         >>> spec = ModelSpec(backbone="custom", projection=4, head="inverse_regression", targets=("pitch", "yaw"))
         >>> model = DeepRegression(spec, wrap_module(torch.nn.Linear(6, 8), feature_size=8)).eval()
         >>> model(torch.randn(3, 6)).mean.shape

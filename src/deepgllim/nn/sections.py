@@ -41,6 +41,7 @@ class AugmentationConfig(Section):
     brightness: Share = Field(0.3, description="largest change of the common gain of all channels, as a share")
     contrast: Share = Field(0.3, description="largest change of contrast about mid-grey, as a share")
     saturation: Share = Field(0.4, description="largest change of saturation, as a share")
+    grey: Annotated[float, Field(ge=0, le=1)] = Field(0.0, description="share of the pictures without colour")
     colour: Share = Field(0.1, description="largest change of the gain of each channel, as a share")
     noise: NonNegativeFloat = Field(6.0, description="largest standard deviation of Gaussian noise, in grey levels")
     jpeg: Annotated[int, Field(ge=0, le=95)] = Field(
@@ -63,7 +64,9 @@ class NetworkConfig(Section):
 
     backbone: str = Field("efficientnet_lite0", description="name of the backbone")
     weights: str | None = Field(
-        "imagenet", description="'imagenet', the path of a weights file, or none for random weights"
+        "imagenet",
+        description="'imagenet' or 'faces' (facemesh_v2) for packaged weights, the path of a weights file, or none for "
+        "random weights",
     )
     preprocessing: str | None = Field(
         None, description="preprocessing of a weights file that does not name its own: caffe, torchvision"

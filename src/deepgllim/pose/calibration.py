@@ -61,15 +61,15 @@ class Calibration:
     """Scales and conformal radii, stored in the file of a network.
 
     Attributes:
-        scales: factors of the standard deviations of the targets, L of them.
+        scales: factors of the standard deviations of the L targets.
         levels: probabilities of `region` and `interval`, strictly increasing.
         region: for each level, the Mahalanobis distance that contains the true rotation with that probability.
         interval: for each level, the number of standard deviations that contains a true angle with that probability.
         log_density_threshold: log p(x) below which a face is unlike the training data; None if it is unknown.
 
     Raises:
-        ModelError: lengths differ, levels are outside (0, 1) or do not increase, radii are not positive or decrease, or
-            the threshold is not finite.
+        ModelError: lengths differ, levels are outside (0, 1) or do not increase, scales or radii are not positive,
+            radii decrease, or the threshold is not finite.
 
     Example:
         >>> known = Calibration((1.0, 1.0, 1.0), levels=(0.5, 0.9), region=(1.6, 2.9), interval=(0.7, 1.9))
@@ -95,7 +95,7 @@ class Calibration:
             if len(radii) != len(self.levels) or falls or not all(math.isfinite(r) and r > 0 for r in radii):
                 raise ModelError(
                     f"calibration: {name} {radii} is not one positive radius for each of the levels {self.levels}, "
-                    "none below the one before; calibrate the model again"
+                    "in ascending order; calibrate the model again"
                 )
         threshold = self.log_density_threshold
         if threshold is not None and not math.isfinite(threshold):
@@ -104,7 +104,8 @@ class Calibration:
     def interval_radius(self, level: float) -> float:
         """Return the half-width of the interval of an angle in standard deviations.
 
-        Between the levels of the calibration it is linear in the radius of a Gaussian; above them, proportional to it.
+        Up to the highest level of the calibration it is interpolated linearly in the radius of a Gaussian; above, it is
+        proportional to that radius.
 
         Args:
             level: probability, strictly between 0 and 1.
@@ -191,7 +192,7 @@ class Calibration:
 
 
 def _floats(name: str, numbers: Any) -> tuple[float, ...]:
-    """Return the numbers of a JSON list; values that are not numbers, such as texts of digits, are refused."""
+    """Return the numbers of a JSON list; values that are not numbers, such as strings of digits, raise an error."""
     if not isinstance(numbers, list | tuple) or any(type(number) not in (int, float) for number in numbers):
         raise TypeError(f"{name} is not a list of numbers")
     return tuple(float(number) for number in numbers)

@@ -44,13 +44,13 @@ def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as cause:
         raise DataError(f"{folder}: cannot be locked ({cause}): give a folder that can be written") from cause
     try:
-        with contextlib.suppress(OSError):  # the lock is valid without the name, as when the disk is full
+        with contextlib.suppress(OSError):  # the lock is valid without the name, for example if the disk is full
             holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
         with contextlib.suppress(OSError):
             holder.unlink()
-            if isinstance(lock, UnixFileLock):  # other locks remove their file; a waiting process opens a new one
+            if isinstance(lock, UnixFileLock):  # other locks remove it on release; a waiting process opens a new one
                 (folder / LOCK).unlink()
         lock.release()
 

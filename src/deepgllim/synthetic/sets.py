@@ -17,7 +17,7 @@ S2G_CENTRES = ((35.0, 60.0, 0.0), (-35.0, -60.0, 0.0))
 """Means of the Gaussians of the set S2G, degrees."""
 
 S2G_SPREAD, SSV_SPREAD = 20.0, 30.0
-"""Standard deviations per angle, degrees; the paper does not state them. 20 keeps 16 % of a uniform pool."""
+"""Standard deviations per angle, degrees; the paper does not state them. With 20, S2G accepts 16 % of uniform poses."""
 
 
 def _uniform(rng: Rng) -> Array:
@@ -25,7 +25,7 @@ def _uniform(rng: Rng) -> Array:
 
 
 def _rejection_sampler(acceptance: Callable[[Array], float]) -> Callable[[Rng], Array]:
-    """Return a sampler of uniform poses that are accepted with a probability."""
+    """Return a sampler of uniform poses, each of which is accepted with a probability that depends on its angles."""
 
     def sample(rng: Rng) -> Array:
         """Return the first accepted rotation."""
@@ -38,7 +38,7 @@ def _rejection_sampler(acceptance: Callable[[Array], float]) -> Callable[[Rng], 
 
 
 def _gaussian(angles: Array, centre: Sequence[float], spread: float) -> float:
-    """Return a Gaussian with maximum 1."""
+    """Return the value of an unnormalised Gaussian with maximum 1."""
     return float(np.exp(-0.5 * np.sum(((angles - np.array(centre)) / spread) ** 2)))
 
 
@@ -61,9 +61,9 @@ class SetSpec:
 
     Attributes:
         pose: samples a rotation, (3, 3).
-        margin: range of the side of the image over the longer side of the box of the face.
+        margin: range of the ratio of the side of the image to the longer side of the box of the face.
         offset: largest distance between the centres of box and image, as a share of the side of the image.
-        description: one line.
+        description: a description in one line.
     """
 
     pose: Callable[[Rng], Array]
@@ -78,13 +78,13 @@ SETS: dict[str, SetSpec] = {
         _rejection_sampler(lambda a: max(_gaussian(a, c, S2G_SPREAD) for c in S2G_CENTRES)),
         (1.4, 1.8),
         0.06,
-        "S2G of the paper: two Gaussians at (35, 60, 0) and (−35, −60, 0), truncated to the range of uniform",
+        "S2G of the paper: two Gaussians at (35, 60, 0) and (−35, −60, 0), truncated to the range of the set uniform",
     ),
     "ssv": SetSpec(
         _rejection_sampler(lambda a: 1 - _gaussian(a, (0, 0, 0), SSV_SPREAD)),
         (1.4, 1.8),
         0.06,
-        "SSV of the paper: uniform without a Gaussian at (0, 0, 0)",
+        "SSV of the paper: the set uniform minus a Gaussian at (0, 0, 0)",
     ),
     "natural": SetSpec(_natural, (1.4, 1.8), 0.06, "poses similar to Biwi's: most heads are nearly frontal"),
     "wide": SetSpec(_wide, (1.0, 2.2), 0.12, "pan ±100, tilt ±75, neck roll ±45, uniform; margins 1.0 to 2.2"),

@@ -13,16 +13,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.nn.backbones import registry as backbones
-from deepgllim.nn.backbones.efficientnet import lite0_file_key, lite0_imagenet, lite0_stages
-from deepgllim.nn.backbones.registry import (
+from deepgllim.nn.backbones import (
     BACKBONES,
+    PREPROCESSINGS,
     Backbone,
     BackboneSpec,
+    PackagedWeights,
     Preprocessing,
     build_backbone,
     wrap_module,
 )
+from deepgllim.nn.backbones import registry as backbones
+from deepgllim.nn.backbones.efficientnet import LITE0_SHA256, lite0_file_key, lite0_imagenet, lite0_stages
 from deepgllim.nn.backbones.vgg import vgg16_file_key, vgg16_stages
 from deepgllim.nn.backbones.weights import read_weights
 
@@ -169,20 +171,20 @@ def test_vgg16_convolutions_equal_a_plain_sequence(vgg16_convolutions: Path) -> 
 # preprocessing
 
 
-@pytest.mark.parametrize("name", ["caffe", "torchvision", "efficientnet_lite"])
+@pytest.mark.parametrize("name", list(PREPROCESSINGS))
 def test_preprocessing_is_applied_and_stored(name: str) -> None:
     backbone = wrap_module(nn.Flatten(), preprocessing=name, input_size=4)
-    mean, std = (torch.tensor(values)[:, None, None] for values in backbones.PREPROCESSINGS[name])
+    mean, std = (torch.tensor(values)[:, None, None] for values in PREPROCESSINGS[name])
     x = pixels(2, 4)
     torch.testing.assert_close(backbone(x), ((x.float() - mean) / std).flatten(1))
     torch.testing.assert_close(backbone(x.float()), backbone(x))
     assert {"mean", "std"} <= set(backbone.state_dict())
     assert backbone.preprocessing is not None
-    assert backbone.preprocessing.mean == pytest.approx(backbones.PREPROCESSINGS[name].mean, rel=1e-6)  # float32
+    assert backbone.preprocessing.mean == pytest.approx(PREPROCESSINGS[name].mean, rel=1e-6)  # float32
 
 
 def test_caffe_subtracts_only() -> None:
-    assert Preprocessing((123.68, 116.779, 103.939), (1, 1, 1)) == backbones.PREPROCESSINGS["caffe"]
+    assert Preprocessing((123.68, 116.779, 103.939), (1, 1, 1)) == PREPROCESSINGS["caffe"]
 
 
 def test_preprocessing_of_a_file(small: str, weights: Path) -> None:
@@ -304,7 +306,8 @@ def test_wrap_module_without_preprocessing_takes_any_shape() -> None:
             r"unknown backbone 'efficientnet_lite': did you mean 'eff.*vgg16",
         ),
         (lambda: build_backbone("vgg16", head="fc6"), r"unknown head of vgg16 'fc6'.*fc7, average, spatial"),
-        (lambda: build_backbone("vgg16"), r"there is no package with ImageNet weights of vgg16: give a file"),
+        (lambda: build_backbone("vgg16"), r"no package has weights 'imagenet' of vgg16 \(it has: none\)"),
+        (lambda: build_backbone("facemesh_v2"), r"'imagenet' of facemesh_v2 \(it has: 'faces'\): give one of these"),
         (lambda: build_backbone(weights="absent.pth"), r"absent.pth: no such weights file: give"),
         (lambda: wrap_module(nn.Conv2d(3, 4, 3), input_size=8), r"\(2, 4, 6, 6\), not \(N, D\): end it with pooling"),
         (lambda: wrap_module(nn.Linear(5, 4)), r"fails at 224 × 224 px .*give input_size or feature_size"),
@@ -393,7 +396,8 @@ def test_the_packaged_pickle_is_read_only_if_it_is_the_one_that_is_known(
     other = tmp_path / "lite0.pth"
     other.write_bytes(lite0_imagenet().read_bytes() + b" ")
     monkeypatch.setattr(torch, "load", None)
-    changed = BACKBONES["efficientnet_lite0"]._replace(imagenet=lambda: other)
+    packaged = {"imagenet": PackagedWeights(lambda: other, LITE0_SHA256)}
+    changed = BACKBONES["efficientnet_lite0"]._replace(packaged=packaged)
     monkeypatch.setattr(backbones, "BACKBONES", {"efficientnet_lite0": changed})
     with pytest.raises(ModelError, match=r"not the weights of the package's version .* install the package again"):
         build_backbone()

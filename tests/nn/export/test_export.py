@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.nn.backbones.registry import build_backbone, wrap_module
+from deepgllim.nn.backbones import build_backbone, wrap_module
 from deepgllim.nn.export.onnx_file import compact, differences, export_onnx, folded
 from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.model import DeepRegression, ModelSpec

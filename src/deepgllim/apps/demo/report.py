@@ -57,7 +57,7 @@ class Demonstration(NamedTuple):
         commands: commands to try next.
         seed: seed of the run.
         seconds: duration of the run.
-        quick: whether it is a test run on few pictures.
+        quick: whether it is a smoke test on few pictures.
     """
 
     methods: list[Method]
@@ -173,7 +173,7 @@ def describe_example(methods: Sequence[Method], index: int, test: Manifest) -> d
 
 
 def best_methods(rows: list[dict[str, float | str]]) -> dict[str, str]:
-    """Return the best method of each column: that with the smallest error, or with the coverage nearest to 90 %."""
+    """Return the best method of each column: that with the smallest value, or with the coverage nearest to 90 %."""
     best = {}
     for column in rows[0]:
         values = {str(row["method"]): row[column] for row in rows}
@@ -192,7 +192,7 @@ def compare_methods(rows: list[dict[str, float | str]]) -> str:
     error = f"({float(first['mean']):.2f}° against {float(second['mean']):.2f}°)"
     likelihood = f"(NLL {float(likely['NLL']):.2f} against {float(other['NLL']):.2f})"
     link = "and" if likely["method"] == first["method"] else f"but {likely['method']} has"
-    start = f"On these held-out people {first['method']} has the smaller mean error"
+    start = f"On these people, who are not in the training data, {first['method']} has the smaller mean error"
     return f"{start} {error}, {link} the better likelihood {likelihood}."
 
 
@@ -213,7 +213,7 @@ def run_details(run: Demonstration) -> dict[str, str]:
         f"{schedule.batch_size}, learning rate {rate}; the same for both methods",
         "mixture": f"K = {objective.n_components} at the start, {objective.covariance_type} covariance of the features",
         "training": ", ".join(f"{method.name} {method.seconds:.0f} s" for method in run.methods),
-        "total": f"{run.seconds:.0f} s before the report was drawn",
+        "total": f"{run.seconds:.0f} s before the report was written",
         "versions": ", ".join(own + [f"{name} {version(name)}" for name in PACKAGES]),
     }
 

@@ -16,20 +16,21 @@ MOST_PRODUCTS = 100
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """Depthwise convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding; a bias only after folding.
+    """Depthwise convolution to ⌈H/s⌉ × ⌈W/s⌉ with TensorFlow's "SAME" padding.
 
     Args:
         channels: number of channels, C.
         kernel: side of the kernel, odd.
         stride: stride, s.
+        bias: whether a bias is added. Without one, folding a normalisation into the convolution adds one.
 
     Example:
         >>> DepthwiseConv2d(8, 5, stride=2)(torch.zeros(1, 8, 15, 4)).shape
         torch.Size([1, 8, 8, 2])
     """
 
-    def __init__(self, channels: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(channels, channels, kernel, stride, groups=channels, bias=False)
+    def __init__(self, channels: int, kernel: int, stride: int = 1, bias: bool = False) -> None:
+        super().__init__(channels, channels, kernel, stride, groups=channels, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, ⌈H/s⌉, ⌈W/s⌉)."""

@@ -31,6 +31,7 @@ PREPROCESSINGS = {
     "caffe": Preprocessing((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
     "torchvision": Preprocessing((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),  # 255 × ImageNet's mean and std
     "efficientnet_lite": Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    "unit": Preprocessing((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
 }
 
 

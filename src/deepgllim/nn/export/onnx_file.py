@@ -64,7 +64,7 @@ def export_onnx(
 
     Example:
         >>> import tempfile
-        >>> from deepgllim.nn.backbones.registry import wrap_module
+        >>> from deepgllim.nn.backbones import wrap_module
         >>> from deepgllim.nn.model import ModelSpec
         >>> net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten())
         >>> spec = ModelSpec(

@@ -75,7 +75,7 @@ class RotationFilter:
         Args:
             time: seconds, after that of the last measurement used.
             rotation: the measured rotation, (3, 3).
-            covariance: covariance of δ with R = exp([δ]×) · rotation, (3, 3), degrees².
+            covariance: covariance of the small vector δ, R = exp([δ]×) · rotation, (3, 3), degrees².
 
         Returns:
             The estimate at that time.
@@ -148,7 +148,7 @@ def smooth_rotations(
         shapes = f"{instants.shape}, {measured.shape} and {noises.shape}"
         raise DataError(f"times, rotations, covariances have shapes {shapes}: give (T,), (T, 3, 3) and (T, 3, 3)")
     if not (np.isfinite(instants).all() and (np.diff(instants) > 0).all()):
-        raise DataError("the times of the frames do not increase: sort the frames, and drop those of the same time")
+        raise DataError("the times of the frames do not increase: sort the frames, and remove duplicate times")
     model = motion or HeadMotion()
     nodes = _forward(instants, measured, noises, model)
     smoothed = _backward(nodes, model)
@@ -191,7 +191,7 @@ def _begin(time: float, rotation: Array, covariance: Array, motion: HeadMotion) 
 
 
 def _advance(distribution: _Distribution, time: float, motion: HeadMotion) -> _Distribution:
-    """Predict the distribution for a later time, from the mixture of states that may switch to each model."""
+    """Predict the distribution for a later time, for each model from the mixture of states that may switch to it."""
     seconds = time - distribution.time
     joint = distribution.probabilities[:, None] * motion.transition_matrix(seconds)  # (M before, M after)
     prior = joint.sum(axis=0)
@@ -216,7 +216,7 @@ def _observe(
 
 
 def _forward(times: Array, rotations: Array, covariances: Array, motion: HeadMotion) -> list[_Node | None]:
-    """Run the filter over all times. If `patience` outliers start it again, it starts at the first of them."""
+    """Run the filter over all times. After `patience` consecutive outliers it starts again at the first of them."""
     nodes: list[_Node | None] = []
     outliers: list[int] = []
     first = 0
@@ -254,7 +254,7 @@ def _backward(nodes: list[_Node | None], motion: HeadMotion) -> list[_Distributi
 
 
 def _rts_step(distribution: _Distribution, following: _Distribution, motion: HeadMotion) -> _Distribution:
-    """Return the smoothed distribution of a time, given the smoothed one of the next time."""
+    """Return the smoothed distribution of a time, given the smoothed distribution of the next time."""
     seconds = following.time - distribution.time
     transition = motion.transition_matrix(seconds)
     ahead = transition * following.probabilities / (distribution.probabilities @ transition)  # (M before, M after)
@@ -281,7 +281,7 @@ def _checked(rotation: npt.ArrayLike, covariance: npt.ArrayLike) -> tuple[Array,
     if R.shape != (3, 3) or not np.abs(R.T @ R - np.eye(3)).max() < _TOLERANCE or np.linalg.det(R) < 0:
         raise DataError(f"{R.tolist()} is not a rotation: give an orthogonal 3 × 3 matrix of determinant 1")
     if C.shape != (3, 3) or not _is_covariance(C):
-        raise DataError(f"{C.tolist()} is not a covariance: give a symmetric, positive 3 × 3 matrix, in degrees²")
+        raise DataError(f"{C.tolist()} is not a covariance: give a positive semidefinite 3 × 3 matrix, in degrees²")
     left, _, right = np.linalg.svd(R)
     return left @ right, (C + C.T) / 2
 
@@ -302,5 +302,5 @@ def _time(time: float) -> float:
 
 def _later(time: float, last: float) -> float:
     if not _time(time) > last:
-        raise DataError(f"time {time:g} s does not follow {last:g} s: frames come in the order of their times")
+        raise DataError(f"time {time:g} s does not follow {last:g} s: pass the frames in the order of their times")
     return float(time)

@@ -80,7 +80,7 @@ class Tracker:
         found = [checked_box(box) for box in boxes]
         if not (math.isfinite(time) and time > self._time):
             raise DataError(
-                f"time {time:g} s does not follow {self._time:g} s: frames come in the order of their times"
+                f"time {time:g} s does not follow {self._time:g} s: pass the frames in the order of their times"
             )
         self._time = time
         self._tracks = [track for track in self._tracks if time - track.time <= self.memory]
