@@ -71,7 +71,7 @@ POSE_LAYERS = (
     ("estimate",),
     ("words", "records"),
     ("result",),
-    ("targets", "network", "conformal", "detection.libfacedetection", "detection.centerface"),
+    ("targets", "network", "conformal", "detection.centerface", "detection.blazeface"),
     ("detection.faces",),
     ("predictor",),
     ("video.containers", "video.decoding", "video.encoding", "video.motion"),
