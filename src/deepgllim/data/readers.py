@@ -9,7 +9,7 @@ import pandas as pd
 from deepgllim.data.biwi import read_biwi, survey_biwi
 from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
-from deepgllim.data.pointing04 import read_pointing04, survey_pointing04
+from deepgllim.data.pointing04 import read_pointing04, read_pointing04_heads, survey_pointing04
 from deepgllim.data.survey import (
     Survey,
 )
@@ -26,9 +26,10 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
     """Read a data set given as "name:path".
 
     Args:
-        source: "pointing04:DIR", "biwi:DIR", "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their
-            readers have more options), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it)
-            or "text:FILE" (lines `image.jpg y1 y2 … yL`).
+        source: "pointing04:DIR", "pointing04-head:DIR" (with the tilt of the head for each label), "biwi:DIR",
+            "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their readers have more options),
+            "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it) or "text:FILE" (lines
+            `image.jpg y1 y2 … yL`).
         targets: names of the targets; None for those of pitch, yaw and roll that the source has.
 
     Raises:
@@ -122,6 +123,7 @@ def _text_names(length: int, targets: Targets, path: Path) -> tuple[str, ...]:
 
 READERS: dict[str, Callable[[str, Targets], Manifest]] = {
     "pointing04": read_pointing04,
+    "pointing04-head": read_pointing04_heads,
     "biwi": read_biwi,
     "300w-lp": read_300w_lp,
     "aflw2000": read_aflw2000,
