@@ -33,10 +33,10 @@ def test_the_tilt_of_the_head_is_smaller_than_the_label(rendered_pointing04: Pat
 
 def test_pitch_and_yaw_of_the_head_are_those_of_its_rotation(rendered_pointing04: Path) -> None:
     frame = read_pointing04(rendered_pointing04, ("tilt", "pan"), labels="head").frame
-    for row in frame.itertuples():
-        nose = np.array([0.0, 0.0, -1.0])
-        from_neck = rotation_from_pan_tilt(row.pan, row.tilt, 0.0)
-        forward = rotation_from_angles(row.pitch, row.yaw, 0.0)
+    nose = np.array([0.0, 0.0, -1.0])
+    for tilt, pan, pitch, yaw in frame[["tilt", "pan", "pitch", "yaw"]].to_numpy(np.float64):
+        from_neck = rotation_from_pan_tilt(pan, tilt, 0.0)
+        forward = rotation_from_angles(pitch, yaw, 0.0)
         np.testing.assert_allclose((from_neck @ nose)[0], (forward @ nose)[0], atol=1e-9)
 
 
