@@ -54,14 +54,27 @@ def folder_name(method: str, learning_rate: float, fraction: float, seed: int) -
     return f"{method}_lr{learning_rate:g}_f{fraction:g}_s{seed}".replace(" ", "_")
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose option `--quick` changes the default of `--output`, so that a smoke test replaces no results."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the options; with `--quick` and without `--output`, tables are written below runs/quick."""
+        found = super().parse_args(*args, **kwargs)
+        default = self.get_default("output")
+        if getattr(found, "quick", False) and default is not None and found.output == default:
+            found.output = Path("runs") / "quick" / default.name
+        return found
+
+
 def options(description: str, out: Path) -> argparse.Namespace:
     """Parse the command line that the experiments share."""
-    return parser(description, out).parse_args()
+    found: argparse.Namespace = parser(description, out).parse_args()
+    return found
 
 
 def parser(description: str, out: Path) -> argparse.ArgumentParser:
     """Return the parser of the options that the experiments share."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR, or another source with the same people")
     parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round, one seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel trainings, one thread each")

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Train the methods, draw the figure, and write and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smoke test: fewer samples and rounds")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data, the network and the training")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for figure2.png and results.csv")

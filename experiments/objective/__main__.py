@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Train the cells that are not in the table yet, then print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )

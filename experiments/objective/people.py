@@ -124,7 +124,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Train, compare the rules, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )

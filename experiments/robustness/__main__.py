@@ -21,7 +21,7 @@ SEEDS, THREADS, COMPONENTS, BETAS = (0, 1, 2, 3, 4), (1, 2), (1, 3, 10), (1.0, 0
 
 def main() -> None:
     """Run each group in its own process, then write and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smoke test: one seed, one thread, few pictures")
     parser.add_argument("--betas", type=float, nargs="+", default=list(BETAS), help="values of β, in this order")
     parser.add_argument("--jobs", type=int, default=1, help="parallel groups")

@@ -7,7 +7,7 @@ from pathlib import Path
 from deepgllim.data import load_data
 from deepgllim.geometry import NECK_ANGLES
 from deepgllim.nn import load_recipe
-from experiments.protocol import as_markdown, read_rows, read_table, write_rows
+from experiments.protocol import Parser, as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, faces, trained
 from experiments.synthetic_to_real.judge import judge
 
@@ -26,7 +26,7 @@ METHODS: dict[str, Heads] = {
 
 def main() -> None:
     """Render, train and evaluate the methods that are not in the table yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR")
     parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for results.csv")

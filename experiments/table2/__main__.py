@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deepgllim.geometry import ANGLES
 from deepgllim.nn import evaluate, load_recipe
-from experiments.protocol import as_markdown, read_rows, read_table, write_rows
+from experiments.protocol import Parser, as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, crops, faces, trained
 
 HERE = Path(__file__).parent
@@ -18,7 +18,7 @@ TRAINING, VALIDATION, TEST = slice(0, 32), slice(32, 40), slice(40, 50)
 
 def main() -> None:
     """Render, train and evaluate the cells that are not in the table yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--images", type=int, default=5000, help="number of pictures of each set; the paper has 20000")
     parser.add_argument(
         "--recipe",

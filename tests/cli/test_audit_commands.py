@@ -46,6 +46,16 @@ def test_calibrate_writes_a_calibrated_model(faces: Path, tmp_path: Path, capsys
     assert "exists already" in capsys.readouterr().err
 
 
+def test_the_packaged_model_is_calibrated_by_name(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = tiny_network(tmp_path / "tiny.onnx")
+    monkeypatch.setattr("deepgllim.pose.predictor.default_model", lambda: tiny)
+    assert main(["calibrate", "packaged", str(tmp_path / "mine.onnx"), "--data", f"manifest:{faces}"]) == 0
+    assert PoseNetwork(tmp_path / "mine.onnx").spec.calibration is not None
+    assert "60 faces of 6 people" in capsys.readouterr().out
+
+
 def test_calibrate_as_json(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny_network(tmp_path / "tiny.onnx")
     assert main(["calibrate", str(model), "--data", f"manifest:{faces}", "--json"]) == 0

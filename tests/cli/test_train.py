@@ -131,7 +131,7 @@ def test_invalid_options(refused: Call, shared_faces: Path, tmp_path: Path, word
     ("old", "new", "said"),
     [
         ("path,subject", "file,subject", ["'path'", "missing"]),
-        (",pitch,yaw", ",tilt,pan", ["pitch, yaw, roll", "tilt"]),
+        (",pitch,yaw", ",age,size", ["pitch, yaw, roll", "age"]),
         ("10,2,54,46,", "10,2,54,left,", ["row 1", "left", "not a number"]),
         ("10,2,54,46,", "10,2,5,46,", ["row 1", "(10, 2, 5, 46)", "x0 < x1"]),
         ("10,2,54,46,", "100,2,154,46,", ["box 100,2,154,46", "outside the picture of 64 x 48"]),

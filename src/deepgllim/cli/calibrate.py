@@ -30,11 +30,11 @@ def calibrate(
     folds; the calibration that is written is fitted to all people.
 
     ```
-    deepgllim calibrate headpose.onnx mine.onnx --data pointing04:data/pointing04 --plot coverage.png
+    deepgllim calibrate packaged mine.onnx --data pointing04:data/pointing04 --plot coverage.png
     ```
 
     Args:
-        model: An exported model, `.onnx`.
+        model: An exported model, `.onnx`, or the word `packaged` for the model in the package.
         output: File of the recalibrated model; nothing is written without it.
         subjects: Comma-separated names of the people to use, who must not be in the training data of the model.
         plot: Write a plot of the coverage before and after recalibration to this file.
@@ -46,9 +46,12 @@ def calibrate(
     from deepgllim.evaluation.faces import predict_faces
     from deepgllim.evaluation.selection import readable_faces
     from deepgllim.pose.network import PoseNetwork, write_metadata
+    from deepgllim.pose.predictor import default_model
 
     refuse_existing(output, overwrite)
     refuse_existing(plot, overwrite)
+    if str(model) == "packaged":
+        model = default_model()
     network = PoseNetwork(model)
     chosen, left_out = readable_faces(faces_with_any(data, network.spec.targets, subjects), skip_unreadable)
     if left_out:

@@ -54,5 +54,8 @@ def doctor(
         print_json({"faces": len(chosen), "changes": found.to_dict(orient="records")})
         return
     results().print(f"{len(chosen)} faces; degrees")
-    rows = found[["change", "strength", "deviation", "deviation_90", "error"]].to_numpy().tolist()
-    results().print(table(["change", "strength", "deviation", "deviation, 90 %", "error"], rows))
+    columns = ["change", "strength", "deviation", "deviation_90", "error"]
+    headings = ["change", "strength", "deviation", "deviation, 90 %", "error"]
+    results().print(table(headings, found[columns].to_numpy().tolist(), decimals=1))
+    results().print("deviation: angle between the predictions with and without the change, mean and 90 % quantile")
+    results().print("error: mean absolute error against the labels, too small if the model was trained on these people")

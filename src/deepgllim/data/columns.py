@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepgllim.errors import DataError
 from deepgllim.geometry.names import FORMER_NAMES
-from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS
+from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS, NECK_ANGLES
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +26,8 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
 
     Args:
         frame: the table.
-        targets: names of the columns; None for those of pitch, yaw and roll that the table has.
+        targets: names of the columns; None for those of pitch, yaw and roll that the table has, or else for those of
+            tilt, pan and neck_roll.
         origin: name of the table in error messages.
 
     Raises:
@@ -35,9 +36,13 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
     present = ", ".join(map(str, frame.columns)) or "none"
     if isinstance(targets, str):
         raise TypeError(f"targets is the text {targets!r}; give a sequence of column names, as [{targets!r}]")
-    chosen = tuple(targets) if targets is not None else tuple(name for name in ANGLES if name in frame)
-    if targets is None and not chosen:
-        raise DataError(f"{origin}: none of {', '.join(ANGLES)} is a column; name the targets among: {present}")
+    if targets is not None:
+        chosen = tuple(targets)
+    else:
+        chosen = _present(ANGLES, frame) or _present(NECK_ANGLES, frame)
+        if not chosen:
+            known = ", ".join((*ANGLES, *NECK_ANGLES))
+            raise DataError(f"{origin}: none of {known} is a column; name the targets among: {present}")
     for name in ("path", *chosen):
         if name not in frame:
             if name in FORMER_NAMES:
@@ -140,3 +145,7 @@ def read_boxes(frame: pd.DataFrame, origin: str) -> dict[str, Array]:
             box = ", ".join(f"{edge:g}" for edge in boxes[row])
             raise DataError(f"{origin}: row {row + 1}: the box x0, y0, x1, y1 = ({box}) {what}; {remedy}")
     return dict(zip(BOX_COLUMNS, boxes.T, strict=True))
+
+
+def _present(names: Sequence[str], frame: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in names if name in frame)

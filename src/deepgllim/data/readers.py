@@ -60,7 +60,8 @@ def split_source(source: str) -> tuple[str, str]:
     name, colon, path = source.partition(":")
     if name not in READERS or not colon or not path:
         known = ", ".join(f"{reader}:PATH" for reader in READERS)
-        raise DataError(f"unknown data source {source!r}; the known ones are {known}")
+        hint = f"; for a folder with a table: folder:{source}" if not colon and Path(source).is_dir() else ""
+        raise DataError(f"unknown data source {source!r}; the known ones are {known}{hint}")
     return name, path
 
 

@@ -134,7 +134,8 @@ def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
     if not here:
         raise DataError(
             f"the model predicts {', '.join(targets)}: the data has none of these columns, and not all of "
-            f"{', '.join(other)}; its columns are {', '.join(map(str, frame.columns))}"
+            f"{', '.join(other)}; its columns are {', '.join(map(str, frame.columns))}; if only the azimuth of the "
+            "nose was measured, name its column pan"
         )
     known = dict(zip(here, _numbers(frame, here).T, strict=True))
     return np.stack([known.get(name, np.full(len(frame), np.nan)) for name in targets], axis=1)

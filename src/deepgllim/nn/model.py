@@ -147,6 +147,11 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
         ModelError: if the file is missing, truncated, of another kind or of a newer format, if it has numbers that are
             not finite, or if it does not fit its header or the backbone.
     """
+    if Path(path).suffix == ".onnx":
+        raise ModelError(
+            f"{path} is an exported model: give the .safetensors file from which it was exported; exported models are "
+            "used by predict, calibrate and doctor"
+        )
     tensors, metadata = read_tensors(path)
     spec = read_spec(path, metadata)
     _check_numbers(path, tensors)

@@ -77,7 +77,7 @@ class HeadPose:
         self.network = _loaded(model, threads)
         predicted_angles(self.network.spec.targets)  # raises an error if they do not determine a pose
         self.calibration = _calibration(self.network)
-        self.detector = _detector(detector, threads)
+        self.detector = _detector(detector, threads, self.network.spec.boxes)
 
     def __reduce__(self) -> "tuple[type[HeadPose], tuple[Any, ...]]":
         """Return class and arguments."""
@@ -265,12 +265,12 @@ def _calibration(network: "PoseNetwork") -> Calibration | None:
     return found
 
 
-def _detector(detector: "FaceDetector | str | None", threads: int | None) -> "FaceDetector | None":
+def _detector(detector: "FaceDetector | str | None", threads: int | None, boxes: str) -> "FaceDetector | None":
     if not isinstance(detector, str):
         return detector
     from deepgllim.pose.detection.faces import make_detector
 
-    return make_detector(detector, threads=threads or 0)
+    return make_detector(detector, threads=threads or 0, boxes=boxes)
 
 
 def _paired(

@@ -1,7 +1,5 @@
 """A pose as an English sentence."""
 
-import numpy as np
-
 from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
 from deepgllim.pose.estimate import PoseEstimate, PoseMode
 
@@ -13,6 +11,9 @@ PROFILE = (75.0, 105.0)
 
 POLE = 75.0
 """|tilt| from which the nose points straight up or down, degrees."""
+
+MAX_ROLL_DIFFERENCE = 20.0
+"""Largest difference of roll and neck roll up to which a pose is described by pitch, yaw and roll, degrees."""
 
 MIN_MODE_PROBABILITY = 0.05
 """Smallest probability of a mode that is mentioned."""
@@ -92,8 +93,8 @@ def format_degrees(angle: float) -> str:
 def format_angles(pose: PoseEstimate, level: float) -> dict[str, str]:
     """Return three angles by name, each with the half-width of its interval.
 
-    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and pitch, yaw and
-    roll otherwise.
+    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and where roll and
+    neck roll differ by more than 20 degrees; otherwise pitch, yaw and roll.
 
     Args:
         pose: the pose.
@@ -121,9 +122,14 @@ def likely_modes(pose: PoseEstimate) -> list[PoseMode]:
 
 
 def _uses_neck(pose: PoseEstimate | PoseMode) -> bool:
-    """Return whether tilt, pan and neck roll describe the pose better than pitch, yaw and roll: near profile."""
-    tilt, pan, _ = np.abs(pose.neck_angles).tolist()
-    return bool(pan >= PROFILE[0] and tilt < POLE)
+    """Return whether tilt, pan and neck roll describe the pose better than pitch, yaw and roll.
+
+    This is so near profile, and for a head turned far aside and up or down, whose roll is large although the head is
+    not tilted sideways.
+    """
+    tilt, pan, neck_roll = pose.neck_angles.tolist()
+    apart = abs((pose.angles[2] - neck_roll + 180.0) % 360.0 - 180.0)
+    return bool(abs(tilt) < POLE and (abs(pan) >= PROFILE[0] or apart > MAX_ROLL_DIFFERENCE))
 
 
 def _warnings(pose: PoseEstimate) -> list[str]:
