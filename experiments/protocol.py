@@ -257,5 +257,9 @@ def plot_over(shares: pd.DataFrame, whole: pd.DataFrame, column: str, path: Path
 
 def as_markdown(frame: pd.DataFrame) -> str:
     """Return a table in Markdown."""
-    lines = [list(map(str, frame.columns)), ["---"] * frame.shape[1], *frame.astype(str).to_numpy().tolist()]
+    lines = [
+        list(map(str, frame.columns)),
+        ["---"] * frame.shape[1],
+        *([str(value) for value in row] for row in frame.to_numpy(object).tolist()),
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

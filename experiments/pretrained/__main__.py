@@ -1,51 +1,69 @@
-"""Train the model in the package, evaluate its recipe on people left out, calibrate and export the model."""
+"""Train the model in the package on rendered heads, calibrate and export it, and measure it on real photographs.
 
-import argparse
+Each stage is skipped if its files are in the work folder, so that an interrupted run continues.
+"""
+
 from pathlib import Path
 
+import pandas as pd
 import torch
 
-from deepgllim.data import subject_folds
+from deepgllim import HeadPose
 from experiments import protocol
-from experiments.pretrained.fitting import HERE, Plan, fit, photographs, recipe
-from experiments.pretrained.heads import FIRST, OTHERS, first_network, rendered
-from experiments.pretrained.judging import predict_faces, write_predictions
+from experiments.pretrained.fitting import HERE, fit, recipe
+from experiments.pretrained.groups import errors_by_group
+from experiments.pretrained.heads import rendered_people
+from experiments.pretrained.judging import errors, predict_faces
+from experiments.pretrained.product import (
+    accepted,
+    add_density,
+    detected_crops,
+    export,
+    photographs,
+    rendered_coverage,
+)
+from experiments.pretrained.validation import labelled_sets, results
 
 
 def main() -> None:
-    """Run the stages whose files do not exist yet."""
-    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--data", required=True, help="pointing04:DIR")
-    parser.add_argument(
-        "--work", type=Path, default=Path("runs") / HERE.name, help="folder for rendered sets, models and predictions"
-    )
+    """Render, train, calibrate, export and measure."""
+    parser = protocol.Parser(description=__doc__)
+    parser.add_argument("--pointing04", type=Path, help="folder of the Pointing'04 photographs")
+    parser.add_argument("--portraits", type=Path, help="folder of portraits of different people, without labels")
+    parser.add_argument("--validation", type=Path, help="folder of the sets imm and drivface, each with labels.csv")
+    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for pictures and models")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the tables")
     parser.add_argument("--model", type=Path, default=Path("runs") / HERE.name / "headpose.onnx", help="file to write")
-    parser.add_argument("--folds", type=int, default=5, help="number of folds of the people")
-    parser.add_argument("--only", type=int, nargs="*", help="train only these; with five folds, 5 is the final model")
-    parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round, two folds")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    faces = photographs(arguments.data)
-    faces = faces.subset(list(range(0, len(faces), 40 if arguments.quick else 1)))
-    folds = subject_folds(faces, 2 if arguments.quick else arguments.folds, seed=0)
-    heads, others = rendered(FIRST, arguments.work, arguments.quick), rendered(OTHERS, arguments.work, arguments.quick)
-    plan = Plan(recipe(arguments.quick), heads, first_network(arguments.work, arguments.quick))
-    for number, (training, test) in enumerate([*folds, (faces, None)]):
-        if arguments.only is not None and number not in arguments.only:
-            continue
-        name = "all" if test is None else f"fold{number}"
-        model = fit(training, plan, arguments.work / name)
-        if test is not None:
-            found = predict_faces(model, test, plan.recipe, plan.recipe.data.margin, labelled=2)
-            write_predictions(found, arguments.work / f"{name}.npz")
-            write_predictions(
-                predict_faces(model, others, plan.recipe, 1.0, labelled=3), arguments.work / f"{name}_rendered.npz"
-            )
-    if arguments.only is None:
-        from experiments.pretrained.product import finish
-
-        finish(arguments, [test for _, test in folds], others, plan)
+    torch.set_flush_denormal(True)
+    quick = arguments.quick
+    people = rendered_people(arguments.work, quick)
+    model = fit(people, arguments.work / "network", quick)
+    found = predict_faces(model, people.held_out, recipe(quick), 1.0, labelled=3)
+    export(model, found, arguments.model)
+    tables = {
+        "rendered": pd.DataFrame([errors(found)]),
+        "coverage": rendered_coverage(found),
+        "groups": errors_by_group([found], people.held_out),
+    }
+    learning, left_out = photographs(arguments.portraits, arguments.pointing04)
+    if learning:
+        data = recipe(quick).data
+        known, others = (
+            {kind: detected_crops(faces, data.margin, data.image_size) for kind, faces in part.items()}
+            for part in (learning, left_out)
+        )
+        add_density(arguments.model, list(known.values()), list(others.values()))
+        tables["density"] = accepted(arguments.model, others, left_out.get("photographs"), 6 if quick else 150)
+    sets = labelled_sets(arguments.validation, arguments.pointing04, every=60 if quick else 1)
+    if measured := results(HeadPose(arguments.model, threads=1), sets):
+        tables["results"] = pd.DataFrame(measured)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(arguments.output / f"{name}.csv", index=False, float_format="%.4f")
+        print(protocol.as_markdown(table.round(3)), end="\n\n")
 
 
 if __name__ == "__main__":

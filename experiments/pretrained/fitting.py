@@ -1,122 +1,69 @@
-"""One training of the model in the package, on photographs of some people and on rendered heads."""
+"""Training of the network on rendered heads, and the mixture on its features that the package ships."""
 
-import shutil
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from deepgllim.data import Manifest, load_data
-from deepgllim.geometry import NECK_ANGLES
-from deepgllim.gllim import MixtureSpec, Options
+from deepgllim.gllim import MixtureSpec, Options, Parameters
 from deepgllim.gllim import fit as fit_mixture
 from deepgllim.nn import (
-    CHECKPOINT,
-    ArrayInputs,
-    AugmentationConfig,
     DeepRegression,
+    FaceInputs,
     InverseRegressionHead,
     Recipe,
     collect_normalised,
-    fixed_copies,
     load_model,
     load_recipe,
     start_training,
-    train,
 )
-from deepgllim.runs import build_model, copied, face_inputs
+from experiments.pretrained.heads import RenderedPeople
+from experiments.rendered import crops, trained
 
 HERE = Path(__file__).parent
-WIDE = "wide.safetensors"
-"""Name of the file of the model with all features, in the folder of its training."""
+FINAL = "final.safetensors"
+"""Name of the file of the model with its final mixture."""
 
+FEATURES = 128
+"""Number of principal axes of the output of the backbone that the final mixture reads."""
 
-def photographs(source: str) -> Manifest:
-    """Return Pointing'04 with its labels as directions: tilt, pan, and a neck roll of 0."""
-    return Manifest(load_data(source).frame.assign(neck_roll=0.0), NECK_ANGLES)
+COMPONENTS = 20
+SHRINKAGE = 0.05
 
 
 def recipe(quick: bool = False) -> Recipe:
-    """Return the recipe of all trainings except the one on rendered heads only."""
+    """Return the recipe of the network."""
     loaded = load_recipe(str(HERE / "recipe.toml"))
-    small = {"schedule.rounds": 1, "schedule.fixed_copies": 1, "data.image_size": 32}
+    small = {"schedule.rounds": 1, "data.image_size": 64, "network.projection": 8, "objective.n_components": 2}
     return loaded.override(small) if quick else loaded
 
 
-class Pictures(NamedTuple):
-    """Inputs of a training, and the kind of each: 0 for a photograph, 1 for a rendered head."""
-
-    inputs: ArrayInputs
-    kinds: Tensor
-
-
-def training_pictures(people: Manifest, heads: Manifest | None, recipe: Recipe) -> Pictures:
-    """Return all photographs with their augmented copies, and all rendered pictures."""
-    parts = [copied(face_inputs(people, recipe.data, recipe.augmentation, recipe.schedule.seed), recipe)]
-    if heads is not None and len(heads):
-        whole = recipe.override({"data.margin": 1.0}).data
-        parts.append(fixed_copies(face_inputs(heads, whole, AugmentationConfig.off()), 0))
-    arrays = [part for part in parts if isinstance(part, ArrayInputs)]
-    values = np.concatenate([np.asarray(part.values) for part in arrays])
-    kinds = torch.cat([torch.full((len(part),), kind) for kind, part in enumerate(arrays)])
-    return Pictures(ArrayInputs(values, torch.cat([part.targets for part in arrays])), kinds)
-
-
-class Plan(NamedTuple):
-    """The options that all trainings share.
-
-    Attributes:
-        recipe: the recipe of the final training.
-        rendered: rendered heads to learn from, whole pictures; None for photographs only.
-        first: file of the network that was trained on rendered heads only; None for ImageNet weights.
-        features: number of principal axes of the output of the backbone that the mixture reads.
-    """
-
-    recipe: Recipe
-    rendered: Manifest | None
-    first: Path | None
-    features: int = 256
-
-
-def fit(people: Manifest, plan: Plan, folder: Path) -> DeepRegression:
-    """Return the model in a folder; train it first if it is absent."""
-    if (folder / WIDE).is_file():
-        return load_model(folder / WIDE)
-    pictures = training_pictures(people, plan.rendered, plan.recipe)
-    if (folder / "model.safetensors").is_file():
-        model = load_model(folder / "model.safetensors")
-    else:
-        model = build_model(plan.recipe, NECK_ANGLES)
-        if plan.first is not None:
-            model.backbone.load_state_dict(load_model(plan.first).backbone.state_dict())
-        model = train(model, plan.recipe, pictures.inputs, output=folder, resume=(folder / CHECKPOINT).is_file()).model
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-        shutil.rmtree(folder / "cache", ignore_errors=True)
-    widen(model, pictures, plan)
-    model.save(folder / WIDE)
+def fit(people: RenderedPeople, folder: Path, quick: bool = False) -> DeepRegression:
+    """Return the model in a folder; train it first if it is absent, or continue an interrupted training."""
+    if (folder / FINAL).is_file():
+        return load_model(folder / FINAL)
+    model = trained(recipe(quick), people.training, people.held_out, folder)
+    fit_final_mixture(model, crops(people.training, recipe(quick)), quick)
+    model.save(folder / FINAL)
     return model
 
 
-def widen(model: DeepRegression, pictures: Pictures, plan: Plan) -> None:
-    """Replace projection and head: more principal axes of the output of the backbone, and a mixture fitted to them.
+def fit_final_mixture(model: DeepRegression, inputs: FaceInputs, quick: bool = False) -> None:
+    """Replace projection and mixture of a trained network.
 
-    The training fits few features to A y + b. Other properties of a picture are in the other axes, and log p(x) needs
-    them to separate faces from other pictures. EM starts with one component for photographs and one for rendered heads,
-    whose features are distributed differently.
+    The mixture of the training reads few features and has one Σ. The final one reads more principal axes of the output
+    of the backbone, so that log p(x) describes more of a picture, and each component has its own Σ, so that the
+    predicted covariance depends on the pose and on the quality of the picture.
     """
-    inputs = pictures.inputs
-    model.resize(min(plan.features, len(inputs) // 8))
-    start_training(model, plan.recipe, inputs)
-    features = collect_normalised(model, inputs).double()
-    starts = torch.nn.functional.one_hot(pictures.kinds).double()
-    assert isinstance(model.head, InverseRegressionHead)
-    model.head.mixture = fit_mixture(
-        features,
-        inputs.targets.double(),
-        MixtureSpec(covariance_type="full"),
-        Options(max_iter=100, tol=1e-3, covariance_floor=1e-3),
-        responsibilities=starts,
-    ).parameters
+    model.resize(4 if quick else FEATURES)
+    start_training(model, recipe(quick), inputs)
     model.eval()
+    features = collect_normalised(model, inputs).double()
+    assert isinstance(model.head, InverseRegressionHead)
+    model.head.mixture = final_mixture(features, inputs.targets.double(), 2 if quick else COMPONENTS)
+
+
+def final_mixture(features: Tensor, targets: Tensor, n_components: int) -> Parameters:
+    """Return the parameters of a mixture with one full Σ for each component."""
+    spec = MixtureSpec(n_components=n_components, covariance_type="full")
+    options = Options(max_iter=100, tol=1e-3, shrinkage=SHRINKAGE, covariance_floor=1e-3, random_state=0)
+    return fit_mixture(features, targets, spec, options).parameters

@@ -1,39 +1,33 @@
-"""Rendered heads for training and testing, and the network that is trained on them only."""
+"""The rendered heads of the model in the package: people to learn from, and other people to calibrate and test on."""
 
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from deepgllim.data import Manifest
 from deepgllim.geometry import NECK_ANGLES
-from deepgllim.nn import load_recipe
-from experiments.rendered import Heads, faces, trained
-from experiments.synthetic_to_real.__main__ import HERE as SYNTHETIC
-from experiments.synthetic_to_real.__main__ import MAIN, OTHERS
+from experiments.rendered import Heads, faces
 
-FIRST = MAIN
-RENDERED_COUNT = 3000
-"""Number of rendered pictures in the final training."""
+HEADS = Heads("wide", images=30_000, identities=15_000, size=192, seed=15)
+QUICK = Heads("wide", images=160, identities=80, size=64, seed=15)
 
-__all__ = ["FIRST", "OTHERS", "first_network", "rendered"]
+HELD_OUT = 1 / 15
+"""Share of the people that the network is not trained on."""
 
 
-def small(heads: Heads, quick: bool) -> Heads:
-    """Return the set, reduced for a smoke test with `quick`."""
-    return heads._replace(images=40, identities=10, size=32) if quick else heads
+class RenderedPeople(NamedTuple):
+    """Rendered pictures of the people to learn from, and of other people."""
+
+    training: Manifest
+    held_out: Manifest
 
 
-def rendered(heads: Heads, work: Path, quick: bool) -> Manifest:
-    """Return the pictures of a set that the final training or the evaluation uses."""
-    manifest = faces(small(heads, quick), work, NECK_ANGLES)
-    step = max(1, len(manifest) // RENDERED_COUNT)
-    return manifest.subset(list(range(0, len(manifest), step)))
-
-
-def first_network(work: Path, quick: bool) -> Path:
-    """Return the file of the network of rendered heads only; train it first if it is absent."""
-    recipe = load_recipe(str(SYNTHETIC / "recipe.toml"))
-    if quick:
-        recipe = recipe.override({"schedule.rounds": 1, "data.image_size": 32})
-    heads, others = small(FIRST, quick), small(OTHERS, quick)
-    folder = work / f"{heads.folder}_train0"
-    trained(recipe, faces(heads, work, NECK_ANGLES), faces(others, work, NECK_ANGLES), folder)
-    return folder / "model.safetensors"
+def rendered_people(work: Path, quick: bool = False) -> RenderedPeople:
+    """Render the set below a folder if it is absent, and divide its people at random."""
+    manifest = faces(QUICK if quick else HEADS, work, NECK_ANGLES)  # whole pictures
+    subjects = manifest.subjects.astype(str)
+    people = np.unique(subjects)
+    np.random.default_rng(0).shuffle(people)
+    held_out = np.isin(subjects, people[: round(HELD_OUT * len(people))])
+    return RenderedPeople(manifest.subset(~held_out), manifest.subset(held_out))

@@ -1,120 +1,160 @@
-"""The end of the run: metrics of the folds on people left out, and export of the calibrated final model."""
+"""The exported model: calibration, density of early maps, threshold of log p(x), and which pictures it accepts."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 from numpy.typing import NDArray
 
 from deepgllim import __version__
-from deepgllim.data import Manifest
-from deepgllim.nn import export_onnx, load_model
+from deepgllim.data import Manifest, load_data
+from deepgllim.imaging import crop_face, open_image
+from deepgllim.metrics import area_under_roc
+from deepgllim.nn import DeepRegression, export_onnx
+from deepgllim.nn.export.map_density import fit_map_density, map_statistics, write_with_map_density
+from deepgllim.pose import PoseNetwork, write_metadata
+from deepgllim.pose.detection import make_detector
 from experiments.pretrained import unknown
-from experiments.pretrained.fitting import WIDE, Plan
-from experiments.pretrained.groups import errors_by_group
-from experiments.pretrained.judging import (
-    FoldPredictions,
-    calibrated,
-    coverage,
-    densities,
-    errors,
-    read_predictions,
-    roc,
-)
-from experiments.protocol import as_markdown, write_rows
+from experiments.pretrained.judging import FoldPredictions, calibrated, coverage
+
+Pixels = NDArray[np.uint8]
+
+BOXES = "rendered"
+"""Kind of the face boxes that the network expects from a detector."""
+
+ACTIVATIONS = (2, 14, 22)
+"""Indices of the activations whose means and deviations describe colours and textures: of one block in each of the
+first three stages, 112 channels."""
+
+KNOWN = 0.95
+"""Share of the faces left out, of each kind, that are above the threshold of log p(x)."""
 
 PEOPLE_A_GROUP = 20
-"""Number of rendered people per group of the calibration, so that there are as many groups as photographed people."""
+"""Number of rendered people in a group of the calibration; fewer if there would be less than four groups."""
+
+LEARNING_PEOPLE = "10"
+"""Pointing'04's people up to this name are used for the density of maps, the others for its evaluation."""
+
+STEP = 9
+"""Of every so many photographs one is used."""
 
 NOTES: dict[str, Any] = {
     "name": "headpose",
-    "data": "rendered heads (deepgllim.synthetic, set wide) and Pointing'04 (N. Gourier et al., 2004)",
-    "backbone": "EfficientNet-Lite0, ImageNet weights (Apache-2.0)",
+    "boxes": BOXES,
+    "data": "rendered heads (deepgllim.synthetic, set wide)",
+    "backbone": "FaceMesh V2 (Google, Apache-2.0), trained further on rendered heads",
     "license": "Apache-2.0",
     "recipe": "experiments/pretrained",
 }
 
 
-def finish(arguments: argparse.Namespace, tests: list[Manifest], others: Manifest, plan: Plan) -> None:
-    """Write results.csv, coverage.csv, roc.csv and groups.csv, and export the final model."""
-    photographs = [read_predictions(arguments.work / f"fold{i}.npz") for i in range(len(tests))]
-    rendered = [read_predictions(arguments.work / f"fold{i}_rendered.npz") for i in range(len(tests))]
-    rows = [{"fold": i, "people": " ".join(sorted(set(f.subjects))), **errors(f)} for i, f in enumerate(photographs)]
-    rows.append({"fold": "all", "people": "", **errors(FoldPredictions.joined(photographs))})
-    rows.append({"fold": "rendered, other people", "people": "", **rendered_errors(rendered)})
-    write_rows(rows, arguments.output / "results.csv")
-    people = [joined_groups(*pair) for pair in zip(photographs, parts(rendered, len(tests)), strict=True)]
-    tables = {
-        "photographs": coverage(people, lambda subjects: ~np.char.startswith(subjects, "rendered")),
-        "rendered": coverage(people, lambda subjects: np.char.startswith(subjects, "rendered")),
-    }
-    covered = pd.concat([table.assign(data=name) for name, table in tables.items()])
-    covered.to_csv(arguments.output / "coverage.csv", index=False, float_format="%.4f")
-    count = 6 if arguments.quick else 150
-    curves = known_and_unknown(arguments.work, tests, (photographs, rendered), plan.recipe.data.image_size, count)
-    curves.to_csv(arguments.output / "roc.csv", index=False, float_format="%.4f")
-    groups = errors_by_group(rendered, others)
-    groups.to_csv(arguments.output / "groups.csv", index=False, float_format="%.3f")
-    for table in (pd.DataFrame(rows).round(2), covered.round(3), curves.round(3), groups.round(2)):
-        print(as_markdown(table), end="\n\n")
-    calibration = calibrated(FoldPredictions.joined(people)).to_json()
-    model = load_model(arguments.work / "all" / WIDE)
-    export_onnx(model, arguments.model, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
+def export(model: DeepRegression, held_out: FoldPredictions, path: Path) -> Path:
+    """Write a model, calibrated by predictions for people left out, to an ONNX file."""
+    calibration = calibrated(in_groups(held_out)).to_json()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return export_onnx(model, path, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
 
 
-def rendered_errors(folds: list[FoldPredictions]) -> dict[str, float]:
-    """Return the mean errors over the models of the folds, which predict the same pictures."""
-    return {name: float(np.mean([errors(fold)[name] for fold in folds])) for name in errors(folds[0])}
+def in_groups(found: FoldPredictions) -> FoldPredictions:
+    """Return predictions whose subjects are groups of people."""
+    names = np.unique(found.subjects)
+    size = min(PEOPLE_A_GROUP, max(1, len(names) // 4))
+    number = {name: i // size for i, name in enumerate(names)}
+    return found._replace(subjects=np.array([f"group {number[name]}" for name in found.subjects]))
 
 
-def parts(rendered: list[FoldPredictions], n: int) -> list[FoldPredictions]:
-    """Return the predictions of each fold for another n-th of the rendered people, named by groups of people."""
-    found = []
-    for i, fold in enumerate(rendered):
-        names = np.unique(fold.subjects)
-        number = {name: j for j, name in enumerate(names)}
-        index = np.array([number[name] for name in fold.subjects])
-        mine = index % n == i
-        groups = np.array([f"rendered {j // PEOPLE_A_GROUP}" for j in index])
-        found.append(FoldPredictions(*(column[mine] for column in fold._replace(subjects=groups))))
+def rendered_coverage(found: FoldPredictions) -> pd.DataFrame:
+    """Return the coverage of the regions on rendered people, each half calibrated by the other."""
+    grouped = in_groups(found)
+    even = np.array([int(name.split()[1]) % 2 == 0 for name in grouped.subjects])
+    halves = [FoldPredictions(*(column[rows] for column in grouped)) for rows in (even, ~even)]
+    return coverage(halves, lambda subjects: np.full(len(subjects), True))
+
+
+def photographs(portraits: Path | None, pointing04: Path | None) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
+    """Return photographs that the density of maps is fitted to, and photographs of other people, by kind."""
+    learning: dict[str, Manifest] = {}
+    left_out: dict[str, Manifest] = {}
+    if portraits is not None:
+        people = portrait_manifest(portraits)
+        first = np.arange(len(people)) % 2 == 0
+        learning["portraits"], left_out["portraits"] = people.subset(first), people.subset(~first)
+    if pointing04 is not None:
+        faces = load_data(f"pointing04:{pointing04}")
+        mine = faces.subjects.astype(str) <= LEARNING_PEOPLE
+        learning["photographs"] = faces.subset(np.flatnonzero(mine)[::STEP])
+        left_out["photographs"] = faces.subset(np.flatnonzero(~mine)[::STEP])
+    return learning, left_out
+
+
+def portrait_manifest(folder: Path) -> Manifest:
+    """Return the pictures of a folder, each of another person, without labels."""
+    blank = dict.fromkeys(("x0", "y0", "x1", "y1", "pitch"), np.nan)
+    paths = sorted(folder.glob("*.jpg"))
+    return Manifest(pd.DataFrame([{"path": str(p), "subject": p.stem, **blank} for p in paths]), ("pitch",))
+
+
+def detected_crops(manifest: Manifest, margin: float, size: int) -> Pixels:
+    """Return the crop of the best-scored face of each picture in which the detector finds one."""
+    detector, found = make_detector(boxes=BOXES), []
+    for path in manifest.paths:
+        picture = open_image(path)
+        faces = detector.detect(picture)
+        if faces:
+            found.append(crop_face(picture, faces[0].box, margin, size))
+    return np.stack(found)
+
+
+def add_density(path: Path, learning: list[Pixels], left_out: list[Pixels]) -> None:
+    """Add the density of early maps to an exported model, and set the threshold of log p(x).
+
+    Args:
+        path: the exported model, which is replaced.
+        learning: crops of faces, which the density is fitted to, by kind.
+        left_out: crops of other people by kind; of each kind, the share `KNOWN` is above the threshold.
+    """
+    proto = onnx.load(str(path))
+    maps = [activations(proto)[index] for index in ACTIVATIONS]
+    statistics = map_statistics(proto, maps, np.concatenate(learning))
+    write_with_map_density(path, path, fit_map_density(statistics, maps))
+    network = PoseNetwork(path, threads=1)
+    threshold = min(float(np.quantile(log_density(network, pixels), 1 - KNOWN)) for pixels in left_out)
+    calibration = dict(network.spec.calibration or {}) | {"log_density_threshold": threshold}
+    write_metadata(path, path, network.spec._replace(calibration=calibration))
+
+
+def activations(proto: Any) -> list[str]:
+    """Return the names of the outputs of the activations of the backbone in an exported graph, in order."""
+    return [str(node.output[0]) for node in proto.graph.node if node.op_type == "PRelu"]
+
+
+def log_density(network: PoseNetwork, pixels: Pixels) -> NDArray[np.float64]:
+    """Return log p(x) of crops."""
+    found = network(pixels).log_density
+    assert found is not None
     return found
 
 
-def joined_groups(photographs: FoldPredictions, rendered: FoldPredictions) -> FoldPredictions:
-    """Return the predictions of one fold for photographed and rendered people."""
-    return FoldPredictions.joined([photographs, rendered])
-
-
-def known_and_unknown(
-    work: Path,
-    tests: list[Manifest],
-    heads: tuple[list[FoldPredictions], list[FoldPredictions]],
-    size: int,
-    count: int,
-) -> pd.DataFrame:
-    """Return the AUROC of log p(x) of each fold, for heads left out against other pictures.
+def accepted(path: Path, faces: dict[str, Pixels], surroundings: Manifest | None, count: int = 150) -> pd.DataFrame:
+    """Return the share of pictures above the threshold of log p(x), by kind, and the AUROC of those without faces.
 
     Args:
-        work: folder of the trained models.
-        tests: the photographs of each fold.
-        heads: the predictions of each fold's model for its photographs and for rendered heads.
-        size: side of the pictures, pixels.
-        count: number of backs of heads and of pictures of noise; pictures of things are twice as many.
+        path: the exported model.
+        faces: crops of faces that nothing was fitted to, by kind.
+        surroundings: photographs whose walls and shirts are pictures without a face.
+        count: number of backs of heads; of other kinds there are up to twice as many.
     """
-    rows, (photographs, rendered) = [], heads
-    for i, test in enumerate(tests):
-        model, rng = load_model(work / f"fold{i}" / WIDE), np.random.default_rng(i)
-        others: dict[str, NDArray[np.uint8]] = {
-            "things": unknown.things(2 * count, size, rng),
-            "surroundings": unknown.surroundings(test.subset(list(range(0, len(test), 3))), size, rng),
-            "backs of heads": unknown.backs(count, size, rng),
-            "noise": unknown.noise(count, size, rng),
-        }
-        scores = {name: densities(model, pictures) for name, pictures in others.items()}
-        rows.append({"fold": str(i), "heads": "photographs", **roc(photographs[i].log_density, scores)})
-        rows.append({"fold": str(i), "heads": "rendered", **roc(rendered[i].log_density, scores)})
-    table = pd.DataFrame(rows)
-    means = table.drop(columns="fold").groupby("heads", sort=False).mean().reset_index()
-    return pd.concat([table, means.assign(fold="mean")])
+    network = PoseNetwork(path, threads=1)
+    assert network.spec.calibration is not None
+    threshold, size = network.spec.calibration["log_density_threshold"], network.spec.image_size
+    others = unknown.all_kinds(surroundings, count, size, network.spec.margin)
+    scores = {kind: log_density(network, pixels) for kind, pixels in (faces | others).items()}
+    known = np.concatenate([scores[kind] for kind in faces])
+    rows = []
+    for kind, values in scores.items():
+        auroc = float(area_under_roc(known, values)) if kind in others else np.nan
+        share = float((values >= threshold).mean())
+        rows.append({"pictures": kind, "n": len(values), "accepted": share, "auroc": auroc})
+    return pd.DataFrame(rows)

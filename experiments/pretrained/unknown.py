@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter
 
 from deepgllim.data import Manifest
 from deepgllim.geometry import rotation_from_pan_tilt
-from deepgllim.imaging import crop, open_image
+from deepgllim.imaging import crop, crop_face, open_image
 from deepgllim.synthetic import Background, Renderer, SceneSampler, load_head_model
 from deepgllim.synthetic.backgrounds import render_background
 from deepgllim.synthetic.capture import apply_capture
@@ -96,3 +97,63 @@ def noise(n: int, size: int, rng: Rng) -> Pixels:
         lambda i: render_background(Background("gradient", i), size, size),
     )
     return np.stack([kinds[i % len(kinds)](i) for i in range(n)]).transpose(0, 3, 1, 2)
+
+
+def mosaics(n: int, side: int, blocks: bool, size: int, margin: float, rng: Rng) -> Pixels:
+    """Return mosaics of side × side random colours, enlarged smoothly or as blocks."""
+    found = []
+    for _ in range(n):
+        picture = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        picture = picture.resize((200, 200), Image.Resampling.NEAREST) if blocks else picture
+        found.append(crop_face(picture, (0, 0, *picture.size), margin, size))
+    return np.stack(found)
+
+
+def textures(n: int, size: int, rng: Rng) -> Pixels:
+    """Return colour noise, smoothed with a standard deviation of 1 to 12 pixels."""
+    found = []
+    for _ in range(n):
+        grain = rng.uniform(1, 12)
+        values = np.stack([gaussian_filter(rng.normal(size=(size, size)), grain) for _ in range(3)])
+        values = values / values.std() * 50 + 128
+        found.append(values.clip(0, 255).astype(np.uint8))
+    return np.stack(found)
+
+
+def texts(n: int, size: int, rng: Rng) -> Pixels:
+    """Return dark letters on light paper."""
+    found = []
+    for _ in range(n):
+        light, dark = (tuple(int(v) for v in rng.integers(*span, 3)) for span in ((150, 256), (0, 100)))
+        picture = Image.new("RGB", (size, size), light)
+        for y in range(0, size, 14):
+            letters = "".join(chr(int(code)) for code in rng.integers(97, 123, 20))
+            ImageDraw.Draw(picture).text((0, y), letters, fill=dark)
+        found.append(np.asarray(picture).transpose(2, 0, 1))
+    return np.stack(found)
+
+
+def all_kinds(photographs: Manifest | None, count: int, size: int, margin: float) -> dict[str, Pixels]:
+    """Return pictures without a face, by kind.
+
+    Args:
+        photographs: photographs whose surroundings of the faces are used, if any.
+        count: number of backs of heads and of pictures of noise; there are twice as many things.
+        size: side of the pictures, pixels.
+        margin: margin of the crops of mosaics.
+    """
+    rng = np.random.default_rng(0)
+    found = {
+        "things": things(2 * count, size, rng),
+        "backs of heads": backs(count, size, rng),
+        "noise": noise(count, size, rng),
+        "textures": textures(count, size, rng),
+        "text": texts(count, size, rng),
+    }
+    for side in (4, 8, 16, 32):
+        for blocks in (False, True):
+            kind = f"mosaics of {side} × {side}" + (", blocks" if blocks else "")
+            found[kind] = mosaics(count, side, blocks, size, margin, rng)
+    if photographs is not None:
+        found["walls, shirts, shelves"] = surroundings(photographs, size, rng)
+    return found

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepgllim import __version__
-from experiments.pretrained import product
+from deepgllim.pose import PoseNetwork
 from experiments.pretrained.__main__ import main
 from experiments.pretrained.judging import (
     LEVELS,
@@ -16,10 +15,10 @@ from experiments.pretrained.judging import (
     coverage,
     errors,
     read_predictions,
-    roc,
     write_predictions,
 )
-from experiments.pretrained.product import parts
+from experiments.pretrained.product import in_groups, rendered_coverage
+from experiments.pretrained.validation import labelled_sets, measure
 
 
 def predictions(people: int, each: int, deviation: float, seed: int, prefix: str = "p") -> FoldPredictions:
@@ -31,26 +30,24 @@ def predictions(people: int, each: int, deviation: float, seed: int, prefix: str
     return FoldPredictions(targets, mean, np.tile(25.0 * np.eye(3), (n, 1, 1)), rng.standard_normal(n), who)
 
 
-def test_quick_mode_trains_evaluates_and_exports(
+def test_quick_mode_trains_exports_and_measures(
     rendered_pointing04: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("moderngl")
     pytest.importorskip("skimage")
-    exported: dict[str, object] = {}
-    monkeypatch.setattr(product, "export_onnx", lambda model, path, **options: exported.update(options, path=path))
     places = ["--work", str(tmp_path / "work"), "--output", str(tmp_path), "--model", str(tmp_path / "m.onnx")]
-    source = f"pointing04:{rendered_pointing04}"
-    monkeypatch.setattr(sys, "argv", ["pretrained", "--data", source, "--quick", *places])
+    monkeypatch.setattr(sys, "argv", ["pretrained", "--quick", "--pointing04", str(rendered_pointing04), *places])
     main()
-    results = pd.read_csv(tmp_path / "results.csv")
-    assert results["all_mean"].between(0, 90).all()
-    assert list(results["fold"])[-2:] == ["all", "rendered, other people"]
-    assert pd.read_csv(tmp_path / "roc.csv")["auroc_all"].between(0, 1).all()
+    assert pd.read_csv(tmp_path / "rendered.csv")["all_mean"].between(0, 90).all()
     assert pd.read_csv(tmp_path / "coverage.csv")["0.9"].between(0, 1).all()
     assert set(pd.read_csv(tmp_path / "groups.csv")["kind"]) >= {"glasses", "|pan|"}
-    assert exported["path"] == tmp_path / "m.onnx"
-    assert exported["calibration"] is not None
-    assert exported["notes"] == product.NOTES | {"deepgllim": __version__}
+    density = pd.read_csv(tmp_path / "density.csv")
+    assert density.loc[density["pictures"] == "photographs", "accepted"].min() >= 0.9
+    assert density["auroc"].dropna().between(0, 1).all()
+    spec = PoseNetwork(tmp_path / "m.onnx").spec
+    assert spec.boxes == "rendered"
+    assert spec.calibration is not None
+    assert "log_density_threshold" in spec.calibration
 
 
 def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -79,15 +76,23 @@ def test_errors_include_labelled_angles_only() -> None:
     assert errors(off)["all_mean"] == pytest.approx(3.0)
 
 
-def test_auroc_of_each_kind_and_of_all() -> None:
-    rows = roc(np.array([3.0, 4.0, 5.0]), {"things": np.array([0.0, 1.0]), "noise": np.array([3.5, 9.0])})
-    assert rows["auroc_things"] == 1.0
-    assert rows["auroc_noise"] == pytest.approx(2 / 6)
-    assert rows["auroc_all"] == pytest.approx((6 + 2) / 12)
+def test_rendered_people_are_grouped_for_the_calibration() -> None:
+    found = in_groups(predictions(80, 3, 1.0, 7, "r"))
+    assert set(found.subjects) == {f"group {i}" for i in range(4)}
+    assert len(set(in_groups(predictions(8, 3, 1.0, 7)).subjects)) == 4
+    table = rendered_coverage(predictions(200, 10, 15.0, 3)).set_index("faces")
+    assert table.loc["all", "0.9"] == pytest.approx(0.9, abs=0.05)
 
 
-def test_rendered_people_are_divided_among_the_folds() -> None:
-    rendered = [predictions(60, 3, 1.0, 7, "r") for _ in range(3)]
-    found = parts(rendered, 3)
-    assert sum(len(part.subjects) for part in found) == 180
-    assert {name for part in found for name in part.subjects} == {"rendered 0", "rendered 1", "rendered 2"}
+def test_yaw_is_measured_with_its_intervals() -> None:
+    truth = np.array([-30.0, 0.0, 30.0, 60.0])
+    row = measure(truth, 0.9 * truth + 1.0, (0.9 * truth - 2.0, 0.9 * truth + 4.0))
+    assert row["slope"] == pytest.approx(0.9)
+    assert row["error"] == pytest.approx(np.abs(1.0 - 0.1 * truth).mean())
+    assert row["half_width_90"] == pytest.approx(3.0)
+    assert row["coverage_90"] == 0.5  # of 0 and 30
+
+
+def test_sets_that_are_absent_are_left_out(tmp_path: Path) -> None:
+    assert list(labelled_sets(tmp_path, None)) == []
+    assert list(labelled_sets(None, None)) == []
