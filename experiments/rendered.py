@@ -46,12 +46,17 @@ class Heads(NamedTuple):
         return f"{self.name}{without}_{self.images}x{self.size}_i{self.identities}_s{self.seed}"
 
 
-def faces(heads: Heads, work: Path, targets: tuple[str, ...], people: slice = slice(None)) -> Manifest:
-    """Return the manifest of some people of a set; the set is rendered first if it is absent or incomplete."""
+def boxed_faces(heads: Heads, work: Path, targets: tuple[str, ...]) -> Manifest:
+    """Return the manifest of a set with the boxes of its faces; the set is rendered first if it is not complete."""
     folder = work / heads.folder
     sampler = SceneSampler(heads.name, heads.identities, heads.size, heads.seed, heads.leave_out)
     path = render_set(sampler, heads.images, folder, resume=(folder / CONFIGURATION).is_file())
-    manifest = read_manifest(path, targets)
+    return read_manifest(path, targets)
+
+
+def faces(heads: Heads, work: Path, targets: tuple[str, ...], people: slice = slice(None)) -> Manifest:
+    """Return the manifest of some people of a set, with whole pictures; it is rendered first if it is not complete."""
+    manifest = boxed_faces(heads, work, targets)
     whole = Manifest(manifest.frame.assign(x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan), targets)
     chosen = sorted(set(whole.subjects))[people]
     return whole.subset(np.isin(whole.subjects, chosen))
@@ -64,12 +69,18 @@ def crops(manifest: Manifest, recipe: Recipe) -> FaceInputs:
 
 def trained(recipe: Recipe, training: Manifest, validation: Manifest, folder: Path) -> DeepRegression:
     """Return the model in a folder; train it first if it is absent, or continue an interrupted training."""
+    return trained_on_crops(_whole(recipe), training, validation, folder)
+
+
+def trained_on_crops(recipe: Recipe, training: Manifest, validation: Manifest, folder: Path) -> DeepRegression:
+    """Return the model in a folder as `trained` does; the pictures are cropped with the margin of the recipe."""
     if (folder / "model.safetensors").is_file():
         return load_model(folder / "model.safetensors")
     model = build_model(recipe, training.targets)
     resume = (folder / CHECKPOINT).is_file()
-    inputs = training_inputs(training, _whole(recipe), folder / "cache")
-    result = train(model, recipe, inputs, crops(validation, recipe), output=folder, resume=resume)
+    inputs = training_inputs(training, recipe, folder / "cache")
+    others = face_inputs(validation, recipe.data, AugmentationConfig.off(), recipe.schedule.seed)
+    result = train(model, recipe, inputs, others, output=folder, resume=resume)
     (folder / CHECKPOINT).unlink(missing_ok=True)  # absent if no round succeeded
     shutil.rmtree(folder / "cache", ignore_errors=True)
     return result.model

@@ -41,7 +41,7 @@ def main() -> None:
     quick = arguments.quick
     people = rendered_people(arguments.work, quick)
     model = fit(people, arguments.work / "network", quick)
-    found = predict_faces(model, people.held_out, recipe(quick), 1.0, labelled=3)
+    found = predict_faces(model, people.held_out, recipe(quick), recipe(quick).data.margin, labelled=3)
     export(model, found, arguments.model)
     tables = {
         "rendered": pd.DataFrame([errors(found)]),

@@ -1,5 +1,6 @@
 """Training of the network on rendered heads, and the mixture on its features that the package ships."""
 
+import shutil
 from pathlib import Path
 
 from torch import Tensor
@@ -8,7 +9,7 @@ from deepgllim.gllim import MixtureSpec, Options, Parameters
 from deepgllim.gllim import fit as fit_mixture
 from deepgllim.nn import (
     DeepRegression,
-    FaceInputs,
+    Inputs,
     InverseRegressionHead,
     Recipe,
     collect_normalised,
@@ -16,8 +17,9 @@ from deepgllim.nn import (
     load_recipe,
     start_training,
 )
+from deepgllim.runs import training_inputs
 from experiments.pretrained.heads import RenderedPeople
-from experiments.rendered import crops, trained
+from experiments.rendered import trained_on_crops
 
 HERE = Path(__file__).parent
 FINAL = "final.safetensors"
@@ -41,13 +43,14 @@ def fit(people: RenderedPeople, folder: Path, quick: bool = False) -> DeepRegres
     """Return the model in a folder; train it first if it is absent, or continue an interrupted training."""
     if (folder / FINAL).is_file():
         return load_model(folder / FINAL)
-    model = trained(recipe(quick), people.training, people.held_out, folder)
-    fit_final_mixture(model, crops(people.training, recipe(quick)), quick)
+    model = trained_on_crops(recipe(quick), people.training, people.held_out, folder)
+    fit_final_mixture(model, training_inputs(people.training, recipe(quick), folder / "cache"), quick)
+    shutil.rmtree(folder / "cache", ignore_errors=True)
     model.save(folder / FINAL)
     return model
 
 
-def fit_final_mixture(model: DeepRegression, inputs: FaceInputs, quick: bool = False) -> None:
+def fit_final_mixture(model: DeepRegression, inputs: Inputs, quick: bool = False) -> None:
     """Replace projection and mixture of a trained network.
 
     The mixture of the training reads few features and has one Σ. The final one reads more principal axes of the output

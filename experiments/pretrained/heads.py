@@ -7,7 +7,7 @@ import numpy as np
 
 from deepgllim.data import Manifest
 from deepgllim.geometry import NECK_ANGLES
-from experiments.rendered import Heads, faces
+from experiments.rendered import Heads, boxed_faces
 
 HEADS = Heads("wide", images=30_000, identities=15_000, size=192, seed=15)
 QUICK = Heads("wide", images=160, identities=80, size=64, seed=15)
@@ -25,7 +25,7 @@ class RenderedPeople(NamedTuple):
 
 def rendered_people(work: Path, quick: bool = False) -> RenderedPeople:
     """Render the set below a folder if it is absent, and divide its people at random."""
-    manifest = faces(QUICK if quick else HEADS, work, NECK_ANGLES)  # whole pictures
+    manifest = boxed_faces(QUICK if quick else HEADS, work, NECK_ANGLES)
     subjects = manifest.subjects.astype(str)
     people = np.unique(subjects)
     np.random.default_rng(0).shuffle(people)
