@@ -40,6 +40,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     quick = arguments.quick
     people = rendered_people(arguments.work, quick)
+    people.held_out.save(arguments.work / "held_out.csv")
     model = fit(people, arguments.work / "network", quick)
     found = predict_faces(model, people.held_out, recipe(quick), recipe(quick).data.margin, labelled=3)
     export(model, found, arguments.model)
