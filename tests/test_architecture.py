@@ -90,6 +90,7 @@ LAYERS = (
     ("backbones.facemesh", "inputs"),
     ("backbones.registry",),
     ("model", "inverse_regression", "export.heads"),
+    ("export.verification",),
     ("objectives", "optimization", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
     ("progress",),
     ("checkpoint",),
