@@ -70,7 +70,7 @@ def output(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_words_in_any_encoding(output: Run, pictures: Path, encoding: str) -> None:
     code, text = output(encoding, "predict", "a.png")
     assert code == 0
-    assert text.startswith("looking to the image's right, pitch 0")
+    assert text.startswith("looking roughly into the camera, pitch 0")
     assert "20" in text
     assert output(encoding, "predict", "Ж😀.png", "a.png")[0] == 0
 
