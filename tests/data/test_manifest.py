@@ -99,7 +99,10 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
         ("", "not a readable csv table"),
         ("path,yaw\n", "the table is empty; it needs one row per face"),
         ("file,yaw\na.jpg,1\n", "column 'path' is missing; the columns are: file, yaw"),
-        ("path,age\na.jpg,1\n", "none of pitch, yaw, roll is a column; name the targets among: path, age"),
+        (
+            "path,age\na.jpg,1\n",
+            "none of pitch, yaw, roll, tilt, pan, neck_roll is a column; name the targets among: path, age",
+        ),
         ("path,yaw\na.jpg,1\nb.jpg,left\n", "row 2, column 'yaw': 'left' is not a number; correct it"),
         ("path,yaw\na.jpg,nan\n", "row 1, column 'yaw': the label is nan"),
         ("path,yaw\na.jpg,\n", r"row 1, column 'yaw': the label is nan \(or blank\)"),

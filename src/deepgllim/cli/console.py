@@ -103,8 +103,8 @@ def strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """Return a table; numbers are right-aligned and have three decimals."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], decimals: int = 3) -> "Table":
+    """Return a table; numbers are right-aligned and have the given number of decimals."""
     from rich.table import Table
 
     rows = [list(row) for row in rows]
@@ -113,17 +113,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
         numeric = all(isinstance(row[i], int | float) for row in rows)
         drawn.add_column(visible(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(number(value) if isinstance(value, float) else visible(str(value)) for value in row))
+        drawn.add_row(*(number(value, decimals) if isinstance(value, float) else visible(str(value)) for value in row))
     return drawn
 
 
-def number(value: float) -> str:
+def number(value: float, decimals: int = 3) -> str:
     """Format a number for a table: integers without decimals, NaN as a dash.
 
     Example:
-        >>> number(24.0), number(0.12345), number(float("nan"))
-        ('24', '0.123', '-')
+        >>> number(24.0), number(0.12345), number(0.12345, decimals=1), number(float("nan"))
+        ('24', '0.123', '0.1', '-')
     """
     if math.isnan(value):
         return "-"
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3f}"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.{decimals}f}"

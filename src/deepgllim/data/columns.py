@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepgllim.errors import DataError
 from deepgllim.geometry.names import FORMER_NAMES
-from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS
+from deepgllim.geometry.rotations import ANGLES, MIRROR_SIGNS, NECK_ANGLES
 
 Array = npt.NDArray[np.float64]
 
@@ -26,7 +26,8 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
 
     Args:
         frame: the table.
-        targets: names of the columns; None for those of pitch, yaw and roll that the table has.
+        targets: names of the columns; None for those of pitch, yaw and roll that the table has, or else for those of
+            tilt, pan and neck_roll.
         origin: name of the table in error messages.
 
     Raises:
@@ -35,9 +36,10 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
     present = ", ".join(map(str, frame.columns)) or "none"
     if isinstance(targets, str):
         raise TypeError(f"targets is the text {targets!r}; give a sequence of column names, as [{targets!r}]")
-    chosen = tuple(targets) if targets is not None else tuple(name for name in ANGLES if name in frame)
+    chosen = tuple(targets) if targets is not None else _angles_of(frame)
     if targets is None and not chosen:
-        raise DataError(f"{origin}: none of {', '.join(ANGLES)} is a column; name the targets among: {present}")
+        names = ", ".join((*ANGLES, *NECK_ANGLES))
+        raise DataError(f"{origin}: none of {names} is a column; name the targets among: {present}")
     for name in ("path", *chosen):
         if name not in frame:
             if name in FORMER_NAMES:
@@ -49,6 +51,12 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
     if len(set(chosen)) < len(chosen) or not frame.columns.is_unique:
         raise DataError(f"{origin}: a column is named twice; targets are {', '.join(chosen)}, columns are: {present}")
     return chosen
+
+
+def _angles_of(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the angles of the first kind that a table has: pitch, yaw and roll, or tilt, pan and neck_roll."""
+    kinds = (tuple(name for name in kind if name in frame) for kind in (ANGLES, NECK_ANGLES))
+    return next(filter(None, kinds), ())
 
 
 def is_blank(value: Any) -> bool:
