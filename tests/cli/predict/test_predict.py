@@ -18,6 +18,7 @@ from PIL import Image, ImageFile
 from deepgllim.cli.predict.inputs import ConventionName
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.pose.batch import scanning
+from deepgllim.pose.batch.annotate import readable_size
 from deepgllim.pose.detection import faces
 from deepgllim.pose.detection.faces import DETECTORS, Face
 from deepgllim.pose.network import PoseSpec, write_metadata
@@ -198,7 +199,7 @@ def test_an_annotated_image(call: Call, face: Path, tmp_path: Path) -> None:
     assert called.code == 0
     assert called.out.splitlines()[1] == f"annotated: {drawn} (1 image)"
     with Image.open(drawn) as picture, Image.open(face) as original:
-        assert picture.size == original.size
+        assert picture.size == readable_size(original.size) == (640, 427)
         assert not np.array_equal(np.asarray(picture), np.asarray(original))
 
 
