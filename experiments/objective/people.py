@@ -5,6 +5,7 @@ Each rule changes only the mixture, with training and validation people. The lik
 before and after all covariances are multiplied by one factor that is fitted to the validation people.
 """
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,11 +124,14 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Train, compare the rules, and write the table."""
-    parser = protocol.make_parser(__doc__, HERE, quick="one training, few pictures")
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )
-    arguments = protocol.parse(parser, HERE)
+    parser.add_argument("--quick", action="store_true", help="smoke test: one training, few pictures")
+    parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="folder for the unpacked pictures")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
+    arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for data in ["rendered", *(["photographs"] if arguments.data else [])]:
         for seed in SEEDS[: 1 if arguments.quick else None]:

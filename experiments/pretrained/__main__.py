@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from deepgllim.data import subject_folds
+from experiments import protocol
 from experiments.pretrained.fitting import HERE, Plan, fit, photographs, recipe
 from experiments.pretrained.heads import FIRST, OTHERS, first_network, rendered
 from experiments.pretrained.judging import predict_faces, write_predictions
@@ -13,7 +14,7 @@ from experiments.pretrained.judging import predict_faces, write_predictions
 
 def main() -> None:
     """Run the stages whose files do not exist yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR")
     parser.add_argument(
         "--work", type=Path, default=Path("runs") / HERE.name, help="folder for rendered sets, models and predictions"

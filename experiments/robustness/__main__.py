@@ -3,6 +3,7 @@
 The pictures are those of the package, so the experiment needs no data. An interrupted run continues where it stopped.
 """
 
+import argparse
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -20,10 +21,15 @@ SEEDS, THREADS, COMPONENTS, BETAS = (0, 1, 2, 3, 4), (1, 2), (1, 3, 10), (1.0, 0
 
 def main() -> None:
     """Run each group in its own process, then write and print the tables."""
-    parser = protocol.make_parser(__doc__, HERE, quick="one seed, one thread, few pictures")
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smoke test: one seed, one thread, few pictures")
     parser.add_argument("--betas", type=float, nargs="+", default=list(BETAS), help="values of β, in this order")
     parser.add_argument("--jobs", type=int, default=1, help="parallel groups")
-    arguments = protocol.parse(parser, HERE)
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/robustness"), help="folder for pictures and partial tables"
+    )
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the tables")
+    arguments = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     quick = arguments.quick
     groups = [Group(seed, threads) for seed in SEEDS for threads in THREADS][: 1 if quick else None]

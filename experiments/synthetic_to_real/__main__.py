@@ -1,13 +1,13 @@
 """Train networks on rendered heads only, with less randomisation too, and evaluate them on all of Pointing'04."""
 
+import argparse
 import itertools
 from pathlib import Path
 
 from deepgllim.data import load_data
 from deepgllim.geometry import NECK_ANGLES
 from deepgllim.nn import load_recipe
-from experiments import protocol
-from experiments.protocol import as_markdown, read_rows, read_table, write_rows
+from experiments.protocol import Parser, as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, faces, trained
 from experiments.synthetic_to_real.judge import judge
 
@@ -26,10 +26,13 @@ METHODS: dict[str, Heads] = {
 
 def main() -> None:
     """Render, train and evaluate the methods that are not in the table yet."""
-    parser = protocol.make_parser(__doc__, HERE, quick="two methods, few pictures, one round")
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--data", required=True, help="pointing04:DIR")
+    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for results.csv")
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each method")
-    given = protocol.parse(parser, HERE)
+    parser.add_argument("--quick", action="store_true", help="smoke test: two methods, few pictures, one round")
+    given = parser.parse_args()
     photographs, table = load_data(given.data), given.output / "results.csv"
     photographs = photographs.subset(list(range(0, len(photographs), 60 if given.quick else 1)))
     rows = read_rows(table)

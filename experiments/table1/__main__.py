@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Compute the features, search the settings, evaluate, and write the tables."""
-    arguments = protocol.parse(add_options(protocol.parser(__doc__ or "", HERE)), HERE)
+    arguments = add_options(protocol.parser(__doc__ or "", HERE)).parse_args()
     options = options_of(arguments)
     methods = rows_to_make(options, arguments.methods)
     seeds = SEEDS[:1] if options.quick else tuple(arguments.seeds)

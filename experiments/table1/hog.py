@@ -15,7 +15,7 @@ LENGTH = 1888
 
 def pyramid(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the descriptor of an RGB crop (3, 64, 64), of shape (1888,)."""
-    from skimage.feature import hog  # of the extra dev
+    from skimage.feature import hog  # of the extra dev: the other methods do not need it
 
     grey = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))).convert("L")
     levels = [np.asarray(grey.resize((size, size), Image.Resampling.BOX)) for size in SIZES]

@@ -1,11 +1,11 @@
 """Make table 2 of the paper: K = 1, 2, 5, 10 on rendered S2G and SSV, errors in degrees on other people."""
 
+import argparse
 from pathlib import Path
 
 from deepgllim.geometry import ANGLES
 from deepgllim.nn import evaluate, load_recipe
-from experiments import protocol
-from experiments.protocol import as_markdown, read_rows, read_table, write_rows
+from experiments.protocol import Parser, as_markdown, read_rows, read_table, write_rows
 from experiments.rendered import Heads, cost, crops, faces, trained
 
 HERE = Path(__file__).parent
@@ -18,7 +18,7 @@ TRAINING, VALIDATION, TEST = slice(0, 32), slice(32, 40), slice(40, 50)
 
 def main() -> None:
     """Render, train and evaluate the cells that are not in the table yet."""
-    parser = protocol.make_parser(__doc__, HERE, quick="few small pictures, one round, K = 1, 2")
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--images", type=int, default=5000, help="number of pictures of each set; the paper has 20000")
     parser.add_argument(
         "--recipe",
@@ -26,7 +26,10 @@ def main() -> None:
         help="recipe; paper.toml is that of the paper",
     )
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each cell")
-    arguments = protocol.parse(parser, HERE)
+    parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for results.csv")
+    parser.add_argument("--quick", action="store_true", help="smoke test: few small pictures, one round, K = 1, 2")
+    arguments = parser.parse_args()
     base, table = load_recipe(arguments.recipe), arguments.output / "results.csv"
     components, images = (COMPONENTS[:2], 100) if arguments.quick else (COMPONENTS, arguments.images)
     if arguments.quick:

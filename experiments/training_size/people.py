@@ -94,7 +94,7 @@ def main() -> None:
     """Compute the output of the trunk, run all trainings, and write the table and the plot."""
     parser = protocol.parser(__doc__ or "", HERE)
     parser.add_argument("--folds", type=int, help="number of folds of table 1 to run; all by default")
-    arguments = protocol.parse(parser, HERE)
+    arguments = parser.parse_args()
     options = Options(arguments.data, arguments.work, arguments.quick)
     counts, seeds = (COUNTS[:1], SEEDS[:1]) if arguments.quick else (COUNTS, SEEDS)
     numbers = range(1 if arguments.quick else arguments.folds or len(folds(options)))

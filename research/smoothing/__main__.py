@@ -1,6 +1,7 @@
 """Lag and jitter of filters on a head that turns, nods and holds still; measurements simulated, or a model's of a
 rendered person (`--model`)."""
 
+import argparse
 from pathlib import Path
 
 import matplotlib
@@ -19,16 +20,19 @@ JITTERS = (0.25, 0.5, 1.0)
 
 def main() -> None:
     """Simulate or render, judge every method at every constant, write the table and the plot."""
-    parser = protocol.make_parser(__doc__, HERE, quick="one short sequence", work=False)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: one short sequence")
     parser.add_argument("--model", type=Path, help="a trained model, .safetensors: its predictions on rendered frames")
     parser.add_argument("--frames", type=Path, help="only render: write the frames and truth.csv below this folder")
-    arguments = protocol.parse(parser, HERE)
+    parser.add_argument("--output", type=Path, default=HERE, help="folder of the table and the plot")
+    arguments = parser.parse_args()
     count, seconds = (1, 5.0) if arguments.quick else (4, 40.0 if arguments.model is None else 20.0)
     methods = list(CHOSEN.items()) if arguments.quick else every_constant()
     if arguments.frames is not None:
         for index, (_, times, frames) in enumerate(rendered(count, seconds)):
             save_frames(frames, times, arguments.frames / f"{index:02d}")
         return
+    arguments.output.mkdir(parents=True, exist_ok=True)
     if arguments.model is not None:
         name, sequences = "rendered", predicted(count, seconds, of_model(arguments.model))
         table = rows(sequences, "model, rendered", methods)

@@ -39,7 +39,7 @@ _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 def _let_idle_threads_sleep() -> None:
     """Set OMP_WAIT_POLICY to PASSIVE, unless the user has set how threads wait or torch is already loaded.
 
-    An OpenMP runtime reads the variable once, when torch, scikit-learn or libfacedetection loads the runtime. With
+    An OpenMP runtime reads the variable once, when torch or scikit-learn loads the runtime. With
     other work on the same cores, threads that spin at the end of each small operation make EM tens of times slower.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in _WAITING):

@@ -11,13 +11,8 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+from typing import Protocol
 
 
 class Forkable(Protocol):
@@ -28,10 +23,6 @@ class Forkable(Protocol):
         ...
 
 
-class _Thread(threading.local):
-    copied = False  # whether a fork copied this thread
-
-
 class _Process:
     limits = False  # whether `limit_pools_in_children` was called
     had_pools = False  # at the last fork
@@ -39,22 +30,8 @@ class _Process:
     collects = True  # whether garbage collection was enabled before a fork
 
 
-_thread = _Thread()
 _process = _Process()
 _watched: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
-
-
-def call_with_pool(function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-    """Call a function that uses an OpenMP pool, in a new thread if a fork copied this one.
-
-    Example:
-        >>> call_with_pool(max, 2, 3)
-        3
-    """
-    if not _thread.copied:
-        return function(*args, **kwargs)
-    with ThreadPoolExecutor(1) as helper:
-        return helper.submit(function, *args, **kwargs).result()
 
 
 def notify_after_fork(thing: Forkable) -> None:
@@ -70,8 +47,8 @@ def never_destroy(thing: object) -> None:
 def limit_pools_in_children() -> None:
     """Disable OpenMP pools in the copied thread of forked children, if the parent had threads of native libraries.
 
-    This is for libraries with too many calls for `call_with_pool`. torch and scikit-learn then compute with one thread
-    there, as in the workers of torch's DataLoader. Other threads of the child use all processors.
+    torch and scikit-learn then compute with one thread there, as in the workers of torch's DataLoader. Other threads of
+    the child use all processors.
     """
     _process.limits = True
 
@@ -92,7 +69,6 @@ def _continue_in_parent() -> None:
 
 
 def _begin_child() -> None:
-    _thread.copied = True
     for thing in list(_watched):
         thing.after_fork()
     _process.forks = 0

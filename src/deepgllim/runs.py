@@ -21,7 +21,7 @@ from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs
-from deepgllim.nn.export.onnx_file import export_onnx
+from deepgllim.nn.export.verification import export_verified
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
 from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
 from deepgllim.nn.reporting import Reporter
@@ -198,7 +198,8 @@ def export_pose(model: DeepRegression, path: Path) -> Path | None:
         predicted_angles(model.spec.targets)
     except ModelError:
         return None
-    return export_onnx(model, path)
+    export_verified(model, path)
+    return path
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "write_report", keep_and_write)
-        patch.setattr(run, "export_onnx", quick_export)
+        patch.setattr(run, "export_verified", quick_export)
         result = demo.run_demo(place / "out", seed=3, quick=True, archive=place / "small.zip")
     torch.set_num_threads(threads)
     return DemoRun(place / "out", place / "small.zip", result, kept[0])
@@ -236,7 +236,7 @@ def test_text_from_the_data_is_escaped(demo_run: DemoRun, tmp_path: Path) -> Non
 def test_the_same_seed_gives_the_same_table_and_keeps_the_heads(
     demo_run: DemoRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "export_onnx", quick_export)
+    monkeypatch.setattr(run, "export_verified", quick_export)
     written = {path: path.stat().st_mtime_ns for path in (demo_run.output / "heads").rglob("*")}
     again = demo.run_demo(demo_run.output, seed=3, quick=True, overwrite=True, archive=demo_run.archive)
     for row, before in zip(again.rows, demo_run.result.rows, strict=True):

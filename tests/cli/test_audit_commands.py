@@ -49,6 +49,16 @@ def test_calibrate_writes_a_calibrated_model(faces: Path, tmp_path: Path, capsys
     assert "exists already" in capsys.readouterr().err
 
 
+def test_the_packaged_model_is_calibrated_by_name(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = tiny_network(tmp_path / "tiny.onnx")
+    monkeypatch.setattr("deepgllim.pose.predictor.default_model", lambda: tiny)
+    assert main(["calibrate", "packaged", str(tmp_path / "mine.onnx"), "--data", f"manifest:{faces}"]) == 0
+    assert PoseNetwork(tmp_path / "mine.onnx").spec.calibration is not None
+    assert "60 faces of 6 people" in capsys.readouterr().out
+
+
 def test_calibrate_as_json(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny_network(tmp_path / "tiny.onnx")
     assert main(["calibrate", str(model), "--data", f"manifest:{faces}", "--json"]) == 0
@@ -91,7 +101,7 @@ def test_doctor(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert "box moved" in out
     assert "deviation: angle between the predictions with and without the change" in out
-    assert "4 faces, degrees." in out
+    assert "error: mean absolute error against the labels" in out
     assert not re.search(r"\d\.\d{3}", out)
 
 
@@ -115,4 +125,4 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(tmp_path / "absent.safetensors"), str(tmp_path / "n.onnx")]) == 1
     assert "no such file" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "m.onnx"), str(tmp_path / "n.onnx")]) == 1
-    assert "m.onnx: an exported model, where the .safetensors file" in capsys.readouterr().err
+    assert "m.onnx is an exported model: give the .safetensors file" in capsys.readouterr().err

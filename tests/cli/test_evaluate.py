@@ -32,8 +32,8 @@ def test_the_table_contains_all_metrics(call: Call, shared_faces: Path, model: P
 def test_an_exported_model_is_refused_with_what_to_use(refused: Call, shared_faces: Path, tmp_path: Path) -> None:
     (tmp_path / "f.onnx").write_bytes(b"")
     called = refused("evaluate", "--model", tmp_path / "f.onnx", "--data", f"folder:{shared_faces}")
-    assert "f.onnx: an exported model, where the .safetensors file that it was exported from is needed" in called.err
-    assert "deepgllim calibrate or deepgllim doctor" in called.err
+    assert "f.onnx is an exported model: give the .safetensors file from which it was exported" in called.err
+    assert "calibrate and doctor" in called.err
 
 
 def test_undefined_metrics_are_null(

@@ -24,7 +24,7 @@ Unchanged = Callable[[Path], None]
 @pytest.fixture(autouse=True)
 def fast_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the slow export of EfficientNet-Lite0."""
-    monkeypatch.setattr(runs, "export_onnx", quick_export)
+    monkeypatch.setattr(runs, "export_verified", quick_export)
 
 
 def test_train_writes_a_run_and_reports_it(call: Call, face_folder: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_invalid_options(refused: Call, shared_faces: Path, tmp_path: Path, word
     ("old", "new", "said"),
     [
         ("path,subject", "file,subject", ["'path'", "missing"]),
-        (",pitch,yaw", ",tilt,pan", ["pitch, yaw, roll", "tilt"]),
+        (",pitch,yaw", ",age,size", ["pitch, yaw, roll", "age"]),
         ("10,2,54,46,", "10,2,54,left,", ["row 1", "left", "not a number"]),
         ("10,2,54,46,", "10,2,5,46,", ["row 1", "(10, 2, 5, 46)", "x0 < x1"]),
         ("10,2,54,46,", "100,2,154,46,", ["box 100,2,154,46", "outside the picture of 64 x 48"]),

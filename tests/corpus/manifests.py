@@ -50,7 +50,7 @@ def refused(words: str) -> Refused:
     return Refused(DataError, words)
 
 
-UNREADABLE, NO_TARGET = refused("not a readable csv table"), refused("none of pitch, yaw, roll")
+UNREADABLE, NO_TARGET = refused("not a readable csv table"), refused("none of pitch, yaw, roll, tilt, pan, neck_roll")
 NO_NUMBER, NO_ANGLE = refused("is not a number; correct it"), refused("is not an angle in degrees")
 ONE_BROKEN = Holds(N - 1, 1, yaw=None, subject=None)
 

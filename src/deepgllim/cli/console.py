@@ -104,7 +104,7 @@ def strict(value: Any) -> Any:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], decimals: int = 3) -> "Table":
-    """Return a table; numbers are right-aligned and have the given number of decimals."""
+    """Return a table; numbers are right-aligned."""
     from rich.table import Table
 
     rows = [list(row) for row in rows]
@@ -121,8 +121,8 @@ def number(value: float, decimals: int = 3) -> str:
     """Format a number for a table: integers without decimals, NaN as a dash.
 
     Example:
-        >>> number(24.0), number(0.12345), number(0.12345, decimals=1), number(float("nan"))
-        ('24', '0.123', '0.1', '-')
+        >>> number(24.0), number(0.12345), number(float("nan"))
+        ('24', '0.123', '-')
     """
     if math.isnan(value):
         return "-"

@@ -8,11 +8,6 @@ from cyclopts import Parameter, validators
 from deepgllim.cli.console import complain, print_json, results, table
 from deepgllim.cli.options import Source, Switch, Text, exported_model, faces_with_any
 
-EXPLANATION = (
-    "deviation: angle between the predictions with and without the change, mean and 90 % quantile; error: mean "
-    "absolute error against the labels, which is optimistic if the model was trained on these people"
-)
-
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
 
@@ -57,6 +52,9 @@ def doctor(
     if json:
         print_json({"faces": len(chosen), "changes": found.to_dict(orient="records")})
         return
-    rows = found[["change", "strength", "deviation", "deviation_90", "error"]].to_numpy().tolist()
-    results().print(table(["change", "strength", "deviation", "deviation, 90 %", "error"], rows, decimals=1))
-    results().print(f"{len(chosen)} faces, degrees. {EXPLANATION}")
+    results().print(f"{len(chosen)} faces; degrees")
+    columns = ["change", "strength", "deviation", "deviation_90", "error"]
+    headings = ["change", "strength", "deviation", "deviation, 90 %", "error"]
+    results().print(table(headings, found[columns].to_numpy().tolist(), decimals=1))
+    results().print("deviation: angle between the predictions with and without the change, mean and 90 % quantile")
+    results().print("error: mean absolute error against the labels, too small if the model was trained on these people")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SOURCES = {
     "pointing04": "DIR",
+    "pointing04-head": "DIR",
     "biwi": "DIR",
     "300w-lp": "DIR",
     "aflw2000": "DIR",

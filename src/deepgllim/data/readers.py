@@ -9,7 +9,7 @@ import pandas as pd
 from deepgllim.data.biwi import read_biwi, survey_biwi
 from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
-from deepgllim.data.pointing04 import read_pointing04, survey_pointing04
+from deepgllim.data.pointing04 import read_pointing04, read_pointing04_heads, survey_pointing04
 from deepgllim.data.survey import (
     Survey,
 )
@@ -26,11 +26,12 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
     """Read a data set given as "name:path".
 
     Args:
-        source: "pointing04:DIR", "biwi:DIR", "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their
-            readers have more options), "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it)
-            or "text:FILE" (lines `image.jpg y1 y2 … yL`).
-        targets: names of the targets; None for those of pitch, yaw and roll that the source has, or else of tilt, pan
-            and neck_roll.
+        source: "pointing04:DIR", "pointing04-head:DIR" (with the tilt of the head for each label), "biwi:DIR",
+            "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their readers have more options),
+            "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it) or "text:FILE" (lines
+            `image.jpg y1 y2 … yL`).
+        targets: names of the targets; None for those of pitch, yaw and roll that the source has, or else for those of
+            tilt, pan and neck_roll.
 
     Raises:
         DataError: the name is unknown, or the reader raises an error.
@@ -60,8 +61,10 @@ def split_source(source: str) -> tuple[str, str]:
     name, colon, path = source.partition(":")
     if name not in READERS or not colon or not path:
         known = ", ".join(f"{reader}:PATH" for reader in READERS)
-        hint = "; for a folder with a table write folder:my_faces"
-        raise DataError(f"unknown data source {source!r}; the known ones are {known}{hint}")
+        folder = source if not colon and Path(source).is_dir() else "my_faces"
+        raise DataError(
+            f"unknown data source {source!r}; the known ones are {known}; for a folder with a table: folder:{folder}"
+        )
     return name, path
 
 
@@ -124,6 +127,7 @@ def _text_names(length: int, targets: Targets, path: Path) -> tuple[str, ...]:
 
 READERS: dict[str, Callable[[str, Targets], Manifest]] = {
     "pointing04": read_pointing04,
+    "pointing04-head": read_pointing04_heads,
     "biwi": read_biwi,
     "300w-lp": read_300w_lp,
     "aflw2000": read_aflw2000,

@@ -147,10 +147,10 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
         ModelError: if the file is missing, truncated, of another kind or of a newer format, if it has numbers that are
             not finite, or if it does not fit its header or the backbone.
     """
-    if Path(path).suffix.lower() == ".onnx" and Path(path).is_file():
+    if Path(path).suffix == ".onnx":
         raise ModelError(
-            f"{path}: an exported model, where the .safetensors file that it was exported from is needed: give that "
-            "file, or measure an exported model with deepgllim calibrate or deepgllim doctor"
+            f"{path} is an exported model: give the .safetensors file from which it was exported; exported models are "
+            "used by predict, calibrate and doctor"
         )
     tensors, metadata = read_tensors(path)
     spec = read_spec(path, metadata)

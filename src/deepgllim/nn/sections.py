@@ -179,6 +179,9 @@ class ScheduleConfig(Section):
         description="number of augmented copies of each training picture, made once and used in every epoch together "
         "with the original, so that frozen stages are computed once; 0: new augmentation in every epoch",
     )
+    half_cache: bool = Field(
+        False, description="store the output of frozen stages in half precision, which halves the space on the disk"
+    )
     select_by: Literal["mae", "nll"] = Field("mae", description="validation metric that selects the best round")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of splits, order, augmentation, k-means")
     workers: NonNegativeInt = Field(0, description="number of processes that prepare pictures; 0: only the main one")

@@ -160,7 +160,8 @@ def freeze_stages(run: Training) -> None:
         run.inputs = TrainingInputs(run.pixels, None)
     elif run.inputs.depth != depth:
         cache = None if run.output is None else run.output / "cache" / "activations.npy"
-        activations = cache_activations(run.model, run.pixels, depth, run.schedule.batch_size, cache)
+        half = run.schedule.half_cache
+        activations = cache_activations(run.model, run.pixels, depth, run.schedule.batch_size, cache, half)
         run.inputs = TrainingInputs(activations, depth)
 
 

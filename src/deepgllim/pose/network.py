@@ -23,6 +23,11 @@ FORMAT_VERSION = 1
 KEY = "deepgllim"
 BATCH = 64
 
+BOXES = ("pointing04", "rendered")
+"""Kinds of face boxes that detectors can give (`deepgllim.pose.detection.BOX_MAPS`)."""
+
+DEFAULT_BOXES = "pointing04"
+
 _METADATA = 14  # field number of metadata_props in ModelProto
 
 
@@ -42,6 +47,12 @@ class PoseSpec(NamedTuple):
     margin: float
     calibration: Mapping[str, Any] | None = None
     notes: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def boxes(self) -> str:
+        """The kind of face boxes of the training data, by which detectors convert theirs; `notes` may have it."""
+        kind = self.notes.get("boxes", DEFAULT_BOXES)
+        return kind if kind in BOXES else DEFAULT_BOXES
 
     def to_json(self) -> str:
         """Return the metadata entry of the file."""

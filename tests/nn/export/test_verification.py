@@ -1,4 +1,4 @@
-"""Tests of the comparison of an exported graph with its model."""
+"""Test that a file is written only if it computes the outputs of the model."""
 
 from pathlib import Path
 
@@ -6,65 +6,66 @@ import pytest
 import torch
 
 from deepgllim.errors import ModelError
-from deepgllim.nn.export import differences, export_onnx, onnx_file
-from deepgllim.nn.export.verification import random_images
-from deepgllim.nn.head import LeastSquaresHead
-from deepgllim.nn.model import DeepRegression
-from deepgllim.pose.network import PoseNetwork
-from tests.nn.export.test_export import SIZE, network
+from deepgllim.geometry import NECK_ANGLES
+from deepgllim.nn.backbones import wrap_module
+from deepgllim.nn.export import verification as module
+from deepgllim.nn.export.onnx_file import folded
+from deepgllim.nn.export.verification import check_outputs, export_verified
+from deepgllim.nn.model import DeepRegression, ModelSpec
 
 
-def forward(bias: float, variance: float) -> DeepRegression:
-    """Return a model of constant mean and covariance."""
-    model = network("least_squares")
-    assert isinstance(model.head, LeastSquaresHead)
-    model.head.linear.weight.data.zero_()
-    model.head.linear.bias.data.fill_(bias)
-    model.head.target_scale.fill_(1.0)
-    model.head.covariance.copy_(variance * torch.eye(3))
-    return model
+def small_model() -> DeepRegression:
+    """Return a model of small pictures with a normalised convolution."""
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(8)
+    torch.nn.init.uniform_(norm.bias, -1, 1)
+    layers = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, bias=False), norm, torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
+    )
+    spec = ModelSpec(
+        backbone="custom", projection=None, head="least_squares", targets=NECK_ANGLES, image_size=16, margin=1
+    )
+    return DeepRegression(spec, wrap_module(layers, preprocessing="unit", input_size=16)).eval()
 
 
-@pytest.mark.parametrize("deviation", [1.0, 50.0])
-def test_means_are_compared_in_standard_deviations(deviation: float) -> None:
-    pixels = torch.from_numpy(random_images(SIZE))
-    model = forward(3.0, deviation**2)
-    with torch.no_grad():
-        answer = model(pixels)
-    exact = {
-        "weights": answer.weights,
-        "means": answer.means,
-        "covariances": answer.covariances,
-        "mean": answer.mean,
-        "covariance": answer.covariance_matrix,
-    }
-    assert differences(model, exact, pixels) == dict.fromkeys(exact, 0.0)
-    shifted = exact | {"mean": answer.mean + 0.01 * deviation, "covariance": 1.02 * answer.covariance_matrix}
-    found = differences(model, shifted, pixels)
-    assert found["mean"] == pytest.approx(0.01)
-    assert found["covariance"] == pytest.approx(0.02)
+@pytest.mark.parametrize("half", [True, False])
+def test_a_file_that_agrees_is_written(tmp_path: Path, half: bool) -> None:
+    found = export_verified(small_model(), tmp_path / "m.onnx", half_weights=half)
+    assert max(found.differences.values()) < 1e-4
+    assert (found.image_size, found.targets) == (16, NECK_ANGLES)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
-@pytest.mark.parametrize("existing", [None, b"of an earlier export"])
-@pytest.mark.parametrize("wrong", [0.01, float("nan")])
-def test_a_graph_that_differs_is_not_written(
-    existing: bytes | None, wrong: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An earlier file of the same name is kept."""
-    path, graph_of = tmp_path / "m.onnx", onnx_file.write_graph
-    if existing is not None:
-        path.write_bytes(existing)
-    monkeypatch.setattr(onnx_file, "write_graph", lambda _: graph_of(forward(3.0 + wrong, 1.0)))
-    with pytest.raises(ModelError, match=r"m\.onnx: not written, since its output '(weights|means)'"):
-        export_onnx(forward(3.0, 1.0), path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ([] if existing is None else ["m.onnx"])
-    assert existing is None or path.read_bytes() == existing
+def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"earlier")
+    monkeypatch.setattr(module, "compact", lambda model: small_model().requires_grad_(False).apply(_shift))
+    with pytest.raises(ModelError, match=r"m\.onnx: .* differs from the model by .*: report a bug"):
+        export_verified(small_model(), path)
+    assert path.read_bytes() == b"earlier"
+    assert [each.name for each in tmp_path.iterdir()] == ["m.onnx"]
 
 
-def test_a_model_of_wide_predictions_near_zero_is_exported(tmp_path: Path) -> None:
-    """Rounding errors in proportion to the standard deviation, as those of a model after little training."""
-    model = network("least_squares")
-    assert isinstance(model.head, LeastSquaresHead)
-    model.head.target_scale.fill_(1e4)
-    model.head.covariance.copy_(1e8 * torch.eye(3))
-    assert PoseNetwork(export_onnx(model, tmp_path / "m.onnx")).spec.image_size == SIZE
+def _shift(layer: torch.nn.Module) -> None:
+    if isinstance(layer, torch.nn.Linear):
+        torch.nn.init.ones_(layer.bias)
+
+
+def test_a_shift_that_folding_drops_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_bias(model: DeepRegression) -> DeepRegression:
+        twin = folded(model)
+        twin.backbone.stages[0][0].bias = None  # type: ignore[index]
+        return twin
+
+    monkeypatch.setattr(module, "folded", without_bias)
+    model = small_model()
+    model.head.linear.weight.data.fill_(0.1)  # type: ignore[union-attr,operator]
+    with pytest.raises(ModelError, match="folding the batch normalisations changes"):
+        export_verified(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_sensitive_to_rounding_has_a_larger_limit() -> None:
+    check_outputs(Path("m.onnx"), {"mean": 5e-4}, {"mean": 1e-4})
+    with pytest.raises(ModelError, match=r"by nan"):
+        check_outputs(Path("m.onnx"), {"mean": float("nan")}, {"mean": 1e-4})

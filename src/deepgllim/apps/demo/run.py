@@ -13,7 +13,7 @@ from deepgllim.apps.demo.report import Demonstration, write_report
 from deepgllim.data import Manifest, load_data, select_subjects, subsample
 from deepgllim.errors import DataError
 from deepgllim.nn.config import AugmentationConfig, Recipe, load_recipe
-from deepgllim.nn.export.onnx_file import export_onnx
+from deepgllim.nn.export.verification import export_verified
 from deepgllim.nn.reporting import Reporter, write_rows
 from deepgllim.runs import face_inputs, split_validation, training_inputs
 from deepgllim.storage import write_atomically
@@ -141,7 +141,7 @@ def save_method(method: Method, output: Path) -> None:
     """Write the model of a method, the exported model and the table of its rounds."""
     stem = method.name.replace(" ", "_")
     method.model.save(output / f"{stem}.safetensors")
-    export_onnx(method.model, output / f"{stem}.onnx")
+    export_verified(method.model, output / f"{stem}.onnx")
     write_atomically(output / f"{stem}.csv", lambda place: write_rows(place, method.history))
 
 

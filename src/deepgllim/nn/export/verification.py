@@ -1,82 +1,121 @@
-"""Comparison of an exported graph with its model.
+"""Export of a model to a file that is written only if it computes the outputs of the model."""
 
-A mean is compared in units of its predicted standard deviation s, and an entry of a covariance in units of s_i s_j: the
-rounding errors of a network in float32 grow with the scale of its predictions, and so does what they may be.
-"""
-
+import copy
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deepgllim.errors import ModelError
+from deepgllim.nn.export.onnx_file import compact, differences, export_onnx, folded, model_outputs
 from deepgllim.nn.model import DeepRegression
-from deepgllim.pose.runtime import Session
+from deepgllim.pose.network import PoseNetwork
+from deepgllim.storage import write_atomically
 
 TOLERANCE = 1e-4
-"""Largest difference of an exported graph: of weights, of means in standard deviations, of log p(x) relatively."""
-IMAGES = 4
-"""Number of random images of the comparison."""
+"""Largest difference of an output, relative for values above 1, that is always accepted."""
+
+ROUNDING_FACTOR = 10.0
+"""A larger difference is accepted up to this multiple of the effect of float32 on the model itself."""
+
+FOLDING_TOLERANCE = 1e-6
+"""Largest difference by folding normalisations into convolutions, in float64."""
+
+N_IMAGES = 4
 
 
-def random_images(size: int) -> NDArray[np.uint8]:
-    """Return the images of the comparison, (N, 3, size, size): uniform noise, the same in every call."""
-    return np.random.default_rng(0).integers(0, 256, (IMAGES, 3, size, size)).astype(np.uint8)
+class Verification(NamedTuple):
+    """The comparison of an exported file with its model, on random images.
+
+    Attributes:
+        differences: largest difference of each output from the exported model, relative for values above 1.
+        float16: largest difference of the mean from the model before its weights were rounded.
+        image_size: side of the images, pixels.
+        targets: names of the targets.
+    """
+
+    differences: dict[str, float]
+    float16: float
+    image_size: int
+    targets: tuple[str, ...]
 
 
-def check_exported(content: bytes, model: DeepRegression, path: Path) -> None:
-    """Compare a graph with its model on random images.
+def export_verified(model: DeepRegression, path: Path, *, half_weights: bool = True) -> Verification:
+    """Write a model to an ONNX file after the outputs of the graph were compared with those of the model.
 
     Args:
-        content: the ONNX file.
-        model: the model in the form that was exported.
-        path: the file that is to be written, for the message.
+        model: a trained model.
+        path: the file. It is not written or changed if the comparison fails.
+        half_weights: whether large weights are stored as float16.
 
     Raises:
-        ModelError: an output differs by more than `TOLERANCE` or is not a number.
+        ModelError: if an output differs by more than `TOLERANCE` and by more than `ROUNDING_FACTOR` times the effect of
+            float32 in place of float64 on the model, or if the file cannot be written.
     """
-    assert model.spec.image_size is not None
-    pixels = random_images(model.spec.image_size)
-    session = Session(content, threads=1)
-    names = [output.name for output in session.outputs]
-    found = dict(zip(names, map(torch.from_numpy, session.run(names, {"pixels": pixels})), strict=True))
-    worst = differences(model, found, torch.from_numpy(pixels))
-    for name, value in worst.items():
-        if not value <= TOLERANCE:  # NaN too
+    size = model.spec.image_size
+    if size is None:
+        raise ModelError("the model has no image size: only models of pictures can be exported")
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (N_IMAGES, 3, size, size)).astype(np.uint8))
+    check_folding(model, images)
+    exported = compact(model) if half_weights else folded(model)
+    rounding = differences(in_double(exported), model_outputs(exported, images), images)
+    found: dict[str, Tensor] = {}
+
+    def write(place: Path) -> None:
+        export_onnx(model, place, half_weights=half_weights)
+        answer = PoseNetwork(place)(images.numpy())._asdict()
+        found.update({name: torch.from_numpy(value) for name, value in answer.items() if value is not None})
+        check_outputs(path, differences(exported, found, images), rounding)
+
+    write_atomically(path, write, ModelError)
+    changed = differences(model, found, images)["mean"]
+    return Verification(differences(exported, found, images), changed, size, model.spec.targets)
+
+
+def check_folding(model: DeepRegression, images: Tensor) -> None:
+    """Compare the outputs of a model with those of its folded copy, both in float64.
+
+    Raises:
+        ModelError: if one differs by more than `FOLDING_TOLERANCE`, relative for values above 1.
+    """
+    precise = in_double(model)
+    worst = differences(precise, model_outputs(folded(precise), images), images)
+    name = max(worst, key=lambda key: worst[key])
+    if worst[name] > FOLDING_TOLERANCE:
+        raise ModelError(
+            f"folding the batch normalisations changes {name} by {worst[name]:g}, more than {FOLDING_TOLERANCE:g}: "
+            "report a bug"
+        )
+
+
+def check_outputs(path: Path, worst: dict[str, float], rounding: dict[str, float]) -> None:
+    """Compare the differences of the outputs of a graph with their limits.
+
+    Args:
+        path: the file, for the error message.
+        worst: largest difference of each output of the graph from the model.
+        rounding: largest effect of float32 on each output of the model.
+
+    Raises:
+        ModelError: if an output differs by more than its limit.
+
+    Example:
+        >>> check_outputs(Path("m.onnx"), {"mean": 2e-4}, {"mean": 3e-5})
+        >>> check_outputs(Path("m.onnx"), {"mean": 2e-4}, {"mean": 1e-6})
+        Traceback (most recent call last):
+        ...
+        deepgllim.errors.ModelError: m.onnx: mean differs from the model by 0.0002, more than 0.0001: report a bug
+    """
+    for name, difference in worst.items():
+        limit = max(TOLERANCE, ROUNDING_FACTOR * rounding[name])
+        if not difference <= limit:
             raise ModelError(
-                f"{path}: not written, since its output {name!r} differs from the model by {value:g}, more than "
-                f"{TOLERANCE:g}: report this as a bug, with the model"
+                f"{path}: {name} differs from the model by {difference:g}, more than {limit:g}: report a bug"
             )
 
 
-def differences(model: DeepRegression, outputs: dict[str, Tensor], pixels: Tensor) -> dict[str, float]:
-    """Return the largest difference of each output of a graph from that of the model.
-
-    Means are in units of their standard deviation, covariances in units of the product of two of them; log p(x) is
-    relative for values above 1.
-
-    Args:
-        model: the model in the form that was exported, `compact(model)` or `folded(model)`.
-        outputs: outputs of the graph, by name.
-        pixels: inputs of the graph, (N, 3, S, S), uint8.
-    """
-    with torch.no_grad():
-        answer = model.eval()(pixels)
-    each, mixed = _deviations(answer.covariances), _deviations(answer.covariance_matrix)
-    truth = {
-        "weights": (answer.weights, torch.ones(())),
-        "means": (answer.means, each),
-        "covariances": (answer.covariances, each[..., :, None] * each[..., None, :]),
-        "mean": (answer.mean, mixed),
-        "covariance": (answer.covariance_matrix, mixed[..., :, None] * mixed[..., None, :]),
-    }
-    if answer.input_log_density is not None:
-        truth["log_density"] = (answer.input_log_density, answer.input_log_density.abs().clamp(min=1.0))
-    return {name: float(((outputs[name] - value).abs() / unit).max()) for name, (value, unit) in truth.items()}
-
-
-def _deviations(covariances: Tensor) -> Tensor:
-    """Return the standard deviations of covariance matrices, (..., L)."""
-    return covariances.diagonal(dim1=-2, dim2=-1).sqrt()
+def in_double(model: DeepRegression) -> DeepRegression:
+    """Return a copy of a model in float64."""
+    return copy.deepcopy(model).double().eval()

