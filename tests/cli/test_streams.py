@@ -37,7 +37,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "make_detector", lambda name, threads: Detector())
+    monkeypatch.setattr(faces, "make_detector", lambda name, **_: Detector())
     monkeypatch.setenv("DEEPGLLIM_MODEL", str(tiny_network(tmp_path_factory.mktemp("model") / "tiny.onnx")))
 
 

@@ -34,7 +34,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "make_detector", lambda name, threads: Detector())
+    monkeypatch.setattr(faces, "make_detector", lambda name, **_: Detector())
 
 
 @pytest.fixture(autouse=True)
