@@ -55,14 +55,18 @@ def folder_name(method: str, learning_rate: float, fraction: float, seed: int) -
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose option `--quick` changes the default of `--output`, so that a smoke test replaces no results."""
+    """A parser whose option `--quick` changes the default folders, `--output` and `--work`.
+
+    A smoke test thus neither replaces results nor leaves files from which a complete run continues.
+    """
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the options; with `--quick` and without `--output`, tables are written below runs/quick."""
+        """Return the options; with `--quick`, folders that are not given are below runs/quick."""
         found = super().parse_args(*args, **kwargs)
-        default = self.get_default("output")
-        if getattr(found, "quick", False) and default is not None and found.output == default:
-            found.output = Path("runs") / "quick" / default.name
+        for name in ("output", "work") if getattr(found, "quick", False) else ():
+            default = self.get_default(name)
+            if default is not None and getattr(found, name) == default:
+                setattr(found, name, Path("runs") / "quick" / default.name)
         return found
 
 

@@ -60,7 +60,7 @@ def main() -> None:
     training = training.subset(np.arange(0, len(training), 4))
     test = protocol.people(arguments.data, protocol.TEST_PEOPLE, arguments.quick)
     rows = []
-    for row in protocol.read_rows(HERE / "results.csv"):
+    for row in protocol.read_rows((arguments.output if arguments.quick else HERE) / "results.csv"):
         name = protocol.folder_name(row["method"], row["learning_rate"], row["fraction"], row["seed"])
         rows.append({"method": row["method"], **diagnose(arguments.work, name, training, test)})
     columns = [name for name in rows[0] if name != "method"]

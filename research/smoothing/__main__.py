@@ -20,7 +20,7 @@ JITTERS = (0.25, 0.5, 1.0)
 
 def main() -> None:
     """Simulate or render, judge every method at every constant, write the table and the plot."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = protocol.Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run: one short sequence")
     parser.add_argument("--model", type=Path, help="a trained model, .safetensors: its predictions on rendered frames")
     parser.add_argument("--frames", type=Path, help="only render: write the frames and truth.csv below this folder")

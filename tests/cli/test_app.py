@@ -98,6 +98,35 @@ def test_missing_dependency_is_one_line(refused: Call, tmp_path: Path, monkeypat
     assert "torch is not installed: install it with pip install 'deepgllim[train]'" in called.err
 
 
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["doctor", "--data", "folder:faces"], "pip install pandas"),
+        (["calibrate", "packaged", "--data", "folder:faces"], "pip install pandas"),
+        (["data", "check", "folder:faces"], "pip install pandas"),
+        (["evaluate", "--model", "m.safetensors", "--data", "folder:faces"], "pip install 'deepgllim[train]'"),
+    ],
+)
+def test_commands_without_torch_need_pandas_only(words: list[str], remedy: str) -> None:
+    """In a new process, since imported modules are kept."""
+    code = f"""
+import sys
+sys.modules["pandas"] = None
+sys.exit(app.main({words!r}))
+"""
+    code = f"from deepgllim.cli import app{code}"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stderr.strip() == f"deepgllim: pandas is not installed: install it with {remedy}"
+    assert found.returncode == 1
+
+
+@pytest.mark.parametrize(("option", "value"), [("--box", "1,2,3"), ("--camera-matrix", "800")])
+def test_a_refused_text_is_named_once(refused: Call, option: str, value: str) -> None:
+    error = refused("predict", "photo.jpg", option, value).err
+    assert error.startswith(f"deepgllim: {option} '{value}': give four numbers")
+    assert error.count(f"{value!r}") == 1
+
+
 def test_unexpected_errors_are_raised() -> None:
     def broken() -> NoReturn:
         raise RuntimeError("a bug")

@@ -1,6 +1,7 @@
 """`deepgllim export`, `calibrate` and `doctor`."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from PIL import Image
 
 from deepgllim.cli import main
+from deepgllim.cli.options import exported_model
 from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.pose.network import PoseNetwork
+from deepgllim.pose.predictor import default_model
 from tests.pose.tiny import tiny_network
 
 
@@ -66,6 +69,28 @@ def test_calibrate_as_json(faces: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert set(found["mean_absolute_error"]) == {"pan"}
 
 
+def test_the_packaged_model_is_recalibrated_by_its_name(
+    faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Labels of pan alone are enough."""
+    mine = tmp_path / "mine.onnx"
+    assert main(["calibrate", "packaged", str(mine), "--data", f"manifest:{faces}"]) == 0
+    assert f"written: {mine}" in capsys.readouterr().out
+    assert PoseNetwork(mine).spec.calibration != PoseNetwork(default_model()).spec.calibration
+    assert exported_model(None) == exported_model(Path("packaged")) == default_model()
+    assert exported_model(Path("./other.onnx")) == Path("other.onnx")
+
+
+@pytest.mark.parametrize("command", ["calibrate", "doctor"])
+def test_labels_of_yaw_alone_are_refused_with_the_remedy(
+    command: str, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(faces).rename(columns={"pan": "yaw"})
+    table.assign(path=[str(faces.parent / name) for name in table["path"]]).to_csv(tmp_path / "yaw.csv", index=False)
+    assert main([command, "packaged", "--data", f"manifest:{tmp_path / 'yaw.csv'}"]) == 1
+    assert "if only the azimuth of the nose was measured, name its column pan" in capsys.readouterr().err
+
+
 def test_doctor(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny_network(tmp_path / "tiny.onnx")
     assert main(["doctor", str(model), "--data", f"manifest:{faces}", "--limit", "10", "--json"]) == 0
@@ -73,7 +98,11 @@ def test_doctor(faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert found["faces"] == 10
     assert {row["change"] for row in found["changes"]} >= {"none", "box moved", "dark", "JPEG quality"}
     assert main(["doctor", str(model), "--data", f"manifest:{faces}", "--limit", "4"]) == 0
-    assert "box moved" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "box moved" in out
+    assert "deviation: angle between the predictions with and without the change" in out
+    assert "error: mean absolute error against the labels" in out
+    assert not re.search(r"\d\.\d{3}", out)
 
 
 def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,3 +124,5 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--overwrite" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "absent.safetensors"), str(tmp_path / "n.onnx")]) == 1
     assert "no such file" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "m.onnx"), str(tmp_path / "n.onnx")]) == 1
+    assert "m.onnx is an exported model: give the .safetensors file" in capsys.readouterr().err

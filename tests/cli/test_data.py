@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from deepgllim.cli.data import BAR, SHOWN_FILES, SHOWN_PEOPLE, people
@@ -46,6 +47,15 @@ def test_the_histogram_counts_every_face(call: Call, shared_faces: Path) -> None
     counts = [[int(cell.split()[0]) if cell.strip() else 0 for cell in row[1:]] for row in rows]
     assert [sum(column) for column in zip(*counts, strict=True)] == [12, 12]
     assert max(cell.count("█") for row in rows for cell in row) == BAR
+
+
+@pytest.mark.parametrize("names", [("tilt", "pan"), ("pan",), ("tilt", "pan", "neck_roll")])
+def test_labels_of_the_neck_are_found(call: Call, faces: Path, names: tuple[str, ...]) -> None:
+    table = pd.read_csv(faces / "manifest.csv").drop(columns=["pitch", "yaw"])
+    table.assign(**dict.fromkeys(names, 5.0)).to_csv(faces / "manifest.csv", index=False)
+    called = call("data", "check", f"folder:{faces}", "--output", faces.parent / "check", "--quiet")
+    assert (called.code, called.err) == (0, "")
+    assert all(name in called.out for name in names)
 
 
 def test_files_are_written(call: Call, shared_faces: Path, tmp_path: Path) -> None:

@@ -29,6 +29,13 @@ def test_the_table_contains_all_metrics(call: Call, shared_faces: Path, model: P
     assert all(name in called.out for name in ("mae_yaw", "nll", "coverage_90_pitch"))
 
 
+def test_an_exported_model_is_refused_with_what_to_use(refused: Call, shared_faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "f.onnx").write_bytes(b"")
+    called = refused("evaluate", "--model", tmp_path / "f.onnx", "--data", f"folder:{shared_faces}")
+    assert "f.onnx is an exported model: give the .safetensors file from which it was exported" in called.err
+    assert "calibrate and doctor" in called.err
+
+
 def test_undefined_metrics_are_null(
     call: Call, shared_faces: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

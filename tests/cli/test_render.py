@@ -39,7 +39,8 @@ def test_render_writes_a_set_and_prints_the_next_command(call: Call, tmp_path: P
     assert (called.code, called.err) == (0, "")
     assert called.out.splitlines() == [
         f"manifest: {folder / 'manifest.csv'}",
-        f"next: deepgllim train --data folder:{folder} --output runs/heads",
+        f"next: deepgllim train --data folder:{folder} --recipe inverse_regression --targets tilt,pan,neck_roll "
+        "--output runs/heads",
     ]
     with (folder / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -37,7 +37,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def tiny(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "make_detector", lambda name, threads: Detector())
+    monkeypatch.setattr(faces, "make_detector", lambda name, **_: Detector())
     monkeypatch.setenv("DEEPGLLIM_MODEL", str(tiny_network(tmp_path_factory.mktemp("model") / "tiny.onnx")))
 
 
@@ -70,7 +70,7 @@ def output(monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_words_in_any_encoding(output: Run, pictures: Path, encoding: str) -> None:
     code, text = output(encoding, "predict", "a.png")
     assert code == 0
-    assert text.startswith("looking to the image's right, pitch 0")
+    assert text.startswith("looking roughly into the camera, pitch 0")
     assert "20" in text
     assert output(encoding, "predict", "Ж😀.png", "a.png")[0] == 0
 

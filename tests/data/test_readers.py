@@ -200,7 +200,7 @@ def test_refuses_absent_text_and_wrong_number_of_names(tmp_path: Path) -> None:
 def test_refuses_an_unknown_source(source: str) -> None:
     with pytest.raises(
         DataError,
-        match=r"unknown data source .*; the known ones are pointing04:PATH, pointing04-head:PATH, biwi:PATH",
+        match=r"unknown data source .*; the known ones are pointing04:PATH, pointing04-head:PATH, .*folder:my_faces$",
     ):
         load_data(source)
 

@@ -1,7 +1,11 @@
 """Tests of poses in words."""
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deepgllim.geometry.rotations import rotation_from_angles, rotation_from_pan_tilt
 from deepgllim.pose import Pose, PoseMode
@@ -31,6 +35,49 @@ SURE = np.eye(3)
 )
 def test_directions(tilt: float, pan: float, words: str) -> None:
     assert describe_direction(tilt, pan) == words
+
+
+@pytest.mark.parametrize(
+    ("tilt", "pan", "halves", "words"),
+    [
+        (-8, -16, (17, 19), "looking roughly into the camera"),
+        (-8, -16, (7, 19), "looking down"),
+        (-8, -16, (17, 15), "looking to the image's right"),
+        (1, 3, (30, 30), "looking into the camera"),
+        (0, 50, (10, 60), "looking in an uncertain direction"),
+        (20, 90, (10, 95), "looking up"),
+        (0, 90, (10, 20), "in profile to the image's left"),
+        (80, 10, (90, 90), "looking in an uncertain direction"),
+        (0, 150, (10, 40), "facing away from the camera"),
+        (0, -150, (10, 20), "facing away from the camera, to the image's right"),
+    ],
+)
+def test_a_direction_whose_interval_contains_0_is_left_out(
+    tilt: float, pan: float, halves: tuple[float, float], words: str
+) -> None:
+    assert describe_direction(tilt, pan, *halves) == words
+
+
+@settings(deadline=None)
+@given(tilt=st.floats(-70, 70), pan=st.floats(-74, 74), neck_roll=st.floats(-60, 60), sd=st.floats(0.5, 30))
+def test_words_and_numbers_agree(tilt: float, pan: float, neck_roll: float, sd: float) -> None:
+    """The words are those of angles whose intervals exclude 0; pitch and yaw are given where they nearly equal them."""
+    pose = Pose(rotation_from_pan_tilt(pan, tilt, neck_roll), sd**2 * SURE)
+    text = str(pose)
+    pitch = "pitch" in text.split(";")[0]
+    ends = [
+        *np.transpose(pose.neck_interval())[:2],
+        np.transpose(pose.interval() if pitch else pose.neck_interval())[2],
+    ]
+    for (lower, upper), words in zip(ends, ("up|down", "left|right", "clockwise|anticlockwise"), strict=True):
+        assert not re.search(rf"\b({words})\b", text) or not lower < 0 < upper
+    if pitch:
+        assert np.abs(pose.neck_angles - pose.angles).max() <= 20 + 1e-9
+
+
+def test_a_steep_profile_is_described_by_its_neck_angles() -> None:
+    pose = Pose(rotation_from_pan_tilt(-74, -61, 0), SURE)
+    assert str(pose).startswith("looking down and to the image's right, tilt −61° ± 2°, pan −74° ± 3°, neck roll 0° ±")
 
 
 def test_a_complete_sentence() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, ValidationError
 
 from deepgllim import __version__
 from deepgllim.cli.console import complain
@@ -63,6 +63,9 @@ GROUPS = {"data": "Work with data sets."}
 
 EXTRAS = {"moderngl": "render", "glcontext": "render", "filelock": "render"}
 """The extra that installs an optional dependency; all other dependencies are in `train`."""
+
+WITHOUT_TORCH = ("deepgllim.cli.calibrate", "deepgllim.cli.doctor", "deepgllim.cli.data")
+"""Commands that need pandas and nothing else of the extra `train`, unless they plot or read Parquet."""
 
 OWN_WARNINGS = (EmptyComponentWarning, ConvergenceWarning, TrainingWarning)
 
@@ -126,8 +129,15 @@ def _call(tokens: Sequence[str]) -> int:
     try:
         command, bound, _ = make_app(name).parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _fail(f"{error} (see deepgllim {name + bool(name) * ' '}--help)", 2)
+        return _fail(f"{_refusal(error)} (see deepgllim {name + bool(name) * ' '}--help)", 2)
     return run(command, *bound.args, **bound.kwargs)
+
+
+def _refusal(error: CycloptsError) -> str:
+    """Return the message for arguments that cannot be parsed, without repeating a value that it begins with."""
+    if isinstance(error, ValidationError) and error.argument and error.exception_message.startswith("'"):
+        return f"{error.argument.name} {error.exception_message}"
+    return str(error)
 
 
 def flushed(code: int) -> int:
@@ -164,8 +174,7 @@ def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("deepgllim"):
             raise
-        extra = EXTRAS.get(error.name, "train")
-        return _fail(f"{error.name} is not installed: install it with pip install 'deepgllim[{extra}]'", 1)
+        return _fail(f"{error.name} is not installed: install it with {_installation(error.name, command)}", 1)
     except OSError as error:
         if error.filename is None:
             raise
@@ -173,6 +182,13 @@ def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
     except KeyboardInterrupt as stop:
         return _fail(f"interrupted{': ' if stop.args else ''}{' '.join(map(str, stop.args))}", 130)
     return 0
+
+
+def _installation(module: str, command: Callable[..., Any]) -> str:
+    """Return the call of pip that installs a missing module; commands that read tables only need no torch."""
+    if module == "pandas" and command.__module__ in WITHOUT_TORCH:
+        return "pip install pandas"
+    return f"pip install 'deepgllim[{EXTRAS.get(module, 'train')}]'"
 
 
 def _fail(text: object, code: int) -> int:

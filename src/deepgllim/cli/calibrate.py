@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import Source, Switch, Text, faces_with_any, refuse_existing
+from deepgllim.cli.options import Source, Switch, Text, exported_model, faces_with_any, refuse_existing
 
 if TYPE_CHECKING:
     from deepgllim.evaluation.coverage import CoverageReport
@@ -34,7 +34,7 @@ def calibrate(
     ```
 
     Args:
-        model: An exported model, `.onnx`, or the word `packaged` for the model in the package.
+        model: An exported model, `.onnx`, or `packaged` for the model in the package.
         output: File of the recalibrated model; nothing is written without it.
         subjects: Comma-separated names of the people to use, who must not be in the training data of the model.
         plot: Write a plot of the coverage before and after recalibration to this file.
@@ -46,20 +46,18 @@ def calibrate(
     from deepgllim.evaluation.faces import predict_faces
     from deepgllim.evaluation.selection import readable_faces
     from deepgllim.pose.network import PoseNetwork, write_metadata
-    from deepgllim.pose.predictor import default_model
 
     refuse_existing(output, overwrite)
     refuse_existing(plot, overwrite)
-    if str(model) == "packaged":
-        model = default_model()
-    network = PoseNetwork(model)
+    source = exported_model(model)
+    network = PoseNetwork(source)
     chosen, left_out = readable_faces(faces_with_any(data, network.spec.targets, subjects), skip_unreadable)
     if left_out:
         complain(f"left out {left_out} of {left_out + len(chosen)} images that cannot be read")
     predictions = predict_faces(network, chosen)
     report = report_coverage(predictions)
     if output is not None:
-        write_metadata(model, output, network.spec._replace(calibration=report.calibration.to_json()))
+        write_metadata(source, output, network.spec._replace(calibration=report.calibration.to_json()))
     if plot is not None:
         save_plot(plot, predictions, report)
     if json:

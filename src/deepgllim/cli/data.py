@@ -39,7 +39,8 @@ def check(
 
     Args:
         output: Folder for the results, new or empty.
-        targets: Comma-separated label columns; by default those of pitch, yaw and roll that exist.
+        targets: Comma-separated label columns; by default those of pitch, yaw and roll that exist, or
+            else of tilt, pan and neck_roll.
         overwrite: Write into `--output` even if it is not empty.
         quiet: Show no progress.
     """

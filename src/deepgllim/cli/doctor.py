@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import Source, Switch, Text, faces_with_any
+from deepgllim.cli.options import Source, Switch, Text, exported_model, faces_with_any
 
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 
@@ -32,7 +32,7 @@ def doctor(
     ```
 
     Args:
-        model: An exported model, `.onnx`; by default the model in the package.
+        model: An exported model, `.onnx`, or `packaged` for the model in the package, which is the default.
         subjects: Comma-separated names of the people to use.
         limit: Largest number of faces, which are evenly spaced in the data set.
         json: Print a single JSON object instead of a table.
@@ -41,9 +41,8 @@ def doctor(
     from deepgllim.evaluation.selection import evenly_spaced, readable_faces
     from deepgllim.evaluation.sensitivity import measure_sensitivity
     from deepgllim.pose.network import PoseNetwork
-    from deepgllim.pose.predictor import default_model
 
-    network = PoseNetwork(default_model() if model is None else model)
+    network = PoseNetwork(exported_model(model))
     chosen, left_out = readable_faces(
         evenly_spaced(faces_with_any(data, network.spec.targets, subjects), limit), skip_unreadable
     )

@@ -62,6 +62,23 @@ def faces_with_any(source: str, targets: Sequence[str], subjects: str | None) ->
     raise refused
 
 
+PACKAGED = "packaged"
+"""The word that stands for the model in the package."""
+
+
+def exported_model(model: Path | None) -> Path:
+    """Return the path of an exported model: the one in the package for None or the word "packaged".
+
+    A file of that name is given as ./packaged.
+
+    Raises:
+        ModelError: the package has no model.
+    """
+    from deepgllim.pose.predictor import default_model
+
+    return default_model() if model is None or str(model) == PACKAGED else model
+
+
 def names(text: str) -> list[str]:
     """Return the entries of a comma-separated list.
 

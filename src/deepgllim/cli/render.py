@@ -12,6 +12,9 @@ from deepgllim.cli.options import Switch, Text, names
 from deepgllim.errors import ConfigurationError, DataError
 
 SIDE = 224
+TRAINING = "--recipe inverse_regression --targets tilt,pan,neck_roll"
+"""Options of a training on rendered heads; pitch and roll are ill-conditioned for the wide poses of the sets."""
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """Suffixes of the images that are read from the folder of `--backgrounds`."""
 
@@ -74,7 +77,7 @@ def render(
         path = render_set(sampler, images, output, layout=layout, processes=processes, resume=resume, progress=shown)
     if layout == "folder":
         results().print(f"manifest: {path}")
-        results().print(f"next: deepgllim train --data folder:{output} --output runs/{output.name}")
+        results().print(f"next: deepgllim train --data folder:{output} {TRAINING} --output runs/{output.name}")
     else:
         results().print(f"{layout}: {path}")
 

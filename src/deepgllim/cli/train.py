@@ -56,7 +56,8 @@ def train(
             `false`, `[0, 3]`) or else taken as a string; `none` is no value.
         resume: Continue the run in `--output` after its last finished round; recipe and options must be the same.
         skip_unreadable: Skip images that cannot be read; `unreadable.csv` in the output folder lists them.
-        targets: Comma-separated columns to predict; by default those of pitch, yaw and roll that exist.
+        targets: Comma-separated columns to predict; by default those of pitch, yaw and roll that exist, or
+            else of tilt, pan and neck_roll.
         subjects: Comma-separated names of the people to train on, such as `01,02,03`.
         quiet: Show no progress.
     """

@@ -114,7 +114,8 @@ def read_manifest(path: str | os.PathLike[str], targets: Sequence[str] | None = 
 
     Args:
         path: the file. Relative paths of images start from its folder.
-        targets: names of the target columns; None for those of pitch, yaw and roll that the table has.
+        targets: names of the target columns; None for those of pitch, yaw and roll that the table has, or
+            else of tilt, pan and neck_roll.
 
     Raises:
         DataError: the file cannot be read, the table is empty, a column is missing, a label is not a finite number,

@@ -30,7 +30,8 @@ def load_data(source: str, targets: Targets = None) -> Manifest:
             "300w-lp:DIR" or "aflw2000:DIR" (data sets as they are distributed; their readers have more options),
             "manifest:FILE" (CSV or Parquet), "folder:DIR" (a folder with one table in it) or "text:FILE" (lines
             `image.jpg y1 y2 … yL`).
-        targets: names of the targets; None for those of pitch, yaw and roll that the source has.
+        targets: names of the targets; None for those of pitch, yaw and roll that the source has, or else for those of
+            tilt, pan and neck_roll.
 
     Raises:
         DataError: the name is unknown, or the reader raises an error.
@@ -60,8 +61,10 @@ def split_source(source: str) -> tuple[str, str]:
     name, colon, path = source.partition(":")
     if name not in READERS or not colon or not path:
         known = ", ".join(f"{reader}:PATH" for reader in READERS)
-        hint = f"; for a folder with a table: folder:{source}" if not colon and Path(source).is_dir() else ""
-        raise DataError(f"unknown data source {source!r}; the known ones are {known}{hint}")
+        folder = source if not colon and Path(source).is_dir() else "my_faces"
+        raise DataError(
+            f"unknown data source {source!r}; the known ones are {known}; for a folder with a table: folder:{folder}"
+        )
     return name, path
 
 

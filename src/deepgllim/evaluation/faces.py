@@ -134,11 +134,17 @@ def target_labels(faces: Manifest, targets: tuple[str, ...]) -> Array:
     if not here:
         raise DataError(
             f"the model predicts {', '.join(targets)}: the data has none of these columns, and not all of "
-            f"{', '.join(other)}; its columns are {', '.join(map(str, frame.columns))}; if only the azimuth of the "
-            "nose was measured, name its column pan"
+            f"{', '.join(other)}; its columns are {', '.join(map(str, frame.columns))}: {_way_out(targets, other)}"
         )
     known = dict(zip(here, _numbers(frame, here).T, strict=True))
     return np.stack([known.get(name, np.full(len(frame), np.nan)) for name in targets], axis=1)
+
+
+def _way_out(targets: tuple[str, ...], other: tuple[str, ...]) -> str:
+    """Return the remedy for labels that are incomplete."""
+    if "pan" in targets:
+        return "add the missing angles, or, if only the azimuth of the nose was measured, name its column pan"
+    return f"add one of {', '.join(targets)}, or all of {', '.join(other)}"
 
 
 def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> Array:

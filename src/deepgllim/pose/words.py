@@ -1,6 +1,8 @@
 """A pose as an English sentence."""
 
-from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES
+import numpy as np
+
+from deepgllim.geometry.rotations import ANGLES, NECK_ANGLES, Array
 from deepgllim.pose.estimate import PoseEstimate, PoseMode
 
 MIN_ANGLE = 5.0
@@ -12,8 +14,12 @@ PROFILE = (75.0, 105.0)
 POLE = 75.0
 """|tilt| from which the nose points straight up or down, degrees."""
 
-MAX_ROLL_DIFFERENCE = 20.0
-"""Largest difference of roll and neck roll up to which a pose is described by pitch, yaw and roll, degrees."""
+MAX_DISAGREEMENT = 20.0
+"""Largest difference between pitch and tilt, yaw and pan, or roll and neck roll up to which pitch, yaw and roll are
+given, degrees. Beyond it, for steep or turned heads, a reader would take them for the direction of the nose."""
+
+NEAR_CAMERA = 30.0
+"""|tilt| and |pan| under which an uncertain direction is roughly that of the camera, degrees."""
 
 MIN_MODE_PROBABILITY = 0.05
 """Smallest probability of a mode that is mentioned."""
@@ -38,44 +44,60 @@ def describe(pose: PoseEstimate, level: float) -> str:
         "in profile to the image's right, looking up, tilted clockwise,
         tilt 20° ± 1°, pan −89° ± 1°, neck roll 8° ± 1° (50 %)"
     """
-    roll = "" if "neck_roll" in pose.unknown else describe_roll(pose.neck_roll if _uses_neck(pose) else pose.roll)
+    _, upper = pose.neck_interval(level)
+    tilt, pan, _ = (upper - pose.neck_angles).tolist()
+    direction = describe_direction(pose.tilt, pose.pan, tilt, pan)
+    _, centre, halves = _printed(pose, level)
+    roll = "" if "neck_roll" in pose.unknown else describe_roll(centre.tolist()[2], halves.tolist()[2])
     angles = ", ".join(f"{name} {text}" for name, text in format_angles(pose, level).items())
-    parts = [describe_direction(pose.tilt, pose.pan), *([roll] if roll else []), f"{angles} ({100 * level:g} %)"]
+    parts = [direction, *([roll] if roll else []), f"{angles} ({100 * level:g} %)"]
     return "; ".join([", ".join(parts), *_warnings(pose)])
 
 
-def describe_direction(tilt: float, pan: float) -> str:
-    """Return the direction of the nose in words.
+def describe_direction(tilt: float, pan: float, tilt_half: float = 0.0, pan_half: float = 0.0) -> str:
+    """Return the direction of the nose in words; a direction whose interval contains 0 is left out.
 
     Args:
         tilt: elevation of the nose, degrees.
         pan: azimuth of the nose, degrees.
+        tilt_half: half-width of the interval of the tilt, degrees.
+        pan_half: half-width of the interval of the pan, degrees.
 
     Example:
         >>> describe_direction(-20, 3), describe_direction(0, -40), describe_direction(2, 170)
         ('looking down', "looking to the image's right", 'facing away from the camera')
+        >>> describe_direction(-8, -16, 17, 19), describe_direction(-8, -16, 17, 10)
+        ('looking roughly into the camera', "looking to the image's right")
     """
-    upright = "" if abs(tilt) < MIN_ANGLE else "up" if tilt > 0 else "down"
-    side = "the image's left" if pan > 0 else "the image's right"
-    if abs(tilt) >= POLE:
+    upright = "" if abs(tilt) < max(MIN_ANGLE, tilt_half) else "up" if tilt > 0 else "down"
+    sideways = "" if abs(pan) < max(MIN_ANGLE, pan_half) else f"to the image's {'left' if pan > 0 else 'right'}"
+    if upright and abs(tilt) >= POLE:
         return f"looking straight {upright}"
-    if abs(pan) < PROFILE[0]:
-        sideways = "" if abs(pan) < MIN_ANGLE else f"to {side}"
-        return f"looking {' and '.join(filter(None, (upright, sideways))) or 'into the camera'}"
+    if not sideways or abs(pan) < PROFILE[0]:
+        named = " and ".join(filter(None, (upright, sideways)))
+        return f"looking {named}" if named else _without_direction(max(abs(tilt), abs(pan)))
     looking = f", looking {upright}" if upright else ""
     if abs(pan) <= PROFILE[1]:
-        return f"in profile to {side}{looking}"
-    return f"facing away from the camera{f', to {side}' if abs(pan) < 165 else ''}{looking}"
+        return f"in profile {sideways}{looking}"
+    beyond = abs(pan) >= 165 or abs(pan) + pan_half >= 180
+    return f"facing away from the camera{'' if beyond else f', {sideways}'}{looking}"
 
 
-def describe_roll(roll: float) -> str:
-    """Return the direction of a roll in words; an empty text for a roll under 5 degrees.
+def _without_direction(largest: float) -> str:
+    """Return the words for a nose whose largest angle is not distinguishable from 0."""
+    if largest < MIN_ANGLE:
+        return "looking into the camera"
+    return "looking roughly into the camera" if largest < NEAR_CAMERA else "looking in an uncertain direction"
+
+
+def describe_roll(roll: float, half: float = 0.0) -> str:
+    """Return the direction of a roll in words; an empty text for one under 5 degrees or whose interval contains 0.
 
     Example:
-        >>> describe_roll(12), describe_roll(-1)
-        ('tilted clockwise', '')
+        >>> describe_roll(12), describe_roll(-1), describe_roll(12, half=15)
+        ('tilted clockwise', '', '')
     """
-    if abs(roll) < MIN_ANGLE:
+    if abs(roll) < max(MIN_ANGLE, half):
         return ""
     return "tilted clockwise" if roll > 0 else "tilted anticlockwise"
 
@@ -93,8 +115,8 @@ def format_degrees(angle: float) -> str:
 def format_angles(pose: PoseEstimate, level: float) -> dict[str, str]:
     """Return three angles by name, each with the half-width of its interval.
 
-    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and where roll and
-    neck roll differ by more than 20 degrees; otherwise pitch, yaw and roll.
+    The angles are tilt, pan and neck roll near profile, where pitch and roll are ill-conditioned, and where the two
+    descriptions differ by more than 20 degrees; pitch, yaw and roll otherwise.
 
     Args:
         pose: the pose.
@@ -106,10 +128,8 @@ def format_angles(pose: PoseEstimate, level: float) -> dict[str, str]:
         >>> format_angles(Pose(np.eye(3), np.eye(3), unknown=("roll",)), 0.9)
         {'pitch': '0° ± 2°', 'yaw': '0° ± 2°', 'roll': 'unknown'}
     """
-    neck = _uses_neck(pose)
-    names, centre = (NECK_ANGLES, pose.neck_angles) if neck else (ANGLES, pose.angles)
-    _, upper = pose.neck_interval(level) if neck else pose.interval(level)
-    rows = zip(names, centre.tolist(), (upper - centre).tolist(), strict=True)
+    names, centre, halves = _printed(pose, level)
+    rows = zip(names, centre.tolist(), halves.tolist(), strict=True)
     return {
         _label(name): "unknown" if name in pose.unknown else f"{format_degrees(angle)} ± {format_degrees(half)}"
         for name, angle, half in rows
@@ -121,15 +141,22 @@ def likely_modes(pose: PoseEstimate) -> list[PoseMode]:
     return [mode for mode in pose.modes if mode.probability >= MIN_MODE_PROBABILITY]
 
 
+def _printed(pose: PoseEstimate, level: float) -> tuple[tuple[str, ...], Array, Array]:
+    """Return the names of the three angles that are given, their values and the half-widths of their intervals."""
+    neck = _uses_neck(pose)
+    names, centre = (NECK_ANGLES, pose.neck_angles) if neck else (ANGLES, pose.angles)
+    _, upper = pose.neck_interval(level) if neck else pose.interval(level)
+    return names, centre, upper - centre
+
+
 def _uses_neck(pose: PoseEstimate | PoseMode) -> bool:
     """Return whether tilt, pan and neck roll describe the pose better than pitch, yaw and roll.
 
-    This is so near profile, and for a head turned far aside and up or down, whose roll is large although the head is
-    not tilted sideways.
+    They do near profile and where the two descriptions disagree, but not where the nose points straight up or down.
     """
-    tilt, pan, neck_roll = pose.neck_angles.tolist()
-    apart = abs((pose.angles[2] - neck_roll + 180.0) % 360.0 - 180.0)
-    return bool(abs(tilt) < POLE and (abs(pan) >= PROFILE[0] or apart > MAX_ROLL_DIFFERENCE))
+    tilt, pan, _ = np.abs(pose.neck_angles).tolist()
+    apart = np.abs((pose.neck_angles - pose.angles + 180.0) % 360.0 - 180.0).max()
+    return bool((pan >= PROFILE[0] or apart > MAX_DISAGREEMENT) and tilt < POLE)
 
 
 def _warnings(pose: PoseEstimate) -> list[str]:

@@ -18,6 +18,7 @@ from PIL import Image, ImageFile
 from deepgllim.cli.predict.inputs import ConventionName
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.pose.batch import scanning
+from deepgllim.pose.batch.annotate import readable_size
 from deepgllim.pose.detection import faces
 from deepgllim.pose.detection.faces import DETECTORS, Face
 from deepgllim.pose.network import PoseSpec, write_metadata
@@ -39,7 +40,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "make_detector", lambda name, threads: Detector())
+    monkeypatch.setattr(faces, "make_detector", lambda name, **_: Detector())
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,7 @@ SUMMARY = "deepgllim: 1 of 5 inputs failed: see the lines above"
 def test_one_face_is_described_in_words(call: Call, face: Path) -> None:
     called = call("predict", face)
     assert (called.code, called.err) == (0, "")
-    assert called.out == "looking to the image's left, pitch 0° ± 18°, yaw 20° ± 33°, roll 0° ± 10° (90 %)\n"
+    assert called.out == "looking roughly into the camera, pitch 0° ± 18°, yaw 20° ± 33°, roll 0° ± 10° (90 %)\n"
     assert "(50 %)" in call("predict", face, "--level", "0.5").out
     assert called.out == call("predict", face, "--quiet").out
 
@@ -105,20 +106,20 @@ def test_an_image_without_a_face_exits_with_0(call: Call, tmp_path: Path) -> Non
     called = call("predict", empty)
     assert (called.code, called.err) == (0, "")
     assert called.out == "no face found; use --no-detect for a crop of a face\n"
-    assert call("predict", empty, "--no-detect").out.startswith("looking to the image's left")
+    assert call("predict", empty, "--no-detect").out.startswith("looking roughly into the camera")
 
 
 def test_several_faces_are_a_table_in_words(call: Call, tmp_path: Path) -> None:
     called = call("predict", photo(tmp_path / "b.png", count=3))
     assert called.code == 0
     assert called.out.count("b.png") == 3
-    assert called.out.count("looking to the image's left") == 3
+    assert called.out.count("looking roughly into the camera") == 3
 
 
 def test_many_faces_are_columns(call: Call, tmp_path: Path) -> None:
     called = call("predict", photo(tmp_path / "b.png", 218, 9, (260, 80)))
     assert called.out.count("90° ± ") == 9
-    assert "profile: pan 90°" in called.out
+    assert "pan 90°" in called.out
     assert "degrees; ± is half the width of the 90 % interval" in called.out
 
 
@@ -198,7 +199,7 @@ def test_an_annotated_image(call: Call, face: Path, tmp_path: Path) -> None:
     assert called.code == 0
     assert called.out.splitlines()[1] == f"annotated: {drawn} (1 image)"
     with Image.open(drawn) as picture, Image.open(face) as original:
-        assert picture.size == original.size
+        assert picture.size == readable_size(original.size) == (640, 427)
         assert not np.array_equal(np.asarray(picture), np.asarray(original))
 
 
@@ -387,7 +388,7 @@ def test_empty_inputs(refused: Call, call: Call, face: Path, tmp_path: Path) -> 
     assert "no file fits this pattern" in refused("predict", tmp_path / "*.bmp").err
     called = call("predict", face, tmp_path / "void")
     assert called.code == 1
-    assert "looking to the image's left" in called.out
+    assert "looking roughly into the camera" in called.out
 
 
 def test_a_package_without_its_model(refused: Call, face: Path, monkeypatch: pytest.MonkeyPatch) -> None:

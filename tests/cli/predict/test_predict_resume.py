@@ -35,7 +35,7 @@ class Detector:
 @pytest.fixture(autouse=True)
 def detector(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Detector:
     found = Detector()
-    monkeypatch.setattr(faces, "make_detector", lambda name, threads: found)
+    monkeypatch.setattr(faces, "make_detector", lambda name, **_: found)
     monkeypatch.setenv("DEEPGLLIM_MODEL", str(tiny_network(tmp_path_factory.mktemp("model") / "tiny.onnx")))
     return found
 

@@ -34,7 +34,7 @@ class Detector:
 
 @pytest.fixture(autouse=True)
 def detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "make_detector", lambda name, threads: Detector())
+    monkeypatch.setattr(faces, "make_detector", lambda name, **_: Detector())
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ def test_a_camera_runs_until_ctrl_c(call: Call, tmp_path: Path, monkeypatch: pyt
     assert len(rows) >= len(REDS)
     assert "raw_yaw" in rows[0]
     assert len(times("me.mp4")) == len(rows)
-    assert "track 0: looking to the image's left" in called.out
+    assert "track 0: looking roughly into the camera" in called.out
     assert f"table: me.csv ({len(rows)} faces on {len(rows)} frames)" in called.out
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn.backbones import build_backbone, wrap_module
-from deepgllim.nn.export.onnx_file import compact, differences, export_onnx, folded
+from deepgllim.nn.export import compact, differences, export_onnx, folded
 from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.model import DeepRegression, ModelSpec
 from deepgllim.pose.network import PoseNetwork

@@ -8,7 +8,7 @@ from PIL import Image
 from deepgllim.geometry.rotations import rotation_from_angles
 from deepgllim.imaging.drawing import AXIS_COLOURS
 from deepgllim.pose import Pose, PoseMode
-from deepgllim.pose.batch.annotate import KNOWN_COLOUR, UNKNOWN_COLOUR, caption, draw_poses, pale
+from deepgllim.pose.batch.annotate import KNOWN_COLOUR, UNKNOWN_COLOUR, caption, draw_poses, pale, readable_size
 from deepgllim.pose.camera import Intrinsics
 
 BOX = (60.0, 60.0, 140.0, 140.0)
@@ -67,6 +67,43 @@ def test_any_box_can_be_drawn(grey: Image.Image, box: tuple[float, float, float,
     drawn = draw_poses(grey, [pose(20, box=box)])
     assert drawn.size == grey.size
     assert (np.asarray(drawn) > 150).all(axis=2).sum() > 20  # the caption is in the picture
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (50.0, 60.0, 160.0, 190.0),
+        (20.0, 20.0, 190.0, 235.0),
+        (100.0, 5.0, 198.0, 130.0),
+        (2.0, 100.0, 90.0, 245.0),
+    ],
+)
+def test_captions_of_a_small_portrait_are_outside_the_face(box: tuple[float, float, float, float]) -> None:
+    """Where the face leaves room: a corner is covered at most in its margin."""
+    portrait = Image.new("RGB", (200, 250), (90, 90, 90))
+    drawn = np.asarray(draw_poses(portrait, [pose(10, box=box)], size=readable_size(portrait.size)))
+    assert drawn.shape == (640, 512, 3)
+    rows, columns = np.nonzero((drawn == 255).all(axis=2))
+    x0, y0, x1, y1 = (2.56 * edge for edge in box)
+    inside = (columns > x0) & (columns < x1) & (rows > y0) & (rows < y1)
+    room = max(y0, 640 - y1) > 100 or max(x0, 512 - x1) > 200
+    assert not inside.any() if room else inside.mean() < 1
+
+
+def test_a_picture_that_is_enlarged_has_enlarged_axes(grey: Image.Image) -> None:
+    camera = Intrinsics.from_field_of_view(90, 200, 200)
+    for intrinsics in (None, camera):
+        small = places(draw_poses(grey, [pose(8)], intrinsics=intrinsics), NOSE)
+        large = places(draw_poses(grey, [pose(8)], intrinsics=intrinsics, size=(600, 600)), NOSE)
+        assert np.ptp(large) == pytest.approx(3 * np.ptp(small), abs=12)
+
+
+def test_captions_of_neighbours_cover_no_face(grey: Image.Image) -> None:
+    boxes = ((10.0, 40.0, 90.0, 120.0), (10.0, 122.0, 90.0, 199.0))
+    drawn = np.asarray(draw_poses(grey, [pose(0, box=box) for box in boxes]))
+    rows, columns = np.nonzero((drawn == 255).all(axis=2))
+    for x0, y0, x1, y1 in boxes:
+        assert not ((columns > x0) & (columns < x1) & (rows > y0) & (rows < y1)).any()
 
 
 def test_no_face_leaves_a_copy(grey: Image.Image) -> None:

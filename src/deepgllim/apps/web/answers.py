@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
@@ -12,13 +11,13 @@ from deepgllim.apps.web.limits import millions
 from deepgllim.errors import ImageError
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.imaging.images import image_size, open_image
-from deepgllim.pose.batch.annotate import draw_poses
+from deepgllim.pose.batch.annotate import draw_poses, readable_size
 from deepgllim.pose.batch.reports import in_convention
 from deepgllim.pose.result import Pose
 
 LEVEL = 0.9
-SIDES = (640, 1200)
-"""Smallest and largest longer side of the annotated picture, pixels."""
+LARGEST_SIDE = 1200
+"""Largest longer side of the annotated picture, pixels."""
 
 
 class PosePredictor(Protocol):
@@ -101,25 +100,13 @@ def face_record(pose: Pose, conventions: bool = False) -> dict[str, Any]:
 
 
 def draw_annotated(picture: Image.Image, poses: Sequence[Pose]) -> Image.Image:
-    """Return a copy of a picture, scaled to a longer side within `SIDES`, with the axes of the poses.
+    """Return a copy of a picture, scaled to a longer side of 640 to 1200 pixels, with the axes of the poses.
 
     Example:
         >>> draw_annotated(Image.new("RGB", (3000, 1500)), []).size
         (1200, 600)
     """
-    longer = max(picture.size)
-    factor = min(max(longer, SIDES[0]), SIDES[1]) / longer
-    size = max(1, round(factor * picture.width)), max(1, round(factor * picture.height))
-    canvas = picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    x, y = size[0] / picture.width, size[1] / picture.height
-    return draw_poses(canvas, [_scaled(pose, x, y) for pose in poses], level=LEVEL)
-
-
-def _scaled(pose: Pose, x: float, y: float) -> Pose:
-    if pose.box is None:
-        return pose
-    x0, y0, x1, y1 = pose.box
-    return replace(pose, box=(x * x0, y * y0, x * x1, y * y1))
+    return draw_poses(picture, poses, level=LEVEL, size=readable_size(picture.size, LARGEST_SIDE))
 
 
 def data_url(picture: Image.Image) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deepgllim.cli.console import json_text, print_json, results
 from deepgllim.errors import DataError, DeepGLLiMError
-from deepgllim.pose.batch.annotate import draw_poses
+from deepgllim.pose.batch.annotate import draw_poses, readable_size
 from deepgllim.pose.batch.destinations import Destinations, picture_format
 from deepgllim.pose.batch.progress import FinishedSource
 from deepgllim.pose.batch.reports import record, rows
@@ -156,11 +156,12 @@ class Draw:
         self._level, self._camera = level, camera
 
     def __call__(self, image: "Image.Image", scanned: "ScanResult") -> "Image.Image":
-        """Return the annotated image."""
+        """Return the annotated image; a small picture is enlarged, a frame is not."""
         names = ["" if face.track is None else f"track {face.track}" for face in scanned.faces]
         intrinsics = None if self._camera is None else self._camera(image.size)
         poses = [face.pose for face in scanned.faces]
-        return draw_poses(image, poses, level=self._level, names=names, intrinsics=intrinsics)
+        size = readable_size(image.size) if scanned.frame is None else None
+        return draw_poses(image, poses, level=self._level, names=names, intrinsics=intrinsics, size=size)
 
 
 Scan = Callable[[Callable[["Frames"], object]], Iterator["ScanResult"]]

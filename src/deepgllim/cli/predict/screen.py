@@ -117,17 +117,18 @@ def in_words(pose: "Pose", level: float, convention: str | None = None) -> str:
 
 
 def note(pose: "Pose") -> str:
-    """Return the warnings about a pose.
+    """Return the neck angles of a pose if they describe it better than pitch, yaw and roll, and warnings.
 
     Example:
         >>> from deepgllim.pose.result import Pose
         >>> from deepgllim.geometry.rotations import rotation_from_pan_tilt
         >>> note(Pose(rotation_from_pan_tilt(-89, 20), np.eye(3), in_distribution=False))
-        'profile: pan −89°, tilt 20°; do not trust it'
+        'tilt 20°, pan −89°, neck roll 0°; do not trust it'
     """
     notes = []
-    if "pan" in format_angles(pose, 0.9):
-        notes.append(f"profile: pan {format_degrees(pose.pan)}, tilt {format_degrees(pose.tilt)}")
+    angles = format_angles(pose, 0.9)
+    if "pan" in angles:
+        notes.append(", ".join(f"{name} {text.split(' ± ')[0]}" for name, text in angles.items()))
     if len(likely_modes(pose)) > 1:
         notes.append("several poses fit")
     if pose.in_distribution is False:

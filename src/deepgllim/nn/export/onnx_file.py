@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deepgllim.errors import ConfigurationError, ModelError
@@ -75,16 +75,31 @@ def export_onnx(
         ...     export_onnx(model, f"{folder}/model.onnx").name
         'model.onnx'
     """
+    content = onnx_content(model, half_weights, calibration, notes)
+    write_atomically(Path(path), lambda place: place.write_bytes(content), ModelError)
+    return Path(path)
+
+
+def onnx_content(
+    model: DeepRegression,
+    half_weights: bool = True,
+    calibration: dict[str, Any] | None = None,
+    notes: dict[str, Any] | None = None,
+) -> bytes:
+    """Return the content of the file that `export_onnx` writes.
+
+    Raises:
+        ConfigurationError: if the model was not trained on pictures.
+        ModelError: if onnx or onnxscript is not installed.
+    """
     if model.spec.image_size is None or model.spec.margin is None:
         raise ConfigurationError("this model was not trained on pictures: it has no image size to export")
-    exported = compact(model) if half_weights else folded(model)
-    proto = write_graph(exported)
+    proto = write_graph(compact(model) if half_weights else folded(model))
     if half_weights:
         store_as_half(proto)
     describe(proto, model, calibration, notes or {})
-    content = proto.SerializeToString()
-    write_atomically(Path(path), lambda place: place.write_bytes(content), ModelError)
-    return Path(path)
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def folded(model: DeepRegression) -> DeepRegression:
@@ -241,36 +256,6 @@ def describe(proto: Any, model: DeepRegression, calibration: dict[str, Any] | No
     proto.graph.name = "deepgllim"
     del proto.metadata_props[:]
     helper.set_model_props(proto, {"deepgllim": json.dumps(header)})
-
-
-def differences(model: DeepRegression, outputs: dict[str, Tensor], pixels: Tensor) -> dict[str, float]:
-    """Return the largest difference of each output of a graph from that of the model; relative for values above 1.
-
-    Args:
-        model: the model in the form that was exported, `compact(model)` or `folded(model)`.
-        outputs: outputs of the graph, by name.
-        pixels: inputs of the graph, (N, 3, S, S), uint8.
-    """
-    return {
-        name: float(((outputs[name] - value).abs() / value.abs().clamp(min=1.0)).max())
-        for name, value in model_outputs(model, pixels).items()
-    }
-
-
-@torch.no_grad()
-def model_outputs(model: DeepRegression, images: Tensor) -> dict[str, Tensor]:
-    """Return the outputs of a model for images, by the names of the outputs of its graph."""
-    answer = model.eval()(images)
-    outputs = {
-        "weights": answer.weights,
-        "means": answer.means,
-        "covariances": answer.covariances,
-        "mean": answer.mean,
-        "covariance": answer.covariance_matrix,
-    }
-    if answer.input_log_density is not None:
-        outputs["log_density"] = answer.input_log_density
-    return outputs
 
 
 @contextmanager
