@@ -21,6 +21,7 @@ from experiments.pretrained.product import (
     export,
     photographs,
     rendered_coverage,
+    rendered_crops,
 )
 from experiments.pretrained.validation import labelled_sets, results
 
@@ -56,6 +57,7 @@ def main() -> None:
             {kind: detected_crops(faces, data.margin, data.image_size) for kind, faces in part.items()}
             for part in (learning, left_out)
         )
+        known["rendered heads"], others["rendered heads"] = rendered_crops(people.held_out, recipe(quick))
         add_density(arguments.model, list(known.values()), list(others.values()))
         tables["density"] = accepted(arguments.model, others, left_out.get("photographs"), 6 if quick else 150)
     sets = labelled_sets(arguments.validation, arguments.pointing04, every=60 if quick else 1)

@@ -15,7 +15,6 @@ from deepgllim.nn import (
     collect_normalised,
     load_model,
     load_recipe,
-    start_training,
 )
 from deepgllim.runs import training_inputs
 from experiments.pretrained.heads import RenderedPeople
@@ -25,10 +24,9 @@ HERE = Path(__file__).parent
 FINAL = "final.safetensors"
 """Name of the file of the model with its final mixture."""
 
-FEATURES = 128
-"""Number of principal axes of the output of the backbone that the final mixture reads."""
+COMPONENTS = 10
+"""Number of components of the final mixture, each with its own Σ."""
 
-COMPONENTS = 20
 SHRINKAGE = 0.05
 
 
@@ -51,15 +49,11 @@ def fit(people: RenderedPeople, folder: Path, quick: bool = False) -> DeepRegres
 
 
 def fit_final_mixture(model: DeepRegression, inputs: Inputs, quick: bool = False) -> None:
-    """Replace projection and mixture of a trained network.
+    """Replace the mixture of a trained network.
 
-    The mixture of the training reads few features and has one Σ. The final one reads more principal axes of the output
-    of the backbone, so that log p(x) describes more of a picture, and each component has its own Σ, so that the
-    predicted covariance depends on the pose and on the quality of the picture.
+    The mixture of the training has one Σ for few components, which is stable. In the final one each component has its
+    own Σ, so that the predicted covariance depends on the pose.
     """
-    model.resize(4 if quick else FEATURES)
-    start_training(model, recipe(quick), inputs)
-    model.eval()
     features = collect_normalised(model, inputs).double()
     assert isinstance(model.head, InverseRegressionHead)
     model.head.mixture = final_mixture(features, inputs.targets.double(), 2 if quick else COMPONENTS)

@@ -12,10 +12,11 @@ from deepgllim import __version__
 from deepgllim.data import Manifest, load_data
 from deepgllim.imaging import crop_face, open_image
 from deepgllim.metrics import area_under_roc
-from deepgllim.nn import DeepRegression, export_onnx
+from deepgllim.nn import AugmentationConfig, DeepRegression, Recipe, export_onnx
 from deepgllim.nn.export.map_density import fit_map_density, map_statistics, write_with_map_density
 from deepgllim.pose import PoseNetwork, write_metadata
 from deepgllim.pose.detection import make_detector
+from deepgllim.runs import face_inputs
 from experiments.pretrained import unknown
 from experiments.pretrained.judging import FoldPredictions, calibrated, coverage
 
@@ -105,6 +106,20 @@ def detected_crops(manifest: Manifest, margin: float, size: int) -> Pixels:
         if faces:
             found.append(crop_face(picture, faces[0].box, margin, size))
     return np.stack(found)
+
+
+def rendered_crops(heads: Manifest, recipe: Recipe) -> tuple[Pixels, Pixels]:
+    """Return crops of rendered heads for the density of maps, and crops of other people.
+
+    The former have a copy with the augmentation of the training, whose light, colours and noise vary more than those of
+    the photographs.
+    """
+    people = np.unique(heads.subjects.astype(str))
+    first = np.isin(heads.subjects.astype(str), people[::2])
+    inputs = face_inputs(heads.subset(first), recipe.data, recipe.augmentation, recipe.schedule.seed)
+    others = face_inputs(heads.subset(~first), recipe.data, AugmentationConfig.off())
+    versions = [inputs[i, epoch][0].numpy() for epoch in (None, 0) for i in range(len(inputs))]
+    return np.stack(versions), np.stack([others[i, None][0].numpy() for i in range(len(others))])
 
 
 def add_density(path: Path, learning: list[Pixels], left_out: list[Pixels]) -> None:

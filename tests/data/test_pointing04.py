@@ -41,10 +41,9 @@ def test_pitch_and_yaw_of_the_head_are_those_of_its_rotation(rendered_pointing04
 
 
 @given(st.floats(-60, 60), st.floats(-60, 60))
-def test_the_curve_is_monotone_and_odd(first: float, second: float) -> None:
+def test_the_curve_is_monotone(first: float, second: float) -> None:
     low, high = sorted((first, second))
     assert head_tilt(low) <= head_tilt(high)
-    assert head_tilt(-first) == pytest.approx(-head_tilt(first))
     assert len(ASKED_TILT) == len(HEAD_TILT)
 
 

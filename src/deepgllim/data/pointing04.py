@@ -31,10 +31,10 @@ Labels = Literal["asked", "head"]
 ASKED_TILT = (-60.0, -30.0, -15.0, 0.0, 15.0, 30.0, 60.0)
 """The published labels of tilt, degrees: the directions in which people were asked to look."""
 
-HEAD_TILT = (-38.0, -19.0, -9.5, 0.0, 9.5, 19.0, 38.0)
-"""Mean tilt of the head for each label, degrees: people move their eyes for the rest (docs/data.md)."""
+HEAD_TILT = (-30.0, -20.0, -10.0, -1.5, 9.5, 21.0, 43.0)
+"""Mean tilt of the head for each label, degrees: people move their eyes for the rest (experiments/pretrained)."""
 
-HEAD_TILT_DEVIATION = 6.0
+HEAD_TILT_DEVIATION = 7.0
 """Standard deviation of the tilt of a person's head about the mean of the label, degrees."""
 
 
@@ -48,8 +48,8 @@ def read_pointing04(
     """Read Pointing'04: pitch and yaw, or tilt and pan, in degrees, without roll.
 
     The published labels are the directions in which people were asked to look. Pan is that of the head, but the tilt of
-    the head is about 0.63 of the label. Subjects are "01" to "15", sequences "1" and "2". The boxes are those of the
-    `.txt` file of each image.
+    the head is only half to three quarters of the label. Subjects are "01" to "15", sequences "1" and "2". The boxes
+    are those of the `.txt` file of each image.
 
     Args:
         folder: the folder of `Person01`, …, `Person15`.
@@ -85,7 +85,7 @@ def head_tilt(asked: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
     Example:
         >>> head_tilt([-30, 0, 15])
-        array([-19. ,   0. ,   9.5])
+        array([-20. ,  -1.5,   9.5])
     """
     return np.interp(np.asarray(asked, np.float64), ASKED_TILT, HEAD_TILT)
 
