@@ -38,7 +38,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     quick = arguments.quick
     people = rendered_people(arguments.work, quick)
     people.held_out.save(arguments.work / "held_out.csv")

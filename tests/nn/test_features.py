@@ -83,3 +83,17 @@ def test_after_a_round_the_statistics_are_those_of_all_inputs(affine: bool) -> N
     assert trained.normalisation.running_mean is not None
     torch.testing.assert_close(trained.normalisation.running_mean, projected.mean(0), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(trained.normalisation.running_var, projected.var(0, correction=0), atol=1e-5, rtol=1e-5)
+
+
+def test_the_axes_are_found_where_the_eigenvalue_solver_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    centred = torch.randn(20, 50, generator=torch.Generator().manual_seed(0)).double()
+    centred -= centred.mean(0)
+    values, axes = principal_axes(centred, 10)
+
+    def fail(matrix: torch.Tensor) -> None:
+        raise RuntimeError("no convergence")
+
+    monkeypatch.setattr(torch.linalg, "eigh", fail)
+    others, directions = principal_axes(centred, 10)
+    torch.testing.assert_close(others[:10], values[:10])
+    torch.testing.assert_close((directions[:, :10] * axes[:, :10]).sum(0).abs(), torch.ones(10, dtype=torch.float64))

@@ -78,7 +78,11 @@ def principal_axes(centred: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
     Source: N. Halko, P. Martinsson, J. Tropp, "Finding structure with randomness", 2011.
     """
     if centred.shape[1] <= LARGE:
-        values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+        try:
+            values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
+        except RuntimeError:  # LAPACK may fail if most eigenvalues are 0, as those of few samples
+            _, lengths, axes = torch.linalg.svd(centred, full_matrices=False)
+            return lengths.square() / len(centred), axes.T
         return values.flip(0), vectors.flip(1)
     count = min(*centred.shape, wanted + EXTRA)
     with torch.random.fork_rng(devices=[]):
