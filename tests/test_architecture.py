@@ -66,7 +66,7 @@ SYNTHETIC_LAYERS = (
     ("output",),
 )
 POSE_LAYERS = (
-    ("checks", "mixture", "runtime", "pictures", "detection.boxes"),
+    ("checks", "mixture", "runtime", "pictures", "detection.boxes", "detection.grid"),
     ("propagation", "calibration", "camera", "agreement"),
     ("estimate",),
     ("words", "records"),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.geometry.names import present_names
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
+from deepgllim.pose.detection.boxes import BOX_KINDS, DEFAULT_BOXES
 from deepgllim.pose.runtime import Session
 from deepgllim.storage import read_header, refuse_unreadable, write_atomically
 
@@ -22,11 +23,6 @@ Pixels = npt.NDArray[np.uint8]
 FORMAT_VERSION = 1
 KEY = "deepgllim"
 BATCH = 64
-
-BOXES = ("pointing04", "rendered")
-"""Kinds of face boxes that detectors can give (`deepgllim.pose.detection.BOX_MAPS`)."""
-
-DEFAULT_BOXES = "pointing04"
 
 _METADATA = 14  # field number of metadata_props in ModelProto
 
@@ -52,7 +48,7 @@ class PoseSpec(NamedTuple):
     def boxes(self) -> str:
         """The kind of face boxes of the training data, by which detectors convert theirs; `notes` may have it."""
         kind = self.notes.get("boxes", DEFAULT_BOXES)
-        return kind if kind in BOXES else DEFAULT_BOXES
+        return kind if kind in BOX_KINDS else DEFAULT_BOXES
 
     def to_json(self) -> str:
         """Return the metadata entry of the file."""

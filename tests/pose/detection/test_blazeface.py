@@ -1,6 +1,7 @@
 """Tests of BlazeFace: agreement with the original graph, decoding of the maps, sizes, pickles."""
 
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from deepgllim.pose.detection.boxes import intersection_over_union
 from deepgllim.pose.detection.faces import BlazeFace
 from deepgllim.pose.runtime import Session
 from tests.pose.conftest import Rendered
+from tests.pose.detection.padding import check_padding
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "blazeface.npz"
 
@@ -44,13 +46,7 @@ def test_the_weights_are_small_and_have_their_licence() -> None:
 
 
 def test_images_are_filled_up_to_multiples(network: Session) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (33, 50, 3), dtype=np.uint8)
-    filled = np.zeros((64, 64, 3), dtype=np.uint8)
-    filled[:33, :50] = pixels
-    one, other = (run_network(network, each, threshold=0.0) for each in (pixels, filled))
-    assert len(one.boxes) == 16 * 16  # a cell for each 4 × 4 pixels
-    np.testing.assert_array_equal(one.boxes, other.boxes)
-    assert len(run_network(network, pixels, threshold=1.1).boxes) == 0
+    check_padding(partial(run_network, network))
 
 
 def test_a_batch_is_its_images(network: Session) -> None:

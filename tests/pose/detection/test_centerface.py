@@ -1,5 +1,6 @@
 """Tests of CenterFace: path of the weights, free sizes, decoding of the maps."""
 
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.pose.detection.centerface import load_network, read_maps, run_network, weights_file, with_free_sizes
 from deepgllim.pose.runtime import open_session
+from tests.pose.detection.padding import check_padding
 
 
 def test_a_missing_package_is_reported_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +65,7 @@ def test_the_freed_file_is_the_same_network() -> None:
 
 
 def test_pictures_of_any_size_are_filled_up_to_multiples(network: Any) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (33, 50, 3), dtype=np.uint8)
-    filled = np.zeros((64, 64, 3), dtype=np.uint8)
-    filled[:33, :50] = pixels
-    one, other = (run_network(network, each, threshold=0.0) for each in (pixels, filled))
-    assert len(one.boxes) == 16 * 16  # a cell for each 4 × 4 pixels
-    np.testing.assert_array_equal(one.boxes, other.boxes)
-    assert len(run_network(network, pixels, threshold=1.1).boxes) == 0
+    check_padding(partial(run_network, network))
 
 
 @settings(deadline=None)

@@ -10,6 +10,7 @@ from deepgllim.imaging.conversion import to_rgb
 from deepgllim.imaging.drawing import AXIS_COLOURS, draw_arrow, write_label
 from deepgllim.imaging.images import Box
 from deepgllim.pose.camera import Intrinsics
+from deepgllim.pose.detection.boxes import intersection_area
 from deepgllim.pose.result import Pose
 from deepgllim.pose.words import format_angles, likely_modes
 
@@ -167,7 +168,4 @@ def _covered(corner: tuple[float, float], size: tuple[float, float], boxes: Sequ
         25.0
     """
     left, top = corner
-    sides = (
-        (min(x1, left + size[0]) - max(x0, left), min(y1, top + size[1]) - max(y0, top)) for x0, y0, x1, y1 in boxes
-    )
-    return float(sum(max(0.0, width) * max(0.0, height) for width, height in sides))
+    return float(intersection_area([(left, top, left + size[0], top + size[1])], list(boxes)).sum())

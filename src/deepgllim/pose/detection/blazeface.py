@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgllim.pose.detection.boxes import Candidates
+from deepgllim.pose.detection.grid import CELL, pad_to_grid
 from deepgllim.pose.runtime import Session
 
 Maps = npt.NDArray[np.floating[Any]]
-
-MULTIPLE = 32
-"""The sides of the input must be multiples of it, pixels."""
 
 LARGEST_FACE = 48
 """Side of the largest faces that the network detects reliably, pixels; the smallest have 12."""
@@ -25,7 +23,6 @@ LARGEST_FACE = 48
 LEAST_SCORE = 0.2
 """Score above which the candidates of a face are averaged; of the lower ones many are of no face."""
 
-_CELL = 4  # side of a cell, pixels
 _OUTPUTS = ["logits", "geometry"]
 
 
@@ -51,12 +48,10 @@ def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: floa
 
     Args:
         network: the session of `load_network`.
-        pixels: RGB, uint8, (H, W, 3); padded with black at the right and at the bottom to multiples of 32.
+        pixels: RGB, uint8, (H, W, 3); padded to the grid.
         threshold: least score of a candidate, in [0, 1].
     """
-    height, width = pixels.shape[:2]
-    padded = np.pad(pixels, ((0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)))
-    logits, geometry = network.run(_OUTPUTS, {network.inputs[0].name: padded[None]})
+    logits, geometry = network.run(_OUTPUTS, {network.inputs[0].name: pad_to_grid(pixels)[None]})
     return read_maps(logits[0], geometry[0], threshold=threshold)
 
 
@@ -84,7 +79,7 @@ def read_maps(logits: Maps, geometry: Maps, *, threshold: float) -> Candidates:
     """
     scores = 1 / (1 + np.exp(-logits[0].astype(np.float64).clip(-100, 100)))
     rows, columns = np.nonzero(scores >= threshold)
-    cells = _CELL * (np.stack([columns, rows], axis=-1) + 0.5)  # (N, 2): x, y
+    cells = CELL * (np.stack([columns, rows], axis=-1) + 0.5)  # (N, 2): x, y
     pairs = geometry[:, rows, columns].T.astype(np.float64).reshape(-1, 8, 2)
     centres, halves = cells + pairs[:, 0], pairs[:, 1] / 2
     boxes = np.concatenate([centres - halves, centres + halves], axis=-1)

@@ -7,6 +7,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+BOX_KINDS = ("pointing04", "rendered")
+"""Kinds of face boxes of training data to which the boxes of detectors are converted."""
+
+DEFAULT_BOXES = "pointing04"
+
 
 def intersection_over_union(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Array:
     """Return |a ∩ b| / |a ∪ b| for each pair of boxes; 0 if both are empty.
@@ -22,10 +27,24 @@ def intersection_over_union(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Arra
         >>> intersection_over_union([[0, 0, 2, 2]], [[0, 0, 2, 2], [1, 0, 3, 2], [2, 2, 3, 3]]).round(2)
         array([[1.  , 0.33, 0.  ]])
     """
-    a, b = _rows(boxes)[:, None], _rows(others)[None]
-    shared = _area(np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1))
-    union = _area(a) + _area(b) - shared
+    shared = intersection_area(boxes, others)
+    union = _area(_rows(boxes))[:, None] + _area(_rows(others)) - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0).clip(0.0, 1.0)  # (N, M)
+
+
+def intersection_area(boxes: npt.ArrayLike, others: npt.ArrayLike) -> Array:
+    """Return |a ∩ b| for each pair of boxes, (N, M).
+
+    Args:
+        boxes: (N, 4), rows x0, y0, x1, y1; a box with x1 < x0 or y1 < y0 is empty.
+        others: (M, 4), as `boxes`.
+
+    Example:
+        >>> intersection_area([[0, 0, 10, 10]], [[5, 5, 20, 20], [30, 30, 40, 40]])
+        array([[25.,  0.]])
+    """
+    a, b = _rows(boxes)[:, None], _rows(others)[None]
+    return _area(np.concatenate([np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])], axis=-1))
 
 
 def non_maximum_suppression(boxes: npt.ArrayLike, scores: npt.ArrayLike, overlap: float = 0.3) -> npt.NDArray[np.intp]:

