@@ -98,7 +98,7 @@ def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
 
 
 def quick_export(model: DeepRegression, path: Path) -> Path:
-    """A replacement of `export_onnx`, which takes many seconds: a file with the targets."""
+    """A replacement of `export_verified`, which takes many seconds: a file with the targets."""
     write_atomically(path, lambda place: place.write_text(",".join(model.spec.targets)), ModelError)
     return path
 

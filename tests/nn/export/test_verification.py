@@ -9,7 +9,7 @@ from deepgllim.errors import ModelError
 from deepgllim.geometry import NECK_ANGLES
 from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.export import verification as module
-from deepgllim.nn.export.onnx_file import folded
+from deepgllim.nn.export.onnx_file import folded, onnx_content
 from deepgllim.nn.export.verification import check_outputs, export_verified
 from deepgllim.nn.model import DeepRegression, ModelSpec
 
@@ -39,7 +39,8 @@ def test_a_file_that_agrees_is_written(tmp_path: Path, half: bool) -> None:
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"earlier")
-    monkeypatch.setattr(module, "compact", lambda model: small_model().requires_grad_(False).apply(_shift))
+    shifted = onnx_content(folded(small_model().requires_grad_(False).apply(_shift)), half_weights=False)
+    monkeypatch.setattr(module, "onnx_content", lambda model, half_weights: shifted)
     with pytest.raises(ModelError, match=r"m\.onnx: .* differs from the model by .*: report a bug"):
         export_verified(small_model(), path)
     assert path.read_bytes() == b"earlier"

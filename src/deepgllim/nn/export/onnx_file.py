@@ -75,7 +75,7 @@ def export_onnx(
         ...     export_onnx(model, f"{folder}/model.onnx").name
         'model.onnx'
     """
-    content = onnx_content(model, half_weights, calibration, notes)
+    content = onnx_content(compact(model) if half_weights else folded(model), half_weights, calibration, notes)
     write_atomically(Path(path), lambda place: place.write_bytes(content), ModelError)
     return Path(path)
 
@@ -88,13 +88,17 @@ def onnx_content(
 ) -> bytes:
     """Return the content of the file that `export_onnx` writes.
 
+    Args:
+        model: the model in the form that is exported: `compact(model)` with half weights, otherwise `folded(model)`.
+        half_weights, calibration, notes: as for `export_onnx`.
+
     Raises:
         ConfigurationError: if the model was not trained on pictures.
         ModelError: if onnx or onnxscript is not installed.
     """
     if model.spec.image_size is None or model.spec.margin is None:
         raise ConfigurationError("this model was not trained on pictures: it has no image size to export")
-    proto = write_graph(compact(model) if half_weights else folded(model))
+    proto = write_graph(model)
     if half_weights:
         store_as_half(proto)
     describe(proto, model, calibration, notes or {})
