@@ -91,7 +91,7 @@ def test_the_axes_are_found_where_the_eigenvalue_solver_fails(monkeypatch: pytes
     values, axes = principal_axes(centred, 10)
 
     def fail(matrix: torch.Tensor) -> None:
-        raise RuntimeError("no convergence")
+        raise torch.linalg.LinAlgError("no convergence")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(torch.linalg, "eigh", fail)
     others, directions = principal_axes(centred, 10)

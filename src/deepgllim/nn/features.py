@@ -80,7 +80,7 @@ def principal_axes(centred: Tensor, wanted: int) -> tuple[Tensor, Tensor]:
     if centred.shape[1] <= LARGE:
         try:
             values, vectors = torch.linalg.eigh(centred.T @ centred / len(centred))
-        except RuntimeError:  # LAPACK may fail if most eigenvalues are 0, as those of few samples
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # if most eigenvalues are 0, as for few samples
             _, lengths, axes = torch.linalg.svd(centred, full_matrices=False)
             return lengths.square() / len(centred), axes.T
         return values.flip(0), vectors.flip(1)
