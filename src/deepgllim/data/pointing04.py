@@ -71,15 +71,6 @@ def read_pointing04(
     return manifest_from_survey(survey, Path(folder), targets, skip_broken=skip_broken)
 
 
-def read_pointing04_heads(folder: str | os.PathLike[str], targets: Sequence[str] | None = None) -> Manifest:
-    """Read Pointing'04 with `labels="head"`.
-
-    Raises:
-        DataError: as `read_pointing04`.
-    """
-    return read_pointing04(folder, targets, labels="head")
-
-
 def head_tilt(asked: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the mean tilt of the head for labels of tilt, degrees, by linear interpolation.
 
@@ -94,8 +85,7 @@ def head_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a survey whose |tilt| label is at most 60°, with the angles of the head."""
     kept = frame[frame["tilt"].abs() <= max(ASKED_TILT)]
     tilt, pan = head_tilt(kept["tilt"]), kept["pan"].to_numpy(np.float64)
-    rotations = [rotation_from_pan_tilt(p, t, 0.0) for p, t in zip(pan, tilt, strict=True)]
-    pitch, yaw, _ = np.array([angles_from_rotation(each) for each in rotations]).reshape(-1, 3).T
+    pitch, yaw, _ = angles_from_rotation(rotation_from_pan_tilt(pan, tilt, 0.0)).T
     return kept.assign(tilt=tilt, tilt_deviation=HEAD_TILT_DEVIATION, pitch=pitch, yaw=yaw)
 
 

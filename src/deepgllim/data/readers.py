@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from deepgllim.data.biwi import read_biwi, survey_biwi
 from deepgllim.data.landmarked import read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
 from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
-from deepgllim.data.pointing04 import read_pointing04, read_pointing04_heads, survey_pointing04
+from deepgllim.data.pointing04 import read_pointing04, survey_pointing04
 from deepgllim.data.survey import (
     Survey,
 )
@@ -127,7 +128,7 @@ def _text_names(length: int, targets: Targets, path: Path) -> tuple[str, ...]:
 
 READERS: dict[str, Callable[[str, Targets], Manifest]] = {
     "pointing04": read_pointing04,
-    "pointing04-head": read_pointing04_heads,
+    "pointing04-head": partial(read_pointing04, labels="head"),
     "biwi": read_biwi,
     "300w-lp": read_300w_lp,
     "aflw2000": read_aflw2000,
