@@ -9,7 +9,6 @@ tensors in half precision; all arithmetic is in single precision. The graph take
 """
 
 import argparse
-import hashlib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import onnx
 import tflite
 from onnx import TensorProto, helper, numpy_helper
+from tflite_graph import check_digest, constant_values, operator_kind
 
 from deepgllim.pose.detection.blazeface import weights_file
 
@@ -25,7 +25,6 @@ GRAPH = "face_detection_full_range_sparse.tflite"
 GRAPH_SHA256 = "2c3728e6"
 """First digits of the SHA-256 of the graph."""
 
-DTYPES = {0: np.float32, 1: np.float16, 2: np.int32}
 KINDS = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
 OUTPUTS = {1: "logits", 16: "geometry"}
 """Names of the outputs by number of channels."""
@@ -36,9 +35,7 @@ def read_graph(wheel: Path) -> bytes:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(GRAPH))
         graph = archive.read(name)
-    digest = hashlib.sha256(graph).hexdigest()
-    if not digest.startswith(GRAPH_SHA256):
-        raise SystemExit(f"{wheel}: {name} has the SHA-256 {digest[:16]}…, not {GRAPH_SHA256}…: use mediapipe 0.10.14")
+    check_digest(graph, GRAPH_SHA256, f"{wheel}: {name}", "use mediapipe 0.10.14")
     return graph
 
 
@@ -88,10 +85,9 @@ class Converter:
     def _values(self) -> Iterator[tuple[int, np.ndarray]]:
         for index in range(self.part.TensorsLength()):
             tensor = self.part.Tensors(index)
-            buffer = self.model.Buffers(tensor.Buffer())
-            if buffer.DataLength():
-                data = np.frombuffer(buffer.DataAsNumpy().tobytes(), DTYPES[tensor.Type()])
-                yield index, dense(tensor, data)
+            stored = constant_values(self.model, tensor)
+            if stored is not None:
+                yield index, dense(tensor, stored)
 
     def add(self, kind: str, inputs: list[str], **attributes: object) -> str:
         """Add a node and return the name of its output."""
@@ -130,8 +126,7 @@ class Converter:
 
     def convert(self, operator: tflite.Operator) -> None:
         """Add the nodes of an operator."""
-        code = self.model.OperatorCodes(operator.OpcodeIndex())
-        kind = KINDS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        kind = KINDS[operator_kind(self.model, operator)]
         inputs, output = operator.InputsAsNumpy().tolist(), int(operator.Outputs(0))
         if kind in ("DEQUANTIZE", "DENSIFY"):  # of constants
             self.values[output] = self.values[inputs[0]]

