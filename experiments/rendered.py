@@ -1,6 +1,7 @@
 """The common parts of the experiments on rendered heads: sets rendered on demand, and trainings that can be resumed.
 
-The pictures of these sets are already crops with individual margins, so the network reads whole pictures.
+The pictures of these sets are already crops with individual margins, so that a network can read whole pictures; other
+trainings crop them at the boxes of the faces.
 """
 
 import shutil

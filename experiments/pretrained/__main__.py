@@ -42,12 +42,12 @@ def main() -> None:
     people = rendered_people(arguments.work, quick)
     people.held_out.save(arguments.work / "held_out.csv")
     model = fit(people, arguments.work / "network", quick)
-    found = predict_faces(model, people.held_out, recipe(quick), recipe(quick).data.margin, labelled=3)
+    found = predict_faces(model, people.held_out, recipe(quick))
     export(model, found, arguments.model)
     tables = {
         "rendered": pd.DataFrame([errors(found)]),
         "coverage": rendered_coverage(found),
-        "groups": errors_by_group([found], people.held_out),
+        "groups": errors_by_group(found, people.held_out),
     }
     learning, left_out = photographs(arguments.portraits, arguments.pointing04)
     if learning:

@@ -43,12 +43,12 @@ def _among(value: float, edges: tuple[float, ...], unit: str = "") -> str:
     return f"{edges[at - 1]:.3g} to {edges[at]:.3g}{unit}"
 
 
-def errors_by_group(rendered: list[FoldPredictions], others: Manifest) -> pd.DataFrame:
-    """Return a row per group: pictures, geodesic error in degrees and share of errors beyond 30°, means over folds."""
+def errors_by_group(rendered: FoldPredictions, others: Manifest) -> pd.DataFrame:
+    """Return a row per group: pictures, geodesic error in degrees and share of errors beyond 30°."""
     scenes = _scenes(others)
     grey = [float(np.asarray(open_image(path).convert("L")).mean()) for path in others.paths]
-    distance = np.mean([_geodesic(predictions) for predictions in rendered], axis=0)
-    far = np.mean([_geodesic(predictions) > 30 for predictions in rendered], axis=0)
+    distance = _geodesic(rendered)
+    far = distance > 30
     rows = []
     for kind, part in PARTS.items():
         names = np.array([part(scene, level) for scene, level in zip(scenes, grey, strict=True)])

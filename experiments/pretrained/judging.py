@@ -1,10 +1,6 @@
-"""Predictions of the models of the folds for people left out, and their metrics.
-
-Labels are directions, tilt and pan. Photographs have no label of the neck roll; rendered heads have all three angles.
-"""
+"""Predictions for people left out, and their metrics: errors of tilt and pan, calibration and coverage."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
-from deepgllim.metrics import area_under_roc, mean_absolute_error
-from deepgllim.nn import ArrayInputs, AugmentationConfig, DeepRegression, Inputs, Recipe, collect_normalised
+from deepgllim.metrics import mean_absolute_error
+from deepgllim.nn import AugmentationConfig, DeepRegression, Recipe, collect_normalised
 from deepgllim.pose import Calibration, fit_calibration, region_levels
 from deepgllim.runs import face_inputs
-from deepgllim.storage import write_atomically
 
 Array = NDArray[np.float64]
 
@@ -47,44 +42,14 @@ class FoldPredictions(NamedTuple):
         return cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def write_predictions(found: FoldPredictions, path: Path) -> None:
-    """Write predictions to a file, atomically."""
-
-    def write(place: Path) -> None:
-        with place.open("wb") as file:
-            np.savez(file, **found._asdict())
-
-    write_atomically(path, write)
-
-
-def read_predictions(path: Path) -> FoldPredictions:
-    """Read predictions that `write_predictions` wrote."""
-    with np.load(path) as file:
-        return FoldPredictions(**{name: file[name] for name in FoldPredictions._fields})
-
-
 @torch.no_grad()
-def predict_faces(
-    model: DeepRegression, faces: Manifest, recipe: Recipe, margin: float, labelled: int
-) -> FoldPredictions:
-    """Return the predictions of a model for faces of which the first `labelled` targets have labels."""
-    inputs = face_inputs(faces, recipe.override({"data.margin": margin}).data, AugmentationConfig.off())
-    targets = faces.target_values.copy()
-    targets[:, labelled:] = np.nan
-    return FoldPredictions(targets, *predict_moments(model, inputs), faces.subjects.astype(str))
-
-
-@torch.no_grad()
-def predict_moments(model: DeepRegression, inputs: Inputs) -> tuple[Array, Array, Array]:
-    """Return means, covariances and log p(x)."""
+def predict_faces(model: DeepRegression, faces: Manifest, recipe: Recipe) -> FoldPredictions:
+    """Return the predictions of a model for faces with labels, cropped by a recipe."""
+    inputs = face_inputs(faces, recipe.data, AugmentationConfig.off())
     found = model.head(collect_normalised(model, inputs))
     assert found.input_log_density is not None
-    return found.mean.numpy(), found.covariance_matrix.numpy(), found.input_log_density.numpy()
-
-
-def densities(model: DeepRegression, pictures: NDArray[np.uint8]) -> Array:
-    """Return log p(x) of pictures (N, 3, S, S)."""
-    return predict_moments(model, ArrayInputs(pictures, torch.zeros(len(pictures), 3)))[2]
+    moments = found.mean.numpy(), found.covariance_matrix.numpy(), found.input_log_density.numpy()
+    return FoldPredictions(faces.target_values, *moments, faces.subjects.astype(str))
 
 
 def errors(found: FoldPredictions) -> dict[str, float]:
@@ -127,9 +92,3 @@ def coverage(folds: list[FoldPredictions], wanted: Callable[[NDArray[np.str_]], 
         if mask.any()
     ]
     return pd.DataFrame(rows)
-
-
-def roc(known: Array, unknown: dict[str, Array]) -> dict[str, float]:
-    """Return the AUROC of log p(x), for faces against each kind of other pictures and against all of them."""
-    kinds = unknown | {"all": np.concatenate(list(unknown.values()))}
-    return {f"auroc_{name}": float(area_under_roc(known, values)) for name, values in kinds.items()}

@@ -39,7 +39,7 @@ LEARNING_PEOPLE = "10"
 """Pointing'04's people up to this name are used for the density of maps, the others for its evaluation."""
 
 STEP = 9
-"""Of every so many photographs one is used."""
+"""Step between the photographs of Pointing'04 that are used."""
 
 NOTES: dict[str, Any] = {
     "name": "headpose",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepgllim import HeadPose, Pose
 from deepgllim.data import Manifest, load_data
-from deepgllim.data.pointing04 import head_tilt
+from deepgllim.data.pointing04 import ASKED_TILT, head_tilt
 from deepgllim.imaging import open_image
 from deepgllim.pose.detection import intersection_over_union
 
@@ -106,14 +106,14 @@ def interval(poses: list[Pose], angle: int) -> tuple[Array, Array]:
 
 def labelled_sets(folder: Path | None, pointing04: Path | None, every: int = 1) -> Iterator[tuple[str, Manifest]]:
     """Yield the names and manifests of the sets that exist, with every n-th face."""
-    for name in SETS if folder is not None else ():
-        assert folder is not None
-        if (folder / name / "labels.csv").is_file():
-            manifest = load_data(f"folder:{folder / name}", ("yaw",))
-            yield name, manifest.subset(list(range(0, len(manifest), every)))
+    places = [] if folder is None else [folder / name for name in SETS]
+    for place in places:
+        if (place / "labels.csv").is_file():
+            manifest = load_data(f"folder:{place}", ("yaw",))
+            yield place.name, manifest.subset(list(range(0, len(manifest), every)))
     if pointing04 is not None:
         faces = load_data(f"pointing04:{pointing04}", ("tilt", "pan"))
-        faces = faces.subset(np.asarray(faces.frame["tilt"].abs() <= 60))
+        faces = faces.subset(np.asarray(faces.frame["tilt"].abs() <= max(ASKED_TILT)))
         yield "pointing04", faces.subset(list(range(0, len(faces), every)))
 
 

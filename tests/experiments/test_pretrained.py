@@ -14,8 +14,6 @@ from experiments.pretrained.judging import (
     FoldPredictions,
     coverage,
     errors,
-    read_predictions,
-    write_predictions,
 )
 from experiments.pretrained.product import in_groups, rendered_coverage
 from experiments.pretrained.validation import labelled_sets, measure
@@ -48,13 +46,6 @@ def test_quick_mode_trains_exports_and_measures(
     assert spec.boxes == "rendered"
     assert spec.calibration is not None
     assert "log_density_threshold" in spec.calibration
-
-
-def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
-    one = predictions(3, 4, 1.0, 0)
-    write_predictions(one, tmp_path / "a.npz")
-    for before, after in zip(one, read_predictions(tmp_path / "a.npz"), strict=True):
-        np.testing.assert_array_equal(before, after)
 
 
 def test_coverage_includes_the_wanted_people_only() -> None:
