@@ -381,6 +381,19 @@ def test_cached_activations_give_the_same_training_as_the_pictures(tmp_path: Pat
     assert weights(in_memory.model).keys() == weights(model(backbone=convolutions())).keys()
 
 
+def test_a_warm_start_keeps_the_projection_and_continues_from_the_weights() -> None:
+    options = recipe(network__frozen_depths=[1])
+    first = train(model(), options, vectors(96)).model
+    before, error = first.projection.weight.clone(), evaluate(first, vectors(200, seed=5))["mae"]
+    start_training(first, options, vectors(96), warm_start=True)
+    assert torch.equal(first.projection.weight, before)
+    again = train(first, options, vectors(96), warm_start=True).model
+    assert not torch.equal(again.projection.weight, before)
+    assert evaluate(again, vectors(200, seed=5))["mae"] < error
+    start_training(again, options, vectors(96))
+    assert not torch.equal(again.projection.weight, before)
+
+
 class Shapes(nn.Module):
     """Notes how often it is run."""
 
@@ -398,7 +411,7 @@ def test_cached_stages_run_once(tmp_path: Path) -> None:
     spy = Shapes()
     network.backbone.stages[0] = nn.Sequential(network.backbone.stages[0], spy)
     train(network, recipe(network__frozen_depths=[1]), vectors(64))
-    assert spy.calls == 2 * 4  # four batches for the start, four for the cache, none for the three rounds
+    assert spy.calls == 4  # four batches for the cache, none for the start and the three rounds
 
 
 def test_stages_cached_in_half_precision_give_nearly_the_same_model(tmp_path: Path) -> None:

@@ -62,12 +62,13 @@ def train(
     *,
     output: Path | None = None,
     resume: bool = False,
+    warm_start: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainingResult:
     """Train a model by a recipe and return that of the best round.
 
     Args:
-        model: an untrained model, as `build_model` returns it.
+        model: an untrained model, as `build_model` returns it; with `warm_start` a trained one.
         recipe: all options.
         training: inputs and targets to learn from.
         validation: inputs and targets of other people, which select the best round and calibrate the predicted
@@ -75,6 +76,8 @@ def train(
         output: folder for `metrics.csv`, `checkpoint.safetensors` (both written every round) and
             `model.safetensors`. If None, nothing is written.
         resume: continue from the checkpoint in `output`; the result is that of an uninterrupted training.
+        warm_start: keep the projection of the model instead of starting it at the principal axes of the backbone's
+            features. The head is initialised from the inputs in either case.
         reporter: receives the progress.
 
     Raises:
@@ -89,7 +92,10 @@ def train(
             so far.
     """
     torch.manual_seed(recipe.schedule.seed)
-    run = resume_training(model, recipe, training, output) if resume else start_training(model, recipe, training)
+    if resume:
+        run = resume_training(model, recipe, training, output)
+    else:
+        run = start_training(model, recipe, training, warm_start=warm_start, output=output)
     run.validation, run.output, run.reporter = validation, output, reporter or NullReporter()
     run.report_start()
     while run.progress.round < recipe.schedule.rounds and run.progress.failures < MAX_FAILURES:
@@ -106,8 +112,17 @@ def train(
     return end_training(run)
 
 
-def start_training(model: DeepRegression, recipe: Recipe, inputs: Inputs) -> Training:
+def start_training(
+    model: DeepRegression, recipe: Recipe, inputs: Inputs, *, warm_start: bool = False, output: Path | None = None
+) -> Training:
     """Initialise projection, normalisation and head from all training inputs: the state before the first round.
+
+    Args:
+        model: as in `train`.
+        recipe: all options.
+        inputs: training inputs.
+        warm_start: keep the projection.
+        output: folder for the output of the frozen stages, where it is computed once.
 
     Raises:
         ConfigurationError: if the recipe has another objective than the model has a head for.
@@ -115,22 +130,25 @@ def start_training(model: DeepRegression, recipe: Recipe, inputs: Inputs) -> Tra
             distinct targets.
     """
     check_components(recipe.objective, inputs.targets)
-    hidden, targets = collect_hidden(model, inputs, recipe.schedule)
-    if model.spec.projection is not None:
+    source = freeze(model, recipe, 0, inputs, TrainingInputs(inputs, None), output)
+    hidden, targets = collect_hidden(model, source, recipe.schedule)
+    if warm_start:
+        with torch.no_grad():
+            hidden = model.projection(hidden)
+    elif model.spec.projection is not None:
         hidden = initialise_projection(model, hidden)
     features = adopt_statistics(model, hidden)
     objective = make_objective(model.head, recipe, inputs.targets)
     objective.start(features, targets)
-    optimizer = make_optimizer(model, recipe.schedule)
-    return Training(model, recipe, inputs, TrainingInputs(inputs, None), objective, optimizer)
+    return Training(model, recipe, inputs, source, objective, make_optimizer(model, recipe.schedule))
 
 
-def collect_hidden(model: DeepRegression, inputs: Inputs, schedule: ScheduleConfig) -> tuple[Tensor, Tensor]:
+def collect_hidden(model: DeepRegression, inputs: TrainingInputs, schedule: ScheduleConfig) -> tuple[Tensor, Tensor]:
     """Return the features of all inputs before the projection, (N, D'), and their targets, (N, L)."""
     projection = model.projection
     model.projection = torch.nn.Identity()
     epoch = 0 if schedule.augmented_features else None
-    hidden, targets = collect_features(model, TrainingInputs(inputs, None), schedule, epoch)
+    hidden, targets = collect_features(model, inputs, schedule, epoch)
     model.projection = projection
     if not bool(torch.isfinite(hidden).all()):
         row = int((~torch.isfinite(hidden)).any(1).nonzero()[0])
@@ -149,20 +167,35 @@ def resume_training(model: DeepRegression, recipe: Recipe, inputs: Inputs, outpu
 
 
 def freeze_stages(run: Training) -> None:
-    """Freeze the backbone to the depth of the present round.
+    """Freeze the backbone to the depth of the present round, and read the inputs from there."""
+    run.inputs = freeze(run.model, run.recipe, run.progress.round, run.pixels, run.inputs, run.output)
 
-    Where the frozen stages see the same pictures every epoch, compute their output once, and train from there.
+
+def freeze(
+    model: DeepRegression, recipe: Recipe, round_: int, pixels: Inputs, present: TrainingInputs, output: Path | None
+) -> TrainingInputs:
+    """Freeze the backbone to the depth of a round, and return the training inputs as the network reads them.
+
+    Where the frozen stages see the same pictures every epoch, their output is computed once.
+
+    Args:
+        model: the model.
+        recipe: all options.
+        round_: index of the round.
+        pixels: training inputs as they were given.
+        present: the inputs of the round before.
+        output: folder of the run, whose cache contains the output of the frozen stages.
     """
-    depths = run.recipe.network.frozen_depths
-    depth = depths[min(run.progress.round, len(depths) - 1)]
-    run.model.backbone.freeze(depth)
-    if depth == 0 or run.pixels.augmented:
-        run.inputs = TrainingInputs(run.pixels, None)
-    elif run.inputs.depth != depth:
-        cache = None if run.output is None else run.output / "cache" / "activations.npy"
-        half = run.schedule.half_cache
-        activations = cache_activations(run.model, run.pixels, depth, run.schedule.batch_size, cache, half)
-        run.inputs = TrainingInputs(activations, depth)
+    depths, schedule = recipe.network.frozen_depths, recipe.schedule
+    depth = depths[min(round_, len(depths) - 1)]
+    model.backbone.freeze(depth)
+    if depth == 0 or pixels.augmented:
+        return TrainingInputs(pixels, None)
+    if present.depth == depth:
+        return present
+    cache = None if output is None else output / "cache" / "activations.npy"
+    activations = cache_activations(model, pixels, depth, schedule.batch_size, cache, schedule.half_cache)
+    return TrainingInputs(activations, depth)
 
 
 def run_round(run: Training) -> tuple[dict[str, float], str | None]:
