@@ -21,7 +21,7 @@ from deepgllim.nn.config import (
 
 def test_the_package_holds_its_recipes_and_each_loads() -> None:
     demo = ["demo_inverse_regression", "demo_least_squares"]
-    assert recipe_names() == [*demo, "inverse_regression", "least_squares", "paper"]
+    assert recipe_names() == [*demo, "facemesh", "inverse_regression", "least_squares", "paper"]
     for name in recipe_names():
         assert isinstance(load_recipe(name), Recipe)
 
