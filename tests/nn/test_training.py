@@ -18,7 +18,7 @@ from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import collect_normalised, evaluate
-from deepgllim.nn.features import TrainingInputs, adopt_statistics, collect_features
+from deepgllim.nn.features import TrainingInputs, adopt_statistics, cache_activations, collect_features
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
 from deepgllim.nn.model import DeepRegression, load_model
@@ -392,6 +392,21 @@ def test_a_warm_start_keeps_the_projection_and_continues_from_the_weights() -> N
     assert evaluate(again, vectors(200, seed=5))["mae"] < error
     start_training(again, options, vectors(96))
     assert not torch.equal(again.projection.weight, before)
+
+
+def test_trainings_share_the_output_of_frozen_stages() -> None:
+    options, pictures = recipe(network__frozen_depths=[2]), vectors(64)
+    reference = train(model(), options, pictures).model
+    network = model()
+    stages = cache_activations(network, pictures, 2, 16)
+    assert_same_weights(train(network, options, stages, depth=2).model, reference)
+
+
+def test_activations_need_the_depth_of_the_recipe() -> None:
+    network = model()
+    stages = cache_activations(network, vectors(64), 1, 16)
+    with pytest.raises(ConfigurationError, match=r"frozen_depths is \[2, 1\].* output of 1 stages: set it to \[1\]"):
+        train(network, recipe(network__frozen_depths=[2, 1]), stages, depth=1)
 
 
 class Shapes(nn.Module):

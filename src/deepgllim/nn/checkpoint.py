@@ -48,7 +48,7 @@ def save_checkpoint(output: Path, training: Training) -> None:
         tensors |= {
             f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in entries.items() if value is not None
         }
-    tensors |= {"random_state": torch.get_rng_state(), "targets": training.pixels.targets}
+    tensors |= {"random_state": torch.get_rng_state(), "targets": training.given.source.targets}
     numbers = {
         "round": progress.round,
         "best": None if math.isinf(progress.best) else progress.best,

@@ -36,10 +36,19 @@ class Predictions(NamedTuple):
 
 
 @torch.no_grad()
-def collect_normalised(model: DeepRegression, inputs: Inputs, batch_size: int = 64) -> Tensor:
-    """Return the normalised features x of all inputs, (N, D), in evaluation mode."""
+def collect_normalised(
+    model: DeepRegression, inputs: Inputs, batch_size: int = 64, depth: int | None = None
+) -> Tensor:
+    """Return the normalised features x of all inputs, (N, D), in evaluation mode.
+
+    Args:
+        model: it is set to evaluation mode.
+        inputs: N inputs.
+        batch_size: number of inputs in a batch.
+        depth: number of backbone stages whose output the inputs are; None for pixels.
+    """
     model.eval()
-    return torch.cat([model.features(x) for x, _ in batches(inputs, batch_size)])
+    return torch.cat([model.features(x, depth) for x, _ in batches(inputs, batch_size)])
 
 
 @torch.no_grad()

@@ -58,8 +58,8 @@ class Training:
     Attributes:
         model: the model that is trained.
         recipe: all options.
-        pixels: training inputs as they were given.
-        inputs: the same inputs as the network reads them in the present round: `pixels`, or the output of its frozen
+        given: training inputs as they were given.
+        inputs: the same inputs as the network reads them in the present round: `given`, or the output of its frozen
             stages.
         objective: the objective, with the head of the model.
         optimizer: optimizer of all weights.
@@ -71,7 +71,7 @@ class Training:
 
     model: DeepRegression
     recipe: Recipe
-    pixels: Inputs
+    given: TrainingInputs
     inputs: TrainingInputs
     objective: Objective
     optimizer: torch.optim.Optimizer
@@ -89,7 +89,7 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Number of network steps of an epoch."""
-        return n_batches(len(self.pixels), self.recipe.schedule.batch_size)
+        return n_batches(len(self.given.source), self.recipe.schedule.batch_size)
 
     def report_start(self) -> None:
         """Report the number of network steps in total and of those done."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepgllim.errors import DataError, NumericalError
+from deepgllim.errors import ConfigurationError, DataError, NumericalError
 from deepgllim.nn.checkpoint import load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate
@@ -63,6 +63,7 @@ def train(
     output: Path | None = None,
     resume: bool = False,
     warm_start: bool = False,
+    depth: int | None = None,
     reporter: Reporter | None = None,
 ) -> TrainingResult:
     """Train a model by a recipe and return that of the best round.
@@ -78,6 +79,8 @@ def train(
         resume: continue from the checkpoint in `output`; the result is that of an uninterrupted training.
         warm_start: keep the projection of the model instead of starting it at the principal axes of the backbone's
             features. The head is initialised from the inputs in either case.
+        depth: number of frozen backbone stages whose output the training inputs are, so that several trainings can
+            share it; None for pixels. The validation inputs are pixels.
         reporter: receives the progress.
 
     Raises:
@@ -92,10 +95,12 @@ def train(
             so far.
     """
     torch.manual_seed(recipe.schedule.seed)
+    check_depth(recipe, depth)
+    given = TrainingInputs(training, depth)
     if resume:
-        run = resume_training(model, recipe, training, output)
+        run = resume_training(model, recipe, given, output)
     else:
-        run = start_training(model, recipe, training, warm_start=warm_start, output=output)
+        run = start_training(model, recipe, given, warm_start=warm_start, output=output)
     run.validation, run.output, run.reporter = validation, output, reporter or NullReporter()
     run.report_start()
     while run.progress.round < recipe.schedule.rounds and run.progress.failures < MAX_FAILURES:
@@ -112,15 +117,33 @@ def train(
     return end_training(run)
 
 
+def check_depth(recipe: Recipe, depth: int | None) -> None:
+    """Check that a training from the output of `depth` stages freezes exactly these stages in every round.
+
+    Raises:
+        ConfigurationError: if it does not.
+    """
+    if depth is not None and set(recipe.network.frozen_depths) != {depth}:
+        raise ConfigurationError(
+            f"network.frozen_depths is {list(recipe.network.frozen_depths)}, but the inputs are the output of {depth} "
+            f"stages: set it to [{depth}]"
+        )
+
+
 def start_training(
-    model: DeepRegression, recipe: Recipe, inputs: Inputs, *, warm_start: bool = False, output: Path | None = None
+    model: DeepRegression,
+    recipe: Recipe,
+    inputs: Inputs | TrainingInputs,
+    *,
+    warm_start: bool = False,
+    output: Path | None = None,
 ) -> Training:
     """Initialise projection, normalisation and head from all training inputs: the state before the first round.
 
     Args:
         model: as in `train`.
         recipe: all options.
-        inputs: training inputs.
+        inputs: training inputs: pixels, or the output of frozen stages with their number.
         warm_start: keep the projection.
         output: folder for the output of the frozen stages, where it is computed once.
 
@@ -129,18 +152,20 @@ def start_training(
         DataError: if the features of an input are not finite, or the mixture has more components than there are
             distinct targets.
     """
-    check_components(recipe.objective, inputs.targets)
-    source = freeze(model, recipe, 0, inputs, TrainingInputs(inputs, None), output)
-    hidden, targets = collect_hidden(model, source, recipe.schedule)
+    given = inputs if isinstance(inputs, TrainingInputs) else TrainingInputs(inputs, None)
+    targets = given.source.targets
+    check_components(recipe.objective, targets)
+    source = freeze(model, recipe, 0, given, given, output)
+    hidden, ordered = collect_hidden(model, source, recipe.schedule)
     if warm_start:
         with torch.no_grad():
             hidden = model.projection(hidden)
     elif model.spec.projection is not None:
         hidden = initialise_projection(model, hidden)
     features = adopt_statistics(model, hidden)
-    objective = make_objective(model.head, recipe, inputs.targets)
-    objective.start(features, targets)
-    return Training(model, recipe, inputs, source, objective, make_optimizer(model, recipe.schedule))
+    objective = make_objective(model.head, recipe, targets)
+    objective.start(features, ordered)
+    return Training(model, recipe, given, source, objective, make_optimizer(model, recipe.schedule))
 
 
 def collect_hidden(model: DeepRegression, inputs: TrainingInputs, schedule: ScheduleConfig) -> tuple[Tensor, Tensor]:
@@ -158,21 +183,27 @@ def collect_hidden(model: DeepRegression, inputs: TrainingInputs, schedule: Sche
     return hidden, targets
 
 
-def resume_training(model: DeepRegression, recipe: Recipe, inputs: Inputs, output: Path | None) -> Training:
+def resume_training(model: DeepRegression, recipe: Recipe, given: TrainingInputs, output: Path | None) -> Training:
     """Restore the state after the last round that was saved in a folder."""
-    progress, optimizer = load_checkpoint(model, recipe, inputs.targets, output)
+    targets = given.source.targets
+    progress, optimizer = load_checkpoint(model, recipe, targets, output)
     write_metrics(output, progress.rows)  # the process may have been killed between the checkpoint and the metrics
-    objective = make_objective(model.head, recipe, inputs.targets)
-    return Training(model, recipe, inputs, TrainingInputs(inputs, None), objective, optimizer, progress=progress)
+    objective = make_objective(model.head, recipe, targets)
+    return Training(model, recipe, given, given, objective, optimizer, progress=progress)
 
 
 def freeze_stages(run: Training) -> None:
     """Freeze the backbone to the depth of the present round, and read the inputs from there."""
-    run.inputs = freeze(run.model, run.recipe, run.progress.round, run.pixels, run.inputs, run.output)
+    run.inputs = freeze(run.model, run.recipe, run.progress.round, run.given, run.inputs, run.output)
 
 
 def freeze(
-    model: DeepRegression, recipe: Recipe, round_: int, pixels: Inputs, present: TrainingInputs, output: Path | None
+    model: DeepRegression,
+    recipe: Recipe,
+    round_: int,
+    given: TrainingInputs,
+    present: TrainingInputs,
+    output: Path | None,
 ) -> TrainingInputs:
     """Freeze the backbone to the depth of a round, and return the training inputs as the network reads them.
 
@@ -182,19 +213,19 @@ def freeze(
         model: the model.
         recipe: all options.
         round_: index of the round.
-        pixels: training inputs as they were given.
+        given: training inputs as they were given.
         present: the inputs of the round before.
         output: folder of the run, whose cache contains the output of the frozen stages.
     """
     depths, schedule = recipe.network.frozen_depths, recipe.schedule
     depth = depths[min(round_, len(depths) - 1)]
     model.backbone.freeze(depth)
-    if depth == 0 or pixels.augmented:
-        return TrainingInputs(pixels, None)
+    if given.depth is None and (depth == 0 or given.source.augmented):
+        return given
     if present.depth == depth:
         return present
     cache = None if output is None else output / "cache" / "activations.npy"
-    activations = cache_activations(model, pixels, depth, schedule.batch_size, cache, schedule.half_cache)
+    activations = cache_activations(model, given.source, depth, schedule.batch_size, cache, schedule.half_cache)
     return TrainingInputs(activations, depth)
 
 
@@ -213,7 +244,7 @@ def run_round(run: Training) -> tuple[dict[str, float], str | None]:
             row |= {f"validation_{name}": value for name, value in evaluate(run.model, run.validation).items()}
     except COMPUTATION_ERRORS as error:
         return row, str(error).partition("\n")[0]
-    targets, validation = run.pixels.targets, run.validation
+    targets, validation = run.given.source.targets, run.validation
     constant = math.inf if validation is None else constant_error(targets, validation.targets)
     return row, find_fault(row, components, least_error(run.progress.rows), constant)
 
