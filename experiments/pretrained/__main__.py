@@ -1,4 +1,4 @@
-"""Train the model in the package on rendered heads, calibrate and export it, and measure it on real photographs.
+"""Train the model in the package on rendered heads and photographs, calibrate and export it, and measure it.
 
 Each stage is skipped if its files are in the work folder, so that an interrupted run continues.
 """
@@ -23,7 +23,8 @@ from experiments.pretrained.product import (
     rendered_coverage,
     rendered_crops,
 )
-from experiments.pretrained.validation import labelled_sets, results
+from experiments.pretrained.second import predict_left_out, real_faces, second_training
+from experiments.pretrained.validation import labelled_sets, measure_photographs, results
 
 
 def main() -> None:
@@ -41,9 +42,14 @@ def main() -> None:
     quick = arguments.quick
     people = rendered_people(arguments.work, quick)
     people.held_out.save(arguments.work / "held_out.csv")
-    model = fit(people, arguments.work / "network", quick)
+    first = fit(people, arguments.work / "network", quick)
+    base = export(first, predict_faces(first, people.held_out, recipe(quick)), arguments.work / "base.onnx")
+    heads = HeadPose(base, threads=1)
+    real = real_faces(heads, arguments.portraits, arguments.pointing04, arguments.work, quick)
+    model = second_training(first, people, real, arguments.work, quick)
     found = predict_faces(model, people.held_out, recipe(quick))
-    export(model, found, arguments.model)
+    left_out_people = predict_left_out(first, people, real, arguments.work, quick)
+    export(model, found, arguments.model, left_out_people.found if left_out_people else None)
     tables = {
         "rendered": pd.DataFrame([errors(found)]),
         "coverage": rendered_coverage(found),
@@ -59,8 +65,11 @@ def main() -> None:
         known["rendered heads"], others["rendered heads"] = rendered_crops(people.held_out, recipe(quick))
         add_density(arguments.model, list(known.values()), list(others.values()))
         tables["density"] = accepted(arguments.model, others, left_out.get("photographs"), 6 if quick else 150)
-    sets = labelled_sets(arguments.validation, arguments.pointing04, every=60 if quick else 1)
-    if measured := results(HeadPose(arguments.model, threads=1), sets):
+    sets = labelled_sets(arguments.validation, every=60 if quick else 1)
+    measured = results(HeadPose(arguments.model, threads=1), sets)
+    if left_out_people is not None:
+        measured.append({"set": "pointing04", **measure_photographs(*left_out_people)})
+    if measured:
         tables["results"] = pd.DataFrame(measured)
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():

@@ -1,4 +1,4 @@
-"""Errors on rendered people left out, by pose, skin tone, brightness, glasses and hats of the scene."""
+"""Errors on rendered people left out, by pose and appearance; spread of the poses of portraits by brightness."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
+from deepgllim import HeadPose
 from deepgllim.data import Manifest
 from deepgllim.geometry import geodesic_distance, rotation_from_pan_tilt
 from deepgllim.imaging import open_image
@@ -57,6 +59,45 @@ def errors_by_group(rendered: FoldPredictions, others: Manifest) -> pd.DataFrame
             figures = {"geodesic": float(distance[mask].mean()), "beyond_30": float(far[mask].mean())}
             rows.append({"kind": kind, "part": name, "pictures": int(mask.sum()), **figures})
     return pd.DataFrame(rows)
+
+
+def spread_by_brightness(heads: HeadPose, portraits: Manifest) -> pd.DataFrame:
+    """Return the spread of the predicted poses of portraits by thirds of the brightness of the face.
+
+    There are no labels. Portraits are alike for all groups, so that a larger spread, a shift or a larger share of
+    rejected faces of one group would show that the model is worse for it. The brightness is the mean grey level of the
+    middle of the face, which depends on skin tone and light.
+
+    Returns:
+        A row for each third: brightness, standard deviations and mean of the angles, mean half-widths of the 90 %
+        intervals, share of faces that log p(x) accepts.
+    """
+    rows = []
+    for path in portraits.paths:
+        picture = open_image(path)
+        found = heads.predict(picture)
+        if not found or found[0].box is None:
+            continue
+        pose = found[0]
+        lower, upper = pose.interval(0.9)
+        angles = dict(zip(("pitch", "yaw", "roll"), pose.angles, strict=True))
+        widths = dict(zip(("pitch_width", "yaw_width", "roll_width"), (upper - lower) / 2, strict=True))
+        rows.append(
+            {"brightness": _face_brightness(picture, pose.box), "accepted": pose.in_distribution} | angles | widths
+        )
+    frame = pd.DataFrame(rows)
+    third = pd.qcut(frame["brightness"], 3, labels=["darkest", "middle", "lightest"])
+    grouped = frame.astype(float).groupby(third, observed=True)
+    spread = grouped[["pitch", "yaw", "roll"]].std().add_suffix("_sd")
+    return grouped.mean().join(spread).assign(portraits=grouped.size()).reset_index(names="third")
+
+
+def _face_brightness(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
+    """Return the mean grey level of the middle half of a box."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    middle = (x0 + width / 4, y0 + height / 4, x1 - width / 4, y1 - height / 4)
+    return float(np.asarray(picture.convert("L").crop(tuple(round(v) for v in middle))).mean())
 
 
 def _geodesic(predictions: FoldPredictions) -> NDArray[np.float64]:

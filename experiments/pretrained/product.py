@@ -35,8 +35,11 @@ KNOWN = 0.95
 PEOPLE_A_GROUP = 20
 """Number of rendered people in a group of the calibration; fewer if there would be less than four groups."""
 
-LEARNING_PEOPLE = "10"
-"""Pointing'04's people up to this name are used for the density of maps, the others for its evaluation."""
+LEFT_OUT_PEOPLE = ("14", "15")
+"""People of Pointing'04 that nothing is fitted to, for the evaluation of log p(x)."""
+
+LEFT_OUT_PORTRAITS = 5
+"""Every portrait whose number is divisible by this is left out, for the same purpose."""
 
 STEP = 9
 """Step between the photographs of Pointing'04 that are used."""
@@ -44,24 +47,51 @@ STEP = 9
 NOTES: dict[str, Any] = {
     "name": "headpose",
     "boxes": BOXES,
-    "data": "rendered heads (deepgllim.synthetic, set wide)",
-    "backbone": "FaceMesh V2 (Google, Apache-2.0), trained further on rendered heads",
+    "data": "rendered heads (deepgllim.synthetic, set wide), public-domain portraits turned in space, Pointing'04",
+    "backbone": "FaceMesh V2 (Google, Apache-2.0), trained further",
     "license": "Apache-2.0",
     "recipe": "experiments/pretrained",
 }
 
 
-def export(model: DeepRegression, held_out: FoldPredictions, path: Path) -> Path:
-    """Write a model, calibrated by predictions for people left out, to an ONNX file."""
-    calibration = calibrated(in_groups(held_out)).to_json()
+def is_left_out(subject: str) -> bool:
+    """Return whether a person, "portrait 0005" or "photographs 14", is left out of all that is fitted.
+
+    Example:
+        >>> is_left_out("portrait 0005"), is_left_out("photographs 13"), is_left_out("p0005")
+        (True, False, False)
+    """
+    kind, _, name = subject.rpartition(" ")
+    if kind == "portrait":
+        return int(name) % LEFT_OUT_PORTRAITS == 0
+    return kind == "photographs" and name in LEFT_OUT_PEOPLE
+
+
+def export(
+    model: DeepRegression, held_out: FoldPredictions, path: Path, photographs: FoldPredictions | None = None
+) -> Path:
+    """Write a model to an ONNX file, calibrated by predictions for people left out.
+
+    Args:
+        model: the model.
+        held_out: predictions for rendered people, in as many groups as there are people in photographs.
+        path: file to write.
+        photographs: predictions for people in photographs; each has the weight of a group of rendered people.
+    """
+    if photographs is None:
+        found = in_groups(held_out)
+    else:
+        people = len(np.unique(photographs.subjects))
+        found = FoldPredictions.joined([in_groups(held_out, people), photographs])
+    calibration = calibrated(found).to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     return export_onnx(model, path, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
 
 
-def in_groups(found: FoldPredictions) -> FoldPredictions:
-    """Return predictions whose subjects are groups of people."""
+def in_groups(found: FoldPredictions, groups: int | None = None) -> FoldPredictions:
+    """Return predictions whose subjects are groups of people; by default of 20 people each."""
     names = np.unique(found.subjects)
-    size = min(PEOPLE_A_GROUP, max(1, len(names) // 4))
+    size = min(PEOPLE_A_GROUP, max(1, len(names) // 4)) if groups is None else -(-len(names) // groups)
     number = {name: i // size for i, name in enumerate(names)}
     return found._replace(subjects=np.array([f"group {number[name]}" for name in found.subjects]))
 
@@ -80,13 +110,13 @@ def photographs(portraits: Path | None, pointing04: Path | None) -> tuple[dict[s
     left_out: dict[str, Manifest] = {}
     if portraits is not None:
         people = portrait_manifest(portraits)
-        first = np.arange(len(people)) % 2 == 0
-        learning["portraits"], left_out["portraits"] = people.subset(first), people.subset(~first)
+        apart = np.array([is_left_out(f"portrait {name}") for name in people.subjects])
+        learning["portraits"], left_out["portraits"] = people.subset(~apart), people.subset(apart)
     if pointing04 is not None:
         faces = load_data(f"pointing04:{pointing04}")
-        mine = faces.subjects.astype(str) <= LEARNING_PEOPLE
-        learning["photographs"] = faces.subset(np.flatnonzero(mine)[::STEP])
-        left_out["photographs"] = faces.subset(np.flatnonzero(~mine)[::STEP])
+        apart = np.array([is_left_out(f"photographs {name}") for name in faces.subjects])
+        learning["photographs"] = faces.subset(np.flatnonzero(~apart)[::STEP])
+        left_out["photographs"] = faces.subset(np.flatnonzero(apart)[::STEP])
     return learning, left_out
 
 

@@ -1,7 +1,8 @@
 """Real people with measured angles, who choose the options of the model and are never trained on.
 
-IMM and DrivFace have the yaw of 40 and 4 people; Pointing'04 has pan, and tilt as people were asked to look and as the
-label model has it. Faces are found by the detector, as for a user.
+IMM and DrivFace have the yaw of 40 and 4 people; faces are found by the detector, as for a user. Pointing'04, predicted
+by networks that were trained on other people of it, has pan, and tilt as people were asked to look and as the label
+model has it.
 """
 
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from deepgllim import HeadPose, Pose
 from deepgllim.data import Manifest, load_data
-from deepgllim.data.pointing04 import ASKED_TILT, head_tilt
+from deepgllim.data.pointing04 import ASKED_TILT, HEAD_TILT
 from deepgllim.imaging import open_image
 from deepgllim.pose.detection import intersection_over_union
+from experiments.pretrained.judging import FoldPredictions
 
 Array = NDArray[np.float64]
 
@@ -61,19 +63,24 @@ def measure_yaw(faces: Faces) -> dict[str, float]:
     return measure(truth, np.array([p.yaw for p in faces.poses]), interval(faces.poses, 1)) | {"missed": faces.missed}
 
 
-def measure_pointing04(faces: Faces) -> dict[str, float]:
-    """Return the errors of pan and tilt for |pan| labels of at most 60°, against both kinds of labels."""
-    inner = faces.labels["pan"].abs().to_numpy() <= 60
-    asked, pan = (faces.labels[name].to_numpy(np.float64)[inner] for name in ("tilt", "pan"))
-    poses = [pose for pose, kept in zip(faces.poses, inner, strict=True) if kept]
-    tilt_found, pan_found = np.array([p.tilt for p in poses]), np.array([p.pan for p in poses])
+def measure_photographs(photographs: Manifest, found: FoldPredictions) -> dict[str, float]:
+    """Return the errors of pan and tilt on Pointing'04 for |pan| labels of at most 60°, against both kinds of labels.
+
+    Args:
+        photographs: faces with the columns `label_tilt`, the mean tilt of the head for the label, and `label_pan`.
+        found: predictions by networks that were not trained on the people.
+    """
+    tilt, pan = (photographs.frame[name].to_numpy(np.float64) for name in ("label_tilt", "label_pan"))
+    asked = np.interp(tilt, HEAD_TILT, ASKED_TILT)
+    error = np.abs(found.mean[:, :2] - np.stack([tilt, pan], axis=1))
+    inner = np.abs(pan) <= 60
     return {
-        "pan": float(np.abs(pan_found - pan).mean()),
-        "tilt_head": float(np.abs(tilt_found - head_tilt(asked)).mean()),
-        "tilt_asked": float(np.abs(tilt_found - asked).mean()),
-        "pan_slope": float(np.polyfit(pan, pan_found, 1)[0]),
-        "tilt_slope": float(np.polyfit(asked, tilt_found, 1)[0]),
-        "missed": faces.missed,
+        "pan": float(error[inner, 1].mean()),
+        "tilt_head": float(error[inner, 0].mean()),
+        "tilt_asked": float(np.abs(found.mean[:, 0] - asked)[inner].mean()),
+        "pan_slope": float(np.polyfit(pan[inner], found.mean[inner, 1], 1)[0]),
+        "pan_profile": float(error[~inner, 1].mean()),
+        "faces": len(pan),
     }
 
 
@@ -104,24 +111,14 @@ def interval(poses: list[Pose], angle: int) -> tuple[Array, Array]:
     return bounds[:, 0, angle], bounds[:, 1, angle]
 
 
-def labelled_sets(folder: Path | None, pointing04: Path | None, every: int = 1) -> Iterator[tuple[str, Manifest]]:
-    """Yield the names and manifests of the sets that exist, with every n-th face."""
-    places = [] if folder is None else [folder / name for name in SETS]
-    for place in places:
+def labelled_sets(folder: Path | None, every: int = 1) -> Iterator[tuple[str, Manifest]]:
+    """Yield the names and manifests of the sets of a folder that exist, with every n-th face."""
+    for place in [] if folder is None else [folder / name for name in SETS]:
         if (place / "labels.csv").is_file():
             manifest = load_data(f"folder:{place}", ("yaw",))
             yield place.name, manifest.subset(list(range(0, len(manifest), every)))
-    if pointing04 is not None:
-        faces = load_data(f"pointing04:{pointing04}", ("tilt", "pan"))
-        faces = faces.subset(np.asarray(faces.frame["tilt"].abs() <= max(ASKED_TILT)))
-        yield "pointing04", faces.subset(list(range(0, len(faces), every)))
 
 
 def results(heads: HeadPose, sets: Iterator[tuple[str, Manifest]]) -> list[dict[str, float | str]]:
     """Return a row of measures for each set."""
-    rows: list[dict[str, float | str]] = []
-    for name, manifest in sets:
-        found = predict_set(heads, manifest)
-        measured = measure_pointing04(found) if name == "pointing04" else measure_yaw(found)
-        rows.append({"set": name, **measured})
-    return rows
+    return [{"set": name, **measure_yaw(predict_set(heads, manifest))} for name, manifest in sets]

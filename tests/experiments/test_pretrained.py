@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepgllim.data import Manifest
 from deepgllim.pose import PoseNetwork
 from experiments.pretrained.__main__ import main
 from experiments.pretrained.judging import (
@@ -16,7 +17,7 @@ from experiments.pretrained.judging import (
     errors,
 )
 from experiments.pretrained.product import in_groups, rendered_coverage
-from experiments.pretrained.validation import labelled_sets, measure
+from experiments.pretrained.validation import labelled_sets, measure, measure_photographs
 
 
 def predictions(people: int, each: int, deviation: float, seed: int, prefix: str = "p") -> FoldPredictions:
@@ -84,6 +85,19 @@ def test_yaw_is_measured_with_its_intervals() -> None:
     assert row["coverage_90"] == 0.5  # of 0 and 30
 
 
+def test_pointing04_is_measured_against_both_kinds_of_labels() -> None:
+    frame = pd.DataFrame({"label_tilt": [-20.0, 9.5, 43.0, 0.0], "label_pan": [-60.0, 0.0, 60.0, 90.0]})
+    mean = np.array([[-20.0, -57.0, 0.0], [9.5, 0.0, 0.0], [43.0, 57.0, 0.0], [0.0, 70.0, 0.0]])
+    blank = np.zeros((4, 3))
+    found = FoldPredictions(blank, mean, np.tile(np.eye(3), (4, 1, 1)), np.zeros(4), np.array(["a"] * 4))
+    row = measure_photographs(Manifest(frame, ("label_tilt", "label_pan")), found)
+    assert row["pan"] == pytest.approx(2.0)
+    assert row["pan_slope"] == pytest.approx(0.95)
+    assert row["pan_profile"] == 20.0
+    assert row["tilt_head"] == pytest.approx(0.0)
+    assert row["tilt_asked"] == pytest.approx((10 + 5.5 + 17) / 3)
+
+
 def test_sets_that_are_absent_are_left_out(tmp_path: Path) -> None:
-    assert list(labelled_sets(tmp_path, None)) == []
-    assert list(labelled_sets(None, None)) == []
+    assert list(labelled_sets(tmp_path)) == []
+    assert list(labelled_sets(None)) == []

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         summarise_distribution,
     )
     from deepgllim.nn.export.onnx_file import export_onnx
+    from deepgllim.nn.features import cache_activations
     from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
     from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, fixed_copies, prepare_contexts
     from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
@@ -57,6 +58,7 @@ __all__ = [
     "TrainingResult",
     "best_scale",
     "build_backbone",
+    "cache_activations",
     "calibrate",
     "collect_normalised",
     "compute_metrics",
@@ -86,6 +88,7 @@ _MODULES = {
     "evaluation": "Predictions best_scale calibrate collect_normalised compute_metrics evaluate predict_inputs scaled "
     "summarise_distribution",
     "export.onnx_file": "export_onnx",
+    "features": "cache_activations",
     "head": "InverseRegressionHead LeastSquaresHead MixtureDensityHead",
     "inputs": "ArrayInputs FaceInputs Inputs fixed_copies prepare_contexts",
     "model": "DeepRegression ModelSpec load_model",

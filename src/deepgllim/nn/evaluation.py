@@ -36,9 +36,7 @@ class Predictions(NamedTuple):
 
 
 @torch.no_grad()
-def collect_normalised(
-    model: DeepRegression, inputs: Inputs, batch_size: int = 64, depth: int | None = None
-) -> Tensor:
+def collect_normalised(model: DeepRegression, inputs: Inputs, batch_size: int = 64, depth: int | None = None) -> Tensor:
     """Return the normalised features x of all inputs, (N, D), in evaluation mode.
 
     Args:
