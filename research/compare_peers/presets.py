@@ -28,7 +28,7 @@ IMAGENET_DEVIATION: Triple = (58.395, 57.12, 57.375)
 
 
 class Poses(NamedTuple):
-    """Predictions in our convention.
+    """Predictions in our convention, with the zero of the system: nothing is aligned.
 
     Attributes:
         angles: pitch, yaw, roll as predicted, degrees, (N, 3); |yaw| may exceed 90.
@@ -188,7 +188,7 @@ DECODERS: dict[str, Callable[[Sequence[Array], Preset], Poses]] = {
 
 
 def angle_poses(angles: Array, name: str) -> Poses:
-    """Convert pitch, yaw, roll (N, 3) in degrees of a convention to ours.
+    """Convert pitch, yaw, roll (N, 3) in degrees of a convention to our order and signs; the zero remains.
 
     Raises:
         ConfigurationError: the convention is unknown, or has other angles.
@@ -199,18 +199,18 @@ def angle_poses(angles: Array, name: str) -> Poses:
         raise ConfigurationError(str(error)) from None
     if row.names is None or set(row.names) != set(ANGLES):
         raise ConfigurationError(f"convention {name!r} has no pitch, yaw and roll: convert the table to another one")
-    ours = from_convention(angles[:, [ANGLES.index(angle) for angle in row.names]], name)
+    ours = from_convention(angles[:, [ANGLES.index(angle) for angle in row.names]], name, zero=False)
     return Poses(ours, rotation_from_angles(*ours.T))
 
 
 def matrix_poses(matrices: Array, name: str) -> Poses:
-    """Convert rotations (N, 3, 3) of a convention to ours.
+    """Convert rotations (N, 3, 3) of a convention to our axes; the zero remains.
 
     Raises:
         ConfigurationError: the convention is unknown, or has no matrices.
     """
     try:
-        ours = rotation_from_convention(nearest_rotations(matrices), name)
+        ours = rotation_from_convention(nearest_rotations(matrices), name, zero=False)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return Poses(angles_from_rotation(ours), ours)

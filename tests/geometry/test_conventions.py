@@ -17,7 +17,13 @@ from deepgllim.geometry.conventions import (
     rotation_to_convention,
     to_convention,
 )
-from deepgllim.geometry.rotations import Array, geodesic_distance, rotation_from_angles
+from deepgllim.geometry.rotations import (
+    Array,
+    angles_from_rotation,
+    geodesic_distance,
+    rotation_from_angles,
+    rotation_from_pan_tilt,
+)
 
 properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 turn = st.floats(-180, 180)
@@ -40,6 +46,7 @@ def elementary(axis: int, degrees: float) -> Array:
 
 WITH_ANGLES = [name for name, row in CONVENTIONS.items() if row.names]
 WITH_MATRIX = [name for name, row in CONVENTIONS.items() if row.to_matrix]
+WITH_ZERO = ["300w-lp", "hopenet", "whenet", "6drepnet"]
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
@@ -79,17 +86,87 @@ def test_matrices_invert_and_keep_errors(name: str, angles: tuple[float, float, 
     assert np.linalg.det(blocks[0]) == pytest.approx(1)
 
 
-def test_300w_lp_is_ours() -> None:
+# --- the zero
+
+
+def test_the_labels_of_300w_lp_have_another_zero() -> None:
+    assert {name: row.zero for name, row in CONVENTIONS.items() if row.zero} == dict.fromkeys(WITH_ZERO, 7.0)
+    for name in WITH_ZERO:
+        level = dict(zip(CONVENTIONS[name].names or (), to_convention([0.0, 0.0, 0.0], name), strict=True))
+        assert level == pytest.approx({"pitch": -7, "yaw": 0, "roll": 0}, abs=1e-12)  # a level head is low in labels
+        np.testing.assert_allclose(from_convention([0.0, 0.0, 0.0], name), [7, 0, 0], atol=1e-12)
+
+
+@properties
+@given(angles=pose)
+def test_angles_and_matrix_of_a_convention_are_the_same_rotation(angles: tuple[float, float, float]) -> None:
+    R = rotation_from_angles(*angles)
+    written = rotation_to_convention(R, "300w-lp")
+    np.testing.assert_allclose(rotation_from_angles(*to_convention(angles, "300w-lp")), written, atol=1e-7)
+    np.testing.assert_allclose(written, R @ elementary(0, 7), atol=1e-15)
+    E = np.diag([-1.0, 1.0, 1.0])
+    np.testing.assert_allclose(rotation_to_convention(R, "6drepnet"), E @ written.T @ E, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", WITH_ZERO)
+@properties
+@given(pan=turn, tilt=st.floats(-60, 60))
+def test_the_zero_is_subtracted_from_the_tilt_at_any_pan(name: str, pan: float, tilt: float) -> None:
+    ours = angles_from_rotation(rotation_from_pan_tilt(pan, tilt))
+    labels = from_convention(to_convention(ours, name), name, zero=False)
+    np.testing.assert_allclose(rotation_from_angles(*labels), rotation_from_pan_tilt(pan, tilt - 7), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", WITH_ANGLES)
+@properties
+@given(angles=pose)
+def test_angles_invert_without_the_zero_too(name: str, angles: tuple[float, float, float]) -> None:
+    back = from_convention(to_convention(angles, name, zero=False), name, zero=False)
+    np.testing.assert_allclose(rotation_from_angles(*back), rotation_from_angles(*angles), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", WITH_MATRIX)
+@properties
+@given(angles=pose)
+def test_matrices_invert_without_the_zero_too(name: str, angles: tuple[float, float, float]) -> None:
+    R = rotation_from_angles(*angles)
+    back = rotation_from_convention(rotation_to_convention(R, name, zero=False), name, zero=False)
+    np.testing.assert_allclose(back, R, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", WITH_ZERO)
+def test_angles_beyond_profile_stay_there_without_the_zero_only(name: str) -> None:
+    behind = [10.0, 130.0, 30.0]
+    kept = from_convention(to_convention(behind, name, zero=False), name, zero=False)
+    np.testing.assert_array_equal(kept, behind)
+    back = from_convention(to_convention(behind, name), name)
+    assert abs(back[1]) <= 90
+    np.testing.assert_allclose(rotation_from_angles(*back), rotation_from_angles(*behind), atol=1e-14)
+
+
+@pytest.mark.parametrize("name", sorted(set(CONVENTIONS) - set(WITH_ZERO)))
+def test_other_conventions_have_our_zero(name: str) -> None:
     R = rotation_from_angles(*KNOWN)
-    np.testing.assert_array_equal(to_convention(KNOWN, "300w-lp"), KNOWN)
-    np.testing.assert_array_equal(rotation_to_convention(R, "300w-lp"), R)
+    if name in WITH_ANGLES:
+        np.testing.assert_array_equal(to_convention(KNOWN, name), to_convention(KNOWN, name, zero=False))
+    if name in WITH_MATRIX:
+        np.testing.assert_array_equal(rotation_to_convention(R, name), rotation_to_convention(R, name, zero=False))
+
+
+# --- axes, signs, units
+
+
+def test_300w_lp_has_our_axes() -> None:
+    R = rotation_from_angles(*KNOWN)
+    np.testing.assert_array_equal(to_convention(KNOWN, "300w-lp", zero=False), KNOWN)
+    np.testing.assert_array_equal(rotation_to_convention(R, "300w-lp", zero=False), R)
 
 
 @pytest.mark.parametrize("name", ["hopenet", "whenet"])
 def test_hopenet_and_whenet_write_yaw_first_and_beyond_profile(name: str) -> None:
     assert CONVENTIONS[name].names == ("yaw", "pitch", "roll")
-    np.testing.assert_array_equal(to_convention(KNOWN, name), [20, 10, 30])
-    np.testing.assert_array_equal(from_convention([130, 10, 30], name), [10, 130, 30])
+    np.testing.assert_array_equal(to_convention(KNOWN, name, zero=False), [20, 10, 30])
+    np.testing.assert_array_equal(from_convention([130, 10, 30], name, zero=False), [10, 130, 30])
 
 
 def test_biwi_readers_find_our_angles_in_its_matrix() -> None:
@@ -113,8 +190,12 @@ def test_opal_is_right_handed_in_its_own_angles() -> None:
 
 def test_6drepnet_is_its_get_r() -> None:
     get_r = elementary(2, 30) @ elementary(1, 20) @ elementary(0, 10)
-    np.testing.assert_array_equal(to_convention(KNOWN, "6drepnet"), KNOWN)
-    np.testing.assert_allclose(rotation_to_convention(rotation_from_angles(*KNOWN), "6drepnet"), get_r, atol=1e-15)
+    np.testing.assert_array_equal(to_convention(KNOWN, "6drepnet", zero=False), KNOWN)
+    R = rotation_from_angles(*KNOWN)
+    np.testing.assert_allclose(rotation_to_convention(R, "6drepnet", zero=False), get_r, atol=1e-15)
+    theirs = elementary(2, 30) @ elementary(1, 20) @ elementary(0, 10)  # of labels, with their own zero
+    ours = rotation_from_convention(theirs, "6drepnet")
+    np.testing.assert_allclose(ours, rotation_from_angles(*from_convention(KNOWN, "6drepnet")), atol=1e-14)
 
 
 def test_openvino_negates_pitch_and_yaw() -> None:

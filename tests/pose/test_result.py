@@ -168,7 +168,10 @@ def test_another_camera_sees_the_same_head(first: tuple[float, ...], second: tup
 def test_other_conventions() -> None:
     pose = posed(12, 23, -3)
     np.testing.assert_allclose(pose.angles_in("openface"), np.radians([-12, 23, -3]))
-    np.testing.assert_allclose(pose.angles_in("hopenet"), [23, 12, -3])
+    np.testing.assert_allclose(pose.angles_in("hopenet", zero=False), [23, 12, -3])
+    np.testing.assert_allclose(posed(12, 0, 0).angles_in("hopenet"), [0, 5, 0], atol=1e-12)
+    np.testing.assert_allclose(pose.rotation_in("300w-lp", zero=False), pose.rotation)
+    np.testing.assert_allclose(pose.rotation_in("300w-lp"), pose.rotation @ posed(-7, 0, 0).rotation)
     assert pose.rotation_in("mediapipe").shape == (4, 4)
     with pytest.raises(ValueError, match="unknown convention 'left'"):
         pose.angles_in("left")

@@ -104,12 +104,12 @@ def write(path: Path, rows: Sequence[dict[str, object]]) -> Path:
 
 
 def table_of(faces: Manifest, convention: str, matrices: bool) -> list[dict[str, object]]:
-    """Perfect predictions in a convention, in another order than the faces'."""
+    """Perfect predictions in a convention with our zero, in another order than the faces'."""
     truth = np.column_stack([faces.target_values, np.full(len(faces), 5.0)])
     if matrices:
-        values = rotation_to_convention(rotation_from_angles(*truth.T), convention).reshape(-1, 9)
+        values = rotation_to_convention(rotation_from_angles(*truth.T), convention, zero=False).reshape(-1, 9)
     else:
-        values = to_convention(truth, convention)
+        values = to_convention(truth, convention, zero=False)
     names = ENTRIES if matrices else row_of(convention).names or ANGLES
     rows = zip(faces.paths, values.tolist(), strict=True)
     return [{"path": path.name, **dict(zip(names, row, strict=True))} for path, row in rows][::-1]

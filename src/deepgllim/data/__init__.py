@@ -10,6 +10,7 @@ from deepgllim.lazy import lazy_names
 if TYPE_CHECKING:
     from deepgllim.data.biwi import missing_sequences, read_biwi, survey_biwi
     from deepgllim.data.biwi_files import CameraCalibration, RigidPose, read_calibration, read_depth, read_pose
+    from deepgllim.data.conversion import convert_labels
     from deepgllim.data.landmarked import landmark_box, read_300w_lp, read_aflw2000, survey_300w_lp, survey_aflw2000
     from deepgllim.data.manifest import Manifest, make_manifest, read_manifest
     from deepgllim.data.pictures import check_images, drop_unreadable, write_report
@@ -46,6 +47,7 @@ __all__ = [
     "by_subject",
     "check_data",
     "check_images",
+    "convert_labels",
     "cross_dataset",
     "drop_unreadable",
     "known_subjects",
@@ -78,6 +80,7 @@ __all__ = [
 _MODULES = {
     "biwi": ["missing_sequences", "read_biwi", "survey_biwi"],
     "biwi_files": ["CameraCalibration", "RigidPose", "read_calibration", "read_depth", "read_pose"],
+    "conversion": ["convert_labels"],
     "landmarked": ["landmark_box", "read_300w_lp", "read_aflw2000", "survey_300w_lp", "survey_aflw2000"],
     "manifest": ["Manifest", "make_manifest", "read_manifest"],
     "pictures": ["check_images", "drop_unreadable", "write_report"],

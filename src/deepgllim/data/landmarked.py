@@ -65,6 +65,9 @@ def read_300w_lp(
 ) -> Manifest:
     """Read 300W-LP: pitch, yaw and roll in degrees and the usual box; the subject is the original photograph.
 
+    The labels are the published ones: a head that is level in our convention has a pitch of about −7.
+    `convert_labels(manifest, "300w-lp")` converts them to our zero.
+
     Args:
         folder: the folder of `AFW`, `HELEN`, `IBUG`, `LFPW`, their `…_Flip` and `landmarks`.
         targets: some of pitch, yaw, roll; None for all three.
@@ -88,6 +91,8 @@ def read_aflw2000(
     skip_broken: bool = False,
 ) -> Manifest:
     """Read AFLW2000-3D: pitch, yaw and roll in degrees and the usual box; each image is a subject of its own.
+
+    The labels are the published ones, whose zero is that of `read_300w_lp`.
 
     Args:
         folder: the folder of `image00002.jpg`, `image00002.mat`, ….
@@ -207,14 +212,14 @@ def _row(face: _Face) -> ManifestRow:
 
 
 def _angles(path: Path) -> list[float]:
-    """Return pitch, yaw and roll, degrees; the file has them in radians, before translation and scale."""
+    """Return pitch, yaw and roll as published, degrees; the file has radians, before translation and scale."""
     pose = _matrix(path, "Pose_Para").ravel()
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
         raise BrokenFileError(path, f"Pose_Para starts with {pose[:3]}, not with three angles in radians; {COPY_AGAIN}")
     angles = np.degrees(pose[:3])
     if np.abs(angles).max() > LARGEST_ANGLE:
         raise BrokenFileError(path, f"Pose_Para starts with {pose[:3]}, beyond ±2π, but is in radians; {COPY_AGAIN}")
-    return list(from_convention(angles, "300w-lp"))
+    return list(from_convention(angles, "300w-lp", zero=False))
 
 
 def _landmarks(path: Path, field: str) -> Array:

@@ -27,11 +27,13 @@ from deepgllim.geometry.rotations import (
     rotation_from_vector,
     vector_from_rotation,
 )
+from deepgllim.geometry.zero import FACE_PLANE_ELEVATION
 
 __all__ = [
     "ANGLES",
     "AXES",
     "CONVENTIONS",
+    "FACE_PLANE_ELEVATION",
     "MIRROR_SIGNS",
     "NECK_ANGLES",
     "Convention",

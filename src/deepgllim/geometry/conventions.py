@@ -1,8 +1,11 @@
 """Conventions of head pose in other software: conversion of angles and matrices to and from ours.
 
-`CONVENTIONS` has the names, order, unit and signs of the angles of each convention, and its matrix. In our convention
-(`deepgllim.geometry.rotations`) the camera's frame is x right, y down, z forward, and the nose of a head that looks
-into the camera points along −z. All functions take leading axes of any shape.
+`CONVENTIONS` has the names, order, unit, signs and zero of the angles of each convention, and its matrix. In our
+convention (`deepgllim.geometry.rotations`) the camera's frame is x right, y down, z forward, and the nose of a head
+that looks into the camera points along −z. All functions take leading axes of any shape.
+
+The zero of the pitch (`deepgllim.geometry.zero`) is converted too where it is known to differ from ours; with
+`zero=False` the functions convert order, unit, signs and axes only, and the zero remains that of the input.
 """
 
 import math
@@ -15,12 +18,15 @@ import numpy.typing as npt
 from deepgllim.geometry import formulas
 from deepgllim.geometry.checks import Array, as_triples, checked_rotations
 from deepgllim.geometry.rotations import ANGLES
+from deepgllim.geometry.zero import change_zero, change_zero_of_angles
 
 Function = Callable[[Array], Array]
 
 
 class Convention(NamedTuple):
     """Conversions between one convention and ours; those that it does not define are None.
+
+    The functions do not change the zero: `to_convention` and the others do, before or after them.
 
     Attributes:
         note: the definition, in one line.
@@ -31,6 +37,8 @@ class Convention(NamedTuple):
         to_matrix: function from our R, (..., 3, 3), to its matrix.
         from_matrix: the inverse of `to_matrix`.
         size: number of rows and columns of its matrix.
+        zero: pitch of a head with the angles 0, 0, 0 of the convention, relative to our zero, degrees: its rotation is
+            R·Rx(zero). 0 if it is not known to differ.
     """
 
     note: str
@@ -41,6 +49,7 @@ class Convention(NamedTuple):
     to_matrix: Function | None = None
     from_matrix: Function | None = None
     size: int = 3
+    zero: float = 0.0
 
 
 def _signed(
@@ -51,10 +60,13 @@ def _signed(
     signs: tuple[int, int, int] = (1, 1, 1),
     radians: bool = False,
     matrix: Function | None = None,
+    zero: float = 0.0,
 ) -> Convention:
-    """Return a convention whose angles differ from ours in order, sign and unit only.
+    """Return a convention whose angles differ from ours in order, sign, unit and zero only.
 
-    Angles beyond the usual range stay there.
+    If the zero is 0, or not converted, angles beyond the usual range stay there. Otherwise they are converted as a
+    rotation, so that the results are in the ranges of `angles_from_rotation`: a yaw beyond 90 is described by another
+    pitch and roll.
 
     Args:
         names: names of its angles.
@@ -63,6 +75,7 @@ def _signed(
         signs: factor of our angle for each of its angles.
         radians: whether its angles are in radians.
         matrix: function from our matrix to its matrix, which must be its own inverse.
+        zero: as in `Convention`.
     """
     factors = np.array(signs) * (math.pi / 180 if radians else 1.0)
     back = np.argsort(order)
@@ -74,22 +87,37 @@ def _signed(
         from_angles=lambda angles: (angles / factors)[..., back],
         to_matrix=matrix,
         from_matrix=matrix,
+        zero=zero,
     )
 
 
 _YAW_FIRST: tuple[int, int, int] = (1, 0, 2)
 
+ZERO_300W_LP = 7.0
+"""Zero of the labels of 300W-LP and AFLW2000-3D, and of networks trained on them, degrees, uncertain by about 2.
+
+A model trained on rendered heads, whose zero is ours, predicts a pitch 5 to 9 degrees above such labels for nearly
+frontal faces. For labels of other data sets the difference is 0 to 4 degrees: their zeros are left at 0."""
+
 CONVENTIONS: dict[str, Convention] = {
     "300w-lp": _signed(
-        ANGLES, "ours; Pose_Para of the .mat files holds the angles in radians", matrix=formulas.identity
+        ANGLES,
+        "our axes; zero 7 ± 2 degrees; Pose_Para of the .mat files holds the angles in radians",
+        matrix=formulas.identity,
+        zero=ZERO_300W_LP,
     ),
     "hopenet": _signed(
-        ("yaw", "pitch", "roll"), "300W-LP's labels, in degrees, in the order of its outputs", order=_YAW_FIRST
+        ("yaw", "pitch", "roll"),
+        "300W-LP's labels, in degrees, in the order of its outputs; zero 7 ± 2 degrees, as theirs",
+        order=_YAW_FIRST,
+        zero=ZERO_300W_LP,
     ),
     "whenet": _signed(
         ("yaw", "pitch", "roll"),
-        "300W-LP's labels, in degrees; beyond profile from CMU Panoptic, whose order of rotations is not documented",
+        "300W-LP's labels, in degrees, zero 7 ± 2 degrees; beyond profile from CMU Panoptic, whose order of rotations "
+        "and zero are not documented",
         order=_YAW_FIRST,
+        zero=ZERO_300W_LP,
     ),
     "biwi": _signed(
         ANGLES,
@@ -98,7 +126,10 @@ CONVENTIONS: dict[str, Convention] = {
     ),
     "opal": _signed(ANGLES, "P·R·P, P = diag(1, 1, −1): yaw negated", signs=(1, -1, 1), matrix=formulas.opal),
     "6drepnet": _signed(
-        ANGLES, "get_R: Rz(roll)·Ry(yaw)·Rx(pitch) = E·Rᵀ·E, E = diag(−1, 1, 1)", matrix=formulas.sixdrepnet
+        ANGLES,
+        "get_R: Rz(roll)·Ry(yaw)·Rx(pitch) = E·Rᵀ·E, E = diag(−1, 1, 1); zero 7 ± 2 degrees, as 300W-LP",
+        matrix=formulas.sixdrepnet,
+        zero=ZERO_300W_LP,
     ),
     "openvino": _signed(
         ANGLES, "head-pose-estimation-adas-0001: yaw and pitch negated, angles only", signs=(-1, -1, 1)
@@ -139,12 +170,14 @@ CONVENTIONS: dict[str, Convention] = {
 """The conventions by name."""
 
 
-def to_convention(angles: npt.ArrayLike, name: str) -> Array:
+def to_convention(angles: npt.ArrayLike, name: str, *, zero: bool = True) -> Array:
     """Convert our angles to another convention.
 
     Args:
         angles: pitch, yaw, roll, (..., 3), degrees.
         name: a key of `CONVENTIONS`.
+        zero: whether to change the zero to that of the convention. With False the result has the zero of `angles`: for
+            angles that already have the zero of the convention, such as predictions of a network trained on its labels.
 
     Returns:
         Angles in the order and unit of `CONVENTIONS[name].names` and `.units`, (..., 3).
@@ -157,19 +190,23 @@ def to_convention(angles: npt.ArrayLike, name: str) -> Array:
         array([-10., -20.,  30.])
         >>> to_convention([10.0, 20.0, 30.0], "openface").round(3)  # radians
         array([-0.175,  0.349,  0.524])
+        >>> to_convention([10.0, 0.0, 0.0], "300w-lp").round(6), to_convention([10.0, 0.0, 0.0], "300w-lp", zero=False)
+        (array([3., 0., 0.]), array([10.,  0.,  0.]))
     """
-    convert = convention(name).to_angles
-    if convert is None:
+    row = convention(name)
+    if row.to_angles is None:
         raise ValueError(f"convention {name!r} defines a matrix, not angles; use rotation_to_convention")
-    return convert(as_triples(angles))
+    return row.to_angles(change_zero_of_angles(as_triples(angles), row.zero if zero else 0.0))
 
 
-def from_convention(angles: npt.ArrayLike, name: str) -> Array:
+def from_convention(angles: npt.ArrayLike, name: str, *, zero: bool = True) -> Array:
     """Convert angles of another convention to ours; the inverse of `to_convention`.
 
     Args:
         angles: angles of the convention, (..., 3), in its order and unit.
         name: a key of `CONVENTIONS`.
+        zero: whether to change the zero of the convention to ours. With False the result has the zero of `angles`: for
+            comparisons with published numbers.
 
     Returns:
         Pitch, yaw, roll, (..., 3), degrees.
@@ -183,18 +220,19 @@ def from_convention(angles: npt.ArrayLike, name: str) -> Array:
         >>> from_convention([170.0, 20.0, 0.0], "opencv").round(6) + 0.0  # looking up and to the image's left
         array([10.627584, 19.683498,  3.616442])
     """
-    convert = convention(name).from_angles
-    if convert is None:
+    row = convention(name)
+    if row.from_angles is None:
         raise ValueError(f"convention {name!r} defines a matrix, not angles; use rotation_from_convention")
-    return convert(as_triples(angles))
+    return change_zero_of_angles(row.from_angles(as_triples(angles)), -row.zero if zero else 0.0)
 
 
-def rotation_to_convention(rotation: npt.ArrayLike, name: str) -> Array:
+def rotation_to_convention(rotation: npt.ArrayLike, name: str, *, zero: bool = True) -> Array:
     """Convert our rotation to the matrix of another convention.
 
     Args:
         rotation: R, (..., 3, 3).
         name: a key of `CONVENTIONS`.
+        zero: as in `to_convention`.
 
     Returns:
         (..., 3, 3); (..., 4, 4) for "mediapipe".
@@ -208,13 +246,13 @@ def rotation_to_convention(rotation: npt.ArrayLike, name: str) -> Array:
         >>> rotation_to_convention(rotation_from_angles(0, 90, 0), "opal").round(6)[0] + 0.0
         array([ 0.,  0., -1.])
     """
-    convert = convention(name).to_matrix
-    if convert is None:
+    row = convention(name)
+    if row.to_matrix is None:
         raise ValueError(f"convention {name!r} defines angles, not a matrix; use to_convention")
-    return convert(checked_rotations(rotation, "the rotation"))
+    return row.to_matrix(change_zero(checked_rotations(rotation, "the rotation"), row.zero if zero else 0.0))
 
 
-def rotation_from_convention(matrix: npt.ArrayLike, name: str) -> Array:
+def rotation_from_convention(matrix: npt.ArrayLike, name: str, *, zero: bool = True) -> Array:
     """Convert a matrix of another convention to our R; the inverse of `rotation_to_convention`.
 
     A scale and a translation in a matrix of "mediapipe" are ignored. A transposed matrix is a valid rotation; it is
@@ -223,6 +261,7 @@ def rotation_from_convention(matrix: npt.ArrayLike, name: str) -> Array:
     Args:
         matrix: (..., 3, 3); (..., 4, 4) for "mediapipe".
         name: a key of `CONVENTIONS`.
+        zero: as in `from_convention`.
 
     Returns:
         R, (..., 3, 3).
@@ -243,9 +282,10 @@ def rotation_from_convention(matrix: npt.ArrayLike, name: str) -> Array:
     if written.shape[-2:] != (row.size, row.size):
         raise ValueError(f"a matrix of {name!r} has shape (..., {row.size}, {row.size}), not {written.shape}")
     if row.size == 3:
-        return row.from_matrix(checked_rotations(written, formulas.matrix_name(name)))
-    formulas.check_last_row(written, name)
-    return row.from_matrix(written)
+        written = checked_rotations(written, formulas.matrix_name(name))
+    else:
+        formulas.check_last_row(written, name)
+    return change_zero(row.from_matrix(written), -row.zero if zero else 0.0)
 
 
 def convention(name: str) -> Convention:

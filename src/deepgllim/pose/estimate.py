@@ -182,21 +182,29 @@ class PoseEstimate:
         radius = gaussian_region_radius if self.calibration is None else self.calibration.region_radius
         return squared <= radius(level) ** 2
 
-    def angles_in(self, name: str) -> Array:
+    def angles_in(self, name: str, *, zero: bool = True) -> Array:
         """Return the angles in another convention, (3,), in its order and unit (`deepgllim.geometry.conventions`).
+
+        Args:
+            name: name of the convention.
+            zero: whether to change the zero to that of the convention; False if the network was trained on its labels.
 
         Raises:
             ValueError: the convention is unknown or defines only a matrix.
         """
-        return to_convention(self.angles, name)
+        return to_convention(self.angles, name, zero=zero)
 
-    def rotation_in(self, name: str) -> Array:
+    def rotation_in(self, name: str, *, zero: bool = True) -> Array:
         """Return the matrix in another convention (`deepgllim.geometry.conventions`).
+
+        Args:
+            name: name of the convention.
+            zero: as in `angles_in`.
 
         Raises:
             ValueError: the convention is unknown or defines only angles.
         """
-        return rotation_to_convention(self.rotation, name)
+        return rotation_to_convention(self.rotation, name, zero=zero)
 
     def rotate(self, rotation: npt.ArrayLike) -> Self:
         """Return the pose in the frame of another camera: T·R, with its covariance and modes.

@@ -248,7 +248,7 @@ def test_several_faces_modes_verdicts_and_conventions(browser: Any) -> None:
         rows = {
             row.get_attribute("data-convention"): row.inner_text() for row in known.query_selector_all("details tr")
         }
-        assert "yaw −23.0, pitch +12.0, roll +4.0 degrees" in rows["hopenet"]
+        assert "yaw −22.3, pitch +4.4, roll +6.9 degrees" in rows["hopenet"]  # its zero is 7 degrees off
         assert "pose_Rx −0.209, pose_Ry −0.401, pose_Rz +0.070 radians" in rows["openface"]
         assert f"pan {POSE.pan:+.1f}".replace("-", "−") in rows["neck angles"]
         assert rows["mediapipe"].count("+0.000\n") == 3  # the rows of a matrix

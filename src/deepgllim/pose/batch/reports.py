@@ -104,8 +104,8 @@ def in_convention(pose: Pose, name: str) -> dict[str, Any]:
     """Return angles, unit and matrix of a pose in a convention; None for those that it does not define.
 
     Example:
-        >>> in_convention(Pose(np.eye(3), np.eye(3)), "hopenet")
-        {'name': 'hopenet', 'units': 'degrees', 'angles': {'yaw': 0.0, 'pitch': 0.0, 'roll': 0.0}, 'matrix': None}
+        >>> in_convention(Pose(np.eye(3), np.eye(3)), "openvino")
+        {'name': 'openvino', 'units': 'degrees', 'angles': {'pitch': 0.0, 'yaw': 0.0, 'roll': 0.0}, 'matrix': None}
     """
     row = CONVENTIONS[name]
     angles = None
