@@ -33,7 +33,7 @@ FINE = {
     "augmentation.box_shift": 0.09,
     "augmentation.box_scale": 0.25,
     "schedule.rounds": 1,
-    "schedule.epochs_per_round": 3,
+    "schedule.epochs_per_round": 2,
     "schedule.fixed_copies": 2,
     "schedule.learning_rate": 1e-3,
 }

@@ -22,6 +22,9 @@ from experiments.pretrained.turned import turned_portraits
 ROTATION = {"rendered": 0.0, "turned": 15.0, "photographs": 20.0}
 """Largest rotation of the pictures in the image plane, degrees: rendered heads have a roll of their own."""
 
+RENDERED = 13_000
+"""Number of rendered heads, each of another person."""
+
 REPEATED = 2
 """Number of times that the photographs are in the training."""
 
@@ -84,7 +87,8 @@ def cached_output(
         options = fine_recipe(quick).override({"augmentation.rotation": ROTATION[name]})
         return stage_output(faces, options, first, work / f"{name}_stages")
 
-    parts = [output(people.training.subset(~people.training.frame["subject"].duplicated().to_numpy()), "rendered")]
+    each_once = np.flatnonzero(~people.training.frame["subject"].duplicated().to_numpy())[:RENDERED]
+    parts = [output(people.training.subset(each_once), "rendered")]
     if real.turned is not None:
         parts.append(output(real.turned, "turned"))
     photographs = None if real.photographs is None else output(real.photographs, "photographs")
