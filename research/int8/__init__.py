@@ -1,0 +1,1 @@
+"""Quantisation of the packaged model to 8-bit integers."""
