@@ -67,7 +67,7 @@ SYNTHETIC_LAYERS = (
 )
 POSE_LAYERS = (
     ("checks", "mixture", "runtime", "pictures", "detection.boxes", "detection.grid"),
-    ("propagation", "calibration", "camera", "agreement"),
+    ("propagation", "calibration", "camera", "agreement", "detection.search"),
     ("estimate",),
     ("words", "records"),
     ("result",),
