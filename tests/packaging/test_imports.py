@@ -21,6 +21,7 @@ MODULES = {
     "onnx": "onnx",
     "onnxscript": "onnxscript",
     "pandas": "pandas",
+    "prometheus_client": "prometheus-client",
     "pyarrow": "pyarrow",
     "pydantic": "pydantic",
     "safetensors": "safetensors",

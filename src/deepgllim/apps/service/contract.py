@@ -9,6 +9,7 @@ from deepgllim.apps.http.answers import face_record
 from deepgllim.apps.service.batching import Poses
 from deepgllim.apps.service.schema import Failure, PosesAnswer
 from deepgllim.geometry.rotations import rotation_from_angles
+from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.result import Pose
 
 UPLOAD = {
@@ -63,6 +64,7 @@ def example_answer() -> dict[str, Any]:
         log_density=41.25,
         in_distribution=True,
         detection_score=0.94,
+        calibration=Calibration((1.1, 1.1, 1.2), (0.5, 0.9), (1.2, 2.4), (0.5, 1.5), log_density_threshold=-20.0),
     )
     return poses_answer(Image.new("RGB", (640, 480)), [pose], level=0.9)
 
