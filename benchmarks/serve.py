@@ -15,13 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -47,23 +48,23 @@ class Load(NamedTuple):
     elapsed: float
 
 
-def files(count: int) -> list[bytes]:
+def files(count: int, size: tuple[int, int] = (640, 480)) -> list[bytes]:
     """Return the contents of JPEG files."""
     found = []
     for picture in photographs(count):
         buffer = io.BytesIO()
-        picture.save(buffer, "jpeg", quality=90)
+        picture.resize(size).save(buffer, "jpeg", quality=90)
         found.append(buffer.getvalue())
     return found
 
 
 @contextmanager
-def service(*options: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def service(*options: str, log: int | IO[str] = subprocess.DEVNULL) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Run the service in a process; yield it and its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "deepgllim", "serve", "--port", str(port), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, text=True)
     try:
         while ask(port, "GET", "/readyz") != 200:
             if process.poll() is not None:
@@ -183,7 +184,7 @@ def compare(process: "subprocess.Popen[str]", port: int, clients: int, options: 
 
 
 def endurance(process: "subprocess.Popen[str]", port: int, contents: Sequence[bytes], count: int) -> dict[str, Any]:
-    """Return the memory of the service over a number of requests."""
+    """Return the memory of the service after 0, 1/5, … of a number of requests."""
     steps = [memory(process.pid)]
     outcomes: Counter[str] = Counter()
     for _ in range(5):
@@ -193,11 +194,14 @@ def endurance(process: "subprocess.Popen[str]", port: int, contents: Sequence[by
 
 
 def stop_under_load(contents: Sequence[bytes], *options: str) -> dict[str, Any]:
-    """Return what 16 clients got from a service that SIGTERM stops after two seconds."""
-    with service(*options) as (process, port):
-        threading.Timer(2.0, process.send_signal, [signal.SIGTERM]).start()
-        found = load(port, contents, 16, lambda _: False)
-        return {"outcomes": dict(found.outcomes), "exit_code": process.wait(60)}
+    """Return what 16 clients got from a service that SIGTERM stops after four seconds, and what it has logged."""
+    with tempfile.TemporaryFile("w+") as log, service(*options, log=log) as (process, port):
+        threading.Timer(4.0, process.send_signal, [signal.SIGTERM]).start()
+        found, code = load(port, contents, 16, lambda _: False), process.wait(60)
+        log.seek(0)
+        lines = [json.loads(line) for line in log]
+    logged = Counter(str(line["status"]) for line in lines if line.get("path") == PATH)
+    return {"outcomes": dict(found.outcomes), "logged_by_the_service": dict(logged), "exit_code": code}
 
 
 def main() -> None:
@@ -206,7 +210,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="seconds of each setting")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--repetitions", type=int, default=2)
-    parser.add_argument("--requests", type=int, default=1000, help="requests of the measurement of memory")
+    parser.add_argument(
+        "--requests", type=int, default=10_000, help="requests of 96 × 72 pixels of the measurement of memory"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=8)
@@ -216,7 +222,7 @@ def main() -> None:
     with service(*given) as (process, port):
         load(port, options.contents, 16, lambda answers: answers >= 32)
         rows = [compare(process, port, n, options) for _ in range(options.repetitions) for n in options.clients]
-        lasting = endurance(process, port, options.contents, options.requests)
+        lasting = endurance(process, port, files(16, (96, 72)), options.requests)
     report = {"options": given, "load_average": os.getloadavg(), "targets": TARGETS, "rows": rows, "memory": lasting}
     print(json.dumps(report | {"sigterm": stop_under_load(options.contents, *given)}, indent=2))
 

@@ -229,6 +229,7 @@ def test_the_server_answers_what_it_accepted_before_it_stops() -> None:
             wait_until(lambda: metric(server, "deepgllim_pictures_waiting") == 4 - predictor.sizes[0])
             clients.submit(lambda: (time.sleep(0.3), predictor.may_continue.set()))
         assert [future.result().status for future in futures] == [200] * 4
+        assert {future.result().headers["connection"] for future in futures} == {"close"}
     with pytest.raises(ConnectionRefusedError):
         get(server.port)
 

@@ -14,7 +14,7 @@ from deepgllim.apps.service.contract import UPLOAD, poses_answer, poses_response
 from deepgllim.apps.service.engine import Engine
 from deepgllim.apps.service.handling import Handler
 from deepgllim.apps.service.metrics import CONTENT_TYPE, Metrics
-from deepgllim.apps.service.observer import Observer
+from deepgllim.apps.service.observer import Observer, is_stopping
 from deepgllim.apps.service.options import ServiceOptions
 from deepgllim.apps.service.schema import State
 from deepgllim.apps.web.answers import ResponseOptions, picture_response
@@ -96,8 +96,10 @@ def _add_health(app: FastAPI, batches: Batcher, seconds: float) -> None:
         return check(STUCK * seconds)
 
     @app.get("/readyz", responses=responses(403, 503), tags=["state"])
-    async def readiness() -> State:
-        """Return whether the server should get requests: the model is loaded, and no prediction is stuck."""
+    async def readiness(request: Request) -> State:
+        """Return whether the server should get requests: it is not about to stop, and no prediction is stuck."""
+        if is_stopping(request.scope):
+            raise HTTPException(503, "the server is about to stop: send requests to another one")
         return check(seconds)
 
 

@@ -21,6 +21,11 @@ QUIET = ("/healthz", "/readyz", "/metrics")
 _LOG = logging.getLogger(__name__)
 
 
+def is_stopping(scope: Scope) -> bool:
+    """Return whether the server of a request is about to stop."""
+    return bool(getattr(scope["app"].state, "stopping", False))
+
+
 class Observer:
     """ASGI middleware for log lines and metrics.
 
@@ -46,7 +51,10 @@ class Observer:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = record.identifier
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = record.identifier
+                if is_stopping(scope):  # the client sends its next request to another server
+                    headers["Connection"] = "close"
             await send(message)
 
         self._metrics.in_progress.inc()

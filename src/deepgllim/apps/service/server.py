@@ -45,5 +45,6 @@ def serve(
         with running_server(app, listening, host, options.stop_seconds) as server:
             _LOG.info("started", extra={"fields": {"url": server.url, "port": server.port}})
             yield server
+            app.state.stopping = True
             _LOG.info("stopping", extra={"fields": {"longest_seconds": options.stop_seconds}})
         _LOG.info("stopped")
