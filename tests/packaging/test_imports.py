@@ -105,6 +105,12 @@ def test_the_extra_mixture_has_the_functions_below_the_estimator() -> None:
     run_without(blocked_without("mixture") | set(FACES), "import deepgllim.gllim, deepgllim.distributions")
 
 
+def test_the_extra_serve_has_the_service() -> None:
+    modules = blocked_without("serve") - {"fastapi", "uvicorn", "pydantic"}  # those of the extra app
+    code = "import deepgllim.apps.service.application; from deepgllim.apps.web.examples import example_images"
+    run_without(modules, f"{code}; assert example_images()")
+
+
 def test_the_command_line_prints_its_help_in_the_bare_install() -> None:
     code = "from deepgllim.cli import main; raise SystemExit(main(['--help']))"
     assert "predict" in run_without(blocked_without(None), code)

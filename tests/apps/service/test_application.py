@@ -3,7 +3,7 @@
 import json
 import logging
 import socket
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -227,7 +227,7 @@ def test_the_server_answers_what_it_accepted_before_it_stops() -> None:
             futures = [clients.submit(poses, server.port, picture(100 + n)) for n in range(4)]
             wait_until(lambda: bool(predictor.sizes))
             wait_until(lambda: metric(server, "deepgllim_pictures_waiting") == 4 - predictor.sizes[0])
-            clients.submit(lambda: (time.sleep(0.3), predictor.may_continue.set()))
+            threading.Timer(0.3, predictor.may_continue.set).start()
         assert [future.result().status for future in futures] == [200] * 4
         assert {future.result().headers["connection"] for future in futures} == {"close"}
     with pytest.raises(ConnectionRefusedError):

@@ -1,5 +1,7 @@
 """The service keeps its own OpenAPI document: generated requests, valid and invalid, by schemathesis."""
 
+from typing import Any
+
 import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -30,6 +32,6 @@ SCHEMA = schemathesis.openapi.from_asgi("/openapi.json", APP)
 
 @SCHEMA.parametrize()
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_requests_of_the_schema_get_answers_of_the_schema(case: schemathesis.Case) -> None:
+def test_requests_of_the_schema_get_answers_of_the_schema(case: schemathesis.Case[Any]) -> None:
     # the schema cannot express which bytes are a picture
     case.call_and_validate(excluded_checks=[positive_data_acceptance])
