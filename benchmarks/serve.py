@@ -4,6 +4,7 @@ The pictures are JPEG files of 640 × 480 pixels with one rendered head. The bar
 decodes a file and predicts its poses, with the same number of threads. It is timed before and after each setting of the
 service, because other work on the machine changes the speed; the ratios compare with the mean of both. A client sends
 its next request when it has the answer. Seconds of the processor are those of the server process alone.
+Rows are also printed to standard error when they are measured.
 """
 
 import argparse
@@ -169,7 +170,7 @@ def compare(process: "subprocess.Popen[str]", port: int, clients: int, options: 
     rates = [each["per_second"] for each in (before, after)]
     rate, alone = len(found.seconds) / found.elapsed, float(np.mean(rates))
     own = (before["cpu_seconds"] + after["cpu_seconds"]) / 2
-    return {
+    row = {
         "clients": clients,
         "requests": sum(found.outcomes.values()),
         "outcomes": dict(found.outcomes),
@@ -181,6 +182,8 @@ def compare(process: "subprocess.Popen[str]", port: int, clients: int, options: 
         "p99_ms": round(1e3 * p99, 1),
         "p99_over_p50": round(p99 / p50, 2),
     }
+    print(json.dumps(row), file=sys.stderr)
+    return row
 
 
 def endurance(process: "subprocess.Popen[str]", port: int, contents: Sequence[bytes], count: int) -> dict[str, Any]:
@@ -211,7 +214,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument(
-        "--requests", type=int, default=10_000, help="requests of 96 × 72 pixels of the measurement of memory"
+        "--requests", type=int, default=1000, help="requests of 96 × 72 pixels of the measurement of memory"
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
