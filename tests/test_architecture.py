@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "deepgllim"
 PACKAGE = "deepgllim"
 FOUNDATION = ("errors", "forking", "metrics", "storage", "geometry.rotations", "geometry.conventions", "imaging.images")
-HEAVY = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy")
+HEAVY = (
+    *("torch", "sklearn", "pandas", "matplotlib", "scipy", "pydantic", "safetensors", "cyclopts", "rich", "numpy"),
+    *("fastapi", "uvicorn", "prometheus_client"),
+)
 
 # who (a part of the package) may not import what (parts of the package, or other packages by "name:")
 FORBIDDEN: dict[str, tuple[str, ...]] = {
@@ -67,7 +70,7 @@ SYNTHETIC_LAYERS = (
 )
 POSE_LAYERS = (
     ("checks", "mixture", "runtime", "pictures", "detection.boxes", "detection.grid"),
-    ("propagation", "calibration", "camera", "agreement"),
+    ("propagation", "calibration", "camera", "agreement", "detection.search"),
     ("estimate",),
     ("words", "records"),
     ("result",),

@@ -11,7 +11,7 @@ from deepgllim.data import Manifest, load_data
 from deepgllim.imaging import open_image
 from deepgllim.pose.detection import BoxMap, Candidates, intersection_over_union
 from deepgllim.pose.detection.boxes import Array
-from deepgllim.pose.detection.faces import Search
+from deepgllim.pose.detection.search import Search
 from deepgllim.synthetic import unpack_miniature
 from research.detectors.settings import blaze_face, center_face
 

@@ -15,7 +15,8 @@ from deepgllim.pose.detection import (
     centerface,
     non_maximum_suppression,
 )
-from deepgllim.pose.detection.faces import BLAZEFACE_SCALES, Scales, Search
+from deepgllim.pose.detection.faces import BLAZEFACE_SCALES
+from deepgllim.pose.detection.search import Scales, Search
 
 LEAST_SCORE = 0.2
 """Minimum score of the faces that are recorded; metrics use higher thresholds."""

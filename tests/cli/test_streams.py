@@ -17,8 +17,7 @@ from deepgllim.cli import main
 from deepgllim.cli.console import complain, print_json, results, table
 from deepgllim.cli.streams import ERRORS, OutputError, standard_streams, visible
 from deepgllim.nn.config import load_recipe
-from deepgllim.pose.detection import faces
-from deepgllim.pose.detection.faces import Face
+from deepgllim.pose.detection import Face, faces
 from tests.pose.tiny import tiny_network
 
 ENCODINGS = ["ascii", "cp1252", "cp437", "cp866", "latin-1", "shift_jis", "gb18030", "cp037", "utf-8", "utf-16"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from deepgllim.cli import main
-from tests.apps.web.served import HOSTILE, ask, get, picture
+from tests.apps.http.served import HOSTILE, ask, get, picture
 from tests.apps.web.test_answers import KINDS
 from tests.pose.tiny import tiny_network
 

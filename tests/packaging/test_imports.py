@@ -21,6 +21,7 @@ MODULES = {
     "onnx": "onnx",
     "onnxscript": "onnxscript",
     "pandas": "pandas",
+    "prometheus_client": "prometheus-client",
     "pyarrow": "pyarrow",
     "pydantic": "pydantic",
     "safetensors": "safetensors",
@@ -102,6 +103,12 @@ def test_the_extra_mixture_fits_predicts_and_saves() -> None:
 
 def test_the_extra_mixture_has_the_functions_below_the_estimator() -> None:
     run_without(blocked_without("mixture") | set(FACES), "import deepgllim.gllim, deepgllim.distributions")
+
+
+def test_the_extra_serve_has_the_service() -> None:
+    modules = blocked_without("serve") - {"fastapi", "uvicorn", "pydantic"}  # those of the extra app
+    code = "import deepgllim.apps.service.application; from deepgllim.apps.web.examples import example_images"
+    run_without(modules, f"{code}; assert example_images()")
 
 
 def test_the_command_line_prints_its_help_in_the_bare_install() -> None:

@@ -17,6 +17,7 @@ from deepgllim.imaging.images import crop_face
 from deepgllim.pose import predictor
 from deepgllim.pose.calibration import Calibration
 from deepgllim.pose.camera import Intrinsics
+from deepgllim.pose.detection import Face
 from deepgllim.pose.predictor import BLOCK, checked_boxes, default_model
 
 SIZE = 16
@@ -143,6 +144,26 @@ def test_batches_keep_faces_with_their_pictures() -> None:
             assert pose.pan == pytest.approx(pan, abs=1e-4)
     assert max(len(pixels) for pixels in network.seen) == BLOCK
     assert len(network.seen) == 2  # 64 faces
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_faces_of_several_images_are_detected_together(size: int) -> None:
+    sizes: list[int] = []
+
+    class Together:
+        def detect(self, image: Image.Image) -> list[Face]:
+            return [Face((0, 0, image.width, image.height), 0.5)]
+
+        def detect_batch(self, images: Sequence[Image.Image]) -> list[list[Face]]:
+            sizes.append(len(images))
+            return [self.detect(image) for image in images]
+
+    boxes: list[Any] = [[(0, 0, 9, 9)] if pan % 4 == 1 else None for pan in range(8)]
+    images = [plain(pan, width=20, height=20) for pan in range(8)]
+    found = head_pose(detector=Together()).predict_batch(images, boxes, detection_batch=size)
+    assert [poses[0].pan for poses in found] == pytest.approx(list(range(8)), abs=1e-4)
+    assert [poses[0].detection_score for poses in found] == [None if given else 0.5 for given in boxes]
+    assert sizes == {1: [], 3: [2, 2, 2], 100: [6]}[size]
 
 
 def test_boxes_are_wanted_for_every_picture() -> None:

@@ -10,8 +10,8 @@ from PIL import Image
 
 from deepgllim.data import make_manifest
 from deepgllim.imaging.images import Box
+from deepgllim.pose.detection import BOX_MAPS, DETECTORS, Face
 from deepgllim.pose.detection.boxes import BoxMap, Candidates
-from deepgllim.pose.detection.faces import BOX_MAPS, DETECTORS, Face
 from experiments.protocol import read_table
 from research.detectors.fit import fit_map
 from research.detectors.measure import Found, compute_metrics, false_positives, is_hit

@@ -39,6 +39,9 @@ COMMANDS = {
         "deepgllim.cli.webapp:app",
         "Serve a page that predicts the head poses in pictures, with intervals, until Ctrl-C.",
     ),
+    "serve": Command(
+        "deepgllim.cli.serve:serve", "Serve an HTTP interface that predicts head poses, and the page, until SIGTERM."
+    ),
     "export": Command("deepgllim.cli.export:export", "Write a trained model to one ONNX file."),
     "calibrate": Command(
         "deepgllim.cli.calibrate:calibrate", "Recalibrate the predicted covariances of an exported model."

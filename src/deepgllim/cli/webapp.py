@@ -46,12 +46,13 @@ def app(
         max_megabytes: Largest size of an upload.
         max_megapixels: Largest number of pixels of a picture; larger pictures are rejected before they are decoded.
     """
+    from deepgllim.apps.http.limits import Limits
+    from deepgllim.apps.http.server import load_server
     from deepgllim.apps.web.examples import example_images
-    from deepgllim.apps.web.limits import Limits
-    from deepgllim.apps.web.page import load_uvicorn, serve
+    from deepgllim.apps.web.page import serve
     from deepgllim.pose.predictor import HeadPose
 
-    load_uvicorn()
+    load_server("app")
     limits = Limits(max_bytes=round(1e6 * max_megabytes), max_pixels=round(1e6 * max_megapixels))
     with stop_signals() as stopped:
         serving = serve(
@@ -71,7 +72,7 @@ def app(
 
 def warn_if_public(host: str) -> None:
     """Print a warning if other machines can reach the page."""
-    from deepgllim.apps.web.guard import is_local
+    from deepgllim.apps.http.guard import is_local
 
     if not is_local(host):
         complain(f"warning: every machine that can reach {host} can use this page")

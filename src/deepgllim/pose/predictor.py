@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,10 @@ BLOCK = 32
 
 DEFAULT_MODEL = "models/headpose.onnx"
 """Path of the packaged network within `deepgllim.pose`."""
+
+
+_Located = tuple[Box, float | None]
+"""The box of a face and the score of the detector, None if the box was given."""
 
 
 class _Crop(NamedTuple):
@@ -109,13 +114,16 @@ class HeadPose:
         boxes: Iterable[npt.ArrayLike | None] | None = None,
         *,
         intrinsics: Intrinsics | None = None,
+        detection_batch: int = 1,
     ) -> list[list[Pose]]:
         """Return the poses of the faces of each image; faces of different images share runs of the network.
 
         Args:
-            images: images as in `predict`, read one after another.
+            images: images as in `predict`, read one after another, or `detection_batch` at a time.
             boxes: for each image, its boxes or None, as in `predict`.
             intrinsics: intrinsics of the camera of all images.
+            detection_batch: number of images that are in memory at once and share runs of the detector, at least 1; it
+                has an effect on detectors with a method `detect_batch`.
 
         Returns:
             For each image, the poses of its faces.
@@ -125,9 +133,11 @@ class HeadPose:
         """
         found: list[list[Pose]] = []
         waiting: list[_Crop] = []
-        for number, (image, given) in enumerate(_paired(images, boxes)):
-            found.append([])
-            waiting += self._crops(as_picture(image), given, number)
+        paired = _paired(images, boxes)
+        while block := [(as_picture(image), given) for image, given in islice(paired, max(detection_batch, 1))]:
+            for (picture, _), faces in zip(block, self._faces(block), strict=True):
+                waiting += self._crops(picture, faces, len(found))
+                found.append([])
             while len(waiting) >= BLOCK:
                 self._predict_block(waiting[:BLOCK], found, intrinsics)
                 del waiting[:BLOCK]
@@ -157,19 +167,22 @@ class HeadPose:
         blocks = (faces[start : start + BLOCK] for start in range(0, len(faces), BLOCK))
         return [pose for block in blocks for pose in self._poses(block)]
 
-    def _crops(self, picture: Image.Image, given: npt.ArrayLike | None, number: int) -> list[_Crop]:
+    def _crops(self, picture: Image.Image, faces: Sequence[_Located], number: int) -> list[_Crop]:
         spec = self.network.spec
-        return [
-            _Crop(crop_face(picture, box, spec.margin, spec.image_size), box, score, number)
-            for box, score in self._faces(picture, given)
-        ]
+        crops = (crop_face(picture, box, spec.margin, spec.image_size) for box, _ in faces)
+        return [_Crop(crop, *face, number) for crop, face in zip(crops, faces, strict=True)]
 
-    def _faces(self, picture: Image.Image, given: npt.ArrayLike | None) -> list[tuple[Box, float | None]]:
-        if given is not None:
-            return [(box, None) for box in checked_boxes(given)]
+    def _faces(self, block: Sequence[tuple[Image.Image, npt.ArrayLike | None]]) -> list[list[_Located]]:
+        """Return the faces of each image, at the given boxes or as the detector finds them."""
+        found = iter(self._detect([picture for picture, given in block if given is None]))
+        return [[(box, None) for box in checked_boxes(b)] if b is not None else next(found) for _, b in block]
+
+    def _detect(self, pictures: Sequence[Image.Image]) -> list[list[_Located]]:
         if self.detector is None:
-            return [((0.0, 0.0, float(picture.width), float(picture.height)), None)]
-        return [(checked_box(face.box), float(face.score)) for face in self.detector.detect(picture)]
+            return [[((0.0, 0.0, float(picture.width), float(picture.height)), None)] for picture in pictures]
+        together = getattr(self.detector, "detect_batch", None) if len(pictures) > 1 else None
+        found = together(pictures) if together else [self.detector.detect(picture) for picture in pictures]
+        return [[(checked_box(face.box), float(face.score)) for face in faces] for faces in found]
 
     def _predict_block(self, faces: Sequence[_Crop], found: list[list[Pose]], intrinsics: Intrinsics | None) -> None:
         """Append the poses of some faces to the lists of their images."""

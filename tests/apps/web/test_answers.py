@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from deepgllim.apps.web.answers import ResponseOptions, count_pixels, draw_annotated, face_record, predict_response
+from deepgllim.apps.http.answers import count_pixels, face_record
+from deepgllim.apps.web.answers import ResponseOptions, draw_annotated, predict_response
 from deepgllim.errors import ImageError
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.result import Pose
-from tests.apps.web.served import HOSTILE, POSE, ConstantPredictor, picture, png_header, saved
+from tests.apps.http.served import HOSTILE, POSE, ConstantPredictor, picture, png_header, saved
 from tests.pose.tiny import tiny_network
 
 

@@ -12,11 +12,12 @@ from importlib.resources import files
 import pytest
 from PIL import Image
 
-from deepgllim.apps.web.limits import Limits
-from deepgllim.apps.web.page import Server, serve
+from deepgllim.apps.http.limits import Limits
+from deepgllim.apps.http.server import Server
+from deepgllim.apps.web.page import serve
 from deepgllim.errors import ModelError
 from deepgllim.pose.result import Pose
-from tests.apps.web.served import (
+from tests.apps.http.served import (
     HEIC,
     HOSTILE,
     POSE,
@@ -61,7 +62,8 @@ def one_line(answer: Answer) -> str:
     assert isinstance(text, str)
     assert "\n" not in text
     assert "Traceback" not in text
-    assert not re.search(r"(?<!and)/\w", text.replace("http://", "")), text  # no path of the server
+    without_types = re.sub(r"http://|(image|application|text|multipart)/", "", text)
+    assert not re.search(r"(?<!and)/\w", without_types), text  # no path of the server
     return text
 
 

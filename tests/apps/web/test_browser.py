@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 from PIL import Image
 
-from deepgllim.apps.web.limits import Limits
-from deepgllim.apps.web.page import Server, serve
+from deepgllim.apps.http.limits import Limits
+from deepgllim.apps.http.server import Server
+from deepgllim.apps.web.page import serve
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.result import Pose
-from tests.apps.web.served import HEIC, PARTIAL, POSE, STRANGE, ConstantPredictor, ask, picture
+from tests.apps.http.served import HEIC, PARTIAL, POSE, STRANGE, ConstantPredictor, ask, picture
 from tests.pose.tiny import tiny_network
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

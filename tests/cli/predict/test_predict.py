@@ -19,8 +19,7 @@ from deepgllim.cli.predict.inputs import ConventionName
 from deepgllim.geometry.conventions import CONVENTIONS
 from deepgllim.pose.batch import scanning
 from deepgllim.pose.batch.annotate import readable_size
-from deepgllim.pose.detection import faces
-from deepgllim.pose.detection.faces import DETECTORS, Face
+from deepgllim.pose.detection import DETECTORS, Face, faces
 from deepgllim.pose.network import PoseSpec, write_metadata
 from deepgllim.pose.result import Pose
 from tests.pose.tiny import tiny_network

@@ -10,8 +10,7 @@ from PIL import Image
 
 from deepgllim.pose.batch import tables
 from deepgllim.pose.batch.formats import FORMATS
-from deepgllim.pose.detection import faces
-from deepgllim.pose.detection.faces import Face
+from deepgllim.pose.detection import Face, faces
 from tests.pose.tiny import tiny_network
 
 Call = Callable[..., Any]

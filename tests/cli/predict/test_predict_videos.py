@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.pose.batch import scanning
-from deepgllim.pose.detection import faces
-from deepgllim.pose.detection.faces import Face
+from deepgllim.pose.detection import Face, faces
 from deepgllim.pose.video.frames import Frame, VideoWriter, read_frames
 from tests.pose.tiny import tiny_network
 

@@ -15,7 +15,7 @@ from deepgllim.pose.batch import scanning
 from deepgllim.pose.batch.scanning import ScanOptions, ScanResult, batches, scan_pictures, scan_video
 from deepgllim.pose.batch.sources import Source, find_sources
 from deepgllim.pose.camera import Intrinsics
-from deepgllim.pose.detection.faces import Face
+from deepgllim.pose.detection import Face
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.video.frames import Frame
 from tests.pose.tiny import tiny_network

@@ -15,13 +15,11 @@ from deepgllim.pose.detection.faces import (
     BOX_MAPS,
     DETECTORS,
     BlazeFace,
-    Face,
     FaceDetector,
-    Scales,
-    Search,
-    detect_at_scale,
+    SearchingDetector,
     make_detector,
 )
+from deepgllim.pose.detection.search import Face, Scales, Search, detect_at_scale
 from tests.pose.conftest import Rendered
 
 Pixels = npt.NDArray[np.uint8]
@@ -241,3 +239,17 @@ def test_the_default_needs_no_other_package() -> None:
 def test_every_detector_has_its_maps() -> None:
     assert list(DETECTORS) == list(BOX_MAPS)
     assert len({tuple(maps) for maps in BOX_MAPS.values()}) == 1
+
+
+def test_several_images_are_searched_as_one_after_another(name: str, rendered: list[Rendered]) -> None:
+    detector = made(name)
+    assert isinstance(detector, SearchingDetector)
+    images = [image for image, _ in rendered[:3]] + [Image.new("RGB", (90, 50)), Image.new("L", (1, 1))]
+    together = detector.detect_batch(images)
+    for found, image in zip(together, images, strict=True):
+        alone = detector.detect(image)
+        assert len(found) == len(alone)
+        for one, other in zip(found, alone, strict=True):
+            np.testing.assert_allclose(one.box, other.box, rtol=1e-4, atol=1e-2)
+            assert one.score == pytest.approx(other.score, rel=1e-4)
+    assert detector.detect_batch([]) == []

@@ -10,15 +10,14 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException as AnyHTTPException
-from starlette.requests import ClientDisconnect
 
-from deepgllim.apps.web.answers import PosePredictor, ResponseOptions, count_pixels, predict_response
-from deepgllim.apps.web.guard import Guard, HostRule, host_rule
-from deepgllim.apps.web.intake import Body, PixelBudget, RequestSlots
-from deepgllim.apps.web.limits import Limits
+from deepgllim.apps.http.answers import PosePredictor, count_pixels
+from deepgllim.apps.http.failures import add_failure_handlers
+from deepgllim.apps.http.guard import Guard, HostRule, host_rule
+from deepgllim.apps.http.intake import Body, PixelBudget, RequestSlots
+from deepgllim.apps.http.limits import Limits
+from deepgllim.apps.web.answers import ResponseOptions, predict_response
 from deepgllim.errors import DeepGLLiMError, ImageError
 from deepgllim.pose.words import MIN_MODE_PROBABILITY
 
@@ -45,7 +44,7 @@ def create_app(
     Args:
         predictor: predictor of poses, which several threads can use.
         limits: limits of the requests.
-        examples: contents of PNG files for the examples of the page.
+        examples: contents of JPEG files for the examples of the page.
         known_host: rule for the accepted hosts; with None, the names of this machine.
 
     Example:
@@ -59,10 +58,8 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.add_middleware(Guard, known=known_host or host_rule())
-    app.add_exception_handler(AnyHTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(ClientDisconnect, _client_disconnected)
-    _add_page(app, limits, examples)
+    add_failure_handlers(app)
+    add_page(app, limits, examples)
     _add_poses(app, _Service(predictor, limits), limits)
     return app
 
@@ -109,11 +106,18 @@ class _Service:
         return await to_thread.run_sync(work, limiter=self._threads)
 
 
-def _add_page(app: FastAPI, limits: Limits, examples: Sequence[bytes]) -> None:
+def add_page(app: FastAPI, limits: Limits, examples: Sequence[bytes]) -> None:
+    """Add the files of the page to an application.
+
+    Args:
+        app: the application.
+        limits: limits of the requests, which the page shows.
+        examples: contents of JPEG files for the examples of the page.
+    """
     folder = files("deepgllim.apps.web") / "static"
     contents = {name: ((folder / name).read_bytes(), kind) for name, kind in FILES.items()}
-    names = [f"examples/{number}.png" for number in range(1, len(examples) + 1)]
-    contents |= {name: (content, "image/png") for name, content in zip(names, examples, strict=True)}
+    names = [f"examples/{number}.jpg" for number in range(1, len(examples) + 1)]
+    contents |= {name: (content, "image/jpeg") for name, content in zip(names, examples, strict=True)}
     page = Template((folder / "page.html").read_text(encoding="utf-8")).substitute(
         max_bytes=limits.max_bytes, least=MIN_MODE_PROBABILITY, examples="".join(map(_example, names))
     )
@@ -131,20 +135,5 @@ def _file_handler(content: bytes, kind: str) -> Callable[[Request], Awaitable[Re
 
 
 def _example(name: str) -> str:
-    number = html.escape(name.rpartition("/")[2].removesuffix(".png"))
-    return f'<button type="button"><img src="{name}" width="80" height="80" alt="Example {number}"></button>'
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, AnyHTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=dict(error.headers or {}))
-
-
-async def _validation_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    message = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
-    return JSONResponse({"error": message}, 422)
-
-
-async def _client_disconnected(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)  # the client does not read it
+    number = html.escape(name.rpartition("/")[2].removesuffix(".jpg"))
+    return f'<button type="button"><img src="{name}" width="107" height="80" alt="Example {number}"></button>'

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
         DETECTORS,
         BlazeFace,
         CenterFace,
-        Face,
         FaceDetector,
         make_detector,
     )
+    from deepgllim.pose.detection.search import Face
 
 __all__ = [
     "BOX_MAPS",
@@ -35,7 +35,8 @@ __all__ = [
 
 _MODULES = {
     "boxes": ["BoxMap", "Candidates", "intersection_over_union", "non_maximum_suppression"],
-    "faces": ["BOX_MAPS", "DETECTORS", "BlazeFace", "CenterFace", "Face", "FaceDetector", "make_detector"],
+    "faces": ["BOX_MAPS", "DETECTORS", "BlazeFace", "CenterFace", "FaceDetector", "make_detector"],
+    "search": ["Face"],
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -5,6 +5,7 @@ Apache-2.0. The file is written by `tools/convert_blazeface.py`. Its input is RG
 outputs have one value for each cell of 4 × 4 pixels.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,28 @@ def run_network(network: Session, pixels: npt.NDArray[np.uint8], threshold: floa
         pixels: RGB, uint8, (H, W, 3); padded to the grid.
         threshold: least score of a candidate, in [0, 1].
     """
-    logits, geometry = network.run(_OUTPUTS, {network.inputs[0].name: pad_to_grid(pixels)[None]})
-    return read_maps(logits[0], geometry[0], threshold=threshold)
+    return run_network_batch(network, [pixels], threshold)[0]
+
+
+def run_network_batch(network: Session, images: Sequence[npt.NDArray[np.uint8]], threshold: float) -> list[Candidates]:
+    """Run the network on several images; those whose padded sizes are equal share a run.
+
+    Args:
+        network: the session of `load_network`.
+        images: RGB, uint8, (H, W, 3) each; padded to the grid.
+        threshold: least score of a candidate, in [0, 1].
+
+    Returns:
+        The candidates of each image.
+    """
+    padded = [pad_to_grid(pixels) for pixels in images]
+    found: dict[int, Candidates] = {}
+    for shape in {each.shape for each in padded}:
+        rows = [row for row, each in enumerate(padded) if each.shape == shape]
+        outputs = network.run(_OUTPUTS, {network.inputs[0].name: np.stack([padded[row] for row in rows])})
+        maps = zip(rows, *outputs, strict=True)
+        found |= {row: read_maps(logits, geometry, threshold=threshold) for row, logits, geometry in maps}
+    return [found[row] for row in range(len(images))]
 
 
 def read_maps(logits: Maps, geometry: Maps, *, threshold: float) -> Candidates:

@@ -1,26 +1,15 @@
 """Face detectors behind one protocol, whose boxes match those of the training data of a network."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.imaging.conversion import to_rgb
-from deepgllim.imaging.images import Box
 from deepgllim.pose.detection import blazeface, centerface
-from deepgllim.pose.detection.boxes import (
-    DEFAULT_BOXES,
-    Array,
-    BoxMap,
-    Candidates,
-    merge_overlapping,
-    non_maximum_suppression,
-)
+from deepgllim.pose.detection.boxes import DEFAULT_BOXES, BoxMap
+from deepgllim.pose.detection.search import Face, Scales, Search
 
 BOX_MAPS: dict[str, dict[str, BoxMap]] = {
     "blazeface": {
@@ -40,20 +29,10 @@ Fitted by `research/detectors`."""
 MIN_SIDE, MAX_SIDE = 32, 960
 """Range of `longest_side`, pixels."""
 
+BLAZEFACE_SCALES = Scales(blazeface.LARGEST_FACE, ratio=3, least=blazeface.LARGEST_FACE)
+
 Reconstruction = tuple[Callable[..., Any], tuple[()]]
 """The result of `__reduce__`: a function and its arguments."""
-
-
-class Face(NamedTuple):
-    """A detected face.
-
-    Attributes:
-        box: (x0, y0, x1, y1), pixels of the image, square; it may extend beyond the image.
-        score: confidence of the detector, in [0, 1]; not a probability, and not comparable between detectors.
-    """
-
-    box: Box
-    score: float
 
 
 class FaceDetector(Protocol):
@@ -67,7 +46,7 @@ class FaceDetector(Protocol):
 class SearchingDetector:
     """Base class of the detectors of this package: a search, and the options from which it is built again."""
 
-    def __init__(self, search: "Search", **options: Any) -> None:
+    def __init__(self, search: Search, **options: Any) -> None:
         self._search, self._options = search, options
 
     def __reduce__(self) -> Reconstruction:
@@ -81,6 +60,14 @@ class SearchingDetector:
             ImageError: the pixels are floating-point numbers.
         """
         return self._search(image)
+
+    def detect_batch(self, images: Sequence[Image.Image]) -> list[list[Face]]:
+        """Return the faces of each image, as `detect` does; scaled images of one size share a run of the network.
+
+        Raises:
+            ImageError: as in `detect`.
+        """
+        return self._search.batch(images)
 
 
 class BlazeFace(SearchingDetector):
@@ -106,9 +93,10 @@ class BlazeFace(SearchingDetector):
     ) -> None:
         checked_options(threshold, longest_side)
         least = min(threshold, blazeface.LEAST_SCORE)
-        find = partial(blazeface.run_network, blazeface.load_network(threads), threshold=least)
-        ours = box_map("blazeface", boxes)
-        search = Search(find, ours, threshold, longest_side, BLAZEFACE_SCALES, merges=True)
+        network, ours = blazeface.load_network(threads), box_map("blazeface", boxes)
+        find = partial(blazeface.run_network, network, threshold=least)
+        find_all = partial(blazeface.run_network_batch, network, threshold=least)
+        search = Search(find, ours, threshold, longest_side, BLAZEFACE_SCALES, merges=True, find_all=find_all)
         super().__init__(search, threshold=threshold, longest_side=longest_side, boxes=boxes, threads=threads)
 
 
@@ -186,92 +174,3 @@ def checked_options(threshold: float, longest_side: int) -> None:
     if not MIN_SIDE <= longest_side <= MAX_SIDE:
         within = f"{MIN_SIDE} to {MAX_SIDE} pixels"
         raise ConfigurationError(f"longest_side is {longest_side}; pictures are scaled down to {within}")
-
-
-class Scales(NamedTuple):
-    """Scales of an image for a network that does not detect larger faces.
-
-    Attributes:
-        largest_face: side of the largest faces that the network detects, pixels. Smaller scales are added until the
-            longest side of the image is not larger.
-        ratio: ratio of two scales.
-        least: lower limit of the longest side at the added scales, pixels.
-
-    Example:
-        >>> Scales(largest_face=48, ratio=3, least=48).sides(640)
-        [640, 213, 71, 48]
-    """
-
-    largest_face: int
-    ratio: int
-    least: int = 1
-
-    def sides(self, longest: int) -> list[int]:
-        """Return the longest sides to which an image with this longest side is scaled, the first unchanged."""
-        sides = [longest]
-        while sides[-1] > self.largest_face:
-            sides.append(max(sides[-1] // self.ratio, self.least))
-        return sides
-
-
-BLAZEFACE_SCALES = Scales(blazeface.LARGEST_FACE, ratio=3, least=blazeface.LARGEST_FACE)
-CENTERFACE_SCALES = Scales(largest_face=480, ratio=4)
-
-
-@dataclass(frozen=True)
-class Search:
-    """Detection of faces at several scales, with non-maximum suppression and conversion of the boxes.
-
-    Attributes:
-        find: function of pixels, RGB, uint8, (H, W, 3), that returns candidates.
-        boxes: conversion of the boxes.
-        threshold: least score of a face.
-        longest_side: longest side of the input of `find`, pixels.
-        scales: scales of the image.
-        merges: whether the box of a face is the mean of its candidates instead of the best one.
-    """
-
-    find: Callable[[npt.NDArray[np.uint8]], Candidates]
-    boxes: BoxMap
-    threshold: float
-    longest_side: int
-    scales: Scales = CENTERFACE_SCALES
-    merges: bool = False
-
-    def __call__(self, image: Image.Image) -> list[Face]:
-        """Return the faces that overlap the image, in the order of decreasing scores."""
-        picture = to_rgb(image)
-        if min(picture.size) == 0:
-            return []
-        found = self.candidates(picture)
-        alone = non_maximum_suppression(self.boxes(found), found.scores)  # again, as the map can move boxes together
-        found = Candidates(*(part[alone] for part in found))
-        ours = self.boxes(found)
-        on_picture = (ours[:, 2:] > 0).all(axis=1) & (ours[:, :2] < picture.size).all(axis=1)
-        large = (ours[:, 2:] - ours[:, :2] >= 1).all(axis=1)  # a crop has at least one pixel
-        kept = on_picture & large
-        return [Face(_as_box(row), float(score)) for row, score in zip(ours[kept], found.scores[kept], strict=True)]
-
-    def candidates(self, picture: Image.Image) -> Candidates:
-        """Return one candidate for each face, in pixels of an RGB image that is not empty, by decreasing scores."""
-        sides = self.scales.sides(min(max(picture.size), self.longest_side))
-        scales = [detect_at_scale(self.find, picture, side) for side in sides]
-        found = Candidates(*(np.concatenate(parts) for parts in zip(*scales, strict=True)))
-        kept = non_maximum_suppression(found.boxes, found.scores)
-        kept = kept[found.scores[kept] >= self.threshold]
-        return merge_overlapping(found, kept) if self.merges else Candidates(*(part[kept] for part in found))
-
-
-def detect_at_scale(find: Callable[[npt.NDArray[np.uint8]], Candidates], picture: Image.Image, side: int) -> Candidates:
-    """Return candidates, in pixels of an RGB image, that are found when its longer side is scaled to `side`."""
-    scale = side / max(picture.size)
-    width, height = (max(1, round(extent * scale)) for extent in picture.size)
-    scaled = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    found = find(np.asarray(scaled))
-    factors = np.array([picture.width / width, picture.height / height])
-    return Candidates(found.boxes * np.tile(factors, 2), found.landmarks * factors, found.scores)
-
-
-def _as_box(row: Array) -> Box:
-    x0, y0, x1, y1 = row.tolist()
-    return x0, y0, x1, y1

@@ -5,7 +5,7 @@ import socket
 import pytest
 from starlette.datastructures import Headers
 
-from deepgllim.apps.web.guard import host_rule, is_local, rejection_reason
+from deepgllim.apps.http.guard import host_rule, is_local, rejection_reason
 
 HERE = {"host": "127.0.0.1:7860"}
 OTHER_HOSTS = [

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from deepgllim.apps.web.limits import Limits, millions
+from deepgllim.apps.http.limits import Limits, millions
 
 DRAIN_BYTES, DRAIN_SECONDS = 200_000_000, 10.0
 """Limits for reading the rest of a rejected upload: most clients read the response only after they sent everything."""

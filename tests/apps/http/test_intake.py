@@ -6,8 +6,8 @@ import contextlib
 import pytest
 from fastapi import HTTPException
 
-from deepgllim.apps.web.intake import PixelBudget, RequestSlots
-from deepgllim.apps.web.limits import Limits
+from deepgllim.apps.http.intake import PixelBudget, RequestSlots
+from deepgllim.apps.http.limits import Limits
 from deepgllim.errors import ConfigurationError
 
 
