@@ -56,7 +56,7 @@ def test_the_answer_follows_its_schema_and_can_be_read_as_poses(server: Server) 
 
 def test_the_page_is_part_of_the_application(server: Server) -> None:
     assert get(server.port).content.startswith(b"<!doctype html>")
-    assert get(server.port, "/examples/1.png").content == picture()
+    assert get(server.port, "/examples/1.jpg").content == picture()
     answer = ask(server.port, "/api/poses?drawn=true", picture())
     assert answer.json["drawn"].startswith("data:image/jpeg;base64,")
 

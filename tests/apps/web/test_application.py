@@ -32,7 +32,7 @@ from tests.apps.http.served import (
 )
 
 ABSENT = [
-    *("/static/", "/static/page.html", "/examples/", "/examples/0.png", "/examples/3.png", "/examples/1.png%00.txt"),
+    *("/static/", "/static/page.html", "/examples/", "/examples/0.jpg", "/examples/3.jpg", "/examples/1.jpg%00.txt"),
     *("/docs", "/redoc", "/openapi.json", "/../../etc/passwd", "/examples/..%2f..%2fetc%2fpasswd", "//etc/passwd"),
     *("/page.css/../../page.py", "/file=/etc/passwd", "/gradio_api/file=/etc/passwd", "/gradio_api/upload"),
     *("/api/poses/..%2f..", "/api/poses?url=http://127.0.0.1:9/"),
@@ -74,12 +74,12 @@ def test_the_page_loads_only_files_of_this_server(server: Server) -> None:
     text = page.content.decode()
     assert 'data-max-bytes="100000"' in text
     loaded = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert loaded == ["icon.svg", "page.css", "page.js", "examples/1.png", "examples/2.png"]
+    assert loaded == ["icon.svg", "page.css", "page.js", "examples/1.jpg", "examples/2.jpg"]
     for name in loaded:
         answer = get(server.port, f"/{name}")
         assert answer.status == 200
         assert answer.content
-    assert get(server.port, "/examples/2.png").content == picture(9)
+    assert get(server.port, "/examples/2.jpg").content == picture(9)
 
 
 def test_no_file_of_the_page_has_an_external_address() -> None:
