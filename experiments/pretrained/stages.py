@@ -11,6 +11,8 @@ from deepgllim.data import Manifest
 from deepgllim.nn import DeepRegression, Recipe, cache_activations
 from deepgllim.runs import training_inputs
 
+ACTIVATIONS, TARGETS = "activations.npy", "targets.npy"
+
 
 class StageOutput:
     """Inputs of a training: the output of frozen stages for N versions of faces, in one or several arrays.
@@ -63,14 +65,19 @@ def stage_output(faces: Manifest, recipe: Recipe, model: DeepRegression, folder:
         model: model whose first stages are frozen.
         folder: folder for the arrays.
     """
-    values, targets = folder / "activations.npy", folder / "targets.npy"
-    if not targets.is_file():
+    if not (folder / TARGETS).is_file():
         inputs = training_inputs(faces, recipe, folder)
         depth = recipe.network.frozen_depths[-1]
-        cache_activations(model, inputs, depth, recipe.schedule.batch_size, values, half=True)
+        cache_activations(model, inputs, depth, recipe.schedule.batch_size, folder / ACTIVATIONS, half=True)
         for name in ("training.npy", "copies.npy"):
             (folder / name).unlink(missing_ok=True)
-        np.save(targets, inputs.targets.numpy())
-    array, labels = np.load(values, mmap_mode="r"), torch.from_numpy(np.load(targets))
+        np.save(folder / TARGETS, inputs.targets.numpy())
+    return read_output(folder, recipe)
+
+
+def read_output(folder: Path, recipe: Recipe) -> StageOutput:
+    """Return the output of the frozen stages that `stage_output` has written."""
+    array, labels = np.load(folder / ACTIVATIONS, mmap_mode="r"), torch.from_numpy(np.load(folder / TARGETS))
     n = np.arange(len(array))
-    return StageOutput([array], np.stack([np.zeros_like(n), n], axis=1), n % len(faces), labels)
+    n_faces = len(array) // (1 + recipe.schedule.fixed_copies)
+    return StageOutput([array], np.stack([np.zeros_like(n), n], axis=1), n % n_faces, labels)
