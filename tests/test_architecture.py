@@ -85,6 +85,14 @@ POSE_LAYERS = (
     ("batch.destinations",),
     ("batch.tables", "batch.scanning"),
     ("batch.reports",),
+    ("scoring.options", "scoring.entries", "scoring.locations", "scoring.model"),
+    ("scoring.archives", "scoring.tables", "scoring.listing", "scoring.rows"),
+    ("scoring.manifests",),
+    ("scoring.shards",),
+    ("scoring.reading",),
+    ("scoring.scorer",),
+    ("scoring.folder", "scoring.engine_local", "scoring.engine_ray"),
+    ("scoring.run",),
 )
 LAYERS = (
     ("sections",),
@@ -103,7 +111,7 @@ PARTS = (
     *(("nn", LAYERS), ("gllim", GLLIM_LAYERS), ("synthetic", SYNTHETIC_LAYERS), ("pose", POSE_LAYERS)),
     ("storage", STORAGE_LAYERS),
 )
-ROOMS = ("detection", "video", "batch", "backbones", "export")
+ROOMS = ("detection", "video", "batch", "scoring", "backbones", "export")
 """Folders inside a part; their `__init__` only exports names."""
 
 

@@ -35,6 +35,10 @@ COMMANDS = {
     "predict": Command(
         "deepgllim.cli.predict.command:predict", "Predict the poses of all heads in images, videos or a camera stream."
     ),
+    "score": Command(
+        "deepgllim.cli.score:score",
+        "Predict the poses of all heads in a large set of pictures, and write Parquet files.",
+    ),
     "app": Command(
         "deepgllim.cli.webapp:app",
         "Serve a page that predicts the head poses in pictures, with intervals, until Ctrl-C.",
@@ -64,7 +68,7 @@ COMMANDS = {
 GROUPS = {"data": "Work with data sets."}
 """Groups of commands, with their summaries."""
 
-EXTRAS = {"moderngl": "render", "glcontext": "render", "filelock": "render"}
+EXTRAS = {"moderngl": "render", "glcontext": "render", "filelock": "render", "fsspec": "score", "ray": "ray"}
 """The extra that installs an optional dependency; all other dependencies are in `train`."""
 
 WITHOUT_TORCH = ("deepgllim.cli.calibrate", "deepgllim.cli.doctor", "deepgllim.cli.data")

@@ -2,11 +2,12 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from PIL import Image
 
 from deepgllim.errors import DamagedVideoWarning, DataError, DeepGLLiMError
+from deepgllim.imaging.files import PictureFile
 from deepgllim.imaging.images import Box, image_size, open_image
 from deepgllim.pose.batch.sources import Source
 from deepgllim.pose.camera import Intrinsics
@@ -64,8 +65,8 @@ class ScanResult(NamedTuple):
     time: float | None = None
 
 
-class _Picture(NamedTuple):
-    source: Source
+class _Opened(NamedTuple, Generic[T]):
+    item: T
     image: Image.Image
 
 
@@ -86,9 +87,35 @@ def scan_pictures(
         reading: options; by default `ScanOptions()`.
         ended: called after each batch with its number of images. A scan of the remaining sources has the same batches.
     """
+    scanned = predict_files(heads, sources, lambda source: source.path, failed, reading, ended=ended)
+    for source, image, poses in scanned:
+        yield ScanResult(source, image, tuple(FaceResult(pose) for pose in poses))
+
+
+def predict_files(
+    heads: HeadPose,
+    items: Iterable[T],
+    file: Callable[[T], PictureFile],
+    failed: Callable[[T, DeepGLLiMError], None],
+    reading: ScanOptions | None = None,
+    *,
+    ended: Callable[[int], object] = lambda count: None,
+    errors: tuple[type[DeepGLLiMError], ...] = (DataError,),
+) -> Iterator[tuple[T, Image.Image, list[Pose]]]:
+    """Predict the poses in image files in batches; yield item, image and poses of those that can be read, in order.
+
+    Args:
+        heads: the predictor.
+        items: items that have an image file each.
+        file: function from an item to the path or content of its file.
+        failed: called with each item that fails; before the results of earlier items of its batch.
+        reading: options; by default `ScanOptions()`.
+        ended: called after each batch with its number of images.
+        errors: errors of the prediction that are failures of an item; others are raised.
+    """
     reading = reading or ScanOptions()
-    for group in _opened(sources, failed, reading.batch):
-        yield from _predicted(heads, group, failed, reading)
+    for group in _opened(items, file, failed, reading.batch):
+        yield from _predicted(heads, group, failed, reading, errors)
         ended(len(group))
         group.clear()  # before the next pictures are decoded
 
@@ -154,23 +181,25 @@ def batches(items: Iterable[T], count: int, image: Callable[[T], Image.Image]) -
         yield waiting
 
 
-def _opened(sources: Iterable[Source], failed: ErrorHandler, count: int) -> Iterator[list[_Picture]]:
+def _opened(
+    items: Iterable[T], file: Callable[[T], PictureFile], failed: Callable[[T, DeepGLLiMError], None], count: int
+) -> Iterator[list[_Opened[T]]]:
     """Yield batches as `batches` does, but compare the size of the next image before decoding it."""
-    waiting: list[_Picture] = []
+    waiting: list[_Opened[T]] = []
     pixels = 0
-    for source in sources:
+    for item in items:
         try:
-            width, height = image_size(source.path)
+            width, height = image_size(file(item))
         except DataError as error:
-            failed(source, error)
+            failed(item, error)
             continue
         if waiting and pixels + width * height > MAX_BATCH_PIXELS:
             yield waiting
             waiting, pixels = [], 0
         try:
-            waiting.append(_Picture(source, open_image(source.path)))
+            waiting.append(_Opened(item, open_image(file(item))))
         except DataError as error:
-            failed(source, error)
+            failed(item, error)
             continue
         pixels += width * height
         if len(waiting) == count:
@@ -181,20 +210,24 @@ def _opened(sources: Iterable[Source], failed: ErrorHandler, count: int) -> Iter
 
 
 def _predicted(
-    heads: HeadPose, group: list[_Picture], failed: ErrorHandler, reading: ScanOptions
-) -> Iterator[ScanResult]:
-    """Yield the results of a batch; if an image causes an error, those of each image separately."""
+    heads: HeadPose,
+    group: list[_Opened[T]],
+    failed: Callable[[T, DeepGLLiMError], None],
+    reading: ScanOptions,
+    errors: tuple[type[DeepGLLiMError], ...],
+) -> Iterator[tuple[T, Image.Image, list[Pose]]]:
+    """Yield the poses of a batch; if an image causes an error, those of each image separately."""
     try:
         found = _poses(heads, [image for _, image in group], reading)
-    except DataError as error:
+    except errors as error:
         if len(group) == 1:
-            failed(group[0].source, error)
+            failed(group[0].item, error)
             return
         for picture in group:
-            yield from _predicted(heads, [picture], failed, reading)
+            yield from _predicted(heads, [picture], failed, reading, errors)
         return
-    for (source, image), poses in zip(group, found, strict=True):
-        yield ScanResult(source, image, tuple(FaceResult(pose) for pose in poses))
+    for (item, image), poses in zip(group, found, strict=True):
+        yield item, image, poses
 
 
 def _poses(heads: HeadPose, images: Sequence[Image.Image], reading: ScanOptions) -> list[list[Pose]]:

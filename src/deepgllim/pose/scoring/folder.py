@@ -1,0 +1,93 @@
+"""The output folder of a scoring: its options, its lock, and the shards that are finished."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deepgllim import __version__
+from deepgllim.errors import DataError
+from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
+from deepgllim.pose.scoring.rows import PREFIX
+from deepgllim.pose.scoring.scorer import COUNTS, result_of
+from deepgllim.pose.scoring.shards import Shard
+from deepgllim.storage import locked_folder, write_atomically
+
+RECORD = "_score.json"
+"""File with the options of the run."""
+
+FORMAT_VERSION = 1
+_FREE = ("model", "threads")  # a path that may change, and an option that the rows do not depend on
+
+
+@contextmanager
+def output_folder(folder: Path, source: str, options: ScoringOptions) -> Iterator[None]:
+    """Create and lock an output folder, and compare the options with those in it.
+
+    Args:
+        folder: the folder.
+        source: the input.
+        options: the options of the run.
+
+    Raises:
+        DataError: the folder contains other files, results of other options or another model, is in use by another
+            run, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}): give another --output") from error
+    with locked_folder(folder):
+        for left in folder.rglob(".*.tmp"):  # of killed runs; the lock excludes other writers
+            left.unlink(missing_ok=True)
+        _check_record(folder, _record(source, options))
+        yield
+
+
+def finished_shard(folder: Path, shard: Shard) -> ShardResult | None:
+    """Return the result of a shard that an earlier run has written from the same input; None if there is none."""
+    from pyarrow import parquet
+
+    try:
+        found = parquet.read_metadata(folder / shard.name).metadata or {}
+    except (OSError, ValueError):  # absent, or not written by this command
+        return None
+    values = {key.decode().removeprefix(PREFIX): value.decode() for key, value in found.items()}
+    if not shard.fingerprint or values.get("fingerprint") != shard.fingerprint:
+        return None
+    counts = {name: int(values[name]) for name in COUNTS}
+    return result_of(shard.name, counts, values["problem"] or None)._replace(reused=True)
+
+
+def _record(source: str, options: ScoringOptions) -> dict[str, Any]:
+    given = {name: value for name, value in options._asdict().items() if name not in _FREE}
+    return {"format_version": FORMAT_VERSION, "version": __version__, "input": source, **given}
+
+
+def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the options of a new run, or compare them with those of the earlier run."""
+    path = folder / RECORD
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        _start(folder, record)
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read ({error}): give another --output") from error
+    for name, value in record.items():
+        if not isinstance(known, dict) or known.get(name) != value:
+            before = known.get(name) if isinstance(known, dict) else None
+            what = "model of digest" if name == "digest" else f"{name} ="
+            raise DataError(
+                f"{folder}: holds results of {what} {before!r}, not {value!r}: give the same options to continue, or "
+                "another --output"
+            )
+
+
+def _start(folder: Path, record: Mapping[str, Any]) -> None:
+    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if others:
+        raise DataError(f"{folder}: contains {others[0]} and no {RECORD}: give an empty or new folder to --output")
+    text = json.dumps(record, indent=2) + "\n"
+    write_atomically(folder / RECORD, lambda place: place.write_text(text, encoding="utf-8"))

@@ -1,0 +1,140 @@
+"""Test whole scorings in one process: what is scored again, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
+from deepgllim.pose.scoring.run import score
+from deepgllim.storage import locked_folder
+from tests.pose.scoring.inputs import archive, options_for, outputs, pictures, rows_of, write_folder
+from tests.pose.tiny import tiny_network
+
+
+@pytest.fixture
+def options(tiny_model: Path) -> ScoringOptions:
+    return options_for(tiny_model, shard_size=3)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Return a folder of eight pictures and an archive of two."""
+    return write_folder(tmp_path / "in", pictures(8) | {"more.tar": archive(pictures(2))})
+
+
+def run(source: Path, output: Path, options: ScoringOptions, **more: Any) -> list[ShardResult]:
+    return list(score(str(source), output, options, **more))
+
+
+def test_finished_shards_are_not_scored_again(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    first = run(source, tmp_path / "out", options)
+    assert [result.reused for result in first] == [False] * 4
+    whole = outputs(tmp_path / "out")
+    (tmp_path / "out" / "pictures-000001.parquet").unlink()
+    (tmp_path / "out" / "pictures-000002.parquet").write_bytes(b"PAR1 not complete")
+    again = {result.name: result for result in run(source, tmp_path / "out", options)}
+    names = {name for name, result in again.items() if not result.reused}
+    assert names == {"pictures-000001.parquet", "pictures-000002.parquet"}
+    assert {name: result._replace(reused=False) for name, result in again.items()} == {
+        each.name: each for each in first
+    }
+    assert outputs(tmp_path / "out") == whole
+
+
+def test_a_shard_that_has_changed_is_scored_again(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    run(source, tmp_path / "out", options)
+    (source / "more.tar").write_bytes(archive(pictures(5)))
+    results = run(source, tmp_path / "out", options)
+    assert [result.name for result in results if not result.reused] == ["more.tar.parquet"]
+    assert len(rows_of(tmp_path / "out" / "more.tar.parquet")) == 5
+
+
+def test_a_damaged_shard_is_reported_again_and_scored_again_once_it_is_replaced(
+    source: Path, tmp_path: Path, options: ScoringOptions
+) -> None:
+    whole = (source / "more.tar").read_bytes()
+    (source / "more.tar").write_bytes(whole[:1000])
+    for reused in (False, True):
+        (damaged,) = (result for result in run(source, tmp_path / "out", options) if result.problem)
+        assert (damaged.name, damaged.reused) == ("more.tar.parquet", reused)
+    (source / "more.tar").write_bytes(whole)
+    assert all(result.problem is None for result in run(source, tmp_path / "out", options))
+
+
+def test_other_options_and_models_are_refused(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    run(source, tmp_path / "out", options)
+    before = outputs(tmp_path / "out")
+    other = tiny_network(tmp_path / "other.onnx", size=16)
+    own = Path(str(options.model))
+    for given, message in (
+        (options._replace(level=0.5), "level = 0.9, not 0.5"),
+        (options._replace(batch=2), "batch = 16, not 2"),
+        (options_for(other, shard_size=3), "model of digest"),
+        (options_for(own, shard_size=2), "shard_size = 3, not 2"),
+    ):
+        with pytest.raises(DataError, match=message):
+            run(source, tmp_path / "out", given)
+    with pytest.raises(DataError, match="input ="):
+        run(source / "more.tar", tmp_path / "out", options)
+    assert outputs(tmp_path / "out") == before
+
+
+def test_the_model_may_move(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    run(source, tmp_path / "out", options)
+    moved = tmp_path / "moved.onnx"
+    moved.write_bytes(Path(str(options.model)).read_bytes())
+    assert all(result.reused for result in run(source, tmp_path / "out", options._replace(model=str(moved))))
+
+
+def test_folders_of_other_files_are_refused(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    write_folder(tmp_path / "full", {"thesis.txt": b"text"})
+    with pytest.raises(DataError, match=r"contains thesis\.txt"):
+        run(source, tmp_path / "full", options)
+    for text in ("[1]", "{", "[" * 100_000):
+        write_folder(tmp_path / "strange", {"_score.json": text.encode()})
+        with pytest.raises(DataError, match="another --output"):
+            run(source, tmp_path / "strange", options)
+
+
+def test_two_runs_cannot_share_a_folder(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    (tmp_path / "out").mkdir()
+    with locked_folder(tmp_path / "out"), pytest.raises(DataError, match="in use by process"):
+        run(source, tmp_path / "out", options)
+
+
+def test_temporary_files_of_killed_runs_are_removed(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    write_folder(tmp_path / "out", {".more.tar.parquet.1-0.tmp": b"half"})
+    run(source, tmp_path / "out", options)
+    assert not list((tmp_path / "out").glob(".*.tmp"))
+
+
+def test_the_record_names_the_model(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    run(source, tmp_path / "out", options)
+    record = json.loads((tmp_path / "out" / "_score.json").read_text())
+    assert record["digest"] == options.digest
+    assert record["input"] == str(source)
+
+
+def test_a_manifest_reads_nothing_outside_its_folder(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    secret = write_folder(tmp_path, {"secret.png": pictures(1)["000.png"]}) / "secret.png"
+    paths = ["000.png", "../secret.png", str(secret), f"file://{secret}", "http://127.0.0.1:9/x.png", "none.png"]
+    (source / "faces.csv").write_text("\n".join(["path", *paths]))
+    run(source / "faces.csv", tmp_path / "out", options._replace(shard_size=10))
+    rows = rows_of(tmp_path / "out" / "faces.csv-000000.parquet")
+    assert [row["key"] for row in rows] == paths
+    assert [row["status"] for row in rows] == ["face"] + ["failed"] * 5
+    assert all("lies outside" in row["error"] for row in rows[1:4])
+    assert "not opened" in rows[4]["error"]
+
+
+def test_pictures_in_memory(tmp_path: Path, options: ScoringOptions) -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe({f"/run-test/{name}": content for name, content in pictures(4).items()})
+    results = list(score("memory://run-test", tmp_path / "out", options))
+    assert sum(result.faces for result in results) == 4
+    with pytest.raises(ConfigurationError, match="--engine local"):
+        list(score("memory://run-test", tmp_path / "ray", options, engine="ray"))
