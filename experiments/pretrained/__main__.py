@@ -3,18 +3,23 @@
 Each stage is skipped if its files are in the work folder, so that an interrupted run continues.
 """
 
+from argparse import Namespace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 
 from deepgllim import HeadPose
+from deepgllim.data import Manifest
+from deepgllim.nn import DeepRegression
 from experiments import protocol
 from experiments.pretrained.fitting import HERE, fit, recipe
-from experiments.pretrained.groups import errors_by_group
-from experiments.pretrained.heads import rendered_people
-from experiments.pretrained.judging import errors, predict_faces
+from experiments.pretrained.groups import errors_by_group, spread_by_brightness
+from experiments.pretrained.heads import RenderedPeople, rendered_people
+from experiments.pretrained.judging import FoldPredictions, errors, predict_faces
 from experiments.pretrained.product import (
+    BOXES,
     accepted,
     add_density,
     detected_crops,
@@ -23,12 +28,12 @@ from experiments.pretrained.product import (
     rendered_coverage,
     rendered_crops,
 )
-from experiments.pretrained.second import predict_left_out, real_faces, second_training
-from experiments.pretrained.validation import labelled_sets, measure_photographs, results
+from experiments.pretrained.second import LeftOut, people_of_fold, predict_left_out, real_faces, second_trainings
+from experiments.pretrained.validation import detected, labelled_sets, measure_photographs, results, validation_errors
 
 
 def main() -> None:
-    """Render, train, calibrate, export and measure."""
+    """Train, calibrate, export and measure."""
     parser = protocol.Parser(description=__doc__)
     parser.add_argument("--pointing04", type=Path, help="folder of the Pointing'04 photographs")
     parser.add_argument("--portraits", type=Path, help="folder of portraits of different people, without labels")
@@ -37,44 +42,88 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the tables")
     parser.add_argument("--model", type=Path, default=Path("runs") / HERE.name / "headpose.onnx", help="file to write")
     parser.add_argument("--quick", action="store_true", help="smoke test: few pictures, one round")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    quick = arguments.quick
-    people = rendered_people(arguments.work, quick)
-    people.held_out.save(arguments.work / "held_out.csv")
-    first = fit(people, arguments.work / "network", quick)
-    base = export(first, predict_faces(first, people.held_out, recipe(quick)), arguments.work / "base.onnx")
-    heads = HeadPose(base, threads=1)
-    real = real_faces(heads, arguments.portraits, arguments.pointing04, arguments.work, quick)
-    model = second_training(first, people, real, arguments.work, quick)
-    found = predict_faces(model, people.held_out, recipe(quick))
-    left_out_people = predict_left_out(first, people, real, arguments.work, quick)
-    export(model, found, arguments.model, left_out_people.found if left_out_people else None)
+    sets = dict(labelled_sets(given.validation, every=60 if given.quick else 1))
+    trained = train_networks(given, sets)
+    others = None if trained.left_out is None else trained.left_out.found
+    export(trained.models[trained.chosen], trained.found, given.model, others)
     tables = {
-        "rendered": pd.DataFrame([errors(found)]),
-        "coverage": rendered_coverage(found),
-        "groups": errors_by_group(found, people.held_out),
+        "folds": trained.folds,
+        "rendered": pd.DataFrame([errors(trained.found)]),
+        "coverage": rendered_coverage(trained.found),
+        "groups": errors_by_group(trained.found, trained.people.held_out),
     }
-    learning, left_out = photographs(arguments.portraits, arguments.pointing04)
+    learning, left_out = photographs(given.portraits, given.pointing04, trained.apart)
     if learning:
-        data = recipe(quick).data
-        known, others = (
-            {kind: detected_crops(faces, data.margin, data.image_size) for kind, faces in part.items()}
-            for part in (learning, left_out)
-        )
-        known["rendered heads"], others["rendered heads"] = rendered_crops(people.held_out, recipe(quick))
-        add_density(arguments.model, list(known.values()), list(others.values()))
-        tables["density"] = accepted(arguments.model, others, left_out.get("photographs"), 6 if quick else 150)
-    sets = labelled_sets(arguments.validation, every=60 if quick else 1)
-    measured = results(HeadPose(arguments.model, threads=1), sets)
-    if left_out_people is not None:
-        measured.append({"set": "pointing04", **measure_photographs(*left_out_people)})
-    if measured:
-        tables["results"] = pd.DataFrame(measured)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+        tables["density"] = density(given, trained.people.held_out, learning, left_out)
+    heads = HeadPose(given.model, threads=1)
+    measured = results(heads, iter(sets.items()))
+    if trained.left_out is not None:
+        measured.append({"set": "pointing04", **measure_photographs(*trained.left_out)})
+    tables["results"] = pd.DataFrame(measured)
+    if "portraits" in left_out:
+        tables["portraits"] = spread_by_brightness(heads, left_out["portraits"])
+    given.output.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
-        table.to_csv(arguments.output / f"{name}.csv", index=False, float_format="%.4f")
-        print(protocol.as_markdown(table.round(3)), end="\n\n")
+        if table.size:
+            table.to_csv(given.output / f"{name}.csv", index=False, float_format="%.4f")
+            print(protocol.as_markdown(table.round(3)), end="\n\n")
+
+
+class Trained(NamedTuple):
+    """The networks of the second training, and predictions for people left out.
+
+    Attributes:
+        people: rendered people.
+        models: a network for each fold of Pointing'04.
+        chosen: index of the network of the package.
+        folds: errors of yaw of each network on the validation sets.
+        found: predictions of the chosen network for rendered people left out.
+        left_out: predictions for the photographs of Pointing'04, each by the network of its fold; None without them.
+        apart: people of Pointing'04 that the chosen network was not trained on.
+    """
+
+    people: RenderedPeople
+    models: list[DeepRegression]
+    chosen: int
+    folds: pd.DataFrame
+    found: FoldPredictions
+    left_out: LeftOut | None
+    apart: set[str]
+
+
+def train_networks(given: Namespace, sets: dict[str, Manifest]) -> Trained:
+    """Run both trainings, and choose the network by the validation sets."""
+    options, work, quick = recipe(given.quick), given.work, given.quick
+    people = rendered_people(work, quick)
+    people.held_out.save(work / "held_out.csv")
+    first = fit(people, work / "network", quick)
+    base = export(first, predict_faces(first, people.held_out, options), work / "base.onnx")
+    real = real_faces(HeadPose(base, threads=1), given.portraits, given.pointing04, work, quick)
+    models = second_trainings(first, people, real, work, quick)
+    folds = validation_errors(models, {name: detected(faces, BOXES) for name, faces in sets.items()}, options)
+    chosen = int(folds[list(sets)].sum(axis=1).argmin())
+    left_out, apart = None, set[str]()
+    if real.photographs is not None:
+        left_out = predict_left_out(models, real.photographs, options)
+        apart = people_of_fold(real.photographs, chosen)
+    found = predict_faces(models[chosen], people.held_out, options)
+    return Trained(people, models, chosen, folds, found, left_out, apart)
+
+
+def density(
+    given: Namespace, heads: Manifest, learning: dict[str, Manifest], left_out: dict[str, Manifest]
+) -> pd.DataFrame:
+    """Add the density of early maps to the exported model, and return which pictures it accepts."""
+    options = recipe(given.quick)
+    known, others = (
+        {kind: detected_crops(faces, options.data.margin, options.data.image_size) for kind, faces in part.items()}
+        for part in (learning, left_out)
+    )
+    known["rendered heads"], others["rendered heads"] = rendered_crops(heads, options)
+    add_density(given.model, list(known.values()), list(others.values()))
+    return accepted(given.model, others, left_out.get("photographs"), 6 if given.quick else 150)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,13 @@ import pandas as pd
 import torch
 
 from deepgllim.data import Manifest
-from deepgllim.geometry import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
-from deepgllim.imaging import open_image
+from deepgllim.geometry import NECK_ANGLES
 from deepgllim.nn import DeepRegression, collect_normalised, load_model, train
-from deepgllim.pose.detection import intersection_over_union, make_detector
 from experiments.pretrained.fitting import FINAL, HERE, final_components, final_mixture, fine_recipe
 from experiments.pretrained.judging import predict_faces
 from experiments.pretrained.product import BOXES
 from experiments.pretrained.stages import StageOutput, joined_output, read_output
-from experiments.pretrained.validation import MIN_OVERLAP, labelled_sets
+from experiments.pretrained.validation import detected, labelled_sets, yaw_errors
 from experiments.protocol import as_markdown
 
 ARMS = {
@@ -62,29 +60,10 @@ def trained(start: DeepRegression, inputs: StageOutput, seed: int) -> DeepRegres
     return model
 
 
-def detected(manifest: Manifest) -> Manifest:
-    """Return the faces of a set that the detector finds, with its boxes."""
-    detector, rows, boxes = make_detector(boxes=BOXES), [], []
-    for i, (path, box) in enumerate(zip(manifest.paths, manifest.boxes, strict=True)):
-        found = np.array([face.box for face in detector.detect(open_image(path))]).reshape(-1, 4)
-        overlap = np.append(intersection_over_union(found, box[None])[:, 0], 0.0)
-        if overlap.max() >= MIN_OVERLAP:
-            rows.append(i)
-            boxes.append(found[int(overlap.argmax())])
-    columns = dict(zip(("x0", "y0", "x1", "y1"), np.array(boxes).T, strict=True))
-    return Manifest(manifest.subset(rows).frame.assign(**columns, **dict.fromkeys(NECK_ANGLES, 0.0)), NECK_ANGLES)
-
-
 def measures(model: DeepRegression, sets: dict[str, Manifest], heads: Manifest) -> dict[str, float]:
     """Return error and slope of yaw on each set, and the mean error on rendered heads of people left out."""
-    row: dict[str, float] = {}
-    for name, faces in sets.items():
-        mean = predict_faces(model, faces, fine_recipe()).mean
-        yaw = angles_from_rotation(rotation_from_pan_tilt(mean[:, 1], mean[:, 0], mean[:, 2]))[:, 1]
-        truth = faces.frame["yaw"].to_numpy(np.float64)
-        row |= {name: float(np.abs(yaw - truth).mean()), f"{name}_slope": float(np.polyfit(truth, yaw, 1)[0])}
     found = predict_faces(model, heads, fine_recipe())
-    return row | {"rendered": float(np.abs(found.mean - found.targets).mean())}
+    return yaw_errors(model, sets, fine_recipe()) | {"rendered": float(np.abs(found.mean - found.targets).mean())}
 
 
 def main() -> None:
@@ -97,7 +76,7 @@ def main() -> None:
     torch.set_num_threads(1)
     start = load_model(given.work / "network" / FINAL)
     sources = {name: read_output(given.work / f"{name}_stages", fine_recipe()) for name in ARMS[max(ARMS, key=len)]}
-    sets = {name: detected(faces) for name, faces in labelled_sets(given.validation)}
+    sets = {name: detected(faces, BOXES) for name, faces in labelled_sets(given.validation)}
     held_out = pd.read_csv(given.work / "held_out.csv")
     heads = Manifest(held_out.assign(path=[str(given.work / path) for path in held_out["path"]]).iloc[::4], NECK_ANGLES)
     table = given.output / "ablation.csv"

@@ -35,11 +35,8 @@ KNOWN = 0.95
 PEOPLE_A_GROUP = 20
 """Number of rendered people in a group of the calibration; fewer if there would be less than four groups."""
 
-LEFT_OUT_PEOPLE = ("14", "15")
-"""People of Pointing'04 that nothing is fitted to, for the evaluation of log p(x)."""
-
 LEFT_OUT_PORTRAITS = 5
-"""Every portrait whose number is divisible by this is left out, for the same purpose."""
+"""Portraits whose number is divisible by this are left out of all that is fitted, for the evaluation of log p(x)."""
 
 STEP = 9
 """Step between the photographs of Pointing'04 that are used."""
@@ -54,17 +51,14 @@ NOTES: dict[str, Any] = {
 }
 
 
-def is_left_out(subject: str) -> bool:
-    """Return whether a person, "portrait 0005" or "photographs 14", is left out of all that is fitted.
+def is_left_out(portrait: str) -> bool:
+    """Return whether the person of a portrait, "portrait 0005", is left out of all that is fitted.
 
     Example:
-        >>> is_left_out("portrait 0005"), is_left_out("photographs 13"), is_left_out("p0005")
-        (True, False, False)
+        >>> is_left_out("portrait 0005"), is_left_out("portrait 0006")
+        (True, False)
     """
-    kind, _, name = subject.rpartition(" ")
-    if kind == "portrait":
-        return int(name) % LEFT_OUT_PORTRAITS == 0
-    return kind == "photographs" and name in LEFT_OUT_PEOPLE
+    return int(portrait.split()[-1]) % LEFT_OUT_PORTRAITS == 0
 
 
 def export(
@@ -104,19 +98,27 @@ def rendered_coverage(found: FoldPredictions) -> pd.DataFrame:
     return coverage(halves, lambda subjects: np.full(len(subjects), True))
 
 
-def photographs(portraits: Path | None, pointing04: Path | None) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
-    """Return photographs that the density of maps is fitted to, and photographs of other people, by kind."""
+def photographs(
+    portraits: Path | None, pointing04: Path | None, apart: set[str]
+) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
+    """Return photographs that the density of maps is fitted to, and photographs of other people, by kind.
+
+    Args:
+        portraits: folder of portraits of different people.
+        pointing04: folder of Pointing'04.
+        apart: its people that are left out.
+    """
     learning: dict[str, Manifest] = {}
     left_out: dict[str, Manifest] = {}
     if portraits is not None:
         people = portrait_manifest(portraits)
-        apart = np.array([is_left_out(f"portrait {name}") for name in people.subjects])
-        learning["portraits"], left_out["portraits"] = people.subset(~apart), people.subset(apart)
+        others = np.array([is_left_out(str(name)) for name in people.subjects])
+        learning["portraits"], left_out["portraits"] = people.subset(~others), people.subset(others)
     if pointing04 is not None:
         faces = load_data(f"pointing04:{pointing04}")
-        apart = np.array([is_left_out(f"photographs {name}") for name in faces.subjects])
-        learning["photographs"] = faces.subset(np.flatnonzero(~apart)[::STEP])
-        left_out["photographs"] = faces.subset(np.flatnonzero(apart)[::STEP])
+        others = np.isin(faces.subjects.astype(str), sorted(apart))
+        learning["photographs"] = faces.subset(np.flatnonzero(~others)[::STEP])
+        left_out["photographs"] = faces.subset(np.flatnonzero(others)[::STEP])
     return learning, left_out
 
 

@@ -1,6 +1,8 @@
 """The second training: the network of the first, trained further on rendered heads, turned portraits and photographs.
 
-The photographs of Pointing'04 are predicted by networks that were trained without their people, one for each fold.
+There is one network for each fold of the people of Pointing'04, which was trained without them. The photographs are
+predicted by the network of their fold; the network in the package is that with the smallest error on the validation
+sets.
 """
 
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 
 from deepgllim import HeadPose
 from deepgllim.data import Manifest
-from deepgllim.nn import DeepRegression
+from deepgllim.nn import DeepRegression, Recipe
 from experiments.pretrained.fitting import fine_recipe, fine_tune
 from experiments.pretrained.heads import RenderedPeople
 from experiments.pretrained.judging import FoldPredictions, predict_faces
@@ -27,13 +29,6 @@ RENDERED = 13_000
 
 REPEATED = 2
 """Number of times that the photographs are in the training."""
-
-
-class LeftOut(NamedTuple):
-    """Photographs, and their predictions by networks that were not trained on their people."""
-
-    photographs: Manifest
-    found: FoldPredictions
 
 
 class RealFaces(NamedTuple):
@@ -55,15 +50,10 @@ def real_faces(
     turned = photographs = None
     if portraits is not None:
         turned = turned_portraits(portraits, heads, work, every=100 if quick else 1)
-        turned = turned.subset(~left_out_rows(turned))
+        turned = turned.subset(np.array([not is_left_out(str(who)) for who in turned.subjects]))
     if pointing04 is not None:
         photographs = photographs_with_labels(pointing04, heads, every=10 if quick else 1)
     return RealFaces(turned, photographs)
-
-
-def left_out_rows(faces: Manifest) -> np.ndarray:
-    """Return the mask of the faces whose people no network in the package is trained on, (N,)."""
-    return np.array([is_left_out(str(who)) for who in faces.subjects])
 
 
 class Output(NamedTuple):
@@ -95,31 +85,35 @@ def cached_output(
     return Output(joined_output(parts), photographs)
 
 
-def second_training(
+def second_trainings(
     first: DeepRegression, people: RenderedPeople, real: RealFaces, work: Path, quick: bool = False
-) -> DeepRegression:
-    """Return the network trained on all people but those that are left out; it is in the folder `second`."""
+) -> list[DeepRegression]:
+    """Return one network for each fold of the photographs, trained without its people; one if there are none."""
     output = cached_output(first, people, real, work, quick)
-    apart = None if real.photographs is None else left_out_rows(real.photographs)
-    return fine_tune(first, chosen(output, apart), people.held_out, work / "second", quick)
-
-
-def predict_left_out(
-    first: DeepRegression, people: RenderedPeople, real: RealFaces, work: Path, quick: bool = False
-) -> LeftOut | None:
-    """Return the photographs, and their predictions by networks that were not trained on their people."""
-    if real.photographs is None:
-        return None
-    output, folds, predictions = cached_output(first, people, real, work, quick), fold_of(real.photographs), []
+    if real.photographs is None or output.photographs is None:
+        return [fine_tune(first, output.common, people.held_out, work / "second", quick)]
+    folds, models = fold_of(real.photographs), []
     for fold in range(FOLDS):
-        apart = folds == fold
-        model = fine_tune(first, chosen(output, apart), people.held_out, work / f"second_fold{fold}", quick)
-        predictions.append(predict_faces(model, real.photographs.subset(apart), fine_recipe(quick)))
-    return LeftOut(real.photographs.subset(np.argsort(folds, kind="stable")), FoldPredictions.joined(predictions))
+        mine = output.photographs.of_faces(folds != fold)
+        inputs = joined_output([output.common, *[mine] * REPEATED])
+        models.append(fine_tune(first, inputs, people.held_out, work / f"second_fold{fold}", quick))
+    return models
 
 
-def chosen(output: Output, apart: np.ndarray | None) -> StageOutput:
-    """Return the inputs of a training without some of the photographs; the others are repeated to have more weight."""
-    if output.photographs is None or apart is None:
-        return output.common
-    return joined_output([output.common, *[output.photographs.of_faces(~apart)] * REPEATED])
+class LeftOut(NamedTuple):
+    """Photographs, and their predictions by networks that were not trained on their people."""
+
+    photographs: Manifest
+    found: FoldPredictions
+
+
+def predict_left_out(models: list[DeepRegression], photographs: Manifest, recipe: Recipe) -> LeftOut:
+    """Return the photographs in the order of their folds, each predicted by the network of its fold."""
+    folds = fold_of(photographs)
+    parts = [predict_faces(model, photographs.subset(folds == fold), recipe) for fold, model in enumerate(models)]
+    return LeftOut(photographs.subset(np.argsort(folds, kind="stable")), FoldPredictions.joined(parts))
+
+
+def people_of_fold(photographs: Manifest, fold: int) -> set[str]:
+    """Return the names of the people of a fold, as Pointing'04 has them."""
+    return {str(who).split()[-1] for who in photographs.subjects[fold_of(photographs) == fold]}

@@ -5,7 +5,7 @@ by networks that were trained on other people of it, has pan, and tilt as people
 model has it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from deepgllim import HeadPose, Pose
 from deepgllim.data import Manifest, load_data
 from deepgllim.data.pointing04 import ASKED_TILT, HEAD_TILT
+from deepgllim.geometry import NECK_ANGLES, angles_from_rotation, rotation_from_pan_tilt
 from deepgllim.imaging import open_image
-from deepgllim.pose.detection import intersection_over_union
-from experiments.pretrained.judging import FoldPredictions
+from deepgllim.nn import DeepRegression, Recipe
+from deepgllim.pose.detection import intersection_over_union, make_detector
+from experiments.pretrained.judging import FoldPredictions, predict_faces
 
 Array = NDArray[np.float64]
 
@@ -109,6 +111,35 @@ def interval(poses: list[Pose], angle: int) -> tuple[Array, Array]:
     """Return the 90 % intervals of one angle: 0 for pitch, 1 for yaw, 2 for roll."""
     bounds = np.array([pose.interval(LEVEL) for pose in poses])
     return bounds[:, 0, angle], bounds[:, 1, angle]
+
+
+def detected(manifest: Manifest, boxes: str) -> Manifest:
+    """Return the faces of a set that the detector finds, with its boxes; they have no labels of neck angles."""
+    detector, rows, found = make_detector(boxes=boxes), [], []
+    for i, (path, box) in enumerate(zip(manifest.paths, manifest.boxes, strict=True)):
+        faces = np.array([face.box for face in detector.detect(open_image(path))]).reshape(-1, 4)
+        overlap = np.append(intersection_over_union(faces, box[None])[:, 0], 0.0)
+        if overlap.max() >= MIN_OVERLAP:
+            rows.append(i)
+            found.append(faces[int(overlap.argmax())])
+    columns = dict(zip(("x0", "y0", "x1", "y1"), np.array(found).T, strict=True))
+    return Manifest(manifest.subset(rows).frame.assign(**columns, **dict.fromkeys(NECK_ANGLES, 0.0)), NECK_ANGLES)
+
+
+def yaw_errors(model: DeepRegression, sets: Mapping[str, Manifest], recipe: Recipe) -> dict[str, float]:
+    """Return the error of yaw, degrees, and the slope of predicted on true yaw of a network on sets of faces."""
+    row: dict[str, float] = {}
+    for name, faces in sets.items():
+        tilt, pan, neck_roll = predict_faces(model, faces, recipe).mean.T
+        yaw = angles_from_rotation(rotation_from_pan_tilt(pan, tilt, neck_roll))[:, 1]
+        truth = faces.frame["yaw"].to_numpy(np.float64)
+        row |= {name: float(np.abs(yaw - truth).mean()), f"{name}_slope": float(np.polyfit(truth, yaw, 1)[0])}
+    return row
+
+
+def validation_errors(models: Sequence[DeepRegression], sets: Mapping[str, Manifest], recipe: Recipe) -> pd.DataFrame:
+    """Return a row of `yaw_errors` for each network."""
+    return pd.DataFrame([yaw_errors(model, sets, recipe) for model in models], index=range(len(models)))
 
 
 def labelled_sets(folder: Path | None, every: int = 1) -> Iterator[tuple[str, Manifest]]:
