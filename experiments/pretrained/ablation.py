@@ -8,6 +8,7 @@ from the model that was trained on rendered heads. Rows that `ablation.csv` has 
 import argparse
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def trained(start: DeepRegression, inputs: StageOutput, seed: int) -> DeepRegres
     depth = options.network.frozen_depths[-1]
     model = train(copy.deepcopy(start), options, inputs, warm_start=True, depth=depth).model
     features = collect_normalised(model, inputs, depth=depth).double()
-    model.head.mixture = final_mixture(features, inputs.targets.double(), final_components(options))  # type: ignore[union-attr]
+    model.head.mixture = final_mixture(features, inputs.targets.double(), final_components(options))
     return model
 
 
@@ -80,13 +81,13 @@ def main() -> None:
     held_out = pd.read_csv(given.work / "held_out.csv")
     heads = Manifest(held_out.assign(path=[str(given.work / path) for path in held_out["path"]]).iloc[::4], NECK_ANGLES)
     table = given.output / "ablation.csv"
-    rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
+    rows: list[dict[Any, Any]] = pd.read_csv(table).to_dict("records") if table.is_file() else []
     for seed in SEEDS:
         for arm, names in ARMS.items():
             if any(row["faces"] == arm and row["seed"] == seed for row in rows):
                 continue
             model = trained(start, sample(sources, names, seed), seed)
-            rows.append({"faces": arm, "seed": seed, **measures(model, sets, heads)})
+            rows.append({"faces": arm, "seed": seed} | measures(model, sets, heads))
             pd.DataFrame(rows).to_csv(table, index=False, float_format="%.3f")
     grouped = pd.DataFrame(rows).drop(columns="seed").groupby("faces", sort=False)
     print(as_markdown(grouped.mean().join(grouped.std(), rsuffix=" ±").round(2).reset_index()))

@@ -17,6 +17,7 @@ from deepgllim.imaging import open_image
 from experiments.pretrained.judging import FoldPredictions
 
 Scene = dict[str, Any]
+Box = tuple[float, float, float, float]
 
 PARTS: dict[str, Callable[[Scene, float], str]] = {
     "|pan|": lambda s, _: _among(abs(s["pan"]), (30, 60, 90), "°"),
@@ -78,13 +79,11 @@ def spread_by_brightness(heads: HeadPose, portraits: Manifest) -> pd.DataFrame:
         found = heads.predict(picture)
         if not found or found[0].box is None:
             continue
-        pose = found[0]
+        pose, box = found[0], found[0].box
         lower, upper = pose.interval(0.9)
         angles = dict(zip(("pitch", "yaw", "roll"), pose.angles, strict=True))
         widths = dict(zip(("pitch_width", "yaw_width", "roll_width"), (upper - lower) / 2, strict=True))
-        rows.append(
-            {"brightness": _face_brightness(picture, pose.box), "accepted": pose.in_distribution} | angles | widths
-        )
+        rows.append({"brightness": _face_brightness(picture, box), "accepted": pose.in_distribution} | angles | widths)
     frame = pd.DataFrame(rows)
     third = pd.qcut(frame["brightness"], 3, labels=["darkest", "middle", "lightest"])
     grouped = frame.astype(float).groupby(third, observed=True)
@@ -92,12 +91,12 @@ def spread_by_brightness(heads: HeadPose, portraits: Manifest) -> pd.DataFrame:
     return grouped.mean().join(spread).assign(portraits=grouped.size()).reset_index(names="third")
 
 
-def _face_brightness(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
+def _face_brightness(picture: Image.Image, box: Box) -> float:
     """Return the mean grey level of the middle half of a box."""
     x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     middle = (x0 + width / 4, y0 + height / 4, x1 - width / 4, y1 - height / 4)
-    return float(np.asarray(picture.convert("L").crop(tuple(round(v) for v in middle))).mean())
+    return float(np.asarray(picture.convert("L").crop(middle)).mean())
 
 
 def _geodesic(predictions: FoldPredictions) -> NDArray[np.float64]:

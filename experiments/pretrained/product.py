@@ -68,24 +68,22 @@ def export(
 
     Args:
         model: the model.
-        held_out: predictions for rendered people, in as many groups as there are people in photographs.
+        held_out: predictions for rendered people.
         path: file to write.
-        photographs: predictions for people in photographs; each has the weight of a group of rendered people.
+        photographs: predictions for people in photographs; each has the weight of a group of 20 rendered people.
     """
-    if photographs is None:
-        found = in_groups(held_out)
-    else:
-        people = len(np.unique(photographs.subjects))
-        found = FoldPredictions.joined([in_groups(held_out, people), photographs])
+    found = in_groups(held_out)
+    if photographs is not None:
+        found = FoldPredictions.joined([found, photographs])
     calibration = calibrated(found).to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     return export_onnx(model, path, calibration=calibration, notes=NOTES | {"deepgllim": __version__})
 
 
-def in_groups(found: FoldPredictions, groups: int | None = None) -> FoldPredictions:
-    """Return predictions whose subjects are groups of people; by default of 20 people each."""
+def in_groups(found: FoldPredictions) -> FoldPredictions:
+    """Return predictions whose subjects are groups of people."""
     names = np.unique(found.subjects)
-    size = min(PEOPLE_A_GROUP, max(1, len(names) // 4)) if groups is None else -(-len(names) // groups)
+    size = min(PEOPLE_A_GROUP, max(1, len(names) // 4))
     number = {name: i // size for i, name in enumerate(names)}
     return found._replace(subjects=np.array([f"group {number[name]}" for name in found.subjects]))
 

@@ -195,7 +195,8 @@ class Turner:
         target.use()
         target.clear()
         texture.use(0)
-        self.program["projection"].write(clip_matrix(turned.camera).T.astype(np.float32).tobytes())
+        uniform: Any = self.program["projection"]
+        uniform.write(clip_matrix(turned.camera).T.astype(np.float32).tobytes())
         array.render()
         head = Image.frombytes("RGBA", size, target.read(components=4)).resize(picture.size, Image.Resampling.BOX)
         for resource in (array, buffer, texture):
