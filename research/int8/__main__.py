@@ -8,6 +8,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ import numpy as np
 import onnx
 import pandas as pd
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from deepgllim.data import load_data
 from deepgllim.geometry import geodesic_distance
 from deepgllim.imaging import crop_face, open_image
 from deepgllim.pose import HeadPose, PoseNetwork, default_model
 from deepgllim.pose.detection import make_detector
+from deepgllim.pose.runtime import load_onnxruntime
 from experiments.protocol import as_markdown
 
 HERE = Path(__file__).parent
@@ -35,7 +36,7 @@ KEPT_STAGES: dict[str, tuple[str, ...]] = {
 Pixels = NDArray[np.uint8]
 
 
-class Crops(CalibrationDataReader):  # type: ignore[misc]
+class Crops:
     """Reader of the calibration, which gives one crop after another."""
 
     def __init__(self, crops: Pixels) -> None:
@@ -49,18 +50,19 @@ class Crops(CalibrationDataReader):  # type: ignore[misc]
 
 def quantised(model: Path, crops: Pixels, kept: tuple[str, ...], target: Path) -> Path:
     """Write a model whose convolutions are quantised, but for those whose weights have a name with a part of `kept`."""
+    quantization: Any = import_module(f"{load_onnxruntime().__name__}.quantization")
     graph = onnx.load(str(model)).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv" and node.name]
     chosen = [node.name for node in convolutions if not any(part in node.input[1] for part in kept)]
-    quantize_static(
+    quantization.quantize_static(
         str(model),
         str(target),
         Crops(crops),
-        quant_format=QuantFormat.QDQ,
+        quant_format=quantization.QuantFormat.QDQ,
         nodes_to_quantize=chosen,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
     )
     return target
 

@@ -4,12 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 
 from deepgllim.pose import PoseNetwork, default_model
-
-pytest.importorskip("onnxruntime.quantization")
-
 from research.int8.__main__ import Crops, quantised, seconds
 
 
