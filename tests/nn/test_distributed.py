@@ -1,7 +1,5 @@
 """Two processes train as one does: the same θ from the same features, the same weights up to rounding."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -47,7 +45,11 @@ def test_two_processes_give_the_result_of_one(case: str, alone: Results, togethe
         for name, value in expected.items():
             scale = float(value.abs().max()) or 1.0
             torch.testing.assert_close(
-                found[name], value, rtol=0, atol=PRECISION.get(case, 2e-3) * scale, msg=lambda text, n=name: f"{n}: {text}"
+                found[name],
+                value,
+                rtol=0,
+                atol=PRECISION.get(case, 2e-3) * scale,
+                msg=lambda text, n=name: f"{n}: {text}",
             )
 
 

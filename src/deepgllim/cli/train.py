@@ -80,6 +80,7 @@ def train(
                 reporter=reporter,
                 processes=processes,
             )
+        processes.wait()  # an error of process 0 after its last round is not another error here
     if processes.rank == 0:
         summarise(trained, output, options.schedule.select_by, skip_unreadable)
 

@@ -191,7 +191,7 @@ def launched_processes() -> Iterator[Processes]:
     processes = Group(torch.device("cuda", local) if cuda else torch.device("cpu"), store)
     with stopped_by_signal(), connection_errors():
         yield processes
-    processes.wait()  # process 0 may host the store
+        processes.wait()  # process 0 may host the store
     dist.destroy_process_group()
 
 
