@@ -4,6 +4,7 @@ Each process computes the features of its rows. Batch normalisation uses the sta
 DistributedDataParallel averages the gradients, so that the step is that of one process up to rounding.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -42,6 +43,13 @@ class Network(nn.Module):
         return normalised
 
 
+def distribute(network: nn.Module, processes: Processes) -> nn.Module:
+    """Return a network whose backward pass averages the gradients; buffers are the same in all processes already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch rename the option
+        return DistributedDataParallel(network, process_group=processes.group, broadcast_buffers=False)
+
+
 class NetworkStep:
     """The network step of one process.
 
@@ -58,7 +66,7 @@ class NetworkStep:
         self.model, self.processes, self.key = model, processes, (depth, model.backbone.depth)
         network: nn.Module = Network(model, depth, schedule)
         if processes.size > 1 and any(p.requires_grad for p in network.parameters()):
-            network = DistributedDataParallel(network, process_group=processes.group, broadcast_buffers=False)
+            network = distribute(network, processes)
         self.network = network
 
     def features(self, inputs: Tensor) -> Tensor:

@@ -328,9 +328,16 @@ def one_epoch(run: Training, epoch: int) -> float:
 
 def epoch_batches(run: Training, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over this process's rows of the shuffled batches of an epoch."""
-    schedule, processes = run.recipe.schedule, run.processes
-    options = {"seed": schedule.seed, "workers": schedule.workers}
-    return batches(run.inputs.source, schedule.batch_size, epoch=epoch, shuffle=True, processes=processes, **options)
+    schedule = run.recipe.schedule
+    return batches(
+        run.inputs.source,
+        schedule.batch_size,
+        epoch=epoch,
+        shuffle=True,
+        seed=schedule.seed,
+        workers=schedule.workers,
+        processes=run.processes,
+    )
 
 
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None, step: NetworkStep) -> None:
