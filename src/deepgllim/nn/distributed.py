@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed import ProcessGroup
+from torch.distributed.rendezvous import rendezvous
 
 from deepgllim.errors import ConfigurationError, ProcessError
 
@@ -182,8 +183,10 @@ def launched_processes() -> Iterator[Processes]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     cuda = torch.cuda.is_available() and local < torch.cuda.device_count()
     with connection_errors():
-        store, rank, size = next(iter(dist.rendezvous("env://", timeout=TIMEOUT)))
-        store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        store, rank, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+        store = dist.PrefixStore(  # type: ignore[attr-defined]
+            os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store
+        )
         if cuda:
             torch.cuda.set_device(local)
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"

@@ -309,7 +309,13 @@ def batches(
     # without its own generator the loader would draw from the global one, and a resumed training reads caches again
     own = torch.Generator()
     pinned = workers > 0 and processes.device.type == "cuda"
-    loader = DataLoader(inputs, batch_sampler=addresses, num_workers=workers, generator=own, pin_memory=pinned)  # type: ignore[arg-type]
+    loader: DataLoader[Item] = DataLoader(
+        inputs,  # type: ignore[arg-type]
+        batch_sampler=addresses,  # type: ignore[arg-type]
+        num_workers=workers,
+        generator=own,
+        pin_memory=pinned,
+    )
     return iter(loader)
 
 
