@@ -311,7 +311,7 @@ def batches(
     pinned = workers > 0 and processes.device.type == "cuda"
     loader: DataLoader[Item] = DataLoader(
         inputs,  # type: ignore[arg-type]
-        batch_sampler=addresses,  # type: ignore[arg-type]
+        batch_sampler=addresses,
         num_workers=workers,
         generator=own,
         pin_memory=pinned,

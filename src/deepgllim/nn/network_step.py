@@ -32,14 +32,14 @@ class Network(nn.Module):
     def __init__(self, model: DeepRegression, depth: int | None, schedule: ScheduleConfig) -> None:
         super().__init__()
         self.backbone, self.projection, self.normalisation = model.backbone, model.projection, model.normalisation
-        self.depth, self.half = depth, schedule.precision == "bf16"
+        self.depth, self.reduced = depth, schedule.precision == "bf16"
         self.project = torch.compile(model.project) if schedule.compile else model.project
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the features x, (N, D)."""
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.reduced):
             projected = self.project(inputs, self.depth)
-        normalised: Tensor = self.normalisation(projected.float() if self.half else projected)
+        normalised: Tensor = self.normalisation(projected.float() if self.reduced else projected)
         return normalised
 
 
@@ -91,7 +91,7 @@ class NetworkStep:
         if self.processes.size == 1 or not gradients:
             return
         mean = self.processes.sum(torch.cat([each.flatten() for each in gradients])) / self.processes.size
-        for gradient, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
+        for gradient, part in zip(gradients, torch.split(mean, [each.numel() for each in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
     @contextmanager
@@ -113,7 +113,7 @@ class _Sum(torch.autograd.Function):
     """The sum over processes, whose gradient is the sum of the processes' gradients."""
 
     @staticmethod
-    def forward(ctx: "torch.autograd.function.FunctionCtx", values: Tensor, group: dist.ProcessGroup) -> Tensor:
+    def forward(ctx: "torch.autograd.function.FunctionCtx", values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         ctx.group = group  # type: ignore[attr-defined]
         total = values.clone()
         dist.all_reduce(total, group=group)
@@ -126,7 +126,7 @@ class _Sum(torch.autograd.Function):
         return total, None
 
 
-def shared_norm(norm: _BatchNorm, group: dist.ProcessGroup, values: Tensor) -> Tensor:
+def shared_norm(norm: _BatchNorm, group: dist.ProcessGroup | None, values: Tensor) -> Tensor:
     """Return values normalised by the mean and variance over the batches of all processes.
 
     The running statistics of the layer are updated as torch does. torch's own SyncBatchNorm needs CUDA.
@@ -139,17 +139,17 @@ def shared_norm(norm: _BatchNorm, group: dist.ProcessGroup, values: Tensor) -> T
     axes = [axis for axis in range(values.ndim) if axis != 1]
     shape = [1, -1] + [1] * (values.ndim - 2)
     count = values.new_tensor([values.numel() / values.shape[1]], dtype=torch.float64)
-    *sums, n = _add(torch.cat([values.sum(axes, dtype=torch.float64), count]), group).split([values.shape[1], 1])
-    mean = sums[0] / n
+    sums = _add(torch.cat([values.sum(axes, dtype=torch.float64), count]), group)
+    mean, n = sums[:-1] / sums[-1], sums[-1]
     centred = values - mean.to(values.dtype).view(shape)
     variance = _add(centred.square().sum(axes, dtype=torch.float64), group) / n
     if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
         _track(norm, mean.detach(), (variance * n / (n - 1)).detach())
-    scaled = centred * torch.rsqrt(variance + norm.eps).to(values.dtype).view(shape)
+    scaled: Tensor = centred * torch.rsqrt(variance + norm.eps).to(values.dtype).view(shape)
     return scaled if not norm.affine else scaled * norm.weight.view(shape) + norm.bias.view(shape)
 
 
-def _add(values: Tensor, group: dist.ProcessGroup) -> Tensor:
+def _add(values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     total: Tensor = _Sum.apply(values, group)  # type: ignore[no-untyped-call]
     return total
 
