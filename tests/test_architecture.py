@@ -95,13 +95,14 @@ POSE_LAYERS = (
     ("scoring.run",),
 )
 LAYERS = (
-    ("sections",),
+    ("sections", "distributed"),
     ("config", "reporting", "backbones.weights", "backbones.depthwise"),
     ("backbones.efficientnet", "backbones.vgg", "backbones.backbone", "augmentation", "head", "export.graph"),
     ("backbones.facemesh", "inputs"),
     ("backbones.registry",),
     ("model", "inverse_regression", "export.heads"),
-    ("objectives", "optimization", "evaluation", "features", "guard", "export.onnx_file", "export.map_density"),
+    ("objectives", "optimization", "evaluation", "features", "guard", "network_step"),
+    ("export.onnx_file", "export.map_density"),
     ("progress", "export.verification"),
     ("checkpoint",),
     ("training",),

@@ -29,6 +29,10 @@ class NumericalError(DeepGLLiMError, ArithmeticError):
     """A computation with no finite answer for the given data, such as a singular covariance."""
 
 
+class ProcessError(DeepGLLiMError):
+    """Another process of a training with several processes has ended or does not answer."""
+
+
 class EmptyComponentWarning(UserWarning):
     """A mixture component lost its samples and was removed."""
 

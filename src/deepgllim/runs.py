@@ -1,7 +1,7 @@
 """Training and evaluation on photographs: functions that combine `data` and `nn`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from deepgllim.errors import ConfigurationError, DataError, ModelError
 from deepgllim.nn.backbones import build_backbone
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs
 from deepgllim.nn.export.verification import export_verified
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
@@ -87,32 +88,43 @@ def readable(manifest: Manifest, skip_unreadable: bool, report: Path | None = No
 
 
 def face_inputs(
-    manifest: Manifest, data: DataConfig, augmentation: AugmentationConfig, seed: int = 0, cache: Path | None = None
+    manifest: Manifest,
+    data: DataConfig,
+    augmentation: AugmentationConfig,
+    seed: int = 0,
+    cache: Path | None = None,
+    *,
+    processes: Processes = ALONE,
 ) -> FaceInputs:
     """Return the crops of the faces of a manifest as network inputs."""
-    contexts = prepare_contexts(manifest.paths, manifest.boxes, data, augmentation, cache)
+    contexts = prepare_contexts(manifest.paths, manifest.boxes, data, augmentation, cache, processes=processes)
     targets = torch.tensor(manifest.target_values)
     return FaceInputs(contexts, targets, manifest.targets, data.image_size, augmentation, seed)
 
 
-def training_inputs(manifest: Manifest, recipe: Recipe, cache: Path | None = None) -> Inputs:
+def training_inputs(
+    manifest: Manifest, recipe: Recipe, cache: Path | None = None, *, processes: Processes = ALONE
+) -> Inputs:
     """Return the training inputs of a recipe: augmented differently in every epoch, or in fixed copies.
 
     Args:
         manifest: the training faces.
         recipe: recipe of the training, with image size, augmentation, seed and number of copies.
         cache: folder for the crops; with None they are kept in memory.
+        processes: with a folder, each reads its share of the pictures.
     """
     file = None if cache is None else cache / "training.npy"
-    inputs = face_inputs(manifest, recipe.data, recipe.augmentation, recipe.schedule.seed, file)
-    return copied(inputs, recipe, cache)
+    seed = recipe.schedule.seed
+    inputs = face_inputs(manifest, recipe.data, recipe.augmentation, seed, file, processes=processes)
+    return copied(inputs, recipe, cache, processes=processes)
 
 
-def copied(inputs: Inputs, recipe: Recipe, cache: Path | None = None) -> Inputs:
+def copied(inputs: Inputs, recipe: Recipe, cache: Path | None = None, *, processes: Processes = ALONE) -> Inputs:
     """Return the fixed augmented copies of the inputs, or the inputs if the recipe has no copies."""
     if recipe.schedule.fixed_copies == 0:
         return inputs
-    return fixed_copies(inputs, recipe.schedule.fixed_copies, None if cache is None else cache / "copies.npy")
+    file = None if cache is None else cache / "copies.npy"
+    return fixed_copies(inputs, recipe.schedule.fixed_copies, file, processes=processes)
 
 
 def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
@@ -155,6 +167,7 @@ def train_run(
     resume: bool = False,
     skip_unreadable: bool = False,
     reporter: Reporter | None = None,
+    processes: Processes = ALONE,
 ) -> TrainingResult:
     """Train a model on photographs with labels, and write it to the folder of the run.
 
@@ -168,28 +181,43 @@ def train_run(
         resume: continue from the checkpoint in the folder.
         skip_unreadable: leave out pictures that cannot be read.
         reporter: receives the progress.
+        processes: this process and those with which it trains; process 0 locks and writes the folder.
 
     Raises:
         ConfigurationError: if the folder already has a run and `resume` is false, and as `train`.
         DataError, ImageError: if the data cannot be used, another run uses the folder, or the disk is full.
         ModelError: if weights, a checkpoint or the exported file cannot be used or written.
     """
-    with run_folder(output, resume):
+    with run_folder(output, resume) if processes.rank == 0 else nullcontext():
+        processes.wait()  # for the lock
         manifest = load_data(source) if isinstance(source, str) else source
         model = build_model(recipe, manifest.targets)
-        split = split_validation(readable(manifest, skip_unreadable, output / UNREADABLE), recipe)
-        seed, cache = recipe.schedule.seed, output / "cache"
-        training = training_inputs(split.training, recipe, cache)
-        validation = None
-        if split.validation is not None:
-            validation = face_inputs(
-                split.validation, recipe.data, AugmentationConfig.off(), seed, cache / "validation.npy"
-            )
-        if not resume:
+        report = output / UNREADABLE if processes.rank == 0 else None
+        split = split_validation(readable(manifest, skip_unreadable, report), recipe)
+        training, validation = run_inputs(split, recipe, output / "cache", processes)
+        if not resume and processes.rank == 0:
             text = recipe.model_dump_json(indent=2) + "\n"
             write_atomically(output / "recipe.json", lambda place: place.write_text(text, encoding="utf-8"))
-        result = train(model, recipe, training, validation, output=output, resume=resume, reporter=reporter)
+        result = train(
+            *(model, recipe, training, validation),
+            output=output,
+            resume=resume,
+            reporter=reporter,
+            processes=processes,
+        )
+        if processes.rank > 0:
+            return result
         return result._replace(exported=export_pose(result.model, output / EXPORTED))
+
+
+def run_inputs(split: TrainingSplit, recipe: Recipe, cache: Path, processes: Processes) -> tuple[Inputs, Inputs | None]:
+    """Return the inputs for training and validation, in files of a folder."""
+    training = training_inputs(split.training, recipe, cache, processes=processes)
+    if split.validation is None:
+        return training, None
+    file, off = cache / "validation.npy", AugmentationConfig.off()
+    seed = recipe.schedule.seed
+    return training, face_inputs(split.validation, recipe.data, off, seed, file, processes=processes)
 
 
 def export_pose(model: DeepRegression, path: Path) -> Path | None:

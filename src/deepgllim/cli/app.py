@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from cyclopts import App, CycloptsError, ValidationError
 
 from deepgllim import __version__
-from deepgllim.cli.console import complain
+from deepgllim.cli.console import SilentError, complain
 from deepgllim.cli.options import UsageError
 from deepgllim.cli.streams import OutputError, ReaderGoneError, discard, standard_streams
 from deepgllim.errors import ConvergenceWarning, DeepGLLiMError, EmptyComponentWarning, TrainingWarning
@@ -178,6 +178,8 @@ def run(command: Callable[..., Any], *args: Any, **options: Any) -> int:
         return _output_failure(error)
     except DeepGLLiMError as error:
         return _fail(error, 1)
+    except SilentError as error:
+        return error.code
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("deepgllim"):
             raise

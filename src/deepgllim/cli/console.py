@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+class SilentError(Exception):
+    """An error that another process reports.
+
+    Args:
+        code: exit code of this process.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 @functools.cache
 def _console_class() -> "type[Console]":
     """Return the class of consoles that escape control characters in texts."""

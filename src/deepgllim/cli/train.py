@@ -1,19 +1,22 @@
 """`deepgllim train`, and a reporter of its progress."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from deepgllim.cli.console import complain, number, progress_bar, results, table
+from deepgllim.cli.console import SilentError, complain, number, progress_bar, results, table
 from deepgllim.cli.options import Source, Switch, Text, faces, names, settings
+from deepgllim.errors import DeepGLLiMError, ProcessError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from deepgllim.nn.distributed import Processes
     from deepgllim.nn.reporting import Reporter
+    from deepgllim.nn.training import TrainingResult
 
 SHOWN_METRICS = {
     "validation_mae": "MAE",
@@ -42,7 +45,8 @@ def train(
 
     The output folder contains `model.safetensors`, `metrics.csv` (one row for each round), `recipe.json`,
     `checkpoint.safetensors`, and `model.onnx` if the targets are the angles of a head pose. After Ctrl-C, the same
-    command with `--resume` continues after the last finished round.
+    command with `--resume` continues after the last finished round. Started by `torchrun`, several processes or
+    devices share the training: `torchrun --nproc-per-node 2 -m deepgllim train …`.
 
     ```
     deepgllim train --data pointing04:data/pointing04 --recipe inverse_regression --output runs/first \\
@@ -62,15 +66,28 @@ def train(
         quiet: Show no progress.
     """
     from deepgllim.nn.config import load_recipe
+    from deepgllim.nn.distributed import launched_processes
     from deepgllim.runs import train_run
 
-    options = load_recipe(recipe).override(settings(set_))
-    manifest = faces(data, None if targets is None else names(targets), subjects)
-    with resumable(output), progress(quiet) as reporter:
-        trained = train_run(
-            manifest, options, output, resume=resume, skip_unreadable=skip_unreadable, reporter=reporter
-        )
-    show(trained.history, f"validation_{options.schedule.select_by}")
+    with resumable(output), launched_processes() as processes, one_voice(processes):
+        options = load_recipe(recipe).override(settings(set_))
+        manifest = faces(data, None if targets is None else names(targets), subjects)
+        with progress(quiet) if processes.rank == 0 else nullcontext() as reporter:
+            trained = train_run(
+                *(manifest, options, output),
+                resume=resume,
+                skip_unreadable=skip_unreadable,
+                reporter=reporter,
+                processes=processes,
+            )
+        processes.wait()  # an error of process 0 after its last round is not another error here
+    if processes.rank == 0:
+        summarise(trained, output, options.schedule.select_by, skip_unreadable)
+
+
+def summarise(trained: "TrainingResult", output: Path, criterion: str, skip_unreadable: bool) -> None:
+    """Print the rounds of a finished training and its files."""
+    show(trained.history, f"validation_{criterion}")
     if skip_unreadable and (output / "unreadable.csv").is_file():
         complain(f"skipped images are listed in {output / 'unreadable.csv'}")
     results().print(f"model: {output / 'model.safetensors'}")
@@ -109,19 +126,32 @@ def main_metrics(row: dict[str, float]) -> dict[str, float]:
 
 @contextmanager
 def resumable(output: Path) -> Iterator[None]:
-    """Add to a KeyboardInterrupt how the run is continued."""
+    """Add to a KeyboardInterrupt, or to the end of another process, how the run is continued."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ProcessError) as error:
         from deepgllim.nn.checkpoint import CHECKPOINT
 
+        remedy = "no round was finished, so --resume is not possible: give the same command to start again"
         if (output / CHECKPOINT).is_file():
-            raise KeyboardInterrupt(
-                "give the same command with --resume to continue after the last finished round"
-            ) from None
-        raise KeyboardInterrupt(
-            "no round was finished, so --resume is not possible: give the same command to start again"
-        ) from None
+            remedy = "give the same command with --resume to continue after the last finished round"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(remedy) from None
+        raise ProcessError(f"{error}: {remedy}") from None
+
+
+@contextmanager
+def one_voice(processes: "Processes") -> Iterator[None]:
+    """Let only the first process that fails report its error: the others fail because of it, or in the same way."""
+    from deepgllim.nn.distributed import connection_errors
+
+    try:
+        with connection_errors():
+            yield
+    except (DeepGLLiMError, OSError, KeyboardInterrupt) as error:
+        if processes.claim():
+            raise
+        raise SilentError(130 if isinstance(error, KeyboardInterrupt) else 1) from error
 
 
 class RichReporter:

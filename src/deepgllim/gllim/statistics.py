@@ -88,12 +88,27 @@ class _Accumulator:
         assert self.q is not None
         values = [self.s0, self.M, self.C, self.q, self.excess, self.log_likelihood]
         if rows.group is not None:
-            flat = rows.sum(torch.cat([value.flatten() for value in values]))
-            parts = torch.split(flat, [value.numel() for value in values])
-            values = [part.view_as(value) for part, value in zip(parts, values, strict=True)]
+            values = _summed(values, rows.sum)
         K, P = len(self.s0), self.M.shape[1]
         values[2] = values[2].view(P, K, -1).permute(1, 2, 0)
         return SufficientStatistics(*values)
+
+
+def _summed(values: list[Tensor], add: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Return tensors after one call of a function that sums one tensor over processes."""
+    flat = add(torch.cat([value.flatten() for value in values]))
+    parts = torch.split(flat, [value.numel() for value in values])
+    return [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
+
+
+def add_processes(statistics: SufficientStatistics, add: Callable[[Tensor], Tensor]) -> SufficientStatistics:
+    """Return the sum of the statistics of all processes.
+
+    Args:
+        statistics: of this process.
+        add: function that returns the sum of a tensor over all processes; it is called once.
+    """
+    return SufficientStatistics(*_summed(list(statistics), add))
 
 
 def collect(rows: Rows, assign: Assign, n_components: int, noise: Noise, tied: bool = False) -> SufficientStatistics:

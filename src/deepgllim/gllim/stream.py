@@ -123,7 +123,9 @@ def begin_from(parameters: Parameters | Centred, spec: MixtureSpec, n_samples: f
     return Stream(reduced, expected_statistics(reduced), scaling, spec, 1, float(n_samples))
 
 
-def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: float) -> Stream:
+def observe(
+    stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: float, *, total: int | None = None
+) -> Stream:
     """Update the running averages by a batch with given responsibilities, s ← (1 − η) s + η s_batch.
 
     Args:
@@ -132,6 +134,8 @@ def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: 
         targets: y, (n, L).
         r: responsibilities, (n, K), with rows that sum to 1.
         step: η in (0, 1].
+        total: number of samples in the batch, if these are only a part of it: the averages of processes that have the
+            other parts are added by `add_processes`.
 
     Raises:
         DataError: if a value is not finite.
@@ -139,7 +143,7 @@ def observe(stream: Stream, features: Tensor, targets: Tensor, r: Tensor, step: 
     rows = Rows(features, targets, scaling=stream.scaling)
     spec = stream.spec
     batch = collect(rows, given(r), r.shape[1], noise_structure(spec.covariance_type), spec.tied)
-    statistics = stream.statistics.scaled(1.0 - step) + batch.scaled(step / len(features))
+    statistics = stream.statistics.scaled(1.0 - step) + batch.scaled(step / (total or len(features)))
     return stream._replace(statistics=statistics, n_batches=stream.n_batches + 1)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deepgllim import metrics
 from deepgllim.distributions import MultivariateGaussianMixture
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.inputs import Inputs, batches
 from deepgllim.nn.model import DeepRegression
 
@@ -36,7 +37,13 @@ class Predictions(NamedTuple):
 
 
 @torch.no_grad()
-def collect_normalised(model: DeepRegression, inputs: Inputs, batch_size: int = 64, depth: int | None = None) -> Tensor:
+def collect_normalised(
+    model: DeepRegression,
+    inputs: Inputs,
+    batch_size: int = 64,
+    depth: int | None = None,
+    processes: Processes = ALONE,
+) -> Tensor:
     """Return the normalised features x of all inputs, (N, D), in evaluation mode.
 
     Args:
@@ -44,15 +51,20 @@ def collect_normalised(model: DeepRegression, inputs: Inputs, batch_size: int = 
         inputs: N inputs.
         batch_size: number of inputs in a batch.
         depth: number of backbone stages whose output the inputs are; None for pixels.
+        processes: each computes the features of its share of the inputs; all of them get all features.
     """
     model.eval()
-    return torch.cat([model.features(x, depth) for x, _ in batches(inputs, batch_size)])
+    stream = batches(inputs, batch_size, processes=processes)
+    features = torch.cat([model.features(x.to(processes.device), depth).cpu() for x, _ in stream])
+    return processes.gather(features, len(inputs))
 
 
 @torch.no_grad()
-def predict_inputs(model: DeepRegression, inputs: Inputs, level: float = 0.9) -> Predictions:
+def predict_inputs(
+    model: DeepRegression, inputs: Inputs, level: float = 0.9, processes: Processes = ALONE
+) -> Predictions:
     """Return the predictions of a model for all inputs, with intervals of probability `level`."""
-    distribution = model.head(collect_normalised(model, inputs))
+    distribution = model.head(collect_normalised(model, inputs, processes=processes))
     return summarise_distribution(distribution, inputs.targets.double(), level)
 
 
@@ -74,9 +86,9 @@ def summarise_distribution(distribution: MultivariateGaussianMixture, targets: T
     return Predictions(*(tensor.double().numpy() for tensor in tensors))
 
 
-def evaluate(model: DeepRegression, inputs: Inputs) -> dict[str, float]:
+def evaluate(model: DeepRegression, inputs: Inputs, processes: Processes = ALONE) -> dict[str, float]:
     """Return the metrics of a model on inputs, by name: errors, likelihood, coverage of the intervals."""
-    return compute_metrics(predict_inputs(model, inputs), model.spec.targets)
+    return compute_metrics(predict_inputs(model, inputs, processes=processes), model.spec.targets)
 
 
 def compute_metrics(predictions: Predictions, names: tuple[str, ...]) -> dict[str, float]:
@@ -98,7 +110,7 @@ def compute_metrics(predictions: Predictions, names: tuple[str, ...]) -> dict[st
 
 
 @torch.no_grad()
-def calibrate(model: DeepRegression, inputs: Inputs) -> float:
+def calibrate(model: DeepRegression, inputs: Inputs, processes: Processes = ALONE) -> float:
     """Scale the predicted covariances to maximise the likelihood of held-out inputs, and return the factor.
 
     The features of training inputs fit their targets better than those of other inputs, so that the covariances of EM
@@ -106,7 +118,7 @@ def calibrate(model: DeepRegression, inputs: Inputs) -> float:
     squared Mahalanobis distance divided by L.
     """
     scale = model.head.covariance_scale.fill_(1.0)
-    distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, inputs))
+    distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, inputs, processes=processes))
     return float(scale.fill_(best_scale(distribution, inputs.targets.double())))
 
 

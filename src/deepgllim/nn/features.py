@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deepgllim.nn.config import ScheduleConfig
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.inputs import ArrayInputs, Inputs, allocate, batches
 from deepgllim.nn.model import DeepRegression
 
@@ -98,14 +99,26 @@ def adopt_statistics(model: DeepRegression, projected: Tensor) -> Tensor:
     assert norm.running_var is not None
     norm.running_mean.copy_(projected.mean(0))
     norm.running_var.copy_(projected.var(0, correction=0))
-    with torch.no_grad():
-        normalised: Tensor = norm.eval()(projected)
-    return normalised
+    norm.eval()
+    return normalise(model, projected)
+
+
+@torch.no_grad()
+def normalise(model: DeepRegression, projected: Tensor) -> Tensor:
+    """Return projected features (N, D) on the CPU, normalised by the layer in its present mode."""
+    place = model.normalisation.running_mean
+    assert place is not None
+    normalised: Tensor = model.normalisation(projected.to(place.device))
+    return normalised.cpu()
 
 
 @torch.no_grad()
 def collect_features(
-    model: DeepRegression, inputs: TrainingInputs, schedule: ScheduleConfig, epoch: int | None
+    model: DeepRegression,
+    inputs: TrainingInputs,
+    schedule: ScheduleConfig,
+    epoch: int | None,
+    processes: Processes = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Return the projected features of all inputs before normalisation, (N, D), and their targets, (N, L).
 
@@ -114,30 +127,44 @@ def collect_features(
         inputs: training inputs.
         schedule: batch size and number of workers.
         epoch: epoch whose augmentation is applied; None for the inputs without augmentation.
+        processes: each computes the features of its share of the inputs; all of them get all features.
     """
     model.eval()
-    stream = batches(inputs.source, schedule.batch_size, epoch=epoch, shuffle=False, workers=schedule.workers)
-    parts = [(model.project(x, inputs.depth), y) for x, y in stream]
-    return torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+    stream = batches(inputs.source, schedule.batch_size, epoch=epoch, workers=schedule.workers, processes=processes)
+    parts = [(model.project(x.to(processes.device), inputs.depth).cpu(), y) for x, y in stream]
+    n = len(inputs.source)
+    features, targets = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+    return processes.gather(features, n), processes.gather(targets, n)
 
 
 @torch.no_grad()
 def cache_activations(
-    model: DeepRegression, inputs: Inputs, depth: int, batch_size: int, cache: Path | None = None, half: bool = False
+    model: DeepRegression,
+    inputs: Inputs,
+    depth: int,
+    batch_size: int,
+    cache: Path | None = None,
+    half: bool = False,
+    *,
+    processes: Processes = ALONE,
 ) -> ArrayInputs:
     """Return the output of the first `depth` stages for all inputs, in a memory-mapped file if one is given.
 
-    With `half`, values are stored in half precision, whose relative error is 5e-4, in half the space.
+    With `half`, values are stored in half precision, whose relative error is 5e-4, in half the space. With a file, each
+    of several processes computes its share.
     """
     model.eval()
-    dtype = torch.float16 if half else torch.float32
-    blocks = (model.backbone.begin(x, depth).to(dtype).numpy() for x, _ in batches(inputs, batch_size))
+    dtype, device = torch.float16 if half else torch.float32, processes.device
+    processes = ALONE if cache is None else processes
+    stream = batches(inputs, batch_size, processes=processes)
+    blocks = (model.backbone.begin(x.to(device), depth).to(dtype).cpu().numpy() for x, _ in stream)
     first = next(blocks)
 
     def fill(values: NDArray[Any]) -> None:
-        position = 0
+        position = processes.rows(len(values)).start
         for block in chain([first], blocks):
             values[position : position + len(block)] = block
             position += len(block)
 
-    return ArrayInputs(allocate((len(inputs), *first.shape[1:]), first.dtype, cache, fill), inputs.targets)
+    shape = (len(inputs), *first.shape[1:])
+    return ArrayInputs(allocate(shape, first.dtype, cache, fill, processes=processes), inputs.targets)

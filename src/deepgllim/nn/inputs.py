@@ -14,6 +14,7 @@ from deepgllim.errors import DataError, ImageError
 from deepgllim.imaging.images import crop_face, open_image
 from deepgllim.nn.augmentation import PoseRule, augment, context_size, plain
 from deepgllim.nn.config import AugmentationConfig, DataConfig
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.storage import reserve, write_atomically
 
 Item = tuple[Tensor, Tensor]
@@ -139,7 +140,9 @@ class FaceInputs(Dataset[Item]):
         return torch.from_numpy(picture), torch.from_numpy(self.rule(target.numpy(), change)).float()
 
 
-def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> ArrayInputs:
+def fixed_copies(
+    inputs: Inputs, copies: int, cache: Path | None = None, *, processes: Processes = ALONE
+) -> ArrayInputs:
     """Return all inputs without augmentation, followed by copies with the augmentation of the first epochs.
 
     The copies do not change from epoch to epoch, so that the output of frozen stages can be computed once.
@@ -148,6 +151,7 @@ def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> Arra
         inputs: N inputs with augmentation.
         copies: number of augmented copies of each input, with the augmentation of the epochs 0 to copies − 1.
         cache: .npy file for the values; None keeps them in memory.
+        processes: with a file, each makes its share of the inputs.
 
     Returns:
         (1 + copies) N inputs without further augmentation.
@@ -159,18 +163,26 @@ def fixed_copies(inputs: Inputs, copies: int, cache: Path | None = None) -> Arra
     """
     n, first = len(inputs), inputs[0, None][0].numpy()
     targets = inputs.targets.repeat(1 + copies, 1)
+    processes = ALONE if cache is None else processes
+    rows = processes.rows(len(targets))
 
     def fill(values: NDArray[Any]) -> None:
-        for row in range(len(values)):
+        for row in rows:
             copy, index = divmod(row, n)
             picture, targets[row] = inputs[index, None if copy == 0 else copy - 1]
             values[row] = picture.numpy()
 
-    return ArrayInputs(allocate(((1 + copies) * n, *first.shape), first.dtype, cache, fill), targets)
+    values = allocate((len(targets), *first.shape), first.dtype, cache, fill, processes=processes)
+    return ArrayInputs(values, processes.gather(targets[rows.start : rows.stop], len(targets)))
 
 
 def allocate(
-    shape: tuple[int, ...], dtype: np.dtype[Any], cache: Path | None, fill: Callable[[NDArray[Any]], None]
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    cache: Path | None,
+    fill: Callable[[NDArray[Any]], None],
+    *,
+    processes: Processes = ALONE,
 ) -> NDArray[Any]:
     """Return an array that `fill` has filled: in memory, or in a memory-mapped, read-only .npy file.
 
@@ -180,7 +192,8 @@ def allocate(
         shape: shape of the array.
         dtype: type of its elements.
         cache: .npy file; None for an array in memory.
-        fill: function that writes the values into the array.
+        fill: function that writes the values into the array; with a file and several processes, its share of them.
+        processes: they see the same file; process 0 creates and renames it.
 
     Raises:
         DataError: if the file cannot be written, or the disk has not enough space for it.
@@ -199,10 +212,19 @@ def allocate(
             reserve(place, mapped.offset, stop)
         except OSError as cause:
             raise OSError(f"{cause.strerror}: {stop / 1e6:.1f} MB are needed") from cause
+        processes.agree(str(place))
         fill(mapped)
         mapped.flush()
+        processes.wait()
 
-    write_atomically(cache, write)
+    if processes.rank == 0:
+        write_atomically(cache, write)
+    else:
+        shared = np.lib.format.open_memmap(processes.agree(None) or "", mode="r+")
+        fill(shared)
+        shared.flush()
+        processes.wait()
+    processes.wait()  # until the file has its name
     return np.lib.format.open_memmap(cache, mode="r")
 
 
@@ -212,6 +234,8 @@ def prepare_contexts(
     data: DataConfig,
     augmentation: AugmentationConfig,
     cache: Path | None = None,
+    *,
+    processes: Processes = ALONE,
 ) -> NDArray[np.uint8]:
     """Read and crop all pictures; the crops include the surroundings that the augmentation needs.
 
@@ -221,6 +245,7 @@ def prepare_contexts(
         data: image size and margin.
         augmentation: options that determine the size of the surroundings.
         cache: .npy file for the crops; None keeps them in memory.
+        processes: with a file, each reads its share of the pictures.
 
     Returns:
         Crops, (N, 3, C, C), uint8.
@@ -231,9 +256,11 @@ def prepare_contexts(
     """
     side = context_size(data.image_size, augmentation)
     margin = data.margin * side / data.image_size
+    processes = ALONE if cache is None else processes
 
     def fill(contexts: NDArray[np.uint8]) -> None:
-        for i, (path, box) in enumerate(zip(paths, boxes, strict=True)):
+        for i in processes.rows(len(paths)):
+            path, box = paths[i], boxes[i]
             tight = tuple(map(float, box)) if np.isfinite(box).all() else None
             image = open_image(path)
             try:
@@ -241,39 +268,67 @@ def prepare_contexts(
             except ImageError as error:
                 raise ImageError(f"{path}: {error}") from None
 
-    return allocate((len(paths), 3, side, side), np.dtype(np.uint8), cache, fill)
+    return allocate((len(paths), 3, side, side), np.dtype(np.uint8), cache, fill, processes=processes)
 
 
 def batches(
-    inputs: Inputs, size: int, *, epoch: int | None = None, shuffle: bool = False, seed: int = 0, workers: int = 0
+    inputs: Inputs,
+    size: int,
+    *,
+    epoch: int | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    workers: int = 0,
+    processes: Processes = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over batches of inputs and targets.
+    """Iterate over batches of inputs and targets, or over the rows of this process among them.
 
     Args:
         inputs: N inputs.
         size: number of inputs in a batch.
         epoch: epoch whose augmentation is applied; None for the inputs without augmentation.
         shuffle: shuffle the inputs by (seed, epoch). A last batch of one input is then joined to the batch before it,
-            since batch normalisation cannot train on one input.
+            since batch normalisation cannot train on one input; so is one with fewer inputs than processes.
         seed: seed of the order.
         workers: number of processes that prepare inputs; 0 for none.
+        processes: if the inputs are shuffled, each has a share of every batch; otherwise, of all inputs.
     """
     n = len(inputs)
     if not shuffle:
-        order = list(range(n))
+        order = list(processes.rows(n))
     else:
         assert epoch is not None
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(n, generator=generator).tolist()
-    groups = [order[i : i + size] for i in range(0, n, size)]
-    if shuffle and len(groups) > 1 and len(groups[-1]) == 1:
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    if shuffle and len(groups) > 1 and len(groups[-1]) < max(2, processes.size):
         groups[-2:] = [groups[-2] + groups[-1]]
+    if shuffle:
+        groups = [[group[i] for i in processes.rows(len(group))] for group in groups]
     addresses = [[(index, epoch) for index in group] for group in groups]
     # without its own generator the loader would draw from the global one, and a resumed training reads caches again
     own = torch.Generator()
-    return iter(DataLoader(inputs, batch_sampler=addresses, num_workers=workers, generator=own))  # type: ignore[arg-type]
+    pinned = workers > 0 and processes.device.type == "cuda"
+    loader: DataLoader[Item] = DataLoader(
+        inputs,  # type: ignore[arg-type]
+        batch_sampler=addresses,
+        num_workers=workers,
+        generator=own,
+        pin_memory=pinned,
+    )
+    return iter(loader)
 
 
-def n_batches(n: int, size: int) -> int:
-    """Return the number of batches of a shuffled epoch of n inputs."""
-    return max(1, n // size if n % size == 1 else -(-n // size))
+def n_batches(n: int, size: int, least: int = 2) -> int:
+    """Return the number of batches of a shuffled epoch of n inputs; a last batch of fewer than `least` is joined."""
+    return max(1, n // size if 0 < n % size < least else -(-n // size))
+
+
+def batch_length(n: int, size: int, index: int, least: int = 2) -> int:
+    """Return the number of inputs in a batch of a shuffled epoch of n inputs.
+
+    Example:
+        >>> [batch_length(9, 4, i) for i in range(n_batches(9, 4))]
+        [4, 5]
+    """
+    return n - index * size if index == n_batches(n, size, least) - 1 else size

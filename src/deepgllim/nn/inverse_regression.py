@@ -21,13 +21,18 @@ from deepgllim.gllim import (
     MixtureSpec,
     Options,
     Parameters,
+    Rows,
     centre,
     fit,
+    fit_rows,
     fit_target_mixture,
+    rows_at_once,
 )
 from deepgllim.gllim.likelihood import target_responsibilities
+from deepgllim.gllim.statistics import add_processes
 from deepgllim.gllim.stream import Stream, begin_from, grow, maximise, observe
 from deepgllim.nn.config import ObjectiveConfig, Recipe
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.head import InverseRegressionHead
 from deepgllim.nn.inputs import n_batches
 
@@ -137,17 +142,20 @@ class InverseRegression:
         head: the head whose mixture is θ.
         recipe: K, β, the structure of Σ, the limits of EM, and whether θ is updated after batches (stepwise EM).
         targets: y of all training inputs, (N, L), for the initial responsibilities.
+        processes: they have the same θ; each has its rows of a batch in `loss` and `update`, and EM splits all rows.
     """
 
-    def __init__(self, head: InverseRegressionHead, recipe: Recipe, targets: Tensor) -> None:
-        self.head = head
+    def __init__(
+        self, head: InverseRegressionHead, recipe: Recipe, targets: Tensor, processes: Processes = ALONE
+    ) -> None:
+        self.head, self.processes = head, processes
         schedule = recipe.schedule
         self.config: ObjectiveConfig = recipe.objective
         self.spec = MixtureSpec(covariance_type=self.config.covariance_type, tied=self.config.tied)
         self.first_mixture = fit_target_mixture(targets, self.config.n_components, schedule.seed)
         self.follows = schedule.em == "stepwise"
         self.every = schedule.em_every
-        batches = n_batches(len(targets), schedule.batch_size)
+        batches = n_batches(len(targets), schedule.batch_size, max(2, processes.size))
         self.window = max(1.0, schedule.em_window * batches)  # in batches
         self.n_window = min(self.window, batches) * schedule.batch_size
         self._mixture: DensityModel | None = None
@@ -200,26 +208,27 @@ class InverseRegression:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the next round continues
             warnings.simplefilter("ignore", EmptyComponentWarning)  # components are split again, or the round is undone
-            return fit(
-                x,
-                y,
-                self.spec,
-                Options(
-                    max_iter=iterations,
-                    tol=config.tol,
-                    covariance_floor=config.covariance_floor,
-                    shrinkage=config.shrinkage,
-                ),
-                responsibilities=r,
-                start=start,
+            options = Options(
+                max_iter=iterations,
+                tol=config.tol,
+                covariance_floor=config.covariance_floor,
+                shrinkage=config.shrinkage,
             )
+            if self.processes.size == 1:
+                return fit(x, y, self.spec, options, responsibilities=r, start=start)
+            share = self.processes.rows(len(x))
+            own = slice(share.start, share.stop)
+            spec = self.spec._replace(n_components=len(self.first_mixture.pi))
+            block_rows = rows_at_once(spec, x.shape[1])
+            rows = Rows(x[own], y[own], block_rows=block_rows, group=self.processes.group)
+            return fit_rows(rows, self.spec, options, responsibilities=None if r is None else r[own], start=start)
 
     def prepare(self, round_: int) -> None:
         """Set θ of the network epochs to the mixture; for stepwise EM, also initialise the running averages from it."""
         self._from_targets = self._frozen(round_) or self.config.responsibilities == "targets"
         self._adopt(self.head.mixture)
         self._pending = 0
-        self._stream = begin_from(self.head.mixture, self.spec, self.n_window) if self.follows else None
+        self._stream = self._shared(begin_from(self.head.mixture, self.spec, self.n_window)) if self.follows else None
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         """Return F_β of a batch under the current θ, with responsibilities from θ and these features."""
@@ -228,18 +237,30 @@ class InverseRegression:
         r = None if self._exact else self._assign(x.detach(), y)
         return free_energy(x, y, r, self._step, self.config.beta).to(features.dtype)
 
-    def update(self, features: Tensor, targets: Tensor) -> None:
-        """Add the statistics of a batch to the running averages; run an M-step every `em_every` batches."""
+    def update(self, features: Tensor, targets: Tensor, total: int | None = None) -> None:
+        """Add the statistics of a batch to the running averages; run an M-step every `em_every` batches.
+
+        Several processes keep one share of the averages each; an M-step adds these by one all_reduce.
+        """
         if self._stream is None:
             return
         x, y = features.detach().double(), targets.double()
-        self._stream = observe(self._stream, x, y, self._assign(x, y), 1.0 / self.window)
+        self._stream = observe(self._stream, x, y, self._assign(x, y), 1.0 / self.window, total=total)
         self._pending += 1
         if self._pending >= self.every:
             self._pending = 0
-            self._stream = maximise(self._stream, self._options())
-            self.head.mixture = self._stream.fitted
-            self._adopt(self._stream.centred)
+            whole = self._stream
+            if self.processes.size > 1:
+                whole = whole._replace(statistics=add_processes(whole.statistics, self.processes.sum))
+            whole = maximise(whole, self._options())
+            self.head.mixture = whole.fitted
+            self._adopt(whole.centred)
+            self._stream = self._shared(whole)
+
+    def _shared(self, stream: Stream) -> Stream:
+        """Return the stream with this process's share of the running averages."""
+        size = self.processes.size
+        return stream if size == 1 else stream._replace(statistics=stream.statistics.scaled(1.0 / size))
 
     def refit(self, features: Tensor, targets: Tensor) -> None:
         """Run EM from the θ of the best round on all inputs, or keep θ if the result is singular or lost components."""

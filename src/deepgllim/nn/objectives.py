@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn.config import ObjectiveConfig, Recipe
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.head import Head, InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
 from deepgllim.nn.inverse_regression import InverseRegression, check_components
 
@@ -39,8 +40,14 @@ class Objective(Protocol):
         """Return the mean loss of a batch, a scalar of order 1."""
         ...
 
-    def update(self, features: Tensor, targets: Tensor) -> None:
-        """Update what follows the batches, after the network step on a batch."""
+    def update(self, features: Tensor, targets: Tensor, total: int | None = None) -> None:
+        """Update what follows the batches, after the network step on a batch.
+
+        Args:
+            features: of the rows of this process.
+            targets: of the rows of this process.
+            total: number of rows in the batch; None for those given.
+        """
         ...
 
     def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
@@ -84,7 +91,7 @@ class LeastSquares:
         """Return 1/(N L) Σ ‖V x + v − y‖², with standardised targets."""
         return functional.mse_loss(self.head.linear(features), self.head.standardise(targets))
 
-    def update(self, features: Tensor, targets: Tensor) -> None:
+    def update(self, features: Tensor, targets: Tensor, total: int | None = None) -> None:
         """Do nothing."""
 
     def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
@@ -153,7 +160,7 @@ class MixtureDensity:
         log_joint: Tensor = torch.log_softmax(logits, 1) + log_components  # (N, K)
         return -log_joint.logsumexp(1).mean() / self.head.n_targets
 
-    def update(self, features: Tensor, targets: Tensor) -> None:
+    def update(self, features: Tensor, targets: Tensor, total: int | None = None) -> None:
         """Do nothing."""
 
     def solve(self, features: Tensor, targets: Tensor, round_: int) -> dict[str, float]:
@@ -180,7 +187,7 @@ def ridge(features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, T
     return weight, targets.mean(0) - weight @ mean
 
 
-def make_objective(head: Head, recipe: Recipe, targets: Tensor) -> Objective:
+def make_objective(head: Head, recipe: Recipe, targets: Tensor, processes: Processes = ALONE) -> Objective:
     """Return the objective of a recipe for a head and the training targets (N, L).
 
     Raises:
@@ -188,7 +195,7 @@ def make_objective(head: Head, recipe: Recipe, targets: Tensor) -> Objective:
     """
     name = recipe.objective.name
     if name == "inverse_regression" and isinstance(head, InverseRegressionHead):
-        return InverseRegression(head, recipe, targets)
+        return InverseRegression(head, recipe, targets, processes)
     if name == "least_squares" and isinstance(head, LeastSquaresHead):
         return LeastSquares(head, recipe.objective)
     if name == "mixture_density" and isinstance(head, MixtureDensityHead):

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from deepgllim.nn.config import Recipe, ScheduleConfig
+from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.features import TrainingInputs
 from deepgllim.nn.inputs import Inputs, n_batches
 from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.network_step import NetworkStep
 from deepgllim.nn.objectives import Objective
 from deepgllim.nn.reporting import NullReporter, Reporter
 
@@ -67,6 +69,7 @@ class Training:
         output: folder of the run, if any.
         reporter: receives the progress.
         progress: rounds, metrics and best weights so far.
+        processes: this process and those with which it trains.
     """
 
     model: DeepRegression
@@ -79,6 +82,8 @@ class Training:
     output: Path | None = None
     reporter: Reporter = field(default_factory=NullReporter)
     progress: TrainingProgress = field(default_factory=TrainingProgress)
+    processes: Processes = ALONE
+    _step: NetworkStep | None = None
 
     @property
     def schedule(self) -> ScheduleConfig:
@@ -89,7 +94,19 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Number of network steps of an epoch."""
-        return n_batches(len(self.given.source), self.recipe.schedule.batch_size)
+        return n_batches(len(self.given.source), self.recipe.schedule.batch_size, self.least)
+
+    @property
+    def least(self) -> int:
+        """Lowest number of inputs in a batch: each process has one, and batch normalisation needs two."""
+        return max(2, self.processes.size)
+
+    def network_step(self) -> NetworkStep:
+        """Return the network of the training step, which depends on the frozen stages."""
+        depth = self.inputs.depth
+        if self._step is None or self._step.key != (depth, self.model.backbone.depth):
+            self._step = NetworkStep(self.model, depth, self.recipe.schedule, self.processes)
+        return self._step
 
     def report_start(self) -> None:
         """Report the number of network steps in total and of those done."""

@@ -185,3 +185,7 @@ class ScheduleConfig(Section):
     select_by: Literal["mae", "nll"] = Field("mae", description="validation metric that selects the best round")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="seed of splits, order, augmentation, k-means")
     workers: NonNegativeInt = Field(0, description="number of processes that prepare pictures; 0: only the main one")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="precision of the network step: single, or bfloat16 where torch's autocast allows it"
+    )
+    compile: bool = Field(False, description="compile the network step with torch.compile, which needs a C++ compiler")

@@ -5,6 +5,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from deepgllim.errors import ConfigurationError, DataError, NumericalError
 from deepgllim.nn.checkpoint import load_checkpoint, save_checkpoint
 from deepgllim.nn.config import Recipe, ScheduleConfig
+from deepgllim.nn.distributed import ALONE, Processes, check_processes
 from deepgllim.nn.evaluation import calibrate, collect_normalised, evaluate
 from deepgllim.nn.features import (
     TrainingInputs,
@@ -22,6 +24,7 @@ from deepgllim.nn.features import (
     cache_activations,
     collect_features,
     initialise_projection,
+    normalise,
 )
 from deepgllim.nn.guard import (
     COMPUTATION_ERRORS,
@@ -32,8 +35,9 @@ from deepgllim.nn.guard import (
     least_error,
     warn_of_failure,
 )
-from deepgllim.nn.inputs import Inputs, batches
+from deepgllim.nn.inputs import Inputs, batch_length, batches
 from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.network_step import NetworkStep, place
 from deepgllim.nn.objectives import check_components, make_objective
 from deepgllim.nn.optimization import learning_rate, make_optimizer
 from deepgllim.nn.progress import Training
@@ -65,6 +69,7 @@ def train(
     warm_start: bool = False,
     depth: int | None = None,
     reporter: Reporter | None = None,
+    processes: Processes = ALONE,
 ) -> TrainingResult:
     """Train a model by a recipe and return that of the best round.
 
@@ -82,9 +87,12 @@ def train(
         depth: number of frozen backbone stages whose output the training inputs are, so that several trainings can
             share it; None for pixels. The validation inputs are pixels.
         reporter: receives the progress.
+        processes: this process and those with which it trains (`launched_processes`). All of them call this function
+            with the same arguments, see the same output folder, and get the same result; process 0 writes it.
 
     Raises:
-        ConfigurationError: if options contradict each other, or the checkpoint belongs to another recipe.
+        ConfigurationError: if options contradict each other, the checkpoint belongs to another recipe, or there are
+            more processes than inputs.
         DataError: if the inputs cannot be used to start the mixture.
         ModelError: if the checkpoint is missing, damaged or does not fit the model.
 
@@ -97,10 +105,12 @@ def train(
     torch.manual_seed(recipe.schedule.seed)
     check_depth(recipe, depth)
     given = TrainingInputs(training, depth)
+    counts = {"training_inputs": len(training), "inputs_in_a_batch": recipe.schedule.batch_size}
+    check_processes(processes, **counts, **({} if validation is None else {"validation_inputs": len(validation)}))
     if resume:
-        run = resume_training(model, recipe, given, output)
+        run = resume_training(model, recipe, given, output, processes)
     else:
-        run = start_training(model, recipe, given, warm_start=warm_start, output=output)
+        run = start_training(model, recipe, given, warm_start=warm_start, output=output, processes=processes)
     run.validation, run.output, run.reporter = validation, output, reporter or NullReporter()
     run.report_start()
     while run.progress.round < recipe.schedule.rounds and run.progress.failures < MAX_FAILURES:
@@ -112,7 +122,8 @@ def train(
             continue
         before.restore(model, run.optimizer)
         run.progress.fail()
-        warn_of_failure(run.progress.round + 1, fault, run.progress.failures, run.schedule.learning_rate)
+        if processes.rank == 0:
+            warn_of_failure(run.progress.round + 1, fault, run.progress.failures, run.schedule.learning_rate)
         run.report_start()
     return end_training(run)
 
@@ -137,6 +148,7 @@ def start_training(
     *,
     warm_start: bool = False,
     output: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Training:
     """Initialise projection, normalisation and head from all training inputs: the state before the first round.
 
@@ -146,6 +158,7 @@ def start_training(
         inputs: training inputs: pixels, or the output of frozen stages with their number.
         warm_start: keep the projection.
         output: folder for the output of the frozen stages, where it is computed once.
+        processes: this process and those with which it trains.
 
     Raises:
         ConfigurationError: if the recipe has another objective than the model has a head for.
@@ -155,25 +168,30 @@ def start_training(
     given = inputs if isinstance(inputs, TrainingInputs) else TrainingInputs(inputs, None)
     targets = given.source.targets
     check_components(recipe.objective, targets)
-    source = freeze(model, recipe, 0, given, given, output)
-    hidden, ordered = collect_hidden(model, source, recipe.schedule)
+    place(model, processes, recipe.schedule.precision)
+    source = freeze(model, recipe, 0, given, given, output, processes)
+    hidden, ordered = collect_hidden(model, source, recipe.schedule, processes)
     if warm_start:
         with torch.no_grad():
-            hidden = model.projection(hidden)
+            hidden = model.projection(hidden.to(processes.device)).cpu()
     elif model.spec.projection is not None:
         hidden = initialise_projection(model, hidden)
+        place(model, processes)  # its layers may be new
     features = adopt_statistics(model, hidden)
-    objective = make_objective(model.head, recipe, targets)
+    objective = make_objective(model.head, recipe, targets, processes)
     objective.start(features, ordered)
-    return Training(model, recipe, given, source, objective, make_optimizer(model, recipe.schedule))
+    optimizer = make_optimizer(model, recipe.schedule)
+    return Training(model, recipe, given, source, objective, optimizer, processes=processes)
 
 
-def collect_hidden(model: DeepRegression, inputs: TrainingInputs, schedule: ScheduleConfig) -> tuple[Tensor, Tensor]:
+def collect_hidden(
+    model: DeepRegression, inputs: TrainingInputs, schedule: ScheduleConfig, processes: Processes = ALONE
+) -> tuple[Tensor, Tensor]:
     """Return the features of all inputs before the projection, (N, D'), and their targets, (N, L)."""
     projection = model.projection
     model.projection = torch.nn.Identity()
     epoch = 0 if schedule.augmented_features else None
-    hidden, targets = collect_features(model, inputs, schedule, epoch)
+    hidden, targets = collect_features(model, inputs, schedule, epoch, processes)
     model.projection = projection
     if not bool(torch.isfinite(hidden).all()):
         row = int((~torch.isfinite(hidden)).any(1).nonzero()[0])
@@ -183,18 +201,26 @@ def collect_hidden(model: DeepRegression, inputs: TrainingInputs, schedule: Sche
     return hidden, targets
 
 
-def resume_training(model: DeepRegression, recipe: Recipe, given: TrainingInputs, output: Path | None) -> Training:
+def resume_training(
+    model: DeepRegression,
+    recipe: Recipe,
+    given: TrainingInputs,
+    output: Path | None,
+    processes: Processes = ALONE,
+) -> Training:
     """Restore the state after the last round that was saved in a folder."""
     targets = given.source.targets
+    place(model, processes, recipe.schedule.precision)
     progress, optimizer = load_checkpoint(model, recipe, targets, output)
-    write_metrics(output, progress.rows)  # the process may have been killed between the checkpoint and the metrics
-    objective = make_objective(model.head, recipe, targets)
-    return Training(model, recipe, given, given, objective, optimizer, progress=progress)
+    if processes.rank == 0:
+        write_metrics(output, progress.rows)  # the process may have been killed between the checkpoint and the metrics
+    objective = make_objective(model.head, recipe, targets, processes)
+    return Training(model, recipe, given, given, objective, optimizer, progress=progress, processes=processes)
 
 
 def freeze_stages(run: Training) -> None:
     """Freeze the backbone to the depth of the present round, and read the inputs from there."""
-    run.inputs = freeze(run.model, run.recipe, run.progress.round, run.given, run.inputs, run.output)
+    run.inputs = freeze(run.model, run.recipe, run.progress.round, run.given, run.inputs, run.output, run.processes)
 
 
 def freeze(
@@ -204,6 +230,7 @@ def freeze(
     given: TrainingInputs,
     present: TrainingInputs,
     output: Path | None,
+    processes: Processes = ALONE,
 ) -> TrainingInputs:
     """Freeze the backbone to the depth of a round, and return the training inputs as the network reads them.
 
@@ -216,6 +243,7 @@ def freeze(
         given: training inputs as they were given.
         present: the inputs of the round before.
         output: folder of the run, whose cache contains the output of the frozen stages.
+        processes: each computes its share of that output.
     """
     depths, schedule = recipe.network.frozen_depths, recipe.schedule
     depth = depths[min(round_, len(depths) - 1)]
@@ -225,7 +253,9 @@ def freeze(
     if present.depth == depth:
         return present
     cache = None if output is None else output / "cache" / "activations.npy"
-    activations = cache_activations(model, given.source, depth, schedule.batch_size, cache, schedule.half_cache)
+    activations = cache_activations(
+        model, given.source, depth, schedule.batch_size, cache, schedule.half_cache, processes=processes
+    )
     return TrainingInputs(activations, depth)
 
 
@@ -241,12 +271,14 @@ def run_round(run: Training) -> tuple[dict[str, float], str | None]:
         row |= network_epochs(run)
         row |= solve(run)
         if run.validation is not None:
-            row |= {f"validation_{name}": value for name, value in evaluate(run.model, run.validation).items()}
+            shared = {} if run.processes.size == 1 else {"processes": run.processes}
+            found = evaluate(run.model, run.validation, **shared)
+            row |= {f"validation_{name}": value for name, value in found.items()}
     except COMPUTATION_ERRORS as error:
-        return row, str(error).partition("\n")[0]
+        return row, run.processes.agree(str(error).partition("\n")[0])
     targets, validation = run.given.source.targets, run.validation
     constant = math.inf if validation is None else constant_error(targets, validation.targets)
-    return row, find_fault(row, components, least_error(run.progress.rows), constant)
+    return row, run.processes.agree(find_fault(row, components, least_error(run.progress.rows), constant))
 
 
 def network_epochs(run: Training) -> dict[str, float]:
@@ -275,31 +307,45 @@ def one_epoch(run: Training, epoch: int) -> float:
     run.model.train()
     schedule, per_epoch = run.schedule, run.steps_per_epoch
     n_epochs = schedule.epochs_per_round * schedule.rounds
-    losses = []
-    stream = batches(
-        run.inputs.source, schedule.batch_size, epoch=epoch, shuffle=True, seed=schedule.seed, workers=schedule.workers
-    )
-    for i, (x, y) in enumerate(stream):
-        for group in run.optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, epoch * per_epoch + i, per_epoch * n_epochs, epoch)
-        features = run.model.features(x, run.inputs.depth)
-        loss = run.objective.loss(features, y)
-        losses.append(float(loss.detach()))
-        if not math.isfinite(losses[-1]):
-            raise NumericalError(
-                f"the loss is {losses[-1]} at epoch {epoch + 1}, step {i + 1}, with a learning rate of "
-                f"{schedule.learning_rate:g}"
-            )
-        descend(run.optimizer, loss, schedule.clip_norm)
-        run.objective.update(features.detach(), y)
-        run.reporter.advance(f"epoch {epoch + 1}/{n_epochs} loss {losses[-1]:.3f}")
+    losses, step = [], run.network_step()
+    with step.shared_statistics():
+        for i, (x, y) in enumerate(epoch_batches(run, epoch)):
+            for group in run.optimizer.param_groups:
+                group["lr"] = learning_rate(schedule, epoch * per_epoch + i, per_epoch * n_epochs, epoch)
+            total = batch_length(len(run.inputs.source), schedule.batch_size, i, run.least)
+            features = step.features(x)
+            loss = step.weighted(run.objective.loss(features, y), len(y), total)
+            losses.append(float(run.processes.sum(loss.detach())) / run.processes.size)
+            if not math.isfinite(losses[-1]):
+                raise NumericalError(
+                    f"the loss is {losses[-1]} at epoch {epoch + 1}, step {i + 1}, with a learning rate of "
+                    f"{schedule.learning_rate:g}"
+                )
+            descend(run.optimizer, loss, schedule.clip_norm, step)
+            run.objective.update(features.detach(), y, total)
+            run.reporter.advance(f"epoch {epoch + 1}/{n_epochs} loss {losses[-1]:.3f}")
     return float(np.mean(losses))
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None) -> None:
+def epoch_batches(run: Training, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterate over this process's rows of the shuffled batches of an epoch."""
+    schedule = run.recipe.schedule
+    return batches(
+        run.inputs.source,
+        schedule.batch_size,
+        epoch=epoch,
+        shuffle=True,
+        seed=schedule.seed,
+        workers=schedule.workers,
+        processes=run.processes,
+    )
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None, step: NetworkStep) -> None:
     """Take one step of the optimizer along the gradient of a loss, whose norm is clipped if a limit is given."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    step.average_head_gradients()
     if clip_norm is not None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(parameters, clip_norm)
@@ -309,11 +355,10 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | N
 @torch.no_grad()
 def validation_loss(run: Training, inputs: Inputs) -> float:
     """Return the mean loss of the network step on inputs, in evaluation mode."""
-    model = run.model.eval()
-    losses = [
-        run.objective.loss(model.features(x), y) * len(y) for x, y in batches(inputs, run.recipe.schedule.batch_size)
-    ]
-    return float(torch.stack(losses).sum()) / len(inputs)
+    model, device = run.model.eval(), run.processes.device
+    stream = batches(inputs, run.recipe.schedule.batch_size, processes=run.processes)
+    losses = [run.objective.loss(model.features(x.to(device)).cpu(), y) * len(y) for x, y in stream]
+    return float(run.processes.sum(torch.stack(losses).sum())) / len(inputs)
 
 
 def solve(run: Training) -> dict[str, float]:
@@ -321,7 +366,7 @@ def solve(run: Training) -> dict[str, float]:
     began = time.perf_counter()
     schedule, round_ = run.recipe.schedule, run.progress.round
     epoch = (round_ + 1) * schedule.epochs_per_round if schedule.augmented_features else None
-    projected, targets = collect_features(run.model, run.inputs, schedule, epoch)
+    projected, targets = collect_features(run.model, run.inputs, schedule, epoch, run.processes)
     features = adopt_statistics(run.model, projected)
     if not bool(torch.isfinite(features).all()):
         raise NumericalError("the features of the training inputs are not finite")
@@ -334,7 +379,7 @@ def end_round(run: Training, row: dict[str, float]) -> None:
     """Record a finished round, report it and save the state."""
     run.progress.end_round(run.model, row, f"validation_{run.recipe.schedule.select_by}")
     run.reporter.round_done(row)
-    if run.output is not None:
+    if run.output is not None and run.processes.rank == 0:
         save_checkpoint(run.output, run)  # first: a resume needs it
         write_metrics(run.output, run.progress.rows)
 
@@ -345,17 +390,16 @@ def end_training(run: Training) -> TrainingResult:
         run.model.load_state_dict(run.progress.best_model)
     if run.validation is not None:
         refit(run, run.validation)
-        calibrate(run.model, run.validation)
-    run.model.eval()
-    if run.output is not None:
+        calibrate(run.model, run.validation, run.processes)
+    place(run.model.eval(), ALONE)
+    if run.output is not None and run.processes.rank == 0:
         run.model.save(run.output / "model.safetensors")
     return TrainingResult(run.model, run.progress.rows)
 
 
 def refit(run: Training, validation: Inputs) -> None:
     """Solve the closed-form part once more, from training and validation inputs together."""
-    projected, targets = collect_features(run.model, run.inputs, run.recipe.schedule, None)
-    with torch.no_grad():
-        features = run.model.normalisation(projected)
-    features = torch.cat([features, collect_normalised(run.model, validation)])
+    projected, targets = collect_features(run.model, run.inputs, run.recipe.schedule, None, run.processes)
+    others = collect_normalised(run.model, validation, processes=run.processes)
+    features = torch.cat([normalise(run.model, projected), others])
     run.objective.refit(features, torch.cat([targets, validation.targets]))
