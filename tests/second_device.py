@@ -33,7 +33,7 @@ class Distant(Tensor):
     @staticmethod
     def __new__(cls, value: Tensor) -> "Distant":
         """Return a tensor without memory of its own."""
-        return torch.Tensor._make_wrapper_subclass(  # type: ignore[no-any-return, attr-defined]
+        return torch.Tensor._make_wrapper_subclass(
             cls,
             value.size(),
             strides=value.stride(),
@@ -55,13 +55,18 @@ class Distant(Tensor):
         return self.value.tolist()
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # torch's stub is that of a static method
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Compute an operation on the CPU."""
         return _run(func, args, kwargs or {})
 
 
-class SecondDevice(TorchDispatchMode):
+class SecondDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Context in which tensors can be created on the second device."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute an operation on the CPU."""

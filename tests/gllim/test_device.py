@@ -5,6 +5,7 @@ devices, so that the functions are tested on any machine.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_a_fit_stays_on_the_device_of_its_features(place: torch.device, options:
 def test_data_of_the_cpu_are_fitted_on_a_given_device(place: torch.device) -> None:
     x, y = problem()
     r, weights = initial_responsibilities(y, 2), torch.linspace(0.5, 1.5, 300, dtype=torch.float64)
-    options = {"max_iter": 3, "tol": 0.0, "responsibilities": r, "sample_weight": weights}
+    options: dict[str, Any] = {"max_iter": 3, "tol": 0.0, "responsibilities": r, "sample_weight": weights}
     near, far = fit(x.numpy(), y.numpy(), **options), fit(x.numpy(), y.numpy(), device=place, **options)
     assert torch.equal(here(far.parameters.A), near.parameters.A)
     again = fit(x, y, start=near.centred, max_iter=1, tol=0.0, device=place)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.head import InverseRegressionHead
+from deepgllim.nn.head import InverseRegressionHead, MixtureDensityHead
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import make_objective
 from deepgllim.nn.optimization import make_optimizer
@@ -103,7 +103,7 @@ def test_new_parts_and_loaded_tensors_are_on_the_device(place: torch.device, nam
     source = tiny.model(name, projection=3)
     if isinstance(source.head, InverseRegressionHead):
         source.head.load_state_dict(InverseRegressionHead(3, 2, n_components=4).state_dict())
-    elif hasattr(source.head, "resize"):
+    elif isinstance(source.head, MixtureDensityHead):
         source.head.resize(4)
     model.load_state_dict(source.state_dict())
     for key, value in source.state_dict().items():
