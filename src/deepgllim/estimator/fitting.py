@@ -27,6 +27,7 @@ from deepgllim.gllim import (
     rows_at_once,
     stream,
 )
+from deepgllim.gllim.blocks import find_device
 
 Float = NDArray[np.float64]
 Callback = Callable[[Iteration], object]
@@ -149,7 +150,7 @@ class MixtureFitting(MixturePredictions):
             X,
             y,
             sample_weight,
-            block_rows=rows_at_once(self._spec(), X.shape[1]),
+            block_rows=rows_at_once(self._spec(), X.shape[1], find_device(self.device or "cpu")),
             dtype=DTYPES[self.dtype],
             device=self.device,
             **options,
@@ -201,8 +202,7 @@ class MixtureFitting(MixturePredictions):
 
     def _set_fit(self, fitted: Fit, constant: bool) -> Self:
         assert fitted.centred is not None
-        cpu = torch.device("cpu")
-        self._set_parameters(fitted.parameters.to(cpu), fitted.centred.to(cpu))
+        self._set_parameters(fitted.parameters, fitted.centred)
         self.log_likelihoods_, self.trace_ = fitted.log_likelihoods, fitted.trace
         self.converged_, self.n_iter_ = fitted.converged, len(fitted.log_likelihoods)
         self.at_floor_ = fitted.at_floor or constant
@@ -218,6 +218,8 @@ class MixtureFitting(MixturePredictions):
         return self
 
     def _set_parameters(self, parameters: Parameters, about: Centred) -> None:
+        """Adopt parameters; predictions are made on the CPU, where the arrays are."""
+        parameters, about = parameters.to(torch.device("cpu")), about.to(torch.device("cpu"))
         self.parameters_, self.n_components_, self._fitted_as = parameters, parameters.n_components, self._mixture
         self._centred, self._forward = about, invert(about)
 

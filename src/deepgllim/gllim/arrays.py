@@ -41,6 +41,16 @@ def as_columns(targets: ArrayLike | Tensor) -> Array:
     return values[:, None] if values.ndim == 1 else values
 
 
+def device_of(values: Array) -> torch.device:
+    """Return the device of a tensor; the CPU for arrays.
+
+    Example:
+        >>> device_of(torch.zeros(2, 3))
+        device(type='cpu')
+    """
+    return values.device if isinstance(values, Tensor) else torch.device("cpu")
+
+
 def to_tensor(values: Array, device: torch.device | None = None) -> Tensor:
     """Return a real tensor without gradients on the device, copied only if needed (a read-only array is).
 

@@ -7,11 +7,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from deepgllim.errors import DataError
-from deepgllim.gllim.arrays import Array, as_array, as_columns, require_table, to_tensor
+from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.gllim.arrays import Array, as_array, as_columns, device_of, require_table, to_tensor
 
 Batch = tuple[Array, Array] | tuple[Array, Array, Array]
 BLOCK_ELEMENTS = 2**18  # float64 features per block, 2 MiB: fits in cache, and large enough for two threads
+DEVICE_BLOCK_ELEMENTS = 2**24  # on another device, 128 MiB: a block of any size takes some thirty kernels
 
 
 class Block(NamedTuple):
@@ -29,7 +30,13 @@ class Block(NamedTuple):
 
 
 class Source(Protocol):
-    """A source of batches that can be read several times."""
+    """A source of batches that can be read several times.
+
+    Attributes:
+        device: where the features are, which is known after `check`.
+    """
+
+    device: torch.device
 
     def check(self) -> int:
         """Check the shapes and return D.
@@ -49,6 +56,7 @@ class ArraySource:
         self, features: ArrayLike | Tensor, targets: ArrayLike | Tensor, weights: ArrayLike | Tensor | None
     ) -> None:
         self.arrays = as_array(features), as_columns(targets), None if weights is None else as_array(weights)
+        self.device = device_of(self.arrays[0])
 
     def check(self) -> int:
         """Check the shapes and return D."""
@@ -77,6 +85,7 @@ class BatchSource:
                 "use a list, a DataLoader, or a function that returns a new iterator"
             )
         self.given = given
+        self.device = torch.device("cpu")
 
     def _open(self) -> Iterator[Batch]:
         return map(_as_batch, self.given() if callable(self.given) else self.given)
@@ -88,6 +97,7 @@ class BatchSource:
             raise DataError("the batches are empty: give at least one batch of (features, targets)")
         require_table(*first)
         self.n_features, self.n_targets = first[0].shape[1], first[1].shape[1]
+        self.device = device_of(first[0])
         return self.n_features
 
     def batches(self, block_rows: int) -> Iterator[Batch]:
@@ -107,6 +117,23 @@ class BatchSource:
 def _as_batch(batch: Batch) -> Batch:
     features, targets, *weights = batch
     return as_array(features), as_columns(targets), *(as_array(w) for w in weights)  # type: ignore[return-value]
+
+
+def find_device(name: torch.device | str) -> torch.device:
+    """Return the device of a name.
+
+    Raises:
+        ConfigurationError: if torch does not know the name.
+    """
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ConfigurationError(f"unknown device {name!r}: use 'cpu', 'cuda' or another device of torch") from None
+
+
+def block_elements(device: torch.device) -> int:
+    """Return the number of features per block that suits a device."""
+    return BLOCK_ELEMENTS if device.type == "cpu" else DEVICE_BLOCK_ELEMENTS
 
 
 def read_blocks(source: Source, block_rows: int, device: torch.device) -> Iterator[Block]:

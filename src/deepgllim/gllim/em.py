@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.gllim.arrays import Array, as_array, as_columns, to_tensor
-from deepgllim.gllim.blocks import BLOCK_ELEMENTS
+from deepgllim.gllim.arrays import Array, as_array, as_columns, device_of, to_tensor
+from deepgllim.gllim.blocks import block_elements, find_device
 from deepgllim.gllim.covariances import noise_structure
 from deepgllim.gllim.initialisation import (
     INITIALISATIONS,
@@ -81,7 +81,8 @@ def fit(
         block_rows: number of rows per block; only a few blocks are in memory beside the features.
         dtype: dtype of the matrix products; float32 is 1.2 to 1.5 times as fast, with a relative error of about 1e-5.
             Sums are float64.
-        device: device of the computation, such as "cuda"; the CPU by default.
+        device: device of the computation, such as "cuda"; by default that of the features, the CPU if they are not a
+            tensor. The parameters are on the same device.
 
     Raises:
         DataError: if features, targets, responsibilities or start are not finite or do not fit each other, or N < K.
@@ -103,8 +104,9 @@ def fit(
     spec = spec._replace(n_components=count_components(spec.n_components, responsibilities, start))
     features, targets = as_array(features), as_columns(targets)
     check_components(spec.n_components, len(features))
-    block_rows = block_rows or rows_at_once(spec, features.shape[-1])
-    rows = Rows(features, targets, sample_weight, block_rows=block_rows, dtype=dtype, device=device)
+    place = device_of(features) if device is None else find_device(device)
+    block_rows = block_rows or rows_at_once(spec, features.shape[-1], place)
+    rows = Rows(features, targets, sample_weight, block_rows=block_rows, dtype=dtype, device=place)
     return fit_rows(rows, spec, options, responsibilities=responsibilities, start=start)
 
 
@@ -236,9 +238,12 @@ def _result(parameters: Parameters, scaling: Scaling, options: Options, monitor:
     )
 
 
-def rows_at_once(spec: MixtureSpec, n_features: int) -> int | None:
+CPU = torch.device("cpu")
+
+
+def rows_at_once(spec: MixtureSpec, n_features: int, device: torch.device = CPU) -> int | None:
     """Return the number of rows per block: fewer for a full Σ, which needs K copies of a block; None is the default."""
     if spec.covariance_type != "full":
         return None
     copies = 1 if spec.tied else spec.n_components
-    return max(64, BLOCK_ELEMENTS // max(1, n_features * copies))
+    return max(64, block_elements(device) // max(1, n_features * copies))

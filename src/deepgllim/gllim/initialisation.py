@@ -144,7 +144,7 @@ def given(r: Tensor) -> Assign:
 def from_targets(rows: Rows, n_components: int, seed: int) -> Assign:
     """Return p(z = k | y) of a Gaussian mixture of the targets, initialized by k-means (paper, end of section 4)."""
     mixture = _fit_standardised(*rows.known_targets(), n_components, seed)
-    on_device = TargetMixture(*(value.to(rows.device) for value in mixture))
+    on_device = mixture.to(rows.device)
     return lambda block, first: target_responsibilities(block.targets, on_device)
 
 
@@ -205,12 +205,13 @@ def initial_responsibilities(targets: ArrayLike | Tensor, n_components: int, ran
         >>> r.shape, bool((r[0] - r[-1]).abs().min() > 0.99)
         (torch.Size([10, 2]), True)
     """
-    values = to_tensor(as_columns(targets)).cpu().double()
+    values = to_tensor(as_columns(targets)).double()
     if n_components == 1 and len(values) > 0:
-        return torch.ones(len(values), 1, dtype=torch.float64)
+        return torch.ones_like(values[:, :1])
     check_components(n_components, len(values))
-    standard, _, _ = _standardised(values)
-    return target_responsibilities(standard, _fit_standardised(standard, _ones(values), n_components, random_state))
+    standard, _, _ = _standardised(values.cpu())
+    mixture = _fit_standardised(standard, _ones(standard), n_components, random_state)
+    return target_responsibilities(standard, mixture).to(values.device)
 
 
 def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, random_state: int = 0) -> TargetMixture:
@@ -225,11 +226,12 @@ def fit_target_mixture(targets: ArrayLike | Tensor, n_components: int, random_st
         >>> fit_target_mixture(y, 2).pi
         tensor([0.5000, 0.5000], dtype=torch.float64)
     """
-    values = to_tensor(as_columns(targets)).cpu().double()
+    values = to_tensor(as_columns(targets)).double()
     check_components(n_components, len(values))
-    standard, mean, scale = _standardised(values)
-    mixture = _fit_standardised(standard, _ones(values), n_components, random_state)
-    return TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
+    standard, mean, scale = _standardised(values.cpu())
+    mixture = _fit_standardised(standard, _ones(standard), n_components, random_state)
+    mixture = TargetMixture(mixture.pi, mixture.c * scale + mean, mixture.Gamma * scale * scale[:, None])
+    return mixture.to(values.device)
 
 
 def _standardised(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -175,18 +175,24 @@ def feature_distance(products: Products, targets: Tensor, model: Model) -> tuple
     """Return the squared distance of x to each regression, latents integrated out, (N, K), and t̃, (N, P, 1 or K)."""
     G, L, K = model.expansion.G, targets.shape[1], len(model.expansion.G)
     t = with_intercept(targets)  # (N, L + 1)
-    seen = [*range(L), G.shape[-1] - 1]
-    cross = products.cross if model.latents is None else products.cross[:, seen]
-    G_seen = G if model.latents is None else G[:, seen][:, :, seen]
+    cross = products.cross if model.latents is None else _observed(products.cross, L, 1)
+    from_seen = G if model.latents is None else _observed(G, L, 2)
+    G_seen = G if model.latents is None else _observed(from_seen, L, 1)
     tt = (t[:, :, None] * t[:, None, :]).flatten(1)
     distance = torch.addmm(products.distance.expand(-1, K), tt, G_seen.flatten(1).T)
     distance -= (cross * t[:, :, None]).sum(1).mul_(2.0)
     if model.latents is None:
         return distance, t[:, :, None]
-    h = products.cross[:, L:-1] - torch.einsum("kwp,np->nwk", G[:, L:-1][:, :, seen], t)  # A_wᵀ W e
+    h = products.cross[:, L:-1] - torch.einsum("kwp,np->nwk", from_seen[:, L:-1], t)  # A_wᵀ W e
     mean = torch.einsum("kwv,nvk->nwk", model.latents.posterior_covariance, h)
     both = t[:, :, None].expand(-1, -1, K)
     return distance - (h * mean).sum(1), torch.cat([both[:, :L], mean, both[:, L:]], 1)
+
+
+def _observed(values: Tensor, n_targets: int, axis: int) -> Tensor:
+    """Return the entries of the targets and of the intercept along an axis of length P, without those of latents."""
+    last = values.shape[axis] - 1
+    return torch.cat([values.narrow(axis, 0, n_targets), values.narrow(axis, last, 1)], axis)
 
 
 def join(products: Products, targets: Tensor, model: Model) -> Joint:

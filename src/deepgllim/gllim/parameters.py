@@ -192,6 +192,10 @@ class TargetMixture(NamedTuple):
     c: Tensor
     Gamma: Tensor
 
+    def to(self, device: torch.device) -> "TargetMixture":
+        """Return the parameters on another device."""
+        return TargetMixture(*(value.to(device) for value in self))
+
 
 def with_intercept(targets: Tensor) -> Tensor:
     """Return t = [y; 1], (..., L + 1), of targets (..., L)."""

@@ -89,7 +89,8 @@ class Predictive(NamedTuple):
     def mean(self) -> Tensor:
         """E[y | x], (N, L) (paper eq. 4)."""
         weights = self.log_weights.exp()
-        origin = self.means[torch.arange(len(weights)), weights.argmax(1)]  # so that no digits are lost
+        rows = torch.arange(len(weights), device=weights.device)
+        origin = self.means[rows, weights.argmax(1)]  # so that no digits are lost
         return origin + torch.einsum("nk,nkl->nl", weights, self.means - origin[:, None])
 
 

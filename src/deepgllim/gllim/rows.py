@@ -8,7 +8,16 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from deepgllim.errors import ConfigurationError, DataError
-from deepgllim.gllim.blocks import BLOCK_ELEMENTS, ArraySource, Batch, BatchSource, Block, Source, read_blocks
+from deepgllim.gllim.blocks import (
+    ArraySource,
+    Batch,
+    BatchSource,
+    Block,
+    Source,
+    block_elements,
+    find_device,
+    read_blocks,
+)
 from deepgllim.gllim.checks import require_integer
 from deepgllim.gllim.distributed import gather_rows, rank, run_in_all, sum_values
 from deepgllim.gllim.moments import Moments, TargetSubsample, gather_moments, measure, merge
@@ -24,9 +33,10 @@ class Rows:
         targets: y, (N, L), or (N,) for one target.
         weights: weights of the samples, (N,), ≥ 0; a weight of 2 counts as two samples. All 1 if None.
         scaling: how to centre and scale the data; measured in one pass if None.
-        block_rows: number of rows per block; at least 512, or as many as fit in 2 MiB, by default.
+        block_rows: number of rows per block; at least 512, or as many as fit in 2 MiB (128 MiB on a GPU), by
+            default.
         dtype: dtype of the features in the matrix products; sums are float64.
-        device: device of the computation.
+        device: device of the computation; by default that of the features, the CPU if they are not a tensor.
         group: processes that each have a part of the rows; their sums are added.
 
     Raises:
@@ -67,10 +77,11 @@ class Rows:
             raise ConfigurationError(f"dtype is {dtype}: use torch.float64 or torch.float32")
         if block_rows is not None:
             require_integer("block_rows", block_rows, 1)
-        self.source, self.dtype, self.device, self.group = source, dtype, _device(device), group
+        self.source, self.dtype, self.group = source, dtype, group
+        wanted = None if device is None else find_device(device)
         self.problem: str | None = None  # the error message of this process, in a pass after the first
         self.target_subsample = TargetSubsample()
-        moments, n_features = run_in_all(lambda: self._measure(block_rows), group)
+        moments, n_features = run_in_all(lambda: self._measure(block_rows, wanted), group)
         self.n_rows = moments.n_rows
         lengths = gather_rows(torch.tensor([moments.n_rows]), group).tolist()
         self.n_total = sum(lengths)
@@ -82,10 +93,11 @@ class Rows:
         if not float(self.total) > 0:
             raise DataError("all sample weights are 0: give at least one sample a positive weight")
 
-    def _measure(self, block_rows: int | None) -> tuple[Moments, int]:
+    def _measure(self, block_rows: int | None, device: torch.device | None) -> tuple[Moments, int]:
         """Read the rows for the first time; return their moments and D."""
         n_features = self.source.check()
-        self.block_rows = block_rows or max(512, BLOCK_ELEMENTS // n_features)
+        self.device = device or self.source.device
+        self.block_rows = block_rows or max(512, block_elements(self.device) // n_features)
         return measure(self.raw(), self.target_subsample, n_features, self.dtype), n_features
 
     def adapt(self, spec: MixtureSpec) -> None:
@@ -165,10 +177,3 @@ class BatchRows(Rows):
     ) -> None:
         source = BatchSource(batches)
         self._open(source, scaling=scaling, block_rows=block_rows, dtype=dtype, device=device, group=group)
-
-
-def _device(name: torch.device | str | None) -> torch.device:
-    try:
-        return torch.device(name or "cpu")
-    except RuntimeError:
-        raise ConfigurationError(f"unknown device {name!r}: use 'cpu', 'cuda' or another device of torch") from None

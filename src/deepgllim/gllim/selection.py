@@ -133,7 +133,8 @@ def select(
     require_table(features, targets)
     share = held_out or (0.2 if criterion.startswith("held_out") else 0.0)
     train, test = _split(len(features), share, options.random_state)
-    data = [values[index] for index in (train, test) for values in (to_tensor(features), to_tensor(targets))]
+    tensors = to_tensor(features), to_tensor(targets)
+    data = [values[index.to(values.device)] for index in (train, test) for values in tensors]
     specs: Iterable[tuple[str, bool, str, int, float | str | None]] = itertools.product(
         covariance_type, tied, target_covariance, n_latents, dof
     )
@@ -156,7 +157,7 @@ def _split(n: int, share: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]
 def _candidate(data: list[torch.Tensor], spec: MixtureSpec, options: Options) -> Candidate:
     x, y, x_test, y_test = data
     start = time.perf_counter()
-    rows = Rows(x, y, block_rows=rows_at_once(spec, x.shape[1]))
+    rows = Rows(x, y, block_rows=rows_at_once(spec, x.shape[1], x.device))
     result = fit_rows(rows, spec, options)
     seconds = time.perf_counter() - start
     left = spec._replace(n_components=result.parameters.n_components)

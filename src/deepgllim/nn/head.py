@@ -209,7 +209,8 @@ class MixtureDensityHead(nn.Module):
         """Set K and reset the layer: equal weights, means of 0, equal covariances."""
         L = self.n_targets
         self.n_components = n_components
-        self.linear = nn.Linear(self.n_features, n_components * (1 + L + L * (L + 1) // 2))
+        n_outputs = n_components * (1 + L + L * (L + 1) // 2)
+        self.linear = nn.Linear(self.n_features, n_outputs, device=self.target_mean.device)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
@@ -217,7 +218,7 @@ class MixtureDensityHead(nn.Module):
         """Return logits, means and Cholesky factors for features (N, D)."""
         K, L = self.n_components, self.n_targets
         logits, means, entries = self.linear(features).split([K, K * L, K * L * (L + 1) // 2], dim=1)
-        rows, columns = torch.tril_indices(L, L)
+        rows, columns = torch.tril_indices(L, L, device=entries.device)
         lower = entries.new_zeros(len(features), K, L, L)
         lower[..., rows, columns] = entries.unflatten(1, (K, -1))
         deviations = functional.softplus(lower.diagonal(dim1=-2, dim2=-1)) + self.LEAST_DEVIATION
@@ -240,9 +241,7 @@ class MixtureDensityHead(nn.Module):
         per_component = self.linear.out_features // self.n_components
         weight = state_dict.get(prefix + "linear.weight")
         if weight is not None and len(weight) != self.linear.out_features and len(weight) % per_component == 0:
-            device = self.linear.weight.device
             self.resize(len(weight) // per_component)  # only then: an optimizer may refer to the tensors of the layer
-            self.linear.to(device)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -106,7 +106,7 @@ def signal(parameters: Parameters) -> Parameters:
     strongest = strength[:, :1].clamp_min(torch.finfo(s.dtype).tiny)
     rest = parameters.n_features * strongest
     extra = torch.maximum(strength, 1e-3 * strongest) - rest
-    identity = torch.eye(parameters.n_features, dtype=U.dtype)
+    identity = torch.eye(parameters.n_features, dtype=U.dtype, device=U.device)
     return parameters._replace(Sigma=rest[..., None] * identity + (U * extra[:, None]) @ U.mT)
 
 
@@ -191,7 +191,7 @@ class InverseRegression:
         return self._adopt_fit(result, len(features))
 
     def _solve_frozen(self, features: Tensor, targets: Tensor) -> dict[str, float]:
-        r = target_responsibilities(targets.double(), self.first_mixture)
+        r = target_responsibilities(targets.double(), self.first_mixture.to(targets.device))
         return self._adopt_fit(self._fit(features, targets, r, None, 1), len(features))
 
     def _adopt_fit(self, result: Fit, n: int) -> dict[str, float]:

@@ -88,10 +88,22 @@ class DeepRegression(nn.Module):
 
     def resize(self, projection: int | None) -> None:
         """Set the number of features after the projection, D, and reset projection, normalisation and head."""
+        network, last = self._devices()
         self.spec = self.spec.model_copy(update={"projection": projection})
         self.projection = nn.Identity() if projection is None else nn.Linear(self.backbone.feature_size, projection)
         self.normalisation = nn.BatchNorm1d(self.n_features, affine=self.spec.affine_norm)
         self.head = HEADS[self.spec.head](self.n_features, len(self.spec.targets))
+        self.projection.to(network)
+        self.normalisation.to(network)
+        self.head.to(last)
+
+    def _devices(self) -> tuple[torch.device, torch.device]:
+        """Return the devices of normalisation and head; that of the backbone before they exist."""
+        if "head" not in self._modules:
+            first = next(self.backbone.parameters(), torch.zeros(())).device
+            return first, first
+        assert self.normalisation.running_mean is not None
+        return self.normalisation.running_mean.device, self.head.covariance_scale.device
 
     @property
     def n_features(self) -> int:

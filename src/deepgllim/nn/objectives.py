@@ -108,7 +108,7 @@ class LeastSquares:
     def _estimate_covariance(self, features: Tensor, targets: Tensor) -> None:
         residual = (targets - self.head.point(features)).double()
         covariance = residual.T @ residual / len(residual)
-        floor = 1e-9 * torch.eye(len(covariance)) * self.head.target_scale.double().square()
+        floor = 1e-9 * torch.diag(self.head.target_scale.double().square())
         self.head.covariance = covariance + floor
 
 
@@ -140,14 +140,16 @@ class MixtureDensity:
         K, L = head.n_components, head.n_targets
         weight, bias = ridge(x, y, self.config.ridge)
         residual = y - x @ weight.T - bias
-        factor = torch.linalg.cholesky(residual.T @ residual / len(y) + 1e-6 * torch.eye(L, dtype=y.dtype))
+        ridge_of_covariance = 1e-6 * torch.eye(L, dtype=y.dtype, device=y.device)
+        factor = torch.linalg.cholesky(residual.T @ residual / len(y) + ridge_of_covariance)
         deviations = (factor.diagonal() - head.LEAST_DEVIATION).clamp_min(head.LEAST_DEVIATION)
         entries = factor.tril(-1) + torch.diag(torch.log(torch.expm1(deviations)))  # inverse of softplus
         generator = torch.Generator().manual_seed(self.seed)
-        apart = 0.1 * torch.randn(K, L, generator=generator, dtype=y.dtype) * residual.std(0)
-        rows, columns = torch.tril_indices(L, L)
+        apart = 0.1 * torch.randn(K, L, generator=generator, dtype=y.dtype).to(y.device) * residual.std(0)
+        rows, columns = torch.tril_indices(L, L, device=y.device)
         head.linear.weight[K : K + K * L] = weight.repeat(K, 1).to(head.linear.weight)
-        head.linear.bias.copy_(torch.cat([torch.zeros(K), (bias + apart).flatten(), entries[rows, columns].repeat(K)]))
+        factors = entries[rows, columns].repeat(K)
+        head.linear.bias.copy_(torch.cat([bias.new_zeros(K), (bias + apart).flatten(), factors]))
 
     def prepare(self, round_: int) -> None:
         """Do nothing."""
@@ -182,7 +184,8 @@ def ridge(features: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, T
     """Return V = yᵀx (xᵀx + λN I)⁻¹ of centred features, (L, D), and the intercept, (L,); λ is the strength."""
     mean = features.mean(0)
     centred = features - mean
-    gram = centred.T @ centred + strength * len(features) * torch.eye(features.shape[1], dtype=features.dtype)
+    identity = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    gram = centred.T @ centred + strength * len(features) * identity
     weight = torch.linalg.solve(gram, centred.T @ targets).T
     return weight, targets.mean(0) - weight @ mean
 
