@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Any
 
+import pytest
 import torch
 
 from deepgllim import runs
@@ -34,14 +35,11 @@ def run(arguments: list[str], step: int = 0) -> int:
             os.kill(os.getpid(), signal.SIGKILL)
         descend(*args)
 
-    before = runs.build_model, runs.export_verified
-    training.descend = deadly
-    runs.build_model, runs.export_verified = build, quick_export
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "descend", deadly)
+        patch.setattr(runs, "build_model", build)
+        patch.setattr(runs, "export_verified", quick_export)
         return main(arguments)
-    finally:
-        training.descend = descend
-        runs.build_model, runs.export_verified = before
 
 
 if __name__ == "__main__":
