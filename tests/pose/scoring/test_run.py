@@ -1,6 +1,7 @@
 """Test whole scorings in one process: what is scored again, and what is refused."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,23 @@ def test_finished_shards_are_not_scored_again(source: Path, tmp_path: Path, opti
         each.name: each for each in first
     }
     assert outputs(tmp_path / "out") == whole
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    source: Path, tmp_path: Path, options: ScoringOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(source, tmp_path / "out", options)
+    whole = outputs(tmp_path / "out")
+    year = 366 * 24 * 3600
+    for jump in (-year, year):
+        moved = time.time() + jump
+        monkeypatch.setattr(time, "time", lambda now=moved: now)
+        monkeypatch.setattr(time, "time_ns", lambda now=moved: int(1e9 * now))
+        (tmp_path / "out" / "pictures-000001.parquet").unlink()
+        results = run(source, tmp_path / "out", options)
+        assert [result.name for result in results if not result.reused] == ["pictures-000001.parquet"]
+        assert outputs(tmp_path / "out") == whole
+        monkeypatch.undo()
 
 
 def test_a_shard_that_has_changed_is_scored_again(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
