@@ -71,7 +71,7 @@ def main() -> None:
             print(protocol.as_markdown(table.round(3)), end="\n\n")
 
 
-class Trained(NamedTuple):
+class Networks(NamedTuple):
     """The networks of the second training, and predictions for people left out.
 
     Attributes:
@@ -93,7 +93,7 @@ class Trained(NamedTuple):
     apart: set[str]
 
 
-def train_networks(given: Namespace, sets: dict[str, Manifest]) -> Trained:
+def train_networks(given: Namespace, sets: dict[str, Manifest]) -> Networks:
     """Run both trainings, and choose the network by the validation sets."""
     options, work, quick = recipe(given.quick), given.work, given.quick
     people = rendered_people(work, quick)
@@ -109,7 +109,7 @@ def train_networks(given: Namespace, sets: dict[str, Manifest]) -> Trained:
         left_out = predict_left_out(models, real.photographs, options)
         apart = people_of_fold(real.photographs, chosen)
     found = predict_faces(models[chosen], people.held_out, options)
-    return Trained(people, models, chosen, folds, found, left_out, apart)
+    return Networks(people, models, chosen, folds, found, left_out, apart)
 
 
 def density(

@@ -32,7 +32,7 @@ def serve(
     timeout: Positive = 30.0,
     stop_timeout: Positive = 30.0,
 ) -> None:
-    """Serve an HTTP interface that predicts head poses, and the page of `deepgllim app`, until SIGTERM or Ctrl-C.
+    """Serve an HTTP interface that predicts head poses, and the page, until SIGTERM.
 
     `POST /v1/poses` takes the bytes of a picture and returns the poses of all faces. `/openapi.json` describes the
     interface, `/healthz` and `/readyz` return the state, and `/metrics` the metrics. Logs are lines of JSON on standard

@@ -175,7 +175,7 @@ def launched_processes() -> Iterator[Processes]:
     The network is on the CUDA device of number LOCAL_RANK if there is one, otherwise on the CPU.
 
     Raises:
-        ProcessError: if another process ends or does not answer, or this process is told to stop.
+        ProcessError: if another process ends or does not answer, or this process receives SIGTERM.
     """
     if not launched():
         yield ALONE
@@ -207,7 +207,7 @@ def stopped_by_signal() -> Iterator[None]:
 
     def stop(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)
-        raise ProcessError("another process of this training has ended, or the training was told to stop")
+        raise ProcessError("another process of this training has ended, or the training received SIGTERM")
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
