@@ -9,7 +9,7 @@ from pathlib import Path
 from deepgllim.synthetic import Renderer, Scene, SceneSampler, apply_capture, fit_camera, load_head_model
 
 FOLDER = Path(__file__).parents[1] / "src" / "deepgllim" / "apps" / "web" / "pictures"
-CHOSEN = {"ahead": 29, "up": 15, "down": 25, "aside": 46}
+CHOSEN = {"level": 9, "up": 15, "down": 25, "aside": 46}
 """Name of each picture, and the index of its scene."""
 
 SIZE = (640, 480)

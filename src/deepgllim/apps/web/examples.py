@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-NAMES = ("ahead", "up", "down", "aside")
+NAMES = ("level", "up", "down", "aside")
 
 
 def example_images() -> list[bytes]:
