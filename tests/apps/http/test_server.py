@@ -37,3 +37,11 @@ def test_a_port_without_permission_gives_an_error_of_one_line(monkeypatch: pytes
 def test_a_missing_package_is_reported_with_its_extra() -> None:
     with pytest.raises(ConfigurationError, match=r"fastapi, uvicorn and nothing_of_this_name .*\[serve\]"):
         load_server("serve", "nothing_of_this_name")
+
+
+def test_accepted_connections_send_without_delay() -> None:
+    """With Nagle's algorithm the body of an answer waits for the acknowledgement of its head, 40 ms."""
+    with listen("127.0.0.1", [0]) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
