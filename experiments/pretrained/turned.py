@@ -36,7 +36,7 @@ from deepgllim.synthetic import (
 Array = NDArray[np.float64]
 
 VIEWS = 8
-"""Number of turned pictures of a portrait, besides the portrait itself."""
+"""Number of turned pictures of a portrait; the portrait is used too."""
 
 TURNS = (20.0, 40.0, 8.0)
 """Largest turns of tilt and pan, and the standard deviation of that of the neck roll, degrees. Beyond, the parts of the

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgllim.errors import DataError
@@ -24,10 +24,8 @@ from deepgllim.geometry.rotations import (
     rotation_from_angles,
     rotation_from_pan_tilt,
 )
+from tests.geometry.strategies import pose, properties, turn
 
-properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
-turn = st.floats(-180, 180)
-pose = st.tuples(turn, turn, turn)
 front = st.tuples(st.floats(-60, 60), st.floats(-85, 85), st.floats(-60, 60))
 
 KNOWN = (10.0, 20.0, 30.0)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgllim.geometry.rotations import (
@@ -20,10 +20,7 @@ from deepgllim.geometry.rotations import (
     rotation_from_vector,
     vector_from_rotation,
 )
-
-properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
-turn = st.floats(-180, 180)
-pose = st.tuples(turn, turn, turn)
+from tests.geometry.strategies import pose, properties, turn
 
 
 def elementary(axis: int, degrees: float) -> Array:

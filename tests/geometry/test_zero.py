@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepgllim.geometry.rotations import (
@@ -16,10 +16,8 @@ from deepgllim.geometry.zero import FACE_PLANE_ELEVATION, change_zero, change_ze
 from deepgllim.synthetic import HeadModel, load_head_model
 from deepgllim.synthetic.heads import Floats
 from deepgllim.synthetic.scene import HEAD_TO_CAMERA
+from tests.geometry.strategies import pose, properties, turn
 
-properties = settings(deadline=None, max_examples=60, derandomize=True, database=None)
-turn = st.floats(-180, 180)
-pose = st.tuples(turn, turn, turn)
 elevation = st.floats(-30, 30)
 
 EYES, MOUTH = (36, 45), (48, 54)

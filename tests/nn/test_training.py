@@ -17,6 +17,7 @@ from deepgllim.nn.augmentation import plain
 from deepgllim.nn.backbones import wrap_module
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
+from deepgllim.nn.distributed import Processes
 from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.features import TrainingInputs, adopt_statistics, cache_activations, collect_features
 from deepgllim.nn.head import InverseRegressionHead
@@ -560,7 +561,7 @@ def test_the_gradient_is_clipped_where_it_is_asked_for() -> None:
 def scripted(values: list[float]) -> Callable[..., dict[str, float]]:
     remaining = iter(values)
 
-    def metrics(network: DeepRegression, inputs: Inputs) -> dict[str, float]:
+    def metrics(network: DeepRegression, inputs: Inputs, processes: Processes) -> dict[str, float]:
         return {"mae": next(remaining), "nll": 0.0}
 
     return metrics

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from deepgllim.nn.config import ScheduleConfig
-from deepgllim.nn.distributed import Group, Processes
+from deepgllim.nn.distributed import Processes
 from deepgllim.nn.model import DeepRegression
 
 
@@ -174,6 +174,6 @@ def place(model: DeepRegression, processes: Processes, precision: str = "float32
     device = processes.device
     for part in (model.backbone, model.projection, model.normalisation):
         part.to(device)
-    if isinstance(processes, Group) and device.type == "cuda" and precision == "bf16":
+    if device.type == "cuda" and precision == "bf16":
         model.backbone.channels_last = True
         model.backbone.stages.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -271,8 +271,7 @@ def run_round(run: Training) -> tuple[dict[str, float], str | None]:
         row |= network_epochs(run)
         row |= solve(run)
         if run.validation is not None:
-            shared = {} if run.processes.size == 1 else {"processes": run.processes}
-            found = evaluate(run.model, run.validation, **shared)
+            found = evaluate(run.model, run.validation, run.processes)
             row |= {f"validation_{name}": value for name, value in found.items()}
     except COMPUTATION_ERRORS as error:
         return row, run.processes.agree(str(error).partition("\n")[0])

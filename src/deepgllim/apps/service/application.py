@@ -36,7 +36,7 @@ def create_app(
     Args:
         predictor: predictor of poses, which several threads can use.
         options: limits of the requests, batches and times.
-        examples: contents of PNG files for the examples of the page.
+        examples: contents of JPEG files for the examples of the page.
         known_host: rule for the accepted hosts; with None, the names of this machine.
 
     Example:

@@ -28,7 +28,7 @@ def serve(
             has been opened; connections wait until it returns.
         host: address to listen on; 127.0.0.1 accepts connections of this machine only.
         port: port to listen on; 0 for any free one.
-        examples: contents of PNG files for the examples of the page.
+        examples: contents of JPEG files for the examples of the page.
         options: limits of the requests, batches and times.
         allow_hosts: additional host names that are accepted.
 
