@@ -16,11 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from benchmarks.training import pictures
 from deepgllim.nn import FaceInputs, Recipe, Training, load_recipe, start_training
-from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.distributed import ALONE, Processes, launched, launched_processes
 from deepgllim.nn.training import network_epochs, solve
 from deepgllim.runs import build_model
@@ -30,15 +29,6 @@ TARGET = 1.6
 
 OPTIONS: dict[str, Any] = {"network.frozen_depths": (0,), "schedule.epochs_per_round": 1, "data.image_size": 96}
 ROOT = Path(__file__).parents[1]
-
-
-def pictures(recipe: Recipe, n: int) -> FaceInputs:
-    """Return random pictures with random poses."""
-    generator = np.random.default_rng(0)
-    side = context_size(recipe.data.image_size, recipe.augmentation)
-    contexts = generator.integers(0, 256, (n, 3, side, side), dtype=np.uint8)
-    targets = torch.from_numpy(generator.uniform(-60, 60, (n, 2)))
-    return FaceInputs(contexts, targets, ("pitch", "yaw"), recipe.data.image_size, recipe.augmentation)
 
 
 def prepare(recipe: Recipe, inputs: FaceInputs, processes: Processes) -> Training:
@@ -80,14 +70,17 @@ def measure(recipe: Recipe, n: int, rounds: int) -> dict[str, Any] | None:
 
 
 def launch() -> int:
-    """Start this script in two processes of one thread and return the first exit code that is not 0."""
+    """Start this module in two processes of one thread and return the first exit code that is not 0."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     meeting = {"TORCHELASTIC_RUN_ID": "benchmark", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src"), **meeting}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", **meeting}
     children = [
-        subprocess.Popen([sys.executable, *sys.argv], env=environment | {"RANK": rank, "LOCAL_RANK": rank})
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.distributed", *sys.argv[1:]],
+            env=environment | {"RANK": rank, "LOCAL_RANK": rank},
+        )
         for rank in ("0", "1")
     ]
     return next((code for code in [child.wait() for child in children] if code), 0)

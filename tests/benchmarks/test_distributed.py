@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "benchmarks/distributed.py", "--pictures", "20", "--rounds", "1"]
+COMMAND = [sys.executable, "-m", "benchmarks.distributed", "--pictures", "20", "--rounds", "1"]
 
 
 def test_it_prints_one_json_object() -> None:
@@ -20,8 +20,8 @@ def test_it_prints_one_json_object() -> None:
 
 def test_it_says_why_it_is_skipped() -> None:
     one = f"import os, runpy, sys; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}}); sys.argv = sys.argv[1:]"
-    run = "runpy.run_path(sys.argv[0], run_name='__main__')"
+    run = "runpy.run_module('benchmarks.distributed', run_name='__main__')"
     done = subprocess.run(
-        [sys.executable, "-c", f"{one}; {run}", *COMMAND[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{one}; {run}", *COMMAND[2:]], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["skipped"] == "1 core: two processes need two"
