@@ -31,9 +31,14 @@ class Limits:
     upload_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not value > 0:
-                raise ConfigurationError(f"{name} is {value}: give a number above 0")
+        check_positive(**vars(self))
+
+
+def check_positive(**values: float) -> None:
+    """Raise a ConfigurationError with the name of the first value that is not above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ConfigurationError(f"{name} is {value}: give a number above 0")
 
 
 def millions(count: float) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from deepgllim.apps.http.limits import Limits
+from deepgllim.apps.http.limits import Limits, check_positive
 from deepgllim.errors import ConfigurationError
 
 
@@ -35,8 +35,7 @@ class ServiceOptions:
     stop_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "workers", "answer_seconds", "stop_seconds"):
-            if not getattr(self, name) > 0:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}: give a number above 0")
+        names = ("batch_size", "workers", "answer_seconds", "stop_seconds")
+        check_positive(**{name: getattr(self, name) for name in names})
         if not self.batch_wait >= 0:
             raise ConfigurationError(f"batch_wait is {self.batch_wait}: give a number of seconds, 0 or above")

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ class ShardScorer:
         schema = make_schema({"model": self._options.digest, "level": str(self._options.level)})
         tally, problem = Counter[str](), None
         with parquet.ParquetWriter(os.fspath(place), schema, compression="zstd") as writer:
-            for group in _groups(self._rows(shard)):
+            rows = self._rows(shard)
+            while group := list(islice(rows, GROUP)):
                 for row in group:
                     tally.update(_counts(row))
                     problem = row["error"] if row["status"] == DAMAGED else problem
@@ -139,17 +141,6 @@ def _chunks(entries: Iterable[Numbered], count: int) -> Iterator[list[Numbered]]
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    group: list[Row] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == GROUP:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _counts(row: Mapping[str, Any]) -> dict[str, int]:
