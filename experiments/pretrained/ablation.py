@@ -16,8 +16,8 @@ import torch
 
 from deepgllim.data import Manifest
 from deepgllim.geometry import NECK_ANGLES
-from deepgllim.nn import DeepRegression, collect_normalised, load_model, train
-from experiments.pretrained.fitting import FINAL, HERE, final_components, final_mixture, fine_recipe
+from deepgllim.nn import DeepRegression, load_model, train
+from experiments.pretrained.fitting import FINAL, HERE, fine_recipe, fit_final_mixture
 from experiments.pretrained.judging import predict_faces
 from experiments.pretrained.product import BOXES
 from experiments.pretrained.stages import StageOutput, joined_output, read_output
@@ -56,8 +56,7 @@ def trained(start: DeepRegression, inputs: StageOutput, seed: int) -> DeepRegres
     options = fine_recipe().override({"schedule.epochs_per_round": 1, "schedule.seed": seed})
     depth = options.network.frozen_depths[-1]
     model = train(copy.deepcopy(start), options, inputs, warm_start=True, depth=depth).model
-    features = collect_normalised(model, inputs, depth=depth).double()
-    model.head.mixture = final_mixture(features, inputs.targets.double(), final_components(options))
+    fit_final_mixture(model, inputs, options)
     return model
 
 

@@ -89,21 +89,22 @@ def trained(
     model = train(
         model, options, inputs, others, output=folder, resume=resume, warm_start=warm_start, depth=depth
     ).model
-    assert isinstance(model.head, InverseRegressionHead)
-    features = collect_normalised(model, inputs, depth=depth).double()
-    model.head.mixture = final_mixture(features, inputs.targets.double(), final_components(options))
+    fit_final_mixture(model, inputs, options)
     model.save(folder / FINAL)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return model
 
 
-def final_components(options: Recipe) -> int:
-    """Return the number of components of the final mixture: twice that of the training.
+def fit_final_mixture(model: DeepRegression, inputs: StageOutput, options: Recipe) -> None:
+    """Replace the mixture of a trained network by one with twice as many components.
 
     The mixture of the training has one Σ for few components, which is stable. In the final one each component has its
     own Σ, so that the predicted covariance depends on the pose.
     """
-    return 2 * options.objective.n_components
+    assert isinstance(model.head, InverseRegressionHead)
+    features = collect_normalised(model, inputs, depth=options.network.frozen_depths[-1]).double()
+    n_components = 2 * options.objective.n_components
+    model.head.mixture = final_mixture(features, inputs.targets.double(), n_components)
 
 
 def final_mixture(features: Tensor, targets: Tensor, n_components: int) -> Parameters:

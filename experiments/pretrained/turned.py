@@ -32,6 +32,7 @@ from deepgllim.synthetic import (
     load_head_model,
     to_camera,
 )
+from deepgllim.synthetic.gl import open_context, projection
 
 Array = NDArray[np.float64]
 
@@ -50,7 +51,6 @@ VARIATION = 0.5
 
 OVERSAMPLING = 2
 PARTS = ("skin", "scalp", "brow", "lips", "ear", "eye_left", "eye_right")
-NEAR, FAR = 0.2, 5.0
 
 VERTEX_SHADER = """#version 330
 in vec3 position; in vec2 place; out vec2 texel; uniform mat4 projection;
@@ -164,7 +164,7 @@ class Turner:
     def __init__(self) -> None:
         import moderngl
 
-        self.context = moderngl.create_context(standalone=True, require=330, backend="egl")  # type: ignore[arg-type]
+        self.context = open_context()
         self.context.enable_only(moderngl.DEPTH_TEST)
         self.program = self.context.program(VERTEX_SHADER, FRAGMENT_SHADER)
         model = load_head_model()
@@ -196,7 +196,7 @@ class Turner:
         target.clear()
         texture.use(0)
         uniform: Any = self.program["projection"]
-        uniform.write(clip_matrix(turned.camera).T.astype(np.float32).tobytes())
+        uniform.write(projection(turned.camera).T.astype(np.float32).tobytes())
         array.render()
         head = Image.frombytes("RGBA", size, target.read(components=4)).resize(picture.size, Image.Resampling.BOX)
         for resource in (array, buffer, texture):
@@ -208,16 +208,3 @@ class Turner:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.context.release()
-
-
-def clip_matrix(camera: Camera) -> Array:
-    """Return the clip matrix of a camera, (4, 4); the first row of the framebuffer is the top of the picture."""
-    (x, y), focal, depth = camera.centre, camera.focal, FAR - NEAR
-    return np.array(
-        [
-            [2 * focal / camera.width, 0, 2 * x / camera.width - 1, 0],
-            [0, 2 * focal / camera.height, 2 * y / camera.height - 1, 0],
-            [0, 0, (FAR + NEAR) / depth, -2 * FAR * NEAR / depth],
-            [0, 0, 1, 0],
-        ]
-    )

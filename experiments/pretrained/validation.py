@@ -7,7 +7,7 @@ model has it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,12 +51,18 @@ def predict_set(heads: HeadPose, manifest: Manifest) -> Faces:
     rows, poses = [], []
     for i, (path, box) in enumerate(zip(manifest.paths, manifest.boxes, strict=True)):
         found = [pose for pose in heads.predict(open_image(path)) if pose.box is not None]
-        boxes = np.array([pose.box for pose in found], np.float64).reshape(-1, 4)
-        overlap = np.append(intersection_over_union(boxes, box[None])[:, 0], 0.0)
-        if overlap.max() >= MIN_OVERLAP:
+        at = index_at(box, [pose.box for pose in found])
+        if at is not None:
             rows.append(i)
-            poses.append(found[int(np.argmax(overlap))])
+            poses.append(found[at])
     return Faces(manifest.frame.iloc[rows].reset_index(drop=True), poses, len(manifest) - len(rows))
+
+
+def index_at(annotated: Array, boxes: Sequence[Any]) -> int | None:
+    """Return the index of the detected box that overlaps an annotated one most; None if none does sufficiently."""
+    found = np.array(boxes, np.float64).reshape(-1, 4)
+    overlap = np.append(intersection_over_union(found, annotated[None])[:, 0], 0.0)
+    return int(overlap.argmax()) if overlap.max() >= MIN_OVERLAP else None
 
 
 def measure_yaw(faces: Faces) -> dict[str, float]:
@@ -117,11 +123,11 @@ def detected(manifest: Manifest, boxes: str) -> Manifest:
     """Return the faces of a set that the detector finds, with its boxes; they have no labels of neck angles."""
     detector, rows, found = make_detector(boxes=boxes), [], []
     for i, (path, box) in enumerate(zip(manifest.paths, manifest.boxes, strict=True)):
-        faces = np.array([face.box for face in detector.detect(open_image(path))]).reshape(-1, 4)
-        overlap = np.append(intersection_over_union(faces, box[None])[:, 0], 0.0)
-        if overlap.max() >= MIN_OVERLAP:
+        faces = [face.box for face in detector.detect(open_image(path))]
+        at = index_at(box, faces)
+        if at is not None:
             rows.append(i)
-            found.append(faces[int(overlap.argmax())])
+            found.append(faces[at])
     columns = dict(zip(("x0", "y0", "x1", "y1"), np.array(found).T, strict=True))
     return Manifest(manifest.subset(rows).frame.assign(**columns, **dict.fromkeys(NECK_ANGLES, 0.0)), NECK_ANGLES)
 
