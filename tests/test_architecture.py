@@ -105,6 +105,7 @@ LAYERS = (
     ("export.onnx_file", "export.map_density"),
     ("progress", "export.verification"),
     ("checkpoint",),
+    ("start",),
     ("training",),
 )
 

@@ -17,7 +17,8 @@ from deepgllim.nn import checkpoint as module
 from deepgllim.nn.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
 from deepgllim.nn.config import RENAMED, Recipe
 from deepgllim.nn.progress import TrainingProgress
-from deepgllim.nn.training import TrainingResult, start_training, train
+from deepgllim.nn.start import start_training
+from deepgllim.nn.training import TrainingResult, train
 from deepgllim.storage import read_tensors
 from tests.nn.tiny import model, recipe, vectors
 

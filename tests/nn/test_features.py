@@ -6,7 +6,8 @@ from torch import nn
 
 from deepgllim.nn.evaluation import collect_normalised
 from deepgllim.nn.features import LARGE, adopt_statistics, initialise_projection, principal_axes
-from deepgllim.nn.training import start_training, train
+from deepgllim.nn.start import start_training
+from deepgllim.nn.training import train
 from tests.nn.tiny import model, recipe, vectors
 
 

@@ -16,7 +16,8 @@ from deepgllim.nn.evaluation import predict_inputs
 from deepgllim.nn.guard import MAX_FAILURES, constant_error, find_fault, least_error
 from deepgllim.nn.inputs import ArrayInputs
 from deepgllim.nn.inverse_regression import InverseRegression
-from deepgllim.nn.training import TrainingResult, start_training, train
+from deepgllim.nn.start import start_training
+from deepgllim.nn.training import TrainingResult, train
 from tests.nn.tiny import Head as Name
 from tests.nn.tiny import assert_same_weights, model, recipe, timeless, vectors
 

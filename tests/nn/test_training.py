@@ -25,7 +25,8 @@ from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batc
 from deepgllim.nn.model import DeepRegression, load_model
 from deepgllim.nn.optimization import learning_rate, make_optimizer
 from deepgllim.nn.reporting import NullReporter, write_rows
-from deepgllim.nn.training import start_training, train
+from deepgllim.nn.start import freeze_stages, start_training
+from deepgllim.nn.training import train
 from tests.nn.tiny import (
     N_INPUTS,
     Head,
@@ -447,7 +448,7 @@ def test_augmented_pictures_are_not_cached() -> None:
     """They differ from epoch to epoch, and what frozen stages make of them too."""
     network, training = model(backbone=convolutions()), faces()
     run = start_training(network, recipe(network__frozen_depths=[2]), training)
-    module.freeze_stages(run)
+    freeze_stages(run)
     assert run.inputs == TrainingInputs(training, None)
     assert network.backbone.depth == 2
 

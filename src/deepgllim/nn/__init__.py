@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from deepgllim.nn.progress import Training
     from deepgllim.nn.reporting import NullReporter, Reporter, write_rows
     from deepgllim.nn.sections import AugmentationConfig, DataConfig, NetworkConfig, ObjectiveConfig, ScheduleConfig
-    from deepgllim.nn.training import TrainingResult, start_training, train
+    from deepgllim.nn.start import start_training
+    from deepgllim.nn.training import TrainingResult, train
 
 __all__ = [
     "CHECKPOINT",
@@ -95,7 +96,8 @@ _MODULES = {
     "progress": "Training",
     "reporting": "NullReporter Reporter write_rows",
     "sections": "AugmentationConfig DataConfig NetworkConfig ObjectiveConfig ScheduleConfig",
-    "training": "TrainingResult start_training train",
+    "start": "start_training",
+    "training": "TrainingResult train",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
