@@ -143,7 +143,7 @@ def test_concurrent_requests_share_batches_and_get_their_own_answers() -> None:
     predictor.may_continue.clear()
     with serve(lambda: predictor, port=0) as server, ThreadPoolExecutor(16) as clients:
         futures = [clients.submit(poses, server.port, picture(red)) for red in reds]
-        wait_until(lambda: metric(server, "deepgllim_pictures_waiting") == 16 - predictor.sizes[0])
+        wait_until(lambda: sum(predictor.sizes) + metric(server, "deepgllim_pictures_waiting") == 16)
         predictor.may_continue.set()
         answers = [future.result() for future in futures]
     yaws = [answer.json["faces"][0]["angles"]["yaw"] for answer in answers]
@@ -169,7 +169,7 @@ def test_too_many_requests_are_rejected_with_a_time_to_wait() -> None:
     options = ServiceOptions(Limits(max_requests=2))
     with serve(lambda: predictor, port=0, options=options) as server, ThreadPoolExecutor(2) as clients:
         futures = [clients.submit(poses, server.port, picture(red)) for red in (130, 131)]
-        wait_until(lambda: metric(server, "deepgllim_pictures_waiting") + len(predictor.sizes) == 2)
+        wait_until(lambda: sum(predictor.sizes) + metric(server, "deepgllim_pictures_waiting") == 2)
         answer = poses(server.port, picture())
         assert (answer.status, answer.headers["retry-after"]) == (429, "1")
         one_line(answer)
@@ -182,7 +182,7 @@ def test_answers_that_take_too_long() -> None:
     """The prediction in progress gives 504, the waiting one 503, and their slots are free when the work has ended."""
     predictor = RecordingBatches()
     predictor.may_continue.clear()
-    options = ServiceOptions(Limits(max_requests=2), answer_seconds=0.3)
+    options = ServiceOptions(Limits(max_requests=2), answer_seconds=1.0)
     with serve(lambda: predictor, port=0, options=options) as server, ThreadPoolExecutor(2) as clients:
         running = clients.submit(poses, server.port, picture(130))
         wait_until(lambda: predictor.sizes == [1])
