@@ -14,4 +14,5 @@ def present_names(names: Iterable[str]) -> tuple[str, ...]:
         ('tilt', 'pan', 'neck_roll')
     """
     given = tuple(names)
-    return tuple(name if FORMER_NAMES.get(name, name) in given else FORMER_NAMES[name] for name in given)
+    existing = set(given)
+    return tuple(name if FORMER_NAMES.get(name, name) in existing else FORMER_NAMES[name] for name in given)
