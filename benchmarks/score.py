@@ -1,4 +1,4 @@
-"""Time `deepgllim.pose.scoring`: local and with one and two actors of Ray, relative to a loop around the predictor.
+"""Time `deepgllim.pose.scoring`: local and with some actors of Ray, relative to a loop around the predictor.
 
 Pictures of 320 × 240 pixels with one rendered head each are in WebDataset archives. Rounds run in turns in one process,
 and each figure is the median of the ratios within the rounds. CPU seconds are those of the processes that score; they
@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,32 +116,33 @@ def summary(rounds: list[dict[str, tuple[float, float]]], pictures: int) -> dict
         return round(statistics.median(each[below][0] / each[above][0] for each in rounds), 3)
 
     median = {name: [statistics.median(each[name][n] for each in rounds) for n in (0, 1)] for name in names}
+    counts = [int(name.removeprefix("ray_")) for name in names if name.startswith("ray_")]
     return {
         "pictures_per_second": {name: round(pictures / wall, 2) for name, (wall, _) in median.items()},
         "cpu_ms_per_picture": {name: round(1000 * cpu / pictures, 2) for name, (_, cpu) in median.items()},
         "local_relative_to_loop": ratio("local", "loop"),
         "one_actor_relative_to_loop": ratio("ray_1", "loop"),
-        "two_actors_relative_to_one": ratio("ray_2", "ray_1"),
+        "actors_relative_to_one": {str(n): ratio(f"ray_{n}", "ray_1") for n in counts},
         "two_actors_relative_to_one_by_round": [round(each["ray_1"][0] / each["ray_2"][0], 2) for each in rounds],
         "target": TARGET,
     }
 
 
-def measure(folder: Path, count: int, pictures: int, repetitions: int) -> dict[str, Any]:
+def measure(folder: Path, count: int, pictures: int, repetitions: int, counts: list[int]) -> dict[str, Any]:
     """Return the figures."""
     size = write_shards(folder, count, pictures)
     options = ScoringOptions(None, model_digest(None), batch=BATCH)
     shards = list(find_shards(str(folder / "in")))
     heads, scorer, ray = HeadPose(threads=1), ShardScorer(options, folder / "local"), load_ray()
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - otherwise the actors alone have a low priority
-    start_ray(ray, num_cpus=3)
-    actors = {n: Actors(ray, n, options, folder / f"ray{n}") for n in (1, 2)}
+    start_ray(ray, num_cpus=sum(counts))
+    actors = {n: Actors(ray, n, options, folder / f"ray{n}") for n in counts}
     stages: dict[str, tuple[Callable[[], object], Callable[[], float]]] = {
         "loop": (lambda: predict_all(heads, shards), own_cpu_seconds),
         "local": (lambda: [scorer.score(shard) for shard in shards], own_cpu_seconds),
-        "ray_1": (lambda: actors[1].score(shards), actors[1].cpu_seconds),
-        "ray_2": (lambda: actors[2].score(shards), actors[2].cpu_seconds),
     }
+    for n, each in actors.items():
+        stages[f"ray_{n}"] = (partial(each.score, shards), each.cpu_seconds)
     for work, _ in stages.values():  # loads models and code
         work()
     load = os.getloadavg()[0]
@@ -164,9 +166,16 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--pictures", type=int, default=20, help="number of pictures in each shard")
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--actors", type=int, nargs="+", default=[1, 2], help="numbers of actors: 1, 2 and others")
+    parser.add_argument("--output", type=Path, help="JSON file")
     options = parser.parse_args()
+    counts = sorted({1, 2, *options.actors})
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(Path(folder), options.shards, options.pictures, options.repetitions), indent=2))
+        found = measure(Path(folder), options.shards, options.pictures, options.repetitions, counts)
+    text = json.dumps(found, indent=2)
+    print(text)
+    if options.output:
+        options.output.write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def test_ratios_are_those_within_rounds() -> None:
     fast = {name: (wall / 10, cpu) for name, (wall, cpu) in slow.items()}
     found = summary([slow, fast], pictures=30)
     assert found["local_relative_to_loop"] == 0.8
-    assert found["two_actors_relative_to_one"] == 2.0
+    assert found["actors_relative_to_one"] == {"1": 1.0, "2": 2.0}
     assert found["cpu_ms_per_picture"]["loop"] == 100
 
 
