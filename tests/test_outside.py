@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -157,15 +157,31 @@ def test_the_demonstration(tmp_path: Path) -> None:
 # --- versions
 
 
-KNOWN_HOLES = {"torch": (2, 10), "pillow": (12, 1, 1), "pyarrow": (23, 0, 1), "onnx": (1, 21)}
-"""The first versions without known vulnerabilities of packages that read files."""
+FIXED = {
+    "av": (18, 1),
+    "fastapi": (0, 133, 1),
+    "h11": (0, 16),
+    "onnx": (1, 22),
+    "onnxruntime": (1, 30, 1),
+    "pillow": (13, 0),
+    "pyarrow": (23, 0, 1),
+    "ray": (2, 56),
+    "starlette": (1, 3, 1),
+    "torch": (2, 11),
+}
+"""The first versions without known vulnerabilities of packages that read files or requests; see SECURITY.md."""
 
 
-def test_the_versions_that_are_allowed_have_no_known_holes() -> None:
+def versions(lines: Iterable[str], sign: str) -> dict[str, tuple[int, ...]]:
+    """Return the versions of the packages of `FIXED`, from requirements with a comparison sign."""
+    parts = [line.split(",")[0].partition(sign) for line in lines]
+    return {name: tuple(map(int, version.split("."))) for name, _, version in parts if name in FIXED}
+
+
+def test_the_versions_that_are_allowed_and_those_that_are_pinned_have_no_known_vulnerabilities() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    parts = [line.partition(">=") for line in itertools.chain(*lists)]
-    floors = {name: version for name, _, version in parts if name in KNOWN_HOLES}
-    assert set(floors) == set(KNOWN_HOLES)
-    for name, least in KNOWN_HOLES.items():
-        assert tuple(map(int, floors[name].split(",")[0].split("."))) >= least, name
+    required = itertools.chain(project["dependencies"], *project["optional-dependencies"].values())
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    for found in (versions(required, ">="), versions(pinned, "==")):
+        assert set(found) == set(FIXED)
+        assert [name for name, least in FIXED.items() if found[name] < least] == []

@@ -168,6 +168,7 @@ DASH = (
     '<SegmentURL media="a"/></SegmentList></Representation></AdaptationSet></Period></MPD>'
 )
 SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+FLIC = struct.pack("<IHHHHHHI", 128, 0xAF12, 1, 64, 48, 8, 3, 50) + bytes(108)
 ENDLESS_BOX = b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + struct.pack(">I", 1) + b"mdat" + struct.pack(">Q", 2**62)
 
 HEALTHY: dict[str, Case] = {
@@ -224,6 +225,11 @@ HOSTILE: dict[str, Case] = {
     "endless zeros": Case(lambda path: path.symlink_to("/dev/zero"), Refused(ImageError, "is a device")),
     "folder": Case(lambda path: path.mkdir(), Refused(ImageError, "is a folder; give a file")),
     "missing": Case(lambda path: None, Refused(ImageError, "does not exist; check the path")),
+    "an old codec": Case(
+        content(lambda: video(codec="cinepak", container="avi", pixels="rgb24")),
+        Refused(ImageError, "the codec cinepak"),
+    ),
+    "an animation of FLIC": Case(written(FLIC), NO_VIDEO),
     "subtitles": Case(written(b"1\n00:00:00,000 --> 00:00:01,000\nhi\n"), Refused(ImageError, "video.mp4: ")),
 }
 

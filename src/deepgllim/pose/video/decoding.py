@@ -25,6 +25,19 @@ _CAMERA = re.compile(r"camera:(\d+)")
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 """For each platform, the FFmpeg format of cameras, and the pattern of their names."""
 
+_CONTAINERS = (
+    *("apng", "asf", "avi", "dv", "flv", "gif", "h264", "hevc", "ivf", "m4v", "matroska", "mjpeg", "mov", "mpeg"),
+    *("mpegts", "mpegvideo", "mxf", "obu", "ogg", "yuv4mpegpipe", "jpeg_pipe", "png_pipe", "webp_pipe"),
+)
+"""FFmpeg's names of the formats that are read. The others, mostly of games and old programs, are rarely tested."""
+
+_CODECS = (
+    *("apng", "av1", "dnxhd", "dvvideo", "ffv1", "ffvhuff", "flv1", "gif", "h263", "h264", "hevc", "huffyuv"),
+    *("jpeg2000", "mjpeg", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v2", "msmpeg4v3", "png", "prores", "qtrle"),
+    *("rawvideo", "theora", "utvideo", "v210", "vc1", "vp6f", "vp8", "vp9", "vvc", "webp", "wmv1", "wmv2", "wmv3"),
+)
+"""FFmpeg's names of the codecs that are decoded."""
+
 _RETRY = 0.005  # seconds between attempts to read a camera
 
 
@@ -71,7 +84,7 @@ def open_source(source: str) -> Any:
             return _open_camera(av, source)
         _check_file(source)
         # with "file:" a path with a colon is not an address; with the whitelist a playlist opens no address
-        whitelist = {"protocol_whitelist": "file"}
+        whitelist = {"protocol_whitelist": "file", "format_whitelist": ",".join(_CONTAINERS)}
         return av.open(f"file:{source}", options=whitelist, metadata_errors="ignore")
     except av.error.FFmpegError as error:
         raise ImageError(f"{source}: {_explanation(source, error)}") from error
@@ -108,21 +121,31 @@ def _explanation(source: str, error: Any) -> str:
         return f"the camera cannot be opened ({error.strerror}); close other programs that use it, or allow its use"
     if isinstance(error, PermissionError) and not os.access(source, os.R_OK):  # FFmpeg raises it for other reasons too
         return "the video cannot be opened (permission denied); check its permissions"
-    return f"no video that can be read ({error.strerror}); it is cut short, damaged or something else: copy it again"
+    return (
+        f"no video that can be read ({error.strerror}); it is cut short, damaged or in a container that is not "
+        "supported: copy it again, or convert it to mp4"
+    )
 
 
 def video_stream(container: "InputContainer", source: str) -> "VideoStream":
     """Return the first video stream of a container; the cover image of an audio file is ignored.
 
     Raises:
-        ImageError: there is no video stream, or its frames are too large.
+        ImageError: there is no video stream, its codec is not supported, or its frames are too large.
     """
     for stream in container.streams.video:
         if "attached_pic" not in str(stream.disposition):
+            _check_codec(stream, source)
             check_pixels(stream.codec_context.width, stream.codec_context.height, source)
             stream.thread_type = "SLICE" if is_camera(source) else "AUTO"  # AUTO delays frames by the number of threads
             return stream
     raise ImageError(f"{source}: contains no video stream, only {_kinds(container)}; give the file of a video")
+
+
+def _check_codec(stream: "VideoStream", source: str) -> None:
+    codec = stream.codec_context.codec.canonical_name
+    if codec not in _CODECS and not is_camera(source):
+        raise ImageError(f"{source}: the codec {codec} is not supported: convert the video to h264")
 
 
 def check_pixels(width: int, height: int, source: str) -> None:
