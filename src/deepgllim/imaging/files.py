@@ -170,8 +170,8 @@ def _open_heic(file: BinaryIO) -> Image.Image:
         heif = importlib.import_module("pillow_heif")
     except ImportError as error:
         raise ImageError(
-            "the file is a HEIC picture, which needs the package pillow-heif: pip install 'pillow-heif>=1.7', or convert "
-            "it to JPEG"
+            "the file is a HEIC picture, which needs the package pillow-heif: pip install 'pillow-heif>=1.7', or "
+            "convert it to JPEG"
         ) from error
     file.seek(0)
     picture: Image.Image = heif.HeifImageFile(file)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -109,21 +110,71 @@ class NetworkStep:
                 del norm.forward
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over processes, whose gradient is the sum of the processes' gradients."""
+class _SharedNorm(torch.autograd.Function):
+    """Normalisation by the statistics over the batches of all processes, with one sum over them in each direction.
+
+    With x̂ = (x − m) / √(v + ε) and z = w x̂ + c, the gradient with respect to x is
+    w / √(v + ε) · (∂L/∂z − mean(∂L/∂z) − x̂ mean(x̂ ∂L/∂z)), where L is the sum of the losses of all processes and the
+    means are over the batches of all.
+    """
 
     @staticmethod
-    def forward(ctx: "torch.autograd.function.FunctionCtx", values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-        ctx.group = group  # type: ignore[attr-defined]
-        total = values.clone()
-        dist.all_reduce(total, group=group)
-        return total
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+        group: dist.ProcessGroup | None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        axes, shape = _channels(values)
+        variance, mean = (each.double() for each in torch.var_mean(_single(values), axes, correction=0))
+        count = values.numel() // values.shape[1]
+        sums = torch.cat([count * mean, count * (variance + mean.square()), mean.new_tensor([count])])
+        dist.all_reduce(sums, group=group)
+        n = sums[-1]
+        mean, second = (sums[:-1] / n).chunk(2)
+        variance = (second - mean.square()).clamp_min(0.0)
+        inverse = torch.rsqrt(variance + eps)
+        scale = inverse if weight is None else inverse * weight
+        shift = -mean * scale if bias is None else bias - mean * scale
+        ctx.save_for_backward(values, mean, inverse, scale, n)
+        ctx.group, ctx.affine = group, weight is not None
+        ctx.mark_non_differentiable(mean, variance, n)
+        return _affine(values, scale, shift, shape).to(values.dtype), mean, variance, n
 
     @staticmethod
-    def backward(ctx: "torch.autograd.function.FunctionCtx", *gradients: Tensor) -> tuple[Tensor, None]:
-        total = gradients[0].clone()
-        dist.all_reduce(total, group=ctx.group)  # type: ignore[attr-defined]
-        return total, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
+        gradient, (values, mean, inverse, scale, n) = gradients[0], ctx.saved_tensors
+        axes, shape = _channels(values)
+        total = _single(gradient).sum(axes).double()
+        product = (_single(gradient) * values).sum(axes).double()
+        product = (product - mean * total) * inverse  # with the normalised values
+        sums = torch.cat([total, product])
+        dist.all_reduce(sums, group=ctx.group)
+        mean_total, mean_product = (sums / n).chunk(2)
+        slope = -scale * inverse * mean_product
+        answer = _affine(values, slope, -scale * mean_total - slope * mean, shape)
+        answer.addcmul_(_single(gradient), scale.to(answer.dtype).view(shape))
+        own = (product, total) if ctx.affine else (None, None)
+        return answer.to(values.dtype), *own, None, None
+
+
+def _channels(values: Tensor) -> tuple[list[int], list[int]]:
+    """Return the axes other than that of the channels, and the shape in which channels are broadcast."""
+    return [axis for axis in range(values.ndim) if axis != 1], [1, -1] + [1] * (values.ndim - 2)
+
+
+def _single(values: Tensor) -> Tensor:
+    """Return values in single precision, if they have less."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _affine(values: Tensor, scale: Tensor, shift: Tensor, shape: list[int]) -> Tensor:
+    """Return scale · values + shift, for each channel, at least in single precision."""
+    values = _single(values)
+    scale, shift = (each.to(values.dtype).view(shape) for each in (scale, shift))
+    return torch.addcmul(shift, values, scale)
 
 
 def shared_norm(norm: _BatchNorm, group: dist.ProcessGroup | None, values: Tensor) -> Tensor:
@@ -136,22 +187,11 @@ def shared_norm(norm: _BatchNorm, group: dist.ProcessGroup | None, values: Tenso
         group: the processes.
         values: of this process, (n, D, …).
     """
-    axes = [axis for axis in range(values.ndim) if axis != 1]
-    shape = [1, -1] + [1] * (values.ndim - 2)
-    count = values.new_tensor([values.numel() / values.shape[1]], dtype=torch.float64)
-    sums = _add(torch.cat([values.sum(axes, dtype=torch.float64), count]), group)
-    mean, n = sums[:-1] / sums[-1], sums[-1]
-    centred = values - mean.to(values.dtype).view(shape)
-    variance = _add(centred.square().sum(axes, dtype=torch.float64), group) / n
+    found = _SharedNorm.apply(values, norm.weight, norm.bias, norm.eps, group)  # type: ignore[no-untyped-call]
+    normalised, mean, variance, n = cast("tuple[Tensor, Tensor, Tensor, Tensor]", found)
     if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
-        _track(norm, mean.detach(), (variance * n / (n - 1)).detach())
-    scaled: Tensor = centred * torch.rsqrt(variance + norm.eps).to(values.dtype).view(shape)
-    return scaled if not norm.affine else scaled * norm.weight.view(shape) + norm.bias.view(shape)
-
-
-def _add(values: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    total: Tensor = _Sum.apply(values, group)  # type: ignore[no-untyped-call]
-    return total
+        _track(norm, mean, variance * n / (n - 1))
+    return normalised
 
 
 @torch.no_grad()
