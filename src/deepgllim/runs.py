@@ -207,6 +207,8 @@ def train_run(
         )
         if processes.rank > 0:
             return result
+        if reporter is not None:
+            reporter.status(f"exporting the model to {EXPORTED}")
         return result._replace(exported=export_pose(result.model, output / EXPORTED))
 
 

@@ -50,7 +50,7 @@ def test_refusals(refused: Call, call: Call, words: list[str], tmp_path: Path) -
     assert "cannot be read" in refused(*words, tmp_path / "out3", "--model", tmp_path / "none.onnx").err
     assert call(*words, tmp_path / "out").code == 0
     os.environ["DEEPGLLIM_MODEL"] = str(tiny_network(tmp_path / "other.onnx", size=16))
-    assert "holds results of model of digest" in refused(*words, tmp_path / "out").err
+    assert "has results of the model with the SHA-256" in refused(*words, tmp_path / "out").err
 
 
 def kill_at(n: int, words: list[str]) -> None:

@@ -56,4 +56,4 @@ def test_half_precision_keeps_its_type(group: dist.ProcessGroup | None) -> None:
     assert found.dtype == torch.bfloat16
     (gradient,) = torch.autograd.grad(found.float().square().sum(), [halves])
     assert gradient.dtype == torch.bfloat16
-    assert abs(float(found.detach().float().mean())) < 0.05  # sums have single precision, although the values have eight bits
+    assert abs(float(found.detach().float().mean())) < 0.05  # the sums have more than the eight bits of the values

@@ -289,7 +289,10 @@ def test_a_finished_training_is_resumed_to_the_same_model(tmp_path: Path) -> Non
 
 def test_another_recipe_is_not_resumed(tmp_path: Path) -> None:
     run(recipe(), tmp_path)
-    with pytest.raises(ConfigurationError, match=r"checkpoint\.safetensors is of another recipe"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"checkpoint\.safetensors is of another recipe, with schedule.learning_rate = \S+, not 0.0001",
+    ):
         run(recipe(schedule__learning_rate=1e-4), tmp_path, resume=True)
 
 

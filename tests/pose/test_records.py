@@ -49,6 +49,11 @@ def test_json_is_exact(angles: tuple[float, float, float], density: float | None
     assert back.to_json() == pose.to_json()
 
 
+def test_a_text_is_not_a_record() -> None:
+    with pytest.raises(DataError, match=r"is a dictionary, not str: read a text with json\.loads first"):
+        Pose.from_json("{}")  # type: ignore[arg-type]
+
+
 def test_json_without_anything_optional() -> None:
     pose = Pose(np.eye(3), np.eye(3))
     back = Pose.from_json(pose.to_json())

@@ -52,6 +52,16 @@ def messages() -> "Console":
     return _console_class()(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "face"), counted(1200, "face")
+        ('1 face', '1,200 faces')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def progress_bar(hidden: bool = False) -> "Progress":
     """Return a progress bar on standard error, which is shown only on a terminal and unless it is hidden.
 

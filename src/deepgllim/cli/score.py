@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from deepgllim.cli.console import complain, progress_bar, results
+from deepgllim.cli.console import complain, counted, progress_bar, results
 from deepgllim.cli.options import Count, Probability, Switch
 from deepgllim.cli.streams import visible
 from deepgllim.errors import DataError, DeepGLLiMError
@@ -89,7 +89,10 @@ def score(
         image_column=image_column,
         threads=threads,
     )
-    _report(score(source, output, options, engine, workers), output, quiet)
+    try:
+        _report(score(source, output, options, engine, workers), output, quiet)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command continues with the shards that are not finished") from None
 
 
 def _report(found: Iterable["ShardResult"], output: Path, quiet: bool) -> None:
@@ -114,7 +117,9 @@ def _report(found: Iterable["ShardResult"], output: Path, quiet: bool) -> None:
     if not quiet:
         results().print(f"scores: {output} ({_summary(counts)})")
     if counts["problems"]:
-        raise ShardsFailedError(f"{counts['problems']} of {counts['shards']} shards failed: see the lines above")
+        raise ShardsFailedError(
+            f"{counts['problems']} of {counted(counts['shards'], 'shard')} failed: see the lines above"
+        )
 
 
 def _summary(counts: "Counter[str]") -> str:
@@ -125,7 +130,8 @@ def _summary(counts: "Counter[str]") -> str:
         '3 shards, 1 of them finished before; 12 pictures, 10 faces, 2 pictures without a face, 1 failed'
     """
     before = f", {counts['reused']} of them finished before" if counts["reused"] else ""
+    shards, pictures, faces = (counted(counts[f"{name}s"], name) for name in ("shard", "picture", "face"))
     return (
-        f"{counts['shards']:,} shards{before}; {counts['pictures']:,} pictures, {counts['faces']:,} faces, "
-        f"{counts['without_face']:,} pictures without a face, {counts['failed']:,} failed"
+        f"{shards}{before}; {pictures}, {faces}, {counted(counts['without_face'], 'picture')} without a face, "
+        f"{counts['failed']:,} failed"
     )

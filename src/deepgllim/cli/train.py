@@ -174,6 +174,11 @@ class RichReporter:
         shown = ", ".join(f"{name} {number(value)}" for name, value in main_metrics(figures).items())
         self.bar.console.print(f"round {figures['round']:.0f}: {shown}")
 
+    def status(self, message: str) -> None:
+        """Print a line, and show it in place of the epoch."""
+        self.bar.update(self.task, description=message)
+        self.bar.console.print(message)
+
 
 @contextmanager
 def progress(quiet: bool) -> "Iterator[Reporter | None]":

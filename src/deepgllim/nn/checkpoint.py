@@ -115,8 +115,18 @@ def _check_origin(path: Path, header: Mapping[str, str], recipe: Recipe) -> None
         found = read_saved_recipe(_read_object(path, header, "recipe"), str(path))
     except RecursionError:
         raise _damaged(path, "its recipe is nested too deeply") from None
-    if found.override({"schedule.workers": 0}) != recipe.override({"schedule.workers": 0}):
-        raise ConfigurationError(f"{path} is of another recipe: resume with the recipe and options of that run")
+    before, now = (_options(each.override({"schedule.workers": 0})) for each in (found, recipe))
+    changed = next((name for name in now if before[name] != now[name]), None)
+    if changed is not None:
+        raise ConfigurationError(
+            f"{path} is of another recipe, with {changed} = {before[changed]!r}, not {now[changed]!r}: resume with the "
+            "recipe and options of that run"
+        )
+
+
+def _options(recipe: Recipe) -> dict[str, object]:
+    """Return all options by their full names."""
+    return {f"{part}.{name}": value for part, values in recipe.model_dump().items() for name, value in values.items()}
 
 
 def _read_progress(path: Path, header: Mapping[str, str], rounds: int) -> TrainingProgress:

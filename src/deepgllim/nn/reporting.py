@@ -22,6 +22,10 @@ class Reporter(Protocol):
         """Called after each round, with its row of metrics."""
         ...
 
+    def status(self, message: str) -> None:
+        """Called before a part that is not a round, with a line on it."""
+        ...
+
 
 class NullReporter:
     """A reporter that ignores all notifications."""
@@ -33,6 +37,9 @@ class NullReporter:
         """Do nothing."""
 
     def round_done(self, metrics: dict[str, float]) -> None:
+        """Do nothing."""
+
+    def status(self, message: str) -> None:
         """Do nothing."""
 
 

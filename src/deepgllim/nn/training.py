@@ -111,6 +111,8 @@ def train(
         run = start_training(model, recipe, given, warm_start=warm_start, output=output, processes=processes)
     run.validation, run.output, run.reporter = validation, output, reporter or NullReporter()
     run.report_start()
+    if resume:
+        run.reporter.status(f"continuing after round {run.progress.round}")
     while run.progress.round < recipe.schedule.rounds and run.progress.failures < MAX_FAILURES:
         freeze_stages(run)
         before = Snapshot.take(model, run.optimizer)
@@ -255,6 +257,7 @@ def end_training(run: Training) -> TrainingResult:
     if run.progress.best_model:
         run.model.load_state_dict(run.progress.best_model)
     if run.validation is not None:
+        run.reporter.status("fitting and calibrating the model of the best round")
         refit(run, run.validation)
         calibrate(run.model, run.validation, run.processes)
     place(run.model.eval(), ALONE)

@@ -61,6 +61,10 @@ def from_record(record: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: an entry is missing or has an invalid value.
     """
+    if not isinstance(record, Mapping):
+        raise DataError(
+            f"the record of a pose is a dictionary, not {type(record).__name__}: read a text with json.loads first"
+        )
     try:
         box, calibration = record["box"], record["calibration"]
         return {

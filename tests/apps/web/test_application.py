@@ -183,7 +183,7 @@ def test_invalid_requests_are_rejected(server: Server, content: bytes, headers: 
 def test_an_invalid_option_gives_an_error_of_one_line(server: Server) -> None:
     answer = ask(server.port, "/api/poses?drawn=perhaps", picture())
     assert answer.status == 422
-    assert one_line(answer).startswith("drawn: ")
+    assert one_line(answer).startswith("drawn is ")
 
 
 def test_an_unknown_host_does_not_get_the_page(server: Server) -> None:

@@ -5,9 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.compute
+import pyarrow.dataset
 import pytest
 
 from deepgllim.errors import ConfigurationError, DataError
+from deepgllim.pose import Calibration, Pose
 from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
 from deepgllim.pose.scoring.run import score
 from deepgllim.storage import locked_folder
@@ -88,16 +92,34 @@ def test_other_options_and_models_are_refused(source: Path, tmp_path: Path, opti
     other = tiny_network(tmp_path / "other.onnx", size=16)
     own = Path(str(options.model))
     for given, message in (
-        (options._replace(level=0.5), "level = 0.9, not 0.5"),
-        (options._replace(batch=2), "batch = 16, not 2"),
-        (options_for(other, shard_size=3), "model of digest"),
-        (options_for(own, shard_size=2), "shard_size = 3, not 2"),
+        (options._replace(level=0.5), "--level 0.9, not 0.5"),
+        (options._replace(batch=2), "--batch 16, not 2"),
+        (options_for(other, shard_size=3), "the model with the SHA-256"),
+        (options_for(own, shard_size=2), "--shard-size 3, not 2"),
     ):
         with pytest.raises(DataError, match=message):
             run(source, tmp_path / "out", given)
-    with pytest.raises(DataError, match="input ="):
+    with pytest.raises(DataError, match="the input "):
         run(source / "more.tar", tmp_path / "out", options)
     assert outputs(tmp_path / "out") == before
+
+
+def test_options_may_change_before_the_first_result(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    write_folder(tmp_path / "broken", {"faces.parquet": b"no table"})
+    assert all(result.problem for result in run(tmp_path / "broken", tmp_path / "out", options))
+    assert outputs(tmp_path / "out") == {}
+    assert all(result.problem is None for result in run(source, tmp_path / "out", options._replace(level=0.5)))
+
+
+def test_the_intervals_can_be_repeated_from_a_file(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    list(run(source, tmp_path / "out", options))
+    table = pyarrow.dataset.dataset(tmp_path / "out", format="parquet").to_table()
+    row = table.filter(pyarrow.compute.field("status") == "face").slice(0, 1).to_pylist()[0]
+    record = json.loads(table.schema.metadata[b"deepgllim.calibration"])
+    rotation, covariance = (np.reshape(row[name], (3, 3)) for name in ("rotation", "rotation_covariance"))
+    pose = Pose(rotation, covariance, calibration=None if record is None else Calibration.from_json(record))
+    expected = [row["pitch_low"], row["pitch_high"]]
+    assert [float(end[0]) for end in pose.interval(options.level)] == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_model_may_move(source: Path, tmp_path: Path, options: ScoringOptions) -> None:

@@ -18,6 +18,16 @@ RECORD = "_score.json"
 """File with the options of the run."""
 
 FORMAT_VERSION = 1
+_NAMES = {
+    "format_version": "the format",
+    "version": "deepgllim",
+    "input": "the input",
+    "digest": "the model with the SHA-256",
+    "detector": "the detector",
+    "batch": "--batch",
+}
+"""What is named in messages where it is no option, or has another name as an option."""
+
 _FREE = ("model", "threads")  # a path that may change, and an option that the rows do not depend on
 
 
@@ -75,19 +85,32 @@ def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
         return
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}): give another --output") from error
-    for name, value in record.items():
-        if not isinstance(known, dict) or known.get(name) != value:
-            before = known.get(name) if isinstance(known, dict) else None
-            what = "model of digest" if name == "digest" else f"{name} ="
-            raise DataError(
-                f"{folder}: holds results of {what} {before!r}, not {value!r}: give the same options to continue, or "
-                "another --output"
-            )
+    if not isinstance(known, dict):
+        raise DataError(f"{path}: is no record of a scoring: give another --output")
+    changed = next((name for name, value in record.items() if known.get(name) != value), None)
+    if changed is None:
+        return
+    if next(folder.rglob("*.parquet"), None) is None:  # an earlier run failed before its first result
+        _write(folder, record)
+        return
+    what = _NAMES.get(changed, f"--{changed.replace('_', '-')}")
+    raise DataError(
+        f"{folder}: has results of {what} {_shown(known.get(changed))}, not {_shown(record[changed])}: give the same "
+        "options to continue, or another --output"
+    )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else repr(value)
 
 
 def _start(folder: Path, record: Mapping[str, Any]) -> None:
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if others:
         raise DataError(f"{folder}: contains {others[0]} and no {RECORD}: give an empty or new folder to --output")
+    _write(folder, record)
+
+
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=2) + "\n"
     write_atomically(folder / RECORD, lambda place: place.write_text(text, encoding="utf-8"))

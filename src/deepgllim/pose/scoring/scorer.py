@@ -1,5 +1,6 @@
 """Scoring of one shard: pictures in, one Parquet file out, which is complete or absent."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -80,7 +81,10 @@ class ShardScorer:
         import pyarrow
         from pyarrow import parquet
 
-        schema = make_schema({"model": self._options.digest, "level": str(self._options.level)})
+        calibration = self._heads.calibration
+        entries = {"model": self._options.digest, "level": str(self._options.level)}
+        entries["calibration"] = json.dumps(None if calibration is None else calibration.to_json())
+        schema = make_schema(entries)
         tally, problem = Counter[str](), None
         with parquet.ParquetWriter(os.fspath(place), schema, compression="zstd") as writer:
             rows = self._rows(shard)
