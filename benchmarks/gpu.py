@@ -224,7 +224,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     device = torch.device(options.device)
     if options.quick:
         tiny = {"network.projection": 8, "objective.n_components": 2}
-        return Plan(device, 16, 4, 1, math.inf, 0, 2, EM_SIZES["tiny"], tiny)
+        return Plan(device, 8, 4, 1, math.inf, 0, 2, EM_SIZES["tiny"], tiny)
     sizes = [*EM_SIZES["full"], Size(100_000, 512, 3, 20)]
     return Plan(
         device, options.pictures, options.batch, WARM_UP, options.seconds, options.workers, options.repeats, sizes, {}

@@ -1,8 +1,7 @@
 """The benchmark of a memory map runs and reports what it read."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,13 @@ import pytest
 
 from benchmarks.scale import own_bytes, write_features
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 
 
-def test_a_small_run_reports_its_figures(tmp_path: Path) -> None:
+def test_a_small_run_reports_its_figures(run_benchmark: Callable[..., str], tmp_path: Path) -> None:
     small = ["--samples", "300", "600", "--features", "6", "--components", "2", "--iterations", "2"]
-    command = [sys.executable, str(SCRIPT), *small, "--folder", str(tmp_path), "--output", str(tmp_path / "scale")]
-    printed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    places = ["--folder", tmp_path, "--output", tmp_path / "scale"]
+    printed = json.loads(run_benchmark("scale", *small, *places))
     assert printed == json.loads((tmp_path / "scale.json").read_text())
     assert [run["samples"] for run in printed["runs"]] == [300, 600]
     assert all(run["iterations"] == 2 and run["seconds"] > 0 for run in printed["runs"])
