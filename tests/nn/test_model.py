@@ -188,7 +188,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    refused(tmp_path, "no such file")
+    refused(tmp_path, "is a folder; give a file")
 
 
 @pytest.mark.parametrize("kept", [0, 4, 9, 200, -1])

@@ -15,13 +15,16 @@ from deepgllim.geometry.names import present_names
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
 from deepgllim.pose.detection.boxes import BOX_KINDS, DEFAULT_BOXES
 from deepgllim.pose.runtime import Session
-from deepgllim.storage import read_header, refuse_unreadable, write_atomically
+from deepgllim.storage import irregular, read_header, refuse_unreadable, write_atomically
 
 Array = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 
 FORMAT_VERSION = 1
 KEY = "deepgllim"
+MAX_THREADS = 1024
+"""Largest number of threads of a session; each takes memory for its stack."""
+
 BATCH = 64
 
 _METADATA = 14  # field number of metadata_props in ModelProto
@@ -155,8 +158,11 @@ def _blocks(pixels: Pixels) -> Iterator[Pixels]:
 
 
 def _session(path: Path, threads: int | None) -> Session:
-    if threads is not None and threads < 1:
-        raise ConfigurationError(f"{threads} threads: give one or more, or None for all cores")
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise ConfigurationError(f"{threads} threads: give 1 to {MAX_THREADS}, or None for all cores")
+    cause = irregular(path)
+    if cause is not None:
+        raise ModelError(f"{path}: {cause}")
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
     refuse_unreadable(path)

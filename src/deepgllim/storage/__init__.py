@@ -6,6 +6,7 @@ Nothing that is read is ever executed.
 from deepgllim.storage.allocation import reserve
 from deepgllim.storage.atomic import (
     remove_abandoned,
+    remove_temporaries,
     remove_unfinished,
     temporary_of,
     unfinished,
@@ -27,6 +28,7 @@ __all__ = [
     "read_tensors",
     "refuse_unreadable",
     "remove_abandoned",
+    "remove_temporaries",
     "remove_unfinished",
     "reserve",
     "temporary_of",

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from deepgllim.errors import DataError, DeepGLLiMError
 
 LONGEST_NAME = 200
 """Number of bytes of a file's name that its temporary file repeats. File systems allow names of 255 bytes."""
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""Names that `temporary_of` gives."""
 
 
 def write_atomically(
@@ -73,6 +78,16 @@ def remove_unfinished(paths: Iterable[str | os.PathLike[str]]) -> None:
     """Remove all temporary files for `paths`. The caller must hold a lock that excludes other writers of them."""
     for left in _temporaries(paths):
         left.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove all temporary files in a folder and the folders below it, whatever they were for.
+
+    The caller must hold a lock that excludes other writers. Other files are kept, also if they end with `.tmp`.
+    """
+    for path in folder.rglob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink(missing_ok=True)
 
 
 def remove_abandoned(paths: Iterable[str | os.PathLike[str]]) -> None:

@@ -1,8 +1,11 @@
 """Test archives: what is read, what is refused, and how damage is found."""
 
+import bz2
+import gzip
 import io
+import lzma
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import GeneratorType
 
 import numpy as np
@@ -58,6 +61,54 @@ def test_a_header_that_would_fill_the_memory_is_refused() -> None:
     assert len(content) < 50_000
     with pytest.raises(tarfile.ReadError, match="a header of"):
         entries(content)
+
+
+def with_records(**records: str) -> bytes:
+    """Return an archive of one member with extended attributes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("a.png")
+        member.pax_headers = records
+        tar.addfile(member, io.BytesIO())
+    return buffer.getvalue()
+
+
+def sparse() -> bytes:
+    """Return an archive whose member is of GNU's type for files with holes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        member = tarfile.TarInfo("a.png")
+        member.type = tarfile.GNUTYPE_SPARSE
+        tar.addfile(member)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (with_records(size="9" * 20), "a member of 9+ bytes"),
+        (with_records(size="-1"), "a member of -1 bytes"),
+        (with_records(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), "a sparse member"),
+        (with_records(**{"GNU.sparse.map": "0,1", "GNU.sparse.size": "1"}), "a sparse member"),
+        (sparse(), "a sparse member"),
+    ],
+)
+def test_members_that_take_endless_time_are_refused(content: bytes, message: str) -> None:
+    with pytest.raises(tarfile.ReadError, match=message):
+        entries(content)
+
+
+def test_a_long_name_is_a_failure_of_its_picture() -> None:
+    first, second = entries(archive({f"{'x' * 5000}.png": picture(1), "b.png": picture(2)}))
+    assert (len(first.key), second.content) == (archives.MAX_NAME, picture(2))
+    assert "has 5004 characters: shorten it" in (first.problem or "")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_several_compressed_streams_are_one_archive(compress: Callable[[bytes], bytes]) -> None:
+    """As pbzip2, bgzip and pixz write them."""
+    whole = archive(pictures(5))
+    assert len(entries(compress(whole[:1000]) + compress(whole[1000:]))) == 5
 
 
 def until_damage(content: bytes) -> Iterator[ShardEntry | BaseException]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.compute
 import pyarrow.dataset
 import pytest
+from pyarrow import parquet
 
 from deepgllim.errors import ConfigurationError, DataError
 from deepgllim.pose import Calibration, Pose
@@ -105,7 +106,8 @@ def test_other_options_and_models_are_refused(source: Path, tmp_path: Path, opti
 
 
 def test_options_may_change_before_the_first_result(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
-    write_folder(tmp_path / "broken", {"faces.parquet": b"no table"})
+    (tmp_path / "broken").mkdir()
+    parquet.write_table(pyarrow.table({"photo": [b""]}), tmp_path / "broken" / "faces.parquet")
     assert all(result.problem for result in run(tmp_path / "broken", tmp_path / "out", options))
     assert outputs(tmp_path / "out") == {}
     assert all(result.problem is None for result in run(source, tmp_path / "out", options._replace(level=0.5)))
@@ -146,9 +148,30 @@ def test_two_runs_cannot_share_a_folder(source: Path, tmp_path: Path, options: S
 
 
 def test_temporary_files_of_killed_runs_are_removed(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
-    write_folder(tmp_path / "out", {".more.tar.parquet.1-0.tmp": b"half"})
+    write_folder(tmp_path / "out", {".more.tar.parquet.1-01234567.tmp": b"half", ".draft.tmp": b"of somebody"})
     run(source, tmp_path / "out", options)
-    assert not list((tmp_path / "out").glob(".*.tmp"))
+    assert [path.name for path in (tmp_path / "out").glob(".*.tmp")] == [".draft.tmp"]
+
+
+def test_nothing_is_removed_from_a_folder_that_is_refused(
+    source: Path, tmp_path: Path, options: ScoringOptions
+) -> None:
+    files = {"notes.txt": b"", ".a.txt.1-01234567.tmp": b"", "sub/.draft.tmp": b""}
+    write_folder(tmp_path / "home", files)
+    with pytest.raises(DataError, match=r"contains notes\.txt"):
+        run(source, tmp_path / "home", options)
+    assert all((tmp_path / "home" / name).exists() for name in files)
+
+
+def test_results_without_an_input_are_reported(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    run(source, tmp_path / "out", options)
+    for path in sorted(source.glob("*.png"))[-3:]:
+        path.unlink()
+    results = run(source, tmp_path / "out", options)
+    assert [result.name for result in results if result.problem] == ["pictures-000002.parquet"]
+    assert "delete this file" in str(results[-1].problem)
+    (tmp_path / "out" / "pictures-000002.parquet").unlink()
+    assert all(result.problem is None for result in run(source, tmp_path / "out", options))
 
 
 def test_the_record_names_the_model(source: Path, tmp_path: Path, options: ScoringOptions) -> None:

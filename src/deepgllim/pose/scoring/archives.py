@@ -1,9 +1,13 @@
 """Pictures of tar archives in WebDataset form, read from beginning to end; nothing is extracted."""
 
+import bz2
+import gzip
+import lzma
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import PurePosixPath
-from typing import IO, Self
+from typing import IO, Any, NoReturn, Self
 
 from deepgllim.pose.batch.sources import PICTURES, printable
 from deepgllim.pose.scoring.entries import ShardEntry
@@ -11,8 +15,22 @@ from deepgllim.pose.scoring.locations import MAX_BYTES
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-_MAX_HEADER = 1 << 20  # bytes of a long name or of extended attributes, which tarfile keeps in memory
+MAX_HEADER = 1 << 20
+"""Largest size of a long name or of extended attributes, bytes; tarfile keeps them in memory."""
+
+MAX_MEMBER = 1 << 40
+"""Largest size of a member, bytes. A stream is read to the end of the members that are skipped."""
+
+MAX_NAME = 4096
+"""Largest number of characters of a name; names are in memory for all rows of a group."""
+
 _CONTENT_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+_OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
+)
+"""Functions that decompress, by the first bytes. Unlike tarfile, they read files of several compressed streams."""
 
 
 class _Member(tarfile.TarInfo):
@@ -31,10 +49,24 @@ class _Member(tarfile.TarInfo):
             raise _damage(str(error)) from None
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type not in _CONTENT_TYPES and self.size > _MAX_HEADER:
+        if self.type not in _CONTENT_TYPES and self.size > MAX_HEADER:
             raise _damage(f"a header of {self.size} bytes")
+        self._check_size()
         member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
         return member
+
+    def _apply_pax_info(self, *values: Any) -> None:
+        super()._apply_pax_info(*values)  # type: ignore[misc]
+        self._check_size()
+
+    def _check_size(self) -> None:
+        if not 0 <= self.size <= MAX_MEMBER:
+            raise _damage(f"a member of {self.size} bytes")
+
+    def _refuse_map(self, *_: Any) -> NoReturn:
+        raise _damage("a sparse member: its map of holes can have any size")
+
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_map
 
 
 def _damage(text: str) -> tarfile.ReadError:
@@ -45,21 +77,30 @@ def read_archive(file: IO[bytes]) -> Iterator[ShardEntry]:
     """Yield the pictures of an archive; members of other types and with other suffixes are skipped.
 
     Args:
-        file: the archive, without or with compression by gzip, bzip2 or xz; it is not searched.
+        file: the archive, without or with compression by gzip, bzip2 or xz; after its first bytes it is read once.
 
     Raises:
         tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError: the archive is damaged or cannot be read.
     """
-    with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive:
+    with _decompressed(file) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member) as archive:
         for member in archive:
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise all headers stay in memory
             if PurePosixPath(member.name).suffix.lower() in PICTURES:
                 yield _entry(archive, member)
 
 
+def _decompressed(file: IO[bytes]) -> AbstractContextManager[Any]:
+    start = file.read(6)
+    file.seek(0)
+    opener = next((opener for magic, opener in _OPENERS if start.startswith(magic)), None)
+    return nullcontext(file) if opener is None else opener(file, "rb")
+
+
 def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> ShardEntry:
-    key = printable(member.name)
-    if not member.isreg() or member.issparse():
+    key = printable(member.name[:MAX_NAME])
+    if len(member.name) > MAX_NAME:
+        return ShardEntry(key, problem=f"the name of the picture has {len(member.name)} characters: shorten it")
+    if not member.isreg():
         return ShardEntry(
             key, problem="the member of the archive is a link or no regular file; store the picture itself"
         )

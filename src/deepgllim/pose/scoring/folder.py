@@ -12,7 +12,7 @@ from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
 from deepgllim.pose.scoring.rows import PREFIX
 from deepgllim.pose.scoring.scorer import COUNTS, result_of
 from deepgllim.pose.scoring.shards import Shard
-from deepgllim.storage import locked_folder, write_atomically
+from deepgllim.storage import locked_folder, remove_temporaries, write_atomically
 
 RECORD = "_score.json"
 """File with the options of the run."""
@@ -49,9 +49,8 @@ def output_folder(folder: Path, source: str, options: ScoringOptions) -> Iterato
     except OSError as error:
         raise DataError(f"{folder}: cannot be made ({error.strerror}): give another --output") from error
     with locked_folder(folder):
-        for left in folder.rglob(".*.tmp"):  # of killed runs; the lock excludes other writers
-            left.unlink(missing_ok=True)
         _check_record(folder, _record(source, options))
+        remove_temporaries(folder)  # of killed runs; the lock excludes other writers
         yield
 
 

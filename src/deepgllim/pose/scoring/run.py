@@ -42,13 +42,16 @@ def score(
     output = output.absolute()
     with output_folder(output, place.url, options):
         reused: list[ShardResult] = []
-        todo = _unfinished(find_shards(source, options.shard_size, excluded=output), output, reused)
+        names: set[str] = set()
+        shards = _noted(find_shards(source, options.shard_size, excluded=output), names)
+        todo = _unfinished(shards, output, reused)
         for result in _engine(todo, options, output, engine, workers):
             yield from _drained(reused)
             yield result
             if result.fatal:
                 return
         yield from _drained(reused)
+        yield from _without_input(output, names)
 
 
 def _require_packages() -> None:
@@ -65,6 +68,21 @@ def _engine(
     from deepgllim.pose.scoring.engine_ray import score_with_ray
 
     return score_with_ray(shards, options, output, workers)
+
+
+def _noted(shards: Iterator[Shard], names: set[str]) -> Iterator[Shard]:
+    """Yield the shards, and add their names to a set."""
+    for shard in shards:
+        names.add(shard.name)
+        yield shard
+
+
+def _without_input(output: Path, names: set[str]) -> Iterator[ShardResult]:
+    """Yield a failure for each file in the output folder that no shard of the input has written."""
+    for path in sorted(output.rglob("*.parquet")):
+        name = path.relative_to(output).as_posix()
+        if name not in names:
+            yield ShardResult(name, problem="its input no longer exists: delete this file, or restore the input")
 
 
 def _unfinished(shards: Iterator[Shard], output: Path, reused: list[ShardResult]) -> Iterator[Shard]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from deepgllim.errors import DataError, DeepGLLiMError, ModelError
 from deepgllim.pose.batch.scanning import ScanOptions, predict_files
+from deepgllim.pose.batch.sources import printable
 from deepgllim.pose.predictor import HeadPose
 from deepgllim.pose.scoring.entries import ShardEntry
 from deepgllim.pose.scoring.locations import first_line
@@ -159,5 +160,5 @@ def _counts(row: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _metadata(shard: Shard, counts: Mapping[str, int], problem: str | None) -> dict[str, str]:
-    values = {"input": shard.location, "fingerprint": shard.fingerprint, **counts, "problem": problem or ""}
+    values = {"input": printable(shard.location), "fingerprint": shard.fingerprint, **counts, "problem": problem or ""}
     return {f"{PREFIX}{name}": str(value) for name, value in values.items()}

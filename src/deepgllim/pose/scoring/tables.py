@@ -80,7 +80,7 @@ def read_images(file: Any, image_column: str | None) -> Iterator[ShardEntry]:
 def read_paths(file: Any) -> Iterator[str]:
     """Yield the paths of a manifest in Parquet; a missing path is empty."""
     for batch in open_table(file).iter_batches(4096, columns=[PATH_COLUMN], use_threads=False):
-        yield from (path or "" for path in batch.column(PATH_COLUMN).to_pylist())
+        yield from ("" if path is None else str(path) for path in batch.column(PATH_COLUMN).to_pylist())
 
 
 def _entry(key: str, value: Any) -> ShardEntry:
@@ -97,7 +97,13 @@ def _holds_bytes(kind: Any) -> bool:
     from pyarrow import types
 
     if types.is_struct(kind):
-        return any(kind.field(n).name == "bytes" and _holds_bytes(kind.field(n).type) for n in range(kind.num_fields))
+        return any(kind.field(n).name == "bytes" and _is_binary(kind.field(n).type) for n in range(kind.num_fields))
+    return _is_binary(kind)
+
+
+def _is_binary(kind: Any) -> bool:
+    from pyarrow import types
+
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
