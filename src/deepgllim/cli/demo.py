@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgllim.cli.console import messages, print_json, results, table
-from deepgllim.cli.options import Switch, refuse_existing
+from deepgllim.cli.options import Switch, Whole, refuse_existing
 from deepgllim.cli.train import progress
 
 
@@ -12,7 +12,7 @@ def demo(
     *,
     output: Path = Path("demo"),
     overwrite: Switch = False,
-    seed: int = 0,
+    seed: Whole = 0,
     quick: Switch = False,
     json: Switch = False,
 ) -> None:

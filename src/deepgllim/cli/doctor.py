@@ -1,14 +1,9 @@
 """`deepgllim doctor`."""
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter, validators
 
 from deepgllim.cli.console import complain, print_json, results, table
-from deepgllim.cli.options import Source, Switch, Text, exported_model, faces_with_any
-
-Limit = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+from deepgllim.cli.options import Count, Source, Switch, Text, exported_model, faces_with_any
 
 
 def doctor(
@@ -17,7 +12,7 @@ def doctor(
     *,
     data: Source,
     subjects: Text = None,
-    limit: Limit = 300,
+    limit: Count = 300,
     json: Switch = False,
     skip_unreadable: Switch = False,
 ) -> None:

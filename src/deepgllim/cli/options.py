@@ -2,10 +2,11 @@
 
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter, Token, validators
 
 from deepgllim.errors import ConfigurationError, DataError, DeepGLLiMError
 
@@ -27,7 +28,24 @@ imports pandas."""
 
 _KINDS = [f"`{name}:{path}`" for name, path in SOURCES.items()]
 
-Count = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+
+def whole_number(kind: Any, tokens: Sequence[Token]) -> int:
+    """Return the number in a token, such as 1000 or 1e3; cyclopts rounds numbers with a fraction.
+
+    Raises:
+        ValueError: it is no whole number.
+    """
+    text = tokens[0].value
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        if float(text).is_integer():
+            return int(float(text))
+    raise ValueError(f"{text[:40]!r} is no whole number")
+
+
+Whole = Annotated[int, Parameter(converter=whole_number)]
+Count = Annotated[int, Parameter(converter=whole_number, validator=validators.Number(gte=1))]
 Probability = Annotated[float, Parameter(validator=validators.Number(gt=0, lt=1))]
 Source = Annotated[str, Parameter(help=f"Images and labels: {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")]
 Switch = Annotated[bool, Parameter(negative=())]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from deepgllim.cli.console import progress_bar, results
-from deepgllim.cli.options import Switch, Text, names
+from deepgllim.cli.options import Switch, Text, Whole, names
 from deepgllim.errors import ConfigurationError, DataError
 
 SIDE = 224
@@ -23,14 +23,14 @@ def render(
     *,
     output: Path,
     set_: Annotated[str | None, Parameter(name="--set", negative=(), show_default=False)] = None,
-    images: int = 1000,
-    identities: int = 50,
-    size: Annotated[int | None, Parameter(show_default=False)] = None,
-    seed: int = 0,
+    images: Whole = 1000,
+    identities: Whole = 50,
+    size: Annotated[Whole | None, Parameter(show_default=False)] = None,
+    seed: Whole = 0,
     layout: Literal["folder", "shards", "biwi"] = "folder",
     leave_out: Text = None,
     backgrounds: Annotated[Path | None, Parameter(show_default=False)] = None,
-    processes: Annotated[int | None, Parameter(show_default=False)] = None,
+    processes: Annotated[Whole | None, Parameter(show_default=False)] = None,
     resume: Switch = False,
     quiet: Switch = False,
 ) -> None:

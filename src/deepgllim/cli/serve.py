@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
 
-from deepgllim.cli.options import Count
-from deepgllim.cli.webapp import Positive, stop_signals
+from deepgllim.cli.options import Count, whole_number
+from deepgllim.cli.webapp import Millions, Positive, stop_signals
 
 if TYPE_CHECKING:
     from deepgllim.apps.service.options import ServiceOptions
 
-Port = Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))]
+Port = Annotated[int, Parameter(converter=whole_number, validator=validators.Number(gte=0, lte=65535))]
 Wait = Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1e4))]
 
 
@@ -22,8 +22,8 @@ def serve(
     host: str = "127.0.0.1",
     port: Port = 8000,
     allow_host: list[str] | None = None,
-    max_megabytes: Positive = 20.0,
-    max_megapixels: Positive = 40.0,
+    max_megabytes: Millions = 20.0,
+    max_megapixels: Millions = 40.0,
     max_requests: Count = 32,
     batch_size: Count = 8,
     batch_wait: Wait = 5.0,

@@ -10,11 +10,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter, validators
 
 from deepgllim.cli.console import complain, results
+from deepgllim.cli.options import whole_number
 
 STOPS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Signals that stop the server; some do not exist on all systems."""
 
-Port = Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=65535))]
+Port = Annotated[int | None, Parameter(converter=whole_number, validator=validators.Number(gte=1, lte=65535))]
+Millions = Annotated[float, Parameter(validator=validators.Number(gte=0.001, lte=1e6))]
 Positive = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1e6))]
 
 
@@ -25,8 +27,8 @@ def app(
     host: str = "127.0.0.1",
     port: Port = None,
     allow_host: list[str] | None = None,
-    max_megabytes: Positive = 20.0,
-    max_megapixels: Positive = 40.0,
+    max_megabytes: Millions = 20.0,
+    max_megapixels: Millions = 40.0,
 ) -> None:
     """Serve a page that predicts the head poses in pictures, with intervals, until Ctrl-C.
 

@@ -1,18 +1,20 @@
 """uvicorn in a thread, on a socket that was opened before: `running_server`."""
 
+import errno
+import ipaddress
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from deepgllim.errors import ConfigurationError
 
-CONNECTIONS = 500
-"""Largest number of open connections; further ones get the status 503."""
+_WRONG_ADDRESS = (errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENODEV)
+"""Errors of an address that does not belong to this machine, or lacks its interface."""
 
 
 class Server(NamedTuple):
@@ -42,17 +44,18 @@ def running_server(app: Any, listening: socket.socket, host: str, stop_seconds: 
     """
     import uvicorn
 
+    from deepgllim.apps.http.protocol import Connection
+
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=max(1, round(stop_seconds)),
     )
     bound = int(listening.getsockname()[1])
@@ -87,30 +90,45 @@ def listen(host: str, ports: Sequence[int]) -> socket.socket:
     """
     if not host:
         raise ConfigurationError("host is empty: give an address of this machine with --host, or 0.0.0.0 for all")
+    family = _family(host)
     for tried in ports:
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listening = socket.create_server((host, tried), family=family, backlog=128)
             # accepted sockets inherit it; without it, the end of an answer waits 40 ms for the client's acknowledgement
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return listening
         except OSError as error:
             failure = error
-            if isinstance(error, socket.gaierror):
+            if error.errno in _WRONG_ADDRESS:
                 break
     several = len(ports) > 1
     where = f"{host}: no port from {ports[0]} to {ports[-1]}" if several else f"port {ports[0]} at {host}"
     raise ConfigurationError(f"{where}: {_reason(failure)}; {_remedy(failure)}") from failure
 
 
+def _family(host: str) -> socket.AddressFamily:
+    """Return the family of the addresses of a host, that of IPv4 if it has one.
+
+    Raises:
+        ConfigurationError: the host has no address.
+    """
+    with suppress(ValueError):
+        return socket.AF_INET if ipaddress.ip_address(host).version == 4 else socket.AF_INET6
+    try:
+        found = {each[0] for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
+    except (OSError, ValueError, TypeError) as error:  # gaierror; a name that cannot be encoded
+        raise ConfigurationError(
+            f"host {host[:80]!r} has no address: give an address of this machine with --host"
+        ) from error
+    return socket.AF_INET if socket.AF_INET in found else socket.AF_INET6
+
+
 def _reason(error: OSError) -> str:
-    if error.errno is None or isinstance(error, socket.gaierror):  # their numbers are not system error codes
-        return error.strerror or str(error)
-    return os.strerror(error.errno)  # the text of the error repeats the address
+    return str(error) if error.errno is None else os.strerror(error.errno)  # the text of the error repeats the address
 
 
 def _remedy(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
+    if error.errno in _WRONG_ADDRESS:
         return "give an address of this machine with --host"
     if isinstance(error, PermissionError):
         return "give another --port, from 1024 on"

@@ -125,10 +125,13 @@ class Batcher:
             entry.record.seconds["wait"] = now - entry.arrived
         began = time.perf_counter()
         pictures = [entry.picture for entry in batch]
+        results: Sequence[Poses | Exception]
         try:
             results = await to_thread.run_sync(
                 partial(predict_separately_if_needed, self._predictor, pictures), limiter=self._threads
             )
+        except Exception as error:  # no thread can be started
+            results = [error] * len(batch)
         finally:
             del self._began[_current_task()]
         seconds = time.perf_counter() - began

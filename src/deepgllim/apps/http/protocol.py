@@ -1,0 +1,63 @@
+"""Connections with a limit of their number and of the time for the head of a request, and failures as JSON."""
+
+import asyncio
+import json
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+CONNECTIONS = 500
+"""Largest number of open connections; further ones get the status 503 and are closed."""
+
+HEAD_SECONDS = 10.0
+"""Time in which the head of a request must arrive; then the connection is closed."""
+
+
+class Connection(H11Protocol):
+    """A connection of uvicorn."""
+
+    _closing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept a connection, or refuse it if there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            self._refuse(503, "there are too many connections: try again in a second", (b"retry-after", b"1"))
+        else:
+            self._limit_time()
+
+    def data_received(self, data: bytes) -> None:
+        """Read data, and start or end the time for a head."""
+        if not self.transport.is_closing():
+            super().data_received(data)
+            self._limit_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._end_time()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._refuse(400, "the request is not valid HTTP/1.1: send it with a program for HTTP")
+
+    def _limit_time(self) -> None:
+        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():  # a head has arrived
+            self._end_time()
+        elif self._closing is None:
+            self._closing = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _end_time(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+
+    def _refuse(self, status: int, error: str, *headers: tuple[bytes, bytes]) -> None:
+        """Send a failure and close the connection."""
+        self._end_time()
+        content = json.dumps({"error": error}).encode()
+        length = (b"content-length", str(len(content)).encode())
+        named = [(b"content-type", b"application/json"), length, (b"connection", b"close"), *headers]
+        for event in (h11.Response(status_code=status, headers=named), h11.Data(data=content), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
