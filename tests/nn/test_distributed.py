@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deepgllim.errors import ConfigurationError
-from deepgllim.nn.distributed import ALONE, Alone, check_processes
+from deepgllim.nn.distributed import ALONE, Alone, check_environment, check_processes
 from deepgllim.nn.inputs import batch_length, batches, n_batches
 from deepgllim.storage import read_tensors
 from tests.nn.processes import ROOT, finish, start
@@ -75,3 +75,24 @@ def test_there_are_no_more_processes_than_inputs() -> None:
     with pytest.raises(ConfigurationError, match="3 processes but 2 training inputs: start at most 2 processes"):
         check_processes(Share(0, 3), training_inputs=2)
     check_processes(Share(0, 3), training_inputs=N)
+
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is ''"),
+        ({"RANK": "abc"}, "RANK is 'abc'"),
+        ({"RANK": "-1"}, "RANK is '-1'"),
+        ({"RANK": "2"}, "RANK is 2 of 2"),
+        ({"LOCAL_RANK": "z"}, "LOCAL_RANK is 'z'"),
+        ({"MASTER_PORT": "٣"}, "MASTER_PORT is"),
+        ({"MASTER_ADDR": ""}, "MASTER_ADDR is missing"),
+    ],
+)
+def test_an_incomplete_environment_is_refused(change: dict[str, str], message: str) -> None:
+    assert check_environment(TORCHRUN) == 1
+    with pytest.raises(ConfigurationError, match=f"{message}.*start the training by torchrun"):
+        check_environment(TORCHRUN | change)

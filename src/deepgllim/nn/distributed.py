@@ -6,7 +6,7 @@ its rows of every batch and of every pass over all inputs, and all have the same
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Protocol
@@ -168,6 +168,30 @@ def launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
 
 
+def check_environment(variables: Mapping[str, str]) -> int:
+    """Check the variables that `torchrun` sets, and return LOCAL_RANK.
+
+    Raises:
+        ConfigurationError: if one is missing or invalid.
+
+    Example:
+        >>> check_environment({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"})
+        0
+    """
+    remedy = "start the training by torchrun, which sets it"
+    numbers = {}
+    for name, default in (("WORLD_SIZE", ""), ("RANK", ""), ("LOCAL_RANK", "0"), ("MASTER_PORT", "")):
+        text = variables.get(name, default)
+        if not (text.isascii() and text.isdigit()):
+            raise ConfigurationError(f"{name} is {text[:40]!r} in the environment, not a number: {remedy}")
+        numbers[name] = int(text)
+    if numbers["RANK"] >= numbers["WORLD_SIZE"]:
+        raise ConfigurationError(f"RANK is {numbers['RANK']} of {numbers['WORLD_SIZE']} in the environment: {remedy}")
+    if not variables.get("MASTER_ADDR"):
+        raise ConfigurationError(f"MASTER_ADDR is missing in the environment: {remedy}")
+    return numbers["LOCAL_RANK"]
+
+
 @contextmanager
 def launched_processes() -> Iterator[Processes]:
     """Join the processes that `torchrun` started, and leave them at the end; yield `ALONE` without `torchrun`.
@@ -175,12 +199,13 @@ def launched_processes() -> Iterator[Processes]:
     The network is on the CUDA device of number LOCAL_RANK if there is one, otherwise on the CPU.
 
     Raises:
+        ConfigurationError: if a variable of the environment is missing or invalid.
         ProcessError: if another process ends or does not answer, or this process receives SIGTERM.
     """
     if not launched():
         yield ALONE
         return
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    local = check_environment(os.environ)
     cuda = torch.cuda.is_available() and local < torch.cuda.device_count()
     with connection_errors():
         store, rank, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
