@@ -81,7 +81,7 @@ def remove_unfinished(paths: Iterable[str | os.PathLike[str]]) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove all temporary files in a folder and the folders below it, whatever they were for.
+    """Remove all temporary files in a folder and the folders below it.
 
     The caller must hold a lock that excludes other writers. Other files are kept, also if they end with `.tmp`.
     """
