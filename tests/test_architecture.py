@@ -97,7 +97,8 @@ POSE_LAYERS = (
 LAYERS = (
     ("sections", "distributed"),
     ("config", "reporting", "backbones.weights", "backbones.depthwise"),
-    ("backbones.efficientnet", "backbones.vgg", "backbones.backbone", "augmentation", "head", "export.graph"),
+    ("backbones.efficientnet", "backbones.vgg", "backbones.backbone", "augmentation", "head"),
+    ("export.activations", "export.graph"),
     ("backbones.facemesh", "inputs"),
     ("backbones.registry",),
     ("model", "inverse_regression", "export.heads"),

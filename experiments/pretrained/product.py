@@ -1,5 +1,6 @@
 """The exported model: calibration, density of early maps, threshold of log p(x), and which pictures it accepts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def add_density(path: Path, learning: list[Pixels], left_out: list[Pixels]) -> N
 
 def activations(proto: Any) -> list[str]:
     """Return the names of the outputs of the activations of the backbone in an exported graph, in order."""
-    return [str(node.output[0]) for node in proto.graph.node if node.op_type == "PRelu"]
+    return [str(node.output[0]) for node in proto.graph.node if re.fullmatch(r"backbone/node_prelu(_\d+)?", node.name)]
 
 
 def log_density(network: PoseNetwork, pixels: Pixels) -> NDArray[np.float64]:

@@ -48,7 +48,9 @@ def distribute(network: nn.Module, processes: Processes) -> nn.Module:
     """Return a network whose backward pass averages the gradients; buffers are the same in all processes already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # newer versions of torch rename the option
-        return DistributedDataParallel(network, process_group=processes.group, broadcast_buffers=False)
+        return DistributedDataParallel(
+            network, process_group=processes.group, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
 
 class NetworkStep:

@@ -38,7 +38,10 @@ def make_optimizer(model: DeepRegression, schedule: ScheduleConfig) -> torch.opt
     """Return the optimizer of a schedule over all weights; frozen weights have no gradient and do not change."""
     weights = list(model.parameters())
     if schedule.optimizer == "adamw":
-        return torch.optim.AdamW(weights, schedule.learning_rate, weight_decay=schedule.weight_decay)
+        fused = all(weight.device.type == "cpu" for weight in weights)  # a fifth of the time of the default there
+        return torch.optim.AdamW(
+            weights, schedule.learning_rate, weight_decay=schedule.weight_decay, fused=fused or None
+        )
     return torch.optim.SGD(
         weights,
         schedule.learning_rate,

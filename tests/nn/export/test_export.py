@@ -22,10 +22,14 @@ SIZE = 16
 TARGETS = ("tilt", "pan", "neck_roll")
 
 
-def network(head: Any, projection: int | None = 6, affine: bool = False) -> DeepRegression:
+def network(
+    head: Any, projection: int | None = 6, affine: bool = False, activation: nn.Module | None = None
+) -> DeepRegression:
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(8)
-    net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=4), norm, activation or nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+    )
     assert norm.running_mean is not None
     for value in (norm.running_mean, norm.weight.data, norm.bias.data):
         value.uniform_(0.5, 1.5)
@@ -117,6 +121,16 @@ def test_folding_changes_nothing_and_spares_the_model() -> None:
     with torch.no_grad():
         torch.testing.assert_close(twin(pictures(4)).mean, model(pictures(4)).mean, rtol=1e-5, atol=1e-4)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_prelu_is_expanded_into_the_same_function(tmp_path: Path) -> None:
+    """ONNX Runtime computes its own node one value at a time."""
+    prelu = nn.PReLU(8)
+    nn.init.uniform_(prelu.weight, -1, 2)
+    compare(learned(network("inverse_regression", activation=prelu), n_components=1), tmp_path)
+    names = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert "PRelu" not in names
+    assert names.count("Relu") == 1
 
 
 def test_half_weights_halve_the_file_and_agree_with_the_compact_model(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deepgllim.errors import ConfigurationError, ModelError
+from deepgllim.nn.export.activations import expand_prelu
 from deepgllim.nn.export.graph import OPSET, Graph
 from deepgllim.nn.export.heads import HeadOutputs, write_head
 from deepgllim.nn.model import DeepRegression
@@ -159,6 +160,7 @@ def write_graph(model: DeepRegression) -> Any:
     for node in proto.graph.node:
         del node.metadata_props[:]  # they name source files
     del proto.graph.value_info[:]
+    expand_prelu(proto)
     graph = Graph("head")
     answer = write_head(graph, model.head, _features(graph, model))
     outputs = _outputs(graph, answer, *_sizes(model))
