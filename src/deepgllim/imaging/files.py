@@ -103,17 +103,11 @@ def _open_file(source: PictureFile) -> BinaryIO:
 
 def _apply(file: BinaryIO, work: Callable[[Image.Image], Result], max_pixels: int | None) -> Result:
     """Apply `work` to an image, without its texts and profile if Pillow refuses them."""
-    image = None
     try:
-        image = _check_size(_read_header(file), max_pixels)
-        return work(image)
+        return work(_check_size(_read_header(file), max_pixels))
     except ImageError:
         raise
     except Exception as error:
-        if image is not None and _is_plain_ycbcr(image):
-            raise ImageError(
-                "the file is an uncompressed TIFF in YCbCr colours, which is not read; save it as RGB, or as PNG"
-            ) from error
         plain = drop_png_texts(file)
         if plain is None:
             raise
@@ -146,17 +140,6 @@ def _check_size(image: Image.Image, max_pixels: int | None) -> Image.Image:
     if most is not None and pixels > most:  # for the formats that Pillow does not check itself
         raise Image.DecompressionBombError(f"{pixels} pixels exceed the limit of {most} pixels")
     return image
-
-
-def _is_plain_ycbcr(image: Image.Image) -> bool:
-    """Return whether an image is an uncompressed TIFF in YCbCr; Pillow reads most of them as truncated files."""
-    from PIL.TiffImagePlugin import COMPRESSION, PHOTOMETRIC_INTERPRETATION, TiffImageFile
-
-    return (
-        isinstance(image, TiffImageFile)
-        and (image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 6)
-        and (image.tag_v2.get(COMPRESSION, 1) == 1)
-    )
 
 
 def _is_heic(file: BinaryIO) -> bool:

@@ -35,10 +35,16 @@ def learning_rate(schedule: ScheduleConfig, step: int, total: int, epoch: int) -
 
 
 def make_optimizer(model: DeepRegression, schedule: ScheduleConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of a schedule over all weights; frozen weights have no gradient and do not change."""
+    """Return the optimizer of a schedule over all weights; frozen weights have no gradient and do not change.
+
+    Weights on the CPU become contiguous: torch's fused AdamW ignores the strides there, also those of a loaded state.
+    """
     weights = list(model.parameters())
     if schedule.optimizer == "adamw":
         fused = all(weight.device.type == "cpu" for weight in weights)  # a fifth of the time of the default there
+        if fused:
+            for weight in weights:
+                weight.data = weight.data.contiguous()
         return torch.optim.AdamW(
             weights, schedule.learning_rate, weight_decay=schedule.weight_decay, fused=fused or None
         )

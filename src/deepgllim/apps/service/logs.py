@@ -20,7 +20,7 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "logger": record.name.removesuffix(".error"),  # uvicorn's name for all its messages
+            "logger": (record.name or "").removesuffix(".error"),  # uvicorn's name for all its messages
             "event": record.getMessage(),
             **getattr(record, "fields", {}),
         }
