@@ -1,5 +1,6 @@
 """`deepgllim score`."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from deepgllim.cli.console import complain, counted, progress_bar, results
-from deepgllim.cli.options import Count, Probability, Switch
+from deepgllim.cli.options import Count, Probability, Switch, UsageError
 from deepgllim.cli.streams import visible
 from deepgllim.errors import DataError, DeepGLLiMError
 
@@ -78,6 +79,10 @@ def score(
     from deepgllim.pose.scoring.options import ScoringOptions
     from deepgllim.pose.scoring.run import score
 
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(output)):
+        raise UsageError(f"--output {output} is an address: give a local folder")
+    if not source:
+        raise UsageError("the input is empty: give a folder, a file or an address")
     path = None if model is None else str(model.absolute())
     options = ScoringOptions(
         model=path,

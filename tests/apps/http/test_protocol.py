@@ -75,3 +75,37 @@ def test_what_is_no_http_is_answered_in_one_line_of_json(server: Server) -> None
         head, _, body = rest(plain).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400")
     assert "not valid HTTP" in json.loads(body)["error"]
+
+
+def test_the_rest_of_a_body_has_the_time_of_a_head(server: Server) -> None:
+    """The answer does not need the body, so that nothing else would end the connection."""
+    with connection(server) as plain:
+        plain.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        assert plain.recv(12) == b"HTTP/1.1 200"
+        plain.sendall(b"x")
+        rest(plain)  # returns when the server closes the connection
+
+
+def test_a_bad_body_after_the_answer_closes_the_connection(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with connection(server) as plain:
+        plain.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert plain.recv(12) == b"HTTP/1.1 200"
+        plain.sendall(b"ZZ\r\n")
+        rest(plain)
+    assert "LocalProtocolError" not in caplog.text
+
+
+def send_many(plain: socket.socket, request: bytes) -> None:
+    for _ in range(10_000):
+        plain.sendall(request)
+        time.sleep(0.001)
+
+
+def test_a_client_that_does_not_read_is_disconnected(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.5)
+    with socket.socket() as plain:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", server.port))
+        plain.settimeout(30)
+        with pytest.raises(ConnectionError):
+            send_many(plain, b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n")

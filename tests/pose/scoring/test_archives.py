@@ -13,7 +13,7 @@ import pytest
 
 from deepgllim.pose.scoring import archives
 from deepgllim.pose.scoring.archives import read_archive
-from deepgllim.pose.scoring.entries import ShardEntry, is_damage
+from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, is_damage
 from tests.pose.scoring.inputs import archive, picture, pictures
 
 
@@ -100,7 +100,7 @@ def test_members_that_take_endless_time_are_refused(content: bytes, message: str
 
 def test_a_long_name_is_a_failure_of_its_picture() -> None:
     first, second = entries(archive({f"{'x' * 5000}.png": picture(1), "b.png": picture(2)}))
-    assert (len(first.key), second.content) == (archives.MAX_NAME, picture(2))
+    assert (len(first.key), second.content) == (MAX_NAME, picture(2))
     assert "has 5004 characters: shorten it" in (first.problem or "")
 
 

@@ -1,6 +1,7 @@
 """Test whole scorings in one process: what is scored again, and what is refused."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from deepgllim.pose import Calibration, Pose
 from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
 from deepgllim.pose.scoring.run import score
 from deepgllim.storage import locked_folder
-from tests.pose.scoring.inputs import archive, options_for, outputs, pictures, rows_of, write_folder
+from tests.pose.scoring.inputs import archive, options_for, outputs, picture, pictures, rows_of, table, write_folder
 from tests.pose.tiny import tiny_network
 
 
@@ -201,3 +202,88 @@ def test_pictures_in_memory(tmp_path: Path, options: ScoringOptions) -> None:
     assert sum(result.faces for result in results) == 4
     with pytest.raises(ConfigurationError, match="--engine local"):
         list(score("memory://run-test", tmp_path / "ray", options, engine="ray"))
+
+
+def test_a_pattern_reads_links_and_not_its_own_results(tmp_path: Path, options: ScoringOptions) -> None:
+    write_folder(tmp_path / "in", {"a.tar": archive(pictures(1)), "b/c.parquet": table({"image": [picture(1)]})})
+    (tmp_path / "in" / "link.tar").symlink_to(tmp_path / "in" / "a.tar")
+    output = tmp_path / "in" / "b" / "out"
+    for _ in range(2):
+        tars = run(tmp_path / "in" / "*.tar", tmp_path / "tars", options)
+        assert [(result.name, result.pictures) for result in tars] == [("a.tar.parquet", 1), ("link.tar.parquet", 1)]
+        tables = run(tmp_path / "in" / "**" / "*.parquet", output, options)
+        assert [(result.name, result.problem) for result in tables] == [("b/c.parquet", None)]
+    with pytest.raises(DataError, match="the pattern is invalid"):
+        run(tmp_path / "in" / "**.tar", tmp_path / "none", options)
+
+
+def test_a_folder_with_the_name_of_a_table(tmp_path: Path, options: ScoringOptions) -> None:
+    """As Spark and Dask write it."""
+    write_folder(tmp_path / "in", {"data.parquet/part-0.parquet": table({"image": [picture(1)]})})
+    for _ in range(2):
+        (result,) = run(tmp_path / "in", tmp_path / "out", options)
+        assert (result.name, result.problem) == ("data.parquet/part-0.parquet", None)
+
+
+def test_names_that_cannot_be_written_fail_alone(tmp_path: Path, options: ScoringOptions) -> None:
+    files = {"a" * 248 + ".tar": b"", "x.tar": b"", "x.tar.parquet/b.tar": b"", "z.jpg": b""}
+    write_folder(tmp_path / "in", dict.fromkeys(files, archive(pictures(1))) | {"z.jpg": picture(1)})
+    results = {result.name[:13]: result.problem for result in run(tmp_path / "in", tmp_path / "out", options)}
+    assert "more than 255 bytes: rename it" in str(results.pop("a" * 13))
+    assert sum(problem is not None for problem in results.values()) == 1
+    assert results["pictures-0000"] is None
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path, options: ScoringOptions) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write_folder(folder / "in", {"a.tar": archive(pictures(2))})
+    for reused in (False, True):
+        (result,) = run(folder / "in", folder / "out", options)
+        assert (result.pictures, result.problem, result.reused) == (2, None, reused)
+
+
+def test_pipes_are_not_opened(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    for name in ("m.csv", "m.parquet"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match="is a pipe"):
+            run(tmp_path / name, tmp_path / "out", options)
+    (tmp_path / "held").mkdir()
+    os.mkfifo(tmp_path / "held" / "_score.json")
+    with pytest.raises(DataError, match="is a pipe"):
+        run(source, tmp_path / "held", options)
+
+
+def test_manifests_fail_by_row_and_not_without_a_word(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    write_folder(source, {"nul.csv": b"path\nfile:///x\0y\n000.png\n", "quote.csv": b'path\n"000.png\n001.png\n'})
+    (result,) = run(source / "nul.csv", tmp_path / "nul", options)
+    assert (result.pictures, result.failed, result.problem) == (2, 1, None)
+    with pytest.raises(DataError, match="unexpected end of data"):
+        run(source / "quote.csv", tmp_path / "quote", options)
+
+
+def test_repeated_columns_are_named(tmp_path: Path, options: ScoringOptions) -> None:
+    columns = pyarrow.table([pyarrow.array([picture(1)])] * 2, names=["image", "image"])
+    parquet.write_table(columns, tmp_path / "a.parquet")
+    (result,) = run(tmp_path / "a.parquet", tmp_path / "out", options)
+    assert result.problem == "has several columns 'image': rename all but one"
+    parquet.write_table(pyarrow.table([["x"], ["y"]], names=["path", "path"]), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b\.parquet: has several columns 'path'"):
+        run(tmp_path / "b.parquet", tmp_path / "other", options)
+
+
+def test_large_pictures_and_keys_of_a_small_table(tmp_path: Path, options: ScoringOptions) -> None:
+    """One row is in memory at a time, and long keys are not kept."""
+    write_folder(tmp_path / "in", {"a.parquet": table({"image": [picture(1)] * 2, "key": ["k" * 5000, "b"]})})
+    (result,) = run(tmp_path / "in", tmp_path / "out", options)
+    assert (result.pictures, result.failed) == (2, 1)
+    assert len(rows_of(tmp_path / "out" / "a.parquet")[0]["key"]) == 4096
+
+
+def test_foreign_metadata_is_not_a_finished_shard(source: Path, tmp_path: Path, options: ScoringOptions) -> None:
+    run(source, tmp_path / "out", options)
+    path = tmp_path / "out" / "more.tar.parquet"
+    read = parquet.read_table(path)
+    known = {key: value for key, value in (read.schema.metadata or {}).items() if b"fingerprint" in key}
+    for metadata in (known, {b"\xff": b""}):
+        parquet.write_table(read.replace_schema_metadata(metadata), path)
+        assert {result.name for result in run(source, tmp_path / "out", options) if not result.reused} == {path.name}

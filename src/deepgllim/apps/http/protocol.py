@@ -13,10 +13,15 @@ HEAD_SECONDS = 10.0
 """Time in which the head of a request must arrive; then the connection is closed."""
 
 
+WRITE_SECONDS = 30.0
+"""Time in which a client must read an answer; then the connection is closed."""
+
+
 class Connection(H11Protocol):
     """A connection of uvicorn."""
 
     _closing: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept a connection, or refuse it if there are too many."""
@@ -32,9 +37,27 @@ class Connection(H11Protocol):
             super().data_received(data)
             self._limit_time()
 
+    def on_response_complete(self) -> None:
+        """Prepare for the next request; the rest of a body that was not read has the time of a head."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._limit_time()
+
+    def pause_writing(self) -> None:
+        """Start the time in which a client must read what was sent."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """End this time."""
+        self._end_stall()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._end_time()
+        self._end_stall()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -42,10 +65,16 @@ class Connection(H11Protocol):
         self._refuse(400, "the request is not valid HTTP/1.1: send it with a program for HTTP")
 
     def _limit_time(self) -> None:
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():  # a head has arrived
+        waits = self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE
+        if not waits or self.transport.is_closing():
             self._end_time()
         elif self._closing is None:
             self._closing = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _end_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _end_time(self) -> None:
         if self._closing is not None:
@@ -55,6 +84,9 @@ class Connection(H11Protocol):
     def _refuse(self, status: int, error: str, *headers: tuple[bytes, bytes]) -> None:
         """Send a failure and close the connection."""
         self._end_time()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer has begun
+            self.transport.close()
+            return
         content = json.dumps({"error": error}).encode()
         length = (b"content-length", str(len(content)).encode())
         named = [(b"content-type", b"application/json"), length, (b"connection", b"close"), *headers]

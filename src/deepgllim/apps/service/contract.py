@@ -33,7 +33,7 @@ FAILURES = {
     422: "the picture has too many pixels: the limit is 40 megapixels; scale it down",
     429: "too many requests: try again in a second",
     500: "the prediction failed: see the log of the server",
-    503: "the server is busy: the prediction did not begin within 30 s; try again later",
+    503: "the server is busy: there was no answer within 30 s; try again later",
     504: "the prediction took more than 30 s: send a smaller picture, or start the server with --timeout",
 }
 """Status and example of each failure."""

@@ -75,7 +75,7 @@ class Handler:
             return work.result()
         if done:
             raise ClientDisconnect
-        raise too_slow(seconds, record.running)
+        raise too_slow(seconds, record.running and record.seconds.get("wait", 0.0) < seconds / 2)
 
 
 def too_slow(seconds: float, running: bool) -> HTTPException:
@@ -83,7 +83,7 @@ def too_slow(seconds: float, running: bool) -> HTTPException:
 
     Args:
         seconds: the time.
-        running: whether its prediction has begun.
+        running: whether its prediction has taken most of it.
 
     Example:
         >>> too_slow(30, running=False).status_code, too_slow(30, running=True).status_code
@@ -96,7 +96,7 @@ def too_slow(seconds: float, running: bool) -> HTTPException:
         )
     return HTTPException(
         503,
-        f"the server is busy: the prediction did not begin within {seconds:g} s; try again later",
+        f"the server is busy: there was no answer within {seconds:g} s; try again later",
         {"Retry-After": str(max(1, round(seconds)))},
     )
 

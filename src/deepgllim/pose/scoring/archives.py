@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NoReturn, Self
 
 from deepgllim.pose.batch.sources import PICTURES, printable
-from deepgllim.pose.scoring.entries import ShardEntry
+from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, long_name
 from deepgllim.pose.scoring.locations import MAX_BYTES
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -20,9 +20,6 @@ MAX_HEADER = 1 << 20
 
 MAX_MEMBER = 1 << 40
 """Largest size of a member, bytes. A stream is read to the end of the members that are skipped."""
-
-MAX_NAME = 4096
-"""Largest number of characters of a name; names are in memory for all rows of a group."""
 
 _CONTENT_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 _OPENERS: tuple[tuple[bytes, Callable[..., Any]], ...] = (
@@ -99,7 +96,7 @@ def _decompressed(file: IO[bytes]) -> AbstractContextManager[Any]:
 def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> ShardEntry:
     key = printable(member.name[:MAX_NAME])
     if len(member.name) > MAX_NAME:
-        return ShardEntry(key, problem=f"the name of the picture has {len(member.name)} characters: shorten it")
+        return ShardEntry(key, problem=long_name(member.name))
     if not member.isreg():
         return ShardEntry(
             key, problem="the member of the archive is a link or no regular file; store the picture itself"

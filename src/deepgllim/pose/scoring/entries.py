@@ -5,6 +5,9 @@ import tarfile
 import zlib
 from typing import NamedTuple
 
+MAX_NAME = 4096
+"""Largest number of characters of a key; keys are in memory for all rows of a group."""
+
 
 class ShardEntry(NamedTuple):
     """A picture of a shard.
@@ -20,6 +23,11 @@ class ShardEntry(NamedTuple):
     content: bytes | None = None
     problem: str | None = None
     damaged: bool = False
+
+
+def long_name(name: str) -> str:
+    """Return the reason why a picture with a name of more than `MAX_NAME` characters fails."""
+    return f"the name of the picture has {len(name)} characters: shorten it"
 
 
 def is_damage(error: BaseException) -> bool:

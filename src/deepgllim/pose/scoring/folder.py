@@ -12,7 +12,7 @@ from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
 from deepgllim.pose.scoring.rows import PREFIX
 from deepgllim.pose.scoring.scorer import COUNTS, result_of
 from deepgllim.pose.scoring.shards import Shard
-from deepgllim.storage import locked_folder, remove_temporaries, write_atomically
+from deepgllim.storage import irregular, locked_folder, remove_temporaries, write_atomically
 
 RECORD = "_score.json"
 """File with the options of the run."""
@@ -59,14 +59,15 @@ def finished_shard(folder: Path, shard: Shard) -> ShardResult | None:
     from pyarrow import parquet
 
     try:
-        found = parquet.read_metadata(folder / shard.name).metadata or {}
-    except (OSError, ValueError):  # absent, or not written by this command
+        with (folder / shard.name).open("rb") as file:
+            found = parquet.read_metadata(file).metadata or {}
+        values = {key.decode().removeprefix(PREFIX): value.decode() for key, value in found.items()}
+        if not shard.fingerprint or values.get("fingerprint") != shard.fingerprint:
+            return None
+        counts = {name: int(values[name]) for name in COUNTS}
+        return result_of(shard.name, counts, values["problem"] or None)._replace(reused=True)
+    except (OSError, ValueError, KeyError):  # absent, or not written by this command
         return None
-    values = {key.decode().removeprefix(PREFIX): value.decode() for key, value in found.items()}
-    if not shard.fingerprint or values.get("fingerprint") != shard.fingerprint:
-        return None
-    counts = {name: int(values[name]) for name in COUNTS}
-    return result_of(shard.name, counts, values["problem"] or None)._replace(reused=True)
 
 
 def _record(source: str, options: ScoringOptions) -> dict[str, Any]:
@@ -77,6 +78,9 @@ def _record(source: str, options: ScoringOptions) -> dict[str, Any]:
 def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the options of a new run, or compare them with those of the earlier run."""
     path = folder / RECORD
+    cause = irregular(path)
+    if cause is not None:
+        raise DataError(f"{path}: {cause}")
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -89,7 +93,7 @@ def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
     changed = next((name for name, value in record.items() if known.get(name) != value), None)
     if changed is None:
         return
-    if next(folder.rglob("*.parquet"), None) is None:  # an earlier run failed before its first result
+    if not any(each.is_file() for each in folder.rglob("*.parquet")):  # an earlier run failed before its first result
         _write(folder, record)
         return
     what = _NAMES.get(changed, f"--{changed.replace('_', '-')}")

@@ -50,13 +50,14 @@ def _walk(place: Location, excluded: Path | None) -> Iterator[Listed]:
         for name in sorted(names):
             path = os.path.join(folder, name)  # noqa: PTH118 - fsspec takes texts
             if not name.startswith("."):
-                yield posixpath.relpath(path, place.path), _properties(path)
+                yield posixpath.relpath(path, place.path), local_properties(path)
     for error in closed:
         name = posixpath.relpath(str(error.filename), place.path).replace("..", "")
         yield name, {"problem": f"the folder cannot be read ({error.strerror}); check its permissions"}
 
 
-def _properties(path: str) -> dict[str, Any]:
+def local_properties(path: str) -> dict[str, Any]:
+    """Return the type, size and time of a local file; its type alone if it cannot be read."""
     try:
         found = Path(path).stat()
     except OSError:  # reported when the file is opened

@@ -109,14 +109,14 @@ def resolve_entry(root: Location, entry: str) -> str:
         ('bucket/faces/a/1.jpg', 'bucket/faces/2.jpg')
     """
     path = entry
+    if not entry or "\0" in entry:
+        raise ImageError("the entry of the manifest is empty or contains a null character: correct its path")
     if is_address(entry):
         protocol, _, path = entry.partition("://")
         if PROTOCOLS.get(protocol.lower()) != root.store:
             raise ImageError(f"{entry}: an address outside {root.url} is not opened: copy the picture below it")
         path = path if root.store != "memory" else f"/{path.lstrip('/')}"
         path = path if root.store in ("file", "memory") else path.lstrip("/")
-    elif not entry or "\0" in entry:
-        raise ImageError("the entry of the manifest is empty or contains a null character: correct its path")
     else:
         path = posixpath.join(root.path, entry)
     path, base = posixpath.normpath(path), posixpath.normpath(root.path)

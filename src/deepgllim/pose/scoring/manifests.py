@@ -7,6 +7,7 @@ from typing import Any
 from deepgllim.errors import DataError
 from deepgllim.pose.scoring.locations import Location, first_line
 from deepgllim.pose.scoring.tables import PATH_COLUMN, find_columns, open_table, read_paths
+from deepgllim.storage import irregular
 
 
 def is_manifest(place: Location) -> bool:
@@ -15,14 +16,19 @@ def is_manifest(place: Location) -> bool:
     Raises:
         DataError: a Parquet file cannot be read.
     """
+    cause = irregular(place.path) if place.store == "file" else None
+    if cause is not None:
+        raise DataError(f"{place.url}: {cause}")
     if not place.path.lower().endswith(".parquet"):
         return place.path.lower().endswith(".csv")
     try:
         with place.files.open(place.path, "rb") as file:
             schema = open_table(file).schema_arrow
+        return PATH_COLUMN in schema.names and find_columns(schema, None).image is None
+    except DataError as error:
+        raise DataError(f"{place.url}: {error}") from error
     except Exception as error:  # file systems raise classes of their own
         raise _unreadable(place, error) from error
-    return PATH_COLUMN in schema.names and find_columns(schema, None).image is None
 
 
 def manifest_paths(place: Location) -> Iterator[str]:
@@ -45,7 +51,7 @@ def manifest_paths(place: Location) -> Iterator[str]:
 
 
 def _csv_paths(place: Location, file: Any) -> Iterator[str]:
-    rows = csv.DictReader(file)
+    rows = csv.DictReader(file, strict=True)
     if PATH_COLUMN not in (rows.fieldnames or ()):
         raise DataError(
             f"{place.url}: has no column {PATH_COLUMN!r}: name the column of the paths so in its first line"

@@ -6,7 +6,7 @@ from typing import Any
 from deepgllim.errors import DataError, ImageError
 from deepgllim.pose.batch.sources import printable
 from deepgllim.pose.scoring.archives import read_archive
-from deepgllim.pose.scoring.entries import ShardEntry, is_damage
+from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, is_damage, long_name
 from deepgllim.pose.scoring.locations import Location, first_line, open_location, read_file, resolve_entry
 from deepgllim.pose.scoring.shards import Shard
 from deepgllim.pose.scoring.tables import read_images
@@ -50,6 +50,8 @@ def _opened(place: Location) -> Any:
 
 
 def _picture(folder: Location, key: str) -> ShardEntry:
+    if len(key) > MAX_NAME:
+        return ShardEntry(printable(key[:MAX_NAME]), problem=long_name(key))
     try:
         return ShardEntry(printable(key), read_file(folder.at(resolve_entry(folder, key))))
     except ImageError as error:

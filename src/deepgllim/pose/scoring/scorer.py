@@ -21,6 +21,9 @@ from deepgllim.pose.scoring.rows import DAMAGED, FACE, FAILED, NO_FACE, PREFIX, 
 from deepgllim.pose.scoring.shards import Shard
 from deepgllim.storage import write_atomically
 
+LONGEST_NAME = 255
+"""Number of bytes of a name that file systems allow."""
+
 GROUP = 4096
 """Rows of a group of a Parquet file, which are in memory together."""
 
@@ -66,9 +69,15 @@ class ShardScorer:
             result.append(self._write(shard, place))
 
         path = self._output / shard.name
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            return ShardResult(shard.name[:80], problem=f"its name has more than {LONGEST_NAME} bytes: rename it")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, write, _NotWrittenError, tidy=False)
+        except (FileExistsError, NotADirectoryError) as error:
+            if not self._output.is_dir():
+                return ShardResult(shard.name, problem=str(error), fatal=True)
+            return ShardResult(shard.name, problem="another output file has the name of its folder: rename one input")
         except (_NotWrittenError, OSError) as error:
             return ShardResult(shard.name, problem=str(error), fatal=True)
         except DeepGLLiMError as error:
@@ -87,7 +96,7 @@ class ShardScorer:
         entries["calibration"] = json.dumps(None if calibration is None else calibration.to_json())
         schema = make_schema(entries)
         tally, problem = Counter[str](), None
-        with parquet.ParquetWriter(os.fspath(place), schema, compression="zstd") as writer:
+        with place.open("wb") as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
             rows = self._rows(shard)
             while group := list(islice(rows, GROUP)):
                 for row in group:

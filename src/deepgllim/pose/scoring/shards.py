@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from deepgllim.errors import DataError
 from deepgllim.pose.batch.sources import PICTURES
 from deepgllim.pose.scoring.archives import SUFFIXES
-from deepgllim.pose.scoring.listing import list_files
+from deepgllim.pose.scoring.listing import list_files, local_properties
 from deepgllim.pose.scoring.locations import Location, digest, fingerprint, first_line, open_location
 from deepgllim.pose.scoring.manifests import is_manifest, manifest_paths
 
@@ -71,7 +71,7 @@ def find_shards(source: str, shard_size: int = 1000, excluded: Path | None = Non
 def _found(place: Location, source: str, shard_size: int, excluded: Path | None) -> Iterator[Shard]:
     info = _info(place)
     if info is None and any(sign in place.path for sign in "*?["):
-        return _files(place, _matches(place), shard_size)
+        return _files(place, _matches(place, excluded), shard_size)
     if info is None:
         raise DataError(f"{source}: no such file or folder: check the path, and the credentials for an address")
     if info["type"] == "directory":
@@ -97,13 +97,22 @@ def _info(place: Location) -> dict[str, Any] | None:
         ) from error
 
 
-def _matches(place: Location) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the files of a pattern, named from the folder before its first sign."""
-    found = place.files.glob(place.path, detail=True)
+def _matches(place: Location, excluded: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the files of a pattern, named from the folder before its first sign, but none below `excluded`."""
+    try:
+        found = place.files.glob(place.path, detail=True)
+    except ValueError as error:
+        raise DataError(
+            f"{place.url}: the pattern is invalid ({first_line(error)}): write ** as the name of a whole folder"
+        ) from error
+    local = place.store == "file"
     root = posixpath.dirname(place.path[: min(place.path.index(sign) for sign in "*?[" if sign in place.path)])
     for path in sorted(found):
-        if found[path]["type"] == "file":
-            yield posixpath.relpath(path, root), dict(found[path], root=root)
+        if local and excluded is not None and Path(path).resolve().is_relative_to(excluded.resolve()):
+            continue
+        info = local_properties(path) if local and Path(path).is_file() else found[path]  # also of links to files
+        if info["type"] == "file":
+            yield posixpath.relpath(path, root), dict(info, root=root)
 
 
 def _files(place: Location, found: Iterable[tuple[str, dict[str, Any]]], shard_size: int) -> Iterator[Shard]:

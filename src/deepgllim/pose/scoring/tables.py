@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from deepgllim.errors import DataError, ImageError
-from deepgllim.pose.scoring.entries import ShardEntry
+from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, long_name
 from deepgllim.pose.scoring.locations import checked_content
 
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "content", "picture")
@@ -16,7 +16,7 @@ KEY_COLUMNS = ("key", "__key__", "path", "file_name", "filename", "name", "id")
 PATH_COLUMN = "path"
 """Name of the column of a manifest with the paths of pictures."""
 
-_ROWS = 16  # rows in memory at a time
+_ROWS = 1  # rows in memory at a time; a dictionary can make many large pictures of a small file
 _BUFFER = 1 << 20  # bytes that are read at a time
 
 
@@ -50,6 +50,9 @@ def find_columns(schema: Any, image_column: str | None) -> Columns:
         DataError: there is no column of the given name with bytes.
     """
     names = (image_column,) if image_column is not None else IMAGE_COLUMNS
+    twice = next((name for name in (*names, *KEY_COLUMNS) if schema.names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"has several columns {twice!r}: rename all but one")
     found = next((name for name in names if name in schema.names and _holds_bytes(schema.field(name).type)), None)
     if image_column is not None and found is None:
         given = ", ".join(schema.names[:20])
@@ -85,6 +88,8 @@ def read_paths(file: Any) -> Iterator[str]:
 
 def _entry(key: str, value: Any) -> ShardEntry:
     content = value.get("bytes") if isinstance(value, dict) else value
+    if len(key) > MAX_NAME:
+        return ShardEntry(key[:MAX_NAME], problem=long_name(key))
     if content is None:
         return ShardEntry(key, problem="the row of the table has no picture")
     try:
