@@ -79,6 +79,7 @@ def score(
     from deepgllim.pose.scoring.options import ScoringOptions
     from deepgllim.pose.scoring.run import score
 
+    # `Path` keeps one slash of an address; a drive of Windows has one letter
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(output)):
         raise UsageError(f"--output {output} is an address: give a local folder")
     if not source:

@@ -129,6 +129,7 @@ class _SharedNorm(torch.autograd.Function):
         eps: float,
         group: dist.ProcessGroup | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the normalised values, the mean, the variance and the number of values of a channel."""
         axes, shape = _channels(values)
         variance, mean = (each.double() for each in torch.var_mean(_single(values), axes, correction=0))
         count = values.numel() // values.shape[1]
@@ -147,6 +148,7 @@ class _SharedNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
+        """Return the gradients with respect to values, weight and bias."""
         gradient, (values, mean, inverse, scale, n) = gradients[0], ctx.saved_tensors
         axes, shape = _channels(values)
         total = _single(gradient).sum(axes).double()

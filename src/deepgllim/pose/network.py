@@ -15,7 +15,7 @@ from deepgllim.geometry.names import present_names
 from deepgllim.pose.agreement import REMEDY, check_graph, check_header, check_outputs
 from deepgllim.pose.detection.boxes import BOX_KINDS, DEFAULT_BOXES
 from deepgllim.pose.runtime import Session
-from deepgllim.storage import irregular, read_header, refuse_unreadable, write_atomically
+from deepgllim.storage import read_header, refuse_irregular, refuse_unreadable, write_atomically
 
 Array = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -160,9 +160,7 @@ def _blocks(pixels: Pixels) -> Iterator[Pixels]:
 def _session(path: Path, threads: int | None) -> Session:
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise ConfigurationError(f"{threads} threads: give 1 to {MAX_THREADS}, or None for all cores")
-    cause = irregular(path)
-    if cause is not None:
-        raise ModelError(f"{path}: {cause}")
+    refuse_irregular(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such file: give the path of an exported model; {REMEDY}")
     refuse_unreadable(path)

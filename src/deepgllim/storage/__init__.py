@@ -13,7 +13,7 @@ from deepgllim.storage.atomic import (
     write_atomically,
 )
 from deepgllim.storage.locks import HOLDER, LOCK, locked_folder
-from deepgllim.storage.regular import irregular, is_address, refuse_unreadable
+from deepgllim.storage.regular import irregular, is_address, refuse_irregular, refuse_unreadable
 from deepgllim.storage.tensors import CHECKSUM, checksum, read_header, read_tensors, write_tensors
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "locked_folder",
     "read_header",
     "read_tensors",
+    "refuse_irregular",
     "refuse_unreadable",
     "remove_abandoned",
     "remove_temporaries",

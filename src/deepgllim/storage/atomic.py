@@ -13,7 +13,6 @@ from deepgllim.errors import DataError, DeepGLLiMError
 LONGEST_NAME = 200
 """Number of bytes of a file's name that its temporary file repeats. File systems allow names of 255 bytes."""
 
-
 _TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp", re.DOTALL)
 """Names that `temporary_of` gives."""
 

@@ -52,6 +52,17 @@ def irregular(path: str | os.PathLike[str]) -> str | None:
     return f"is {kind}, not a regular file; save what it gives to a file first"
 
 
+def refuse_irregular(path: Path | str, error: type[DeepGLLiMError] = ModelError) -> None:
+    """Raise an error if a path exists and is not a regular file.
+
+    Raises:
+        ModelError: it is not. `error` is raised instead if it is given.
+    """
+    cause = irregular(path)
+    if cause is not None:
+        raise error(f"{path}: {cause}")
+
+
 def refuse_unreadable(path: Path | str, error: type[DeepGLLiMError] = ModelError) -> None:
     """Raise an error if the permission to read a file is denied.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepgllim.errors import ModelError
 from deepgllim.storage.atomic import write_atomically
-from deepgllim.storage.regular import irregular, refuse_unreadable
+from deepgllim.storage.regular import refuse_irregular, refuse_unreadable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,9 +47,7 @@ def read_tensors(path: Path | str) -> tuple[dict[str, "Tensor"], dict[str, str]]
     """
     from safetensors import SafetensorError, safe_open
 
-    cause = irregular(path)
-    if cause is not None:
-        raise ModelError(f"{path}: {cause}")
+    refuse_irregular(path)
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such file: give the path of a model or checkpoint in safetensors form")
     refuse_unreadable(path)  # safetensors reports a file without permission as missing

@@ -1,4 +1,4 @@
-"""Let the exports of these tests share the table of operators, which torch makes anew for each."""
+"""Cache torch's table of operators between the exports of these tests."""
 
 import functools
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def shared_operators() -> Iterator[None]:
-    """Make torch's table of operators once: it takes a second, more than the rest of the export of a small network."""
+    """Build the table once: it takes a second, more than the rest of the export of a small network."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,6 @@ CONNECTIONS = 500
 HEAD_SECONDS = 10.0
 """Time in which the head of a request must arrive; then the connection is closed."""
 
-
 WRITE_SECONDS = 30.0
 """Time in which a client must read an answer; then the connection is closed."""
 

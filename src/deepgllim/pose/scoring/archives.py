@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NoReturn, Self
 
 from deepgllim.pose.batch.sources import PICTURES, printable
-from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, long_name
+from deepgllim.pose.scoring.entries import ShardEntry, too_long
 from deepgllim.pose.scoring.locations import MAX_BYTES
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -94,9 +94,10 @@ def _decompressed(file: IO[bytes]) -> AbstractContextManager[Any]:
 
 
 def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> ShardEntry:
-    key = printable(member.name[:MAX_NAME])
-    if len(member.name) > MAX_NAME:
-        return ShardEntry(key, problem=long_name(member.name))
+    failed = too_long(member.name)
+    if failed is not None:
+        return failed
+    key = printable(member.name)
     if not member.isreg():
         return ShardEntry(
             key, problem="the member of the archive is a link or no regular file; store the picture itself"

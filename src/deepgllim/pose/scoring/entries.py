@@ -5,6 +5,8 @@ import tarfile
 import zlib
 from typing import NamedTuple
 
+from deepgllim.pose.batch.sources import printable
+
 MAX_NAME = 4096
 """Largest number of characters of a key; keys are in memory for all rows of a group."""
 
@@ -25,9 +27,13 @@ class ShardEntry(NamedTuple):
     damaged: bool = False
 
 
-def long_name(name: str) -> str:
-    """Return the reason why a picture with a name of more than `MAX_NAME` characters fails."""
-    return f"the name of the picture has {len(name)} characters: shorten it"
+def too_long(key: str) -> ShardEntry | None:
+    """Return the failed entry of a picture whose key has more than `MAX_NAME` characters; None for other keys."""
+    if len(key) <= MAX_NAME:
+        return None
+    return ShardEntry(
+        printable(key[:MAX_NAME]), problem=f"the name of the picture has {len(key)} characters: shorten it"
+    )
 
 
 def is_damage(error: BaseException) -> bool:

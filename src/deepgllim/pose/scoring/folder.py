@@ -12,7 +12,7 @@ from deepgllim.pose.scoring.options import ScoringOptions, ShardResult
 from deepgllim.pose.scoring.rows import PREFIX
 from deepgllim.pose.scoring.scorer import COUNTS, result_of
 from deepgllim.pose.scoring.shards import Shard
-from deepgllim.storage import irregular, locked_folder, remove_temporaries, write_atomically
+from deepgllim.storage import locked_folder, refuse_irregular, remove_temporaries, write_atomically
 
 RECORD = "_score.json"
 """File with the options of the run."""
@@ -24,9 +24,8 @@ _NAMES = {
     "input": "the input",
     "digest": "the model with the SHA-256",
     "detector": "the detector",
-    "batch": "--batch",
 }
-"""What is named in messages where it is no option, or has another name as an option."""
+"""Names in messages of entries that are not options."""
 
 _FREE = ("model", "threads")  # a path that may change, and an option that the rows do not depend on
 
@@ -78,9 +77,7 @@ def _record(source: str, options: ScoringOptions) -> dict[str, Any]:
 def _check_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write the options of a new run, or compare them with those of the earlier run."""
     path = folder / RECORD
-    cause = irregular(path)
-    if cause is not None:
-        raise DataError(f"{path}: {cause}")
+    refuse_irregular(path, DataError)
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

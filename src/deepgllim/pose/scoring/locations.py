@@ -51,6 +51,10 @@ class Location(NamedTuple):
         """Return another location in the same file system."""
         return self._replace(path=path)
 
+    def irregular(self) -> str | None:
+        """Return why a local path cannot be opened as a regular file, with the remedy; None if it can."""
+        return irregular(self.path) if self.store == "file" else None
+
     @property
     def url(self) -> str:
         """The path, with the protocol unless it is local."""
@@ -133,7 +137,7 @@ def read_file(place: Location) -> bytes:
     Raises:
         ImageError: it cannot be read, is not a regular file, or has more than `MAX_BYTES` bytes.
     """
-    cause = irregular(place.path) if place.store == "file" else None
+    cause = place.irregular()
     if cause is not None:
         raise ImageError(cause)
     try:

@@ -7,7 +7,6 @@ from typing import Any
 from deepgllim.errors import DataError
 from deepgllim.pose.scoring.locations import Location, first_line
 from deepgllim.pose.scoring.tables import PATH_COLUMN, find_columns, open_table, read_paths
-from deepgllim.storage import irregular
 
 
 def is_manifest(place: Location) -> bool:
@@ -16,7 +15,7 @@ def is_manifest(place: Location) -> bool:
     Raises:
         DataError: a Parquet file cannot be read.
     """
-    cause = irregular(place.path) if place.store == "file" else None
+    cause = place.irregular()
     if cause is not None:
         raise DataError(f"{place.url}: {cause}")
     if not place.path.lower().endswith(".parquet"):

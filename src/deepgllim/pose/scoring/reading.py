@@ -6,7 +6,7 @@ from typing import Any
 from deepgllim.errors import DataError, ImageError
 from deepgllim.pose.batch.sources import printable
 from deepgllim.pose.scoring.archives import read_archive
-from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, is_damage, long_name
+from deepgllim.pose.scoring.entries import ShardEntry, is_damage, too_long
 from deepgllim.pose.scoring.locations import Location, first_line, open_location, read_file, resolve_entry
 from deepgllim.pose.scoring.shards import Shard
 from deepgllim.pose.scoring.tables import read_images
@@ -41,17 +41,16 @@ def read_entries(shard: Shard, image_column: str | None = None) -> Iterator[Shar
 
 
 def _opened(place: Location) -> Any:
-    from deepgllim.storage import irregular
-
-    cause = irregular(place.path) if place.store == "file" else None
+    cause = place.irregular()
     if cause is not None:
         raise DataError(cause)
     return place.files.open(place.path, "rb")
 
 
 def _picture(folder: Location, key: str) -> ShardEntry:
-    if len(key) > MAX_NAME:
-        return ShardEntry(printable(key[:MAX_NAME]), problem=long_name(key))
+    failed = too_long(key)
+    if failed is not None:
+        return failed
     try:
         return ShardEntry(printable(key), read_file(folder.at(resolve_entry(folder, key))))
     except ImageError as error:

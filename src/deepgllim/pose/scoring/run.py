@@ -43,8 +43,7 @@ def score(
     with output_folder(output, place.url, options):
         reused: list[ShardResult] = []
         names: set[str] = set()
-        shards = _noted(find_shards(source, options.shard_size, excluded=output), names)
-        todo = _unfinished(shards, output, reused)
+        todo = _unfinished(find_shards(source, options.shard_size, excluded=output), output, reused, names)
         for result in _engine(todo, options, output, engine, workers):
             yield from _drained(reused)
             yield result
@@ -70,13 +69,6 @@ def _engine(
     return score_with_ray(shards, options, output, workers)
 
 
-def _noted(shards: Iterator[Shard], names: set[str]) -> Iterator[Shard]:
-    """Yield the shards, and add their names to a set."""
-    for shard in shards:
-        names.add(shard.name)
-        yield shard
-
-
 def _without_input(output: Path, names: set[str]) -> Iterator[ShardResult]:
     """Yield a failure for each file in the output folder that no shard of the input has written."""
     for path in sorted(output.rglob("*.parquet")):
@@ -85,9 +77,10 @@ def _without_input(output: Path, names: set[str]) -> Iterator[ShardResult]:
             yield ShardResult(name, problem="its input no longer exists: delete this file, or restore the input")
 
 
-def _unfinished(shards: Iterator[Shard], output: Path, reused: list[ShardResult]) -> Iterator[Shard]:
-    """Yield the shards that are not finished, and add the results of the others to a list."""
+def _unfinished(shards: Iterator[Shard], output: Path, reused: list[ShardResult], names: set[str]) -> Iterator[Shard]:
+    """Yield the shards that are not finished; add the results of the others to a list, and all names to a set."""
     for shard in shards:
+        names.add(shard.name)
         result = finished_shard(output, shard)
         if result is None:
             yield shard

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from deepgllim.errors import DataError, ImageError
-from deepgllim.pose.scoring.entries import MAX_NAME, ShardEntry, long_name
+from deepgllim.pose.scoring.entries import ShardEntry, too_long
 from deepgllim.pose.scoring.locations import checked_content
 
 IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "bytes", "content", "picture")
@@ -88,8 +88,9 @@ def read_paths(file: Any) -> Iterator[str]:
 
 def _entry(key: str, value: Any) -> ShardEntry:
     content = value.get("bytes") if isinstance(value, dict) else value
-    if len(key) > MAX_NAME:
-        return ShardEntry(key[:MAX_NAME], problem=long_name(key))
+    failed = too_long(key)
+    if failed is not None:
+        return failed
     if content is None:
         return ShardEntry(key, problem="the row of the table has no picture")
     try:
