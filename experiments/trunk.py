@@ -41,5 +41,6 @@ def tail_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
 
 def tail_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe of a training of `tail_model`: depths are counted from the first stage above the trunk."""
-    depth = trunk_depth(recipe)
-    return recipe.override({"network.frozen_depths": [own - depth for own in recipe.network.frozen_depths]})
+    depth, density = trunk_depth(recipe), recipe.objective.density_depth
+    options = {"network.frozen_depths": [own - depth for own in recipe.network.frozen_depths]}
+    return recipe.override(options | {"objective.density_depth": None if density is None else density - depth})

@@ -96,14 +96,15 @@ POSE_LAYERS = (
 )
 LAYERS = (
     ("sections", "distributed"),
-    ("config", "reporting", "backbones.weights", "backbones.depthwise"),
+    ("config", "reporting", "backbones.weights", "backbones.depthwise", "map_density"),
     ("backbones.efficientnet", "backbones.vgg", "backbones.backbone", "augmentation", "head"),
     ("export.activations", "export.graph"),
     ("backbones.facemesh", "inputs"),
     ("backbones.registry",),
     ("model", "inverse_regression", "export.heads"),
     ("objectives", "optimization", "evaluation", "features", "guard", "network_step"),
-    ("export.onnx_file", "export.map_density"),
+    ("export.map_density",),
+    ("export.onnx_file",),
     ("progress", "export.verification"),
     ("checkpoint",),
     ("start",),

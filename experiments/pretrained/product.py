@@ -14,7 +14,8 @@ from deepgllim.data import Manifest, load_data
 from deepgllim.imaging import crop_face, open_image
 from deepgllim.metrics import area_under_roc
 from deepgllim.nn import AugmentationConfig, DeepRegression, Recipe, export_onnx
-from deepgllim.nn.export.map_density import fit_map_density, map_statistics, write_with_map_density
+from deepgllim.nn.export.map_density import map_statistics, write_with_map_density
+from deepgllim.nn.map_density import fit_map_density
 from deepgllim.pose import PoseNetwork, write_metadata
 from deepgllim.pose.detection import make_detector
 from deepgllim.runs import face_inputs
@@ -164,7 +165,7 @@ def add_density(path: Path, learning: list[Pixels], left_out: list[Pixels]) -> N
     proto = onnx.load(str(path))
     maps = [activations(proto)[index] for index in ACTIVATIONS]
     statistics = map_statistics(proto, maps, np.concatenate(learning))
-    write_with_map_density(path, path, fit_map_density(statistics, maps))
+    write_with_map_density(path, path, fit_map_density(statistics), maps)
     network = PoseNetwork(path, threads=1)
     threshold = min(float(np.quantile(log_density(network, pixels), 1 - KNOWN)) for pixels in left_out)
     calibration = dict(network.spec.calibration or {}) | {"log_density_threshold": threshold}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         collect_normalised,
         compute_metrics,
         evaluate,
+        predict_distribution,
         predict_inputs,
         scaled,
         summarise_distribution,
@@ -69,6 +70,7 @@ __all__ = [
     "load_model",
     "load_recipe",
     "parse_recipe",
+    "predict_distribution",
     "predict_inputs",
     "prepare_contexts",
     "recipe_names",
@@ -86,8 +88,8 @@ _MODULES = {
     "backbones.registry": "BackboneSpec PackagedWeights build_backbone register_backbone",
     "checkpoint": "CHECKPOINT",
     "config": "Recipe load_recipe parse_recipe recipe_names",
-    "evaluation": "Predictions best_scale calibrate collect_normalised compute_metrics evaluate predict_inputs scaled "
-    "summarise_distribution",
+    "evaluation": "Predictions best_scale calibrate collect_normalised compute_metrics evaluate predict_distribution "
+    "predict_inputs scaled summarise_distribution",
     "export.onnx_file": "export_onnx",
     "features": "cache_activations",
     "head": "InverseRegressionHead LeastSquaresHead MixtureDensityHead",

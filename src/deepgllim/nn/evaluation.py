@@ -12,7 +12,7 @@ from deepgllim import metrics
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.inputs import Inputs, batches
-from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.model import DeepRegression, Encoding
 
 
 class Predictions(NamedTuple):
@@ -23,7 +23,7 @@ class Predictions(NamedTuple):
         lower, upper: bounds of the interval of each target, (N, L).
         covariance: predicted covariances, (N, L, L).
         log_probability: log p(y_n | x_n) of the true targets, (N,).
-        log_density: log p(x_n), (N,); NaN if the head does not provide it.
+        log_density: log p(x_n), or log p(x_n, m_n) with a density of maps, (N,); NaN if the head does not provide it.
         targets: true targets, (N, L).
     """
 
@@ -60,11 +60,31 @@ def collect_normalised(
 
 
 @torch.no_grad()
+def predict_distribution(
+    model: DeepRegression, inputs: Inputs, batch_size: int = 64, processes: Processes = ALONE
+) -> MultivariateGaussianMixture:
+    """Return p(y | x) of all inputs, with log p(x) where the head provides it; the model is set to evaluation mode.
+
+    Args:
+        model: a trained model.
+        inputs: N inputs.
+        batch_size: number of inputs in a batch.
+        processes: each encodes its share of the inputs; all of them get all predictions.
+    """
+    model.eval()
+    stream = batches(inputs, batch_size, processes=processes)
+    parts = [model.encode(x.to(processes.device)) for x, _ in stream]
+    features = processes.gather(torch.cat([part.features.cpu() for part in parts]), len(inputs))
+    found = [part.statistics.cpu() for part in parts if part.statistics is not None]
+    statistics = processes.gather(torch.cat(found), len(inputs)) if found else None
+    return model.predict(Encoding(features, statistics))
+
+
 def predict_inputs(
     model: DeepRegression, inputs: Inputs, level: float = 0.9, processes: Processes = ALONE
 ) -> Predictions:
     """Return the predictions of a model for all inputs, with intervals of probability `level`."""
-    distribution = model.head(collect_normalised(model, inputs, processes=processes))
+    distribution = predict_distribution(model, inputs, processes=processes)
     return summarise_distribution(distribution, inputs.targets.double(), level)
 
 

@@ -138,6 +138,31 @@ def collect_features(
 
 
 @torch.no_grad()
+def collect_statistics(
+    model: DeepRegression, inputs: TrainingInputs, density_depth: int, batch_size: int, processes: Processes = ALONE
+) -> Tensor:
+    """Return the statistics of the maps of all inputs, (N, M), float64; see `deepgllim.nn.map_density`.
+
+    Inputs that are augmented differently in every epoch appear twice, without and with the augmentation of epoch 0:
+    their light, colours and noise then vary as in the training.
+
+    Args:
+        model: it is set to evaluation mode.
+        inputs: training inputs, of at most `density_depth` stages.
+        density_depth: number of stages whose output is described.
+        batch_size: number of inputs in a batch.
+        processes: each computes its share; all of them get all statistics.
+    """
+    model.eval()
+    found = []
+    for epoch in (None, 0) if inputs.source.augmented else (None,):
+        stream = batches(inputs.source, batch_size, epoch=epoch, processes=processes)
+        parts = [model.statistics(x.to(processes.device), density_depth, inputs.depth).cpu() for x, _ in stream]
+        found.append(processes.gather(torch.cat(parts), len(inputs.source)))
+    return torch.cat(found)
+
+
+@torch.no_grad()
 def cache_activations(
     model: DeepRegression,
     inputs: Inputs,

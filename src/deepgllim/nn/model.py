@@ -1,7 +1,7 @@
 """The deep model, of backbone, projection, normalisation and head, and its file: safetensors with a JSON header."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
@@ -12,6 +12,7 @@ from deepgllim.errors import DeepGLLiMError, ModelError
 from deepgllim.geometry.names import present_names
 from deepgllim.nn.backbones import Backbone, build_backbone
 from deepgllim.nn.head import HEADS, Head
+from deepgllim.nn.map_density import MapDensity, pooled_statistics
 from deepgllim.storage import read_header, read_tensors, write_tensors
 
 FORMAT_VERSION = 1
@@ -50,6 +51,7 @@ class ModelSpec(BaseModel):
     targets: Annotated[tuple[Name, ...], Field(min_length=1)]
     image_size: Annotated[int, Field(ge=1, le=4096, strict=True)] | None = None
     margin: Annotated[float, Field(ge=0.1, le=10)] | None = None
+    density_depth: Annotated[int, Field(ge=0, strict=True)] | None = None
     notes: dict[str, Any] = {}
 
     @field_validator("targets")
@@ -60,10 +62,24 @@ class ModelSpec(BaseModel):
         return targets
 
 
+class Encoding(NamedTuple):
+    """What a head and the density of maps read of N inputs.
+
+    Attributes:
+        features: x, (N, D), float32.
+        statistics: m, means and standard deviations of feature maps, (N, M), float64; None for a model without a
+            density of maps.
+    """
+
+    features: Tensor
+    statistics: Tensor | None
+
+
 class DeepRegression(nn.Module):
     """A deep regression: p(y | image) = head(norm(V φ(image) + v)).
 
-    The head reads D features x of unit variance.
+    The head reads D features x of unit variance. A model may have a density of the maps of an early stage, which is
+    added to log p(x): `maps`, with `spec.density_depth` stages before it.
 
     Args:
         spec: names of the parts, sizes, targets.
@@ -84,6 +100,7 @@ class DeepRegression(nn.Module):
         self.backbone = backbone
         self.projection: nn.Module
         self.head: Head
+        self.maps: MapDensity | None = None
         self.resize(spec.projection)
 
     def resize(self, projection: int | None) -> None:
@@ -121,10 +138,46 @@ class DeepRegression(nn.Module):
         normalised: Tensor = self.normalisation(self.project(inputs, depth))
         return normalised
 
+    def set_map_density(self, density: MapDensity | None, depth: int | None) -> None:
+        """Set the density of the output of `depth` backbone stages, which is added to log p(x); None removes it."""
+        self.maps = density
+        self.spec = self.spec.model_copy(update={"density_depth": None if density is None else depth})
+
+    def statistics(self, inputs: Tensor, density_depth: int, depth: int | None = None) -> Tensor:
+        """Return the statistics m of the output of `density_depth` stages, (N, M), float64.
+
+        Args:
+            inputs: pixels, or the output of `depth` backbone stages.
+            density_depth: number of stages.
+            depth: number of stages whose output the inputs are, at most `density_depth`; None for pixels.
+        """
+        return pooled_statistics([self.stage_output(inputs, density_depth, depth)])
+
+    def encode(self, inputs: Tensor, depth: int | None = None) -> Encoding:
+        """Return features and statistics from pixels, or from the output of `depth` backbone stages."""
+        stop = self.spec.density_depth
+        if self.maps is None or stop is None:
+            return Encoding(self.features(inputs, depth), None)
+        maps = self.stage_output(inputs, stop, depth)
+        return Encoding(self.features(maps, stop), pooled_statistics([maps]))
+
+    def stage_output(self, inputs: Tensor, stop: int, depth: int | None = None) -> Tensor:
+        """Return the output of the first `stop` backbone stages from pixels, or from that of `depth` stages."""
+        if depth is None:
+            return self.backbone.begin(inputs, stop)
+        return self.backbone.between(inputs, depth, stop)
+
+    def predict(self, encoding: Encoding) -> MultivariateGaussianMixture:
+        """Return p(y | image) of encoded inputs; its `input_log_density` includes that of the maps."""
+        distribution: MultivariateGaussianMixture = self.head(encoding.features)
+        if self.maps is not None and encoding.statistics is not None and distribution.input_log_density is not None:
+            added = self.maps(encoding.statistics)
+            distribution.input_log_density = distribution.input_log_density + added.to(distribution.input_log_density)
+        return distribution
+
     def forward(self, inputs: Tensor) -> MultivariateGaussianMixture:
         """Return p(y | image) for pixels (N, 3, H, W)."""
-        distribution: MultivariateGaussianMixture = self.head(self.features(inputs))
-        return distribution
+        return self.predict(self.encode(inputs))
 
     def save(self, path: Path | str) -> None:
         """Write the model to one file, atomically."""
@@ -173,6 +226,10 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
             raise ModelError(f"{path}: its backbone is a custom module: pass it as load_model(path, backbone=…)")
         backbone = build_backbone(spec.backbone, weights=None, **spec.backbone_options)
     model = DeepRegression(spec, backbone)
+    if spec.density_depth is not None:
+        if spec.density_depth > len(backbone.stages):
+            raise _misfit(path, spec, f"its density is of {spec.density_depth} stages of {len(backbone.stages)}")
+        model.set_map_density(MapDensity(len(tensors["maps.mean"])), spec.density_depth)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -193,6 +250,9 @@ def _check_sizes(path: Path | str, spec: ModelSpec, tensors: dict[str, Tensor]) 
     wanted = {TARGET_TENSORS[spec.head]: (-1, len(spec.targets), f"{len(spec.targets)} targets")}
     if spec.projection is not None:
         wanted["projection.weight"] = (0, spec.projection, f"a projection to {spec.projection} features")
+    if spec.density_depth is not None:
+        size = len(tensors["maps.whitening"]) if tensors.get("maps.whitening", torch.zeros(())).ndim == 2 else 1
+        wanted["maps.mean"] = (0, size, f"a density of the maps of {spec.density_depth} stages")
     for name, (axis, size, header) in wanted.items():
         shape = tuple(tensors[name].shape) if name in tensors else ()
         if not shape or shape[axis] != size:

@@ -134,6 +134,11 @@ class ObjectiveConfig(Section):
         description="τ, variance added to the predictive covariances in the network step, as a share of that of the "
         "targets: increases the weight of targets that are hard to predict",
     )
+    density_depth: NonNegativeInt | None = Field(
+        None,
+        description="number of backbone stages whose output maps have a density of their own, which is added to "
+        "log p(x) after the training; none: log p(x) of the features alone",
+    )
     refit: bool = Field(
         True,
         description="after the last round, run EM (least squares: estimate the covariance) on training and validation "

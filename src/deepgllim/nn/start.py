@@ -29,12 +29,43 @@ def check_depth(recipe: Recipe, depth: int | None) -> None:
     """Check that a training from the output of `depth` stages freezes exactly these stages in every round.
 
     Raises:
-        ConfigurationError: if it does not.
+        ConfigurationError: if it does not, or the density of maps is that of fewer stages.
     """
     if depth is not None and set(recipe.network.frozen_depths) != {depth}:
         raise ConfigurationError(
             f"network.frozen_depths is {list(recipe.network.frozen_depths)}, but the inputs are the output of {depth} "
             f"stages: set it to [{depth}]"
+        )
+    wanted = recipe.objective.density_depth
+    if depth is not None and wanted is not None and wanted < depth:
+        raise ConfigurationError(
+            f"objective.density_depth is {wanted}, but the inputs are the output of {depth} stages: set it to {depth}"
+        )
+
+
+def density_depth(model: DeepRegression, recipe: Recipe) -> int | None:
+    """Return the number of stages whose maps have a density, or None: only inverse regression provides log p(x)."""
+    return recipe.objective.density_depth if model.spec.head == "inverse_regression" else None
+
+
+@torch.no_grad()
+def check_maps(model: DeepRegression, recipe: Recipe, inputs: TrainingInputs) -> None:
+    """Check on one input that the stages of the density of maps have maps as their output.
+
+    Raises:
+        ConfigurationError: if they have another output, or the backbone has fewer stages.
+    """
+    depth, stages = density_depth(model, recipe), len(model.backbone.stages)
+    if depth is None:
+        return
+    if depth > stages:
+        raise ConfigurationError(f"objective.density_depth is {depth}: the backbone has {stages} stages")
+    first = inputs.source[0, None][0][None]
+    shape = tuple(model.stage_output(first, depth, inputs.depth).shape)
+    if len(shape) != 4:
+        raise ConfigurationError(
+            f"objective.density_depth is {depth}, but the output of these stages has the shape {shape} instead of "
+            "(N, C, H, W): choose fewer stages, or none"
         )
 
 
@@ -58,13 +89,16 @@ def start_training(
         processes: this process and those with which it trains.
 
     Raises:
-        ConfigurationError: if the recipe has another objective than the model has a head for.
+        ConfigurationError: if the recipe has another objective than the model has a head for, or a density of maps of
+            stages whose output has no maps.
         DataError: if the features of an input are not finite, or the mixture has more components than there are
             distinct targets.
     """
     given = inputs if isinstance(inputs, TrainingInputs) else TrainingInputs(inputs, None)
     targets = given.source.targets
     check_components(recipe.objective, targets)
+    check_maps(model, recipe, given)
+    model.set_map_density(None, None)  # that of an earlier training
     place(model, processes, recipe.schedule.precision)
     source = freeze(model, recipe, 0, given, given, output, processes)
     hidden, ordered = collect_hidden(model, source, recipe.schedule, processes)

@@ -22,6 +22,7 @@ from deepgllim.nn.features import (
     TrainingInputs,
     adopt_statistics,
     collect_features,
+    collect_statistics,
     normalise,
 )
 from deepgllim.nn.guard import (
@@ -34,12 +35,13 @@ from deepgllim.nn.guard import (
     warn_of_failure,
 )
 from deepgllim.nn.inputs import Inputs, batch_length, batches
+from deepgllim.nn.map_density import fit_map_density
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.network_step import NetworkStep, place
 from deepgllim.nn.optimization import learning_rate
 from deepgllim.nn.progress import Training
 from deepgllim.nn.reporting import NullReporter, Reporter, write_metrics
-from deepgllim.nn.start import check_depth, freeze_stages, resume_training, start_training
+from deepgllim.nn.start import check_depth, density_depth, freeze_stages, resume_training, start_training
 
 
 class TrainingResult(NamedTuple):
@@ -253,17 +255,31 @@ def end_round(run: Training, row: dict[str, float]) -> None:
 
 
 def end_training(run: Training) -> TrainingResult:
-    """Restore the best round, refit and calibrate it where there are validation inputs, and save the model."""
+    """Restore the best round, refit and calibrate it where there are validation inputs, and save the model.
+
+    A density of maps is fitted last, if the recipe has one.
+    """
     if run.progress.best_model:
         run.model.load_state_dict(run.progress.best_model)
     if run.validation is not None:
         run.reporter.status("fitting and calibrating the model of the best round")
         refit(run, run.validation)
         calibrate(run.model, run.validation, run.processes)
+    add_map_density(run)
     place(run.model.eval(), ALONE)
     if run.output is not None and run.processes.rank == 0:
         run.model.save(run.output / "model.safetensors")
     return TrainingResult(run.model, run.progress.rows)
+
+
+def add_map_density(run: Training) -> None:
+    """Fit the density of maps to all training inputs, if the recipe asks for one and the head provides log p(x)."""
+    depth = density_depth(run.model, run.recipe)
+    if depth is None:
+        return
+    source = run.inputs if (run.inputs.depth or 0) <= depth else run.given
+    statistics = collect_statistics(run.model, source, depth, run.schedule.batch_size, run.processes)
+    run.model.set_map_density(fit_map_density(statistics), depth)
 
 
 def refit(run: Training, validation: Inputs) -> None:

@@ -11,7 +11,7 @@ from deepgllim.data import Manifest
 from deepgllim.distributions import MultivariateGaussianMixture
 from deepgllim.metrics import area_under_roc, geodesic_error, interval_coverage
 from deepgllim.nn.config import Recipe
-from deepgllim.nn.evaluation import Predictions, collect_normalised, compute_metrics, summarise_distribution
+from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_distribution, summarise_distribution
 from deepgllim.nn.inputs import ArrayInputs, Inputs
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.reporting import Reporter
@@ -101,9 +101,8 @@ def train_method(
     model, history, _ = train(model, recipe, splits.training, splits.validation, reporter=reporter)
     seconds = time.perf_counter() - start
     non_heads = shuffle_blocks(test) if non_heads is None else non_heads
-    with torch.no_grad():
-        distribution: MultivariateGaussianMixture = model.head(collect_normalised(model, test))
-        log_density = model.head(collect_normalised(model, non_heads)).input_log_density
+    distribution = predict_distribution(model, test)
+    log_density = predict_distribution(model, non_heads).input_log_density
     missing = torch.full((len(test),), torch.nan)
     return Method(
         name=name,

@@ -109,6 +109,18 @@ class Backbone(nn.Module):
             raise ModelError(_not_features(self.name, x, self.feature_size))
         return x
 
+    def between(self, activations: Tensor, depth: int, stop: int) -> Tensor:
+        """Map the output of `begin` at a depth to that of `begin` at another, larger depth.
+
+        Raises:
+            ValueError: if a depth is outside 0..len(stages), or the second is smaller.
+        """
+        self._check(depth)
+        self._check(stop)
+        if stop < depth:
+            raise ValueError(f"the output of {stop} stages cannot be computed from that of {depth}")
+        return self._run(self._cast(activations), depth, stop)
+
     def freeze(self, depth: int) -> None:
         """Freeze stages[:depth]: no gradients, and always evaluation mode. The other stages are trainable.
 

@@ -7,7 +7,7 @@ The metadata describe the targets and the crops. Inputs and outputs, for any N:
     means        (N, K, L)     float32, in the targets' units
     covariances  (N, K, L, L)  float32
     mean         (N, L), covariance (N, L, L)  of the mixture, float32
-    log_density  (N,)          float32, log p(x); absent if the head does not provide it
+    log_density  (N,)          float32, log p(x), with a density of maps log p(x, m); absent if the head has none
 
 The head runs in float64 inside the graph, as in torch.
 """
@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from deepgllim.errors import ConfigurationError, ModelError
+from deepgllim.nn.backbones.backbone import Backbone
 from deepgllim.nn.export.activations import expand_prelu
 from deepgllim.nn.export.graph import OPSET, Graph
 from deepgllim.nn.export.heads import HeadOutputs, write_head
+from deepgllim.nn.export.map_density import add_map_density
 from deepgllim.nn.model import DeepRegression
 from deepgllim.storage import write_atomically
 
@@ -38,7 +40,7 @@ SMALLEST_HALF = 1024
 """Number of entries from which a tensor is stored as float16."""
 
 BACKBONE = "backbone/"
-HIDDEN = "hidden"
+HIDDEN, MAPS = "hidden", "maps"
 
 
 def export_onnx(
@@ -142,16 +144,17 @@ def write_graph(model: DeepRegression) -> Any:
     """Return the ONNX graph of a model."""
     from onnx import compose
 
-    size = model.spec.image_size
+    size, depth = model.spec.image_size, model.spec.density_depth
     pixels = torch.zeros(2, 3, size, size, dtype=torch.uint8)  # type: ignore[arg-type]
+    network: nn.Module = model.backbone if depth is None else WithMaps(model.backbone, depth)
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            model.backbone.eval(),
+            network.eval(),
             (pixels,),
             dynamo=True,
             verbose=False,
             input_names=["pixels"],
-            output_names=[HIDDEN],
+            output_names=[HIDDEN] if depth is None else [HIDDEN, MAPS],
             dynamic_shapes=({0: torch.export.Dim("N")},),
             opset_version=OPSET,
         )
@@ -168,7 +171,22 @@ def write_graph(model: DeepRegression) -> Any:
     proto.graph.initializer.extend(graph.constants)
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)
+    if model.maps is not None:
+        add_map_density(proto, model.maps, [BACKBONE + MAPS])
     return proto
+
+
+class WithMaps(nn.Module):
+    """A backbone with two outputs: its features, and the maps after the first `depth` stages."""
+
+    def __init__(self, backbone: Backbone, depth: int) -> None:
+        super().__init__()
+        self.backbone, self.depth = backbone, depth
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (N, D') and maps (N, C, H, W) of pixels."""
+        maps = self.backbone.begin(pixels, self.depth)
+        return self.backbone.finish(maps, self.depth), maps
 
 
 def _sizes(model: DeepRegression) -> tuple[int, int]:
