@@ -29,6 +29,7 @@ from experiments.table1.features import Array, features
 from experiments.table1.networks import (
     CANDIDATES,
     VGG_CANDIDATES,
+    VGG_CONDITIONAL,
     fine_tuned,
     fine_tuned_tail,
     inverse_regression,
@@ -156,7 +157,9 @@ def on_networks(prefix: str, fit: Callable[..., Predictor], candidates: dict[str
     for beta in (0, 1):
         name = "" if beta == 0 else f", beta = {beta}"
         rows |= {f"{prefix}IR-FT, K = {K}{name}": inverse_regression(K, beta) for K in (1, 2)}
-    return {name: Method(partial(fit, changes), candidates, vgg=vgg) for name, changes in rows.items()}
+    found = {name: Method(partial(fit, changes), candidates, vgg=vgg) for name, changes in rows.items()}
+    conditional = {name: row._replace(candidates=VGG_CONDITIONAL) for name, row in found.items() if "beta" in name}
+    return found | (conditional if vgg else {})
 
 
 def on_last_stages() -> dict[str, Method]:
