@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from experiments import protocol
-from experiments.objective.cells import Cell, cells, run_cell
+from experiments.objective.cells import FEATURES, Cell, cells, run_cell
 from experiments.objective.summary import AXES, along, best
 
 HERE = Path(__file__).parent
@@ -22,13 +22,14 @@ def main() -> None:
         "--data", default="", help="pointing04:DIR for the photographs; without it only rendered heads are used"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds to run")
+    parser.add_argument("--features", type=int, nargs="+", default=list(FEATURES), help="numbers of features, D")
     parser.add_argument("--quick", action="store_true", help="smoke test: four cells, few pictures, one round")
     parser.add_argument("--jobs", type=int, default=1, help="parallel trainings, one thread each")
     parser.add_argument("--work", type=Path, default=Path("runs/objective"), help="folder for the unpacked pictures")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
     arguments = parser.parse_args()
     sets = ["rendered", *(["photographs"] if arguments.data else [])]
-    planned = [cell for seed in arguments.seeds for data in sets for cell in cells(data, seed)]
+    planned = [cell for seed in arguments.seeds for data in sets for cell in cells(data, seed, arguments.features)]
     planned = planned[:4] if arguments.quick else planned
     task = partial(run_cell, source=arguments.data, work=arguments.work, quick=arguments.quick)
     table = arguments.output / "results.csv"

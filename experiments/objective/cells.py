@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,12 +65,12 @@ class Material(NamedTuple):
     people: int
 
 
-def cells(data: str, seed: int) -> list[Cell]:
+def cells(data: str, seed: int, features: Sequence[int] = FEATURES) -> list[Cell]:
     """Return the cells of a data set: least squares for each number of features, then the grid."""
-    baseline = [Cell(data, LEAST_SQUARES, D, 0, -1.0, seed) for D in FEATURES]
+    baseline = [Cell(data, LEAST_SQUARES, D, 0, -1.0, seed) for D in features]
     grid = [
         Cell(data, noise, D, K, beta, seed)
-        for D in FEATURES
+        for D in features
         for beta in BETAS[::-1]
         for K in COMPONENTS
         for noise in NOISE

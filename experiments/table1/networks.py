@@ -49,11 +49,10 @@ VGG_CANDIDATES: dict[str, dict[str, Any]] = {
 
 FULL = {"objective.covariance_type": "full"}
 VGG_CONDITIONAL: dict[str, dict[str, Any]] = {
-    "AdamW 1e-4": VGG_CANDIDATES["AdamW 1e-4"] | FULL,
     "AdamW 3e-4": VGG_CANDIDATES["AdamW 3e-4"] | FULL,
     "AdamW 3e-4, 32 features": VGG_CANDIDATES["AdamW 3e-4"] | FULL | {"network.projection": 32},
 }
-"""Candidates of VGG-16 with β = 1, which needs a full, shrunk Σ, as the default recipe has; the paper's Σ is diagonal."""
+"""Candidates of VGG-16 with β = 1, which needs a full, shrunk Σ as in the default recipe; the paper's is diagonal."""
 
 STEPS: dict[int, dict[str, Any]] = {
     0: {"objective.beta": 0.0, "schedule.em": "round"},

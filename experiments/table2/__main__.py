@@ -23,14 +23,15 @@ def main() -> None:
     parser.add_argument(
         "--recipe",
         default=str(HERE / "recipe.toml"),
-        help="recipe; paper.toml is that of the paper",
+        help="recipe: paper.toml is that of the paper, conditional.toml has beta = 1",
     )
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each cell")
     parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder for results.csv")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
     parser.add_argument("--quick", action="store_true", help="smoke test: few small pictures, one round, K = 1, 2")
     arguments = parser.parse_args()
-    base, table = load_recipe(arguments.recipe), arguments.output / "results.csv"
+    base, stem = load_recipe(arguments.recipe), Path(arguments.recipe).stem
+    table = arguments.output / ("results.csv" if stem == "recipe" else f"{stem}.csv")
     components, images = (COMPONENTS[:2], 100) if arguments.quick else (COMPONENTS, arguments.images)
     if arguments.quick:
         base = base.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
@@ -43,7 +44,7 @@ def main() -> None:
         heads = Heads(SETS[label], images, IDENTITIES, recipe.data.image_size, seed=2017)
         parts = (faces(heads, arguments.work, ANGLES, people) for people in (TRAINING, VALIDATION, TEST))
         training, validation, test = parts
-        folder = arguments.work / f"{heads.folder}_K{k}_train{seed}"
+        folder = arguments.work / f"{heads.folder}_K{k}_train{seed}{'' if stem == 'recipe' else f'_{stem}'}"
         model = trained(recipe, training, validation, folder)
         figures = evaluate(model, crops(test, recipe))
         rows.append({"set": label, "K": k, "seed": seed, "pictures": len(training), **cost(folder), **figures})

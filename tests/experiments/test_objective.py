@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from experiments.objective import variants
 from experiments.objective.cells import BETAS, COMPONENTS, FEATURES, NOISE, Cell, cells, recipe_of, run_cell, split_data
 from experiments.objective.summary import along, best
 
@@ -12,6 +13,12 @@ from experiments.objective.summary import along, best
 def test_the_grid_is_complete() -> None:
     planned = cells("rendered", 0)
     assert len(planned) == len(set(planned)) == len(FEATURES) * (1 + len(BETAS) * len(COMPONENTS) * len(NOISE))
+
+
+def test_the_grid_may_be_restricted_to_some_numbers_of_features() -> None:
+    planned = cells("rendered", 0, [32, 128])
+    assert {cell.features for cell in planned} == {32, 128}
+    assert len(planned) == len(cells("rendered", 0)) * 2 // 3
 
 
 def test_the_recipe_has_the_options_of_its_cell() -> None:
@@ -58,3 +65,36 @@ def test_tables_contain_medians_over_the_other_axes() -> None:
 
 def test_the_best_cells_have_the_highest_likelihood() -> None:
     assert best(rows(), 2)["nll"].tolist() == [8.0, 9.5]
+
+
+def test_a_variant_is_tested_on_people_of_the_demonstration_that_it_does_not_learn_from(tmp_path: Path) -> None:
+    row = variants.run(variants.Job("K = 2", 1), work=tmp_path, quick=True)
+    assert 0 < row["geodesic"] < 180
+    assert 0 <= row["auroc"] <= 1
+    splits, non_heads = variants.load_splits(1, tmp_path, True)
+    sizes = [len(part) for part in splits[:3]]
+    assert sizes == [25 * 40, 7 * 40, 8 * 40]
+    assert len(non_heads) == 8 * 40
+
+
+def test_variants_are_compared_with_least_squares_of_the_same_seed() -> None:
+    columns = ["variant", "seed", "geodesic", "nll", "roll", "auroc", "covariance_scale"]
+    values = [
+        ("least squares", 0, 8.0, 9.5, 2.0, None, 2.0),
+        ("least squares", 1, 10.0, 9.5, 2.0, None, 2.0),
+        ("default", 0, 8.8, 9.0, 3.0, 0.9, 3.0),
+        ("default", 1, 9.0, 9.0, 3.0, 0.7, 3.0),
+    ]
+    table = variants.summary(pd.DataFrame(values, columns=columns)).set_index("variant")
+    assert table.loc["default", "ratio"] == pytest.approx(1.0)
+    assert table.loc["default", "range of ratios"] == "0.900 to 1.100"
+    assert table.loc["default", "NLL − least squares"] == -0.5
+    assert table.loc["default", "least AUROC"] == 0.7
+
+
+def test_variants_change_one_option() -> None:
+    base = variants.recipe_of(variants.Job("default", 0), False)
+    for name, options in variants.VARIANTS.items():
+        if name not in ("default", "least squares"):
+            assert len(options) == 1
+            assert variants.recipe_of(variants.Job(name, 0), False) != base
