@@ -19,7 +19,7 @@ from experiments.table1.activations import prepare_trunk, targets_file, trunk_fi
 from experiments.table1.convolutions import SmallMapConvolutions, speed_up
 from experiments.table1.features import network_inputs
 from experiments.table1.methods import METHODS
-from experiments.table1.networks import VGG_CANDIDATES, recipe_of, vgg_recipe
+from experiments.table1.networks import VGG_CANDIDATES, VGG_CONDITIONAL, recipe_of, vgg_recipe
 from experiments.table1.options import Options, faces, rows, split
 from experiments.training_size import people
 from experiments.training_size.people import COUNTS, Job, draw
@@ -127,13 +127,15 @@ def test_an_activation_beyond_half_precision_is_refused(tmp_path: Path) -> None:
 # VGG-16's rows
 
 
-def test_vgg_methods_share_candidates_and_train_the_fifth_block() -> None:
+def test_vgg_methods_with_the_same_beta_share_candidates_and_train_the_fifth_block() -> None:
     names = [
         name for name in METHODS if name.startswith("VGG-") and name.endswith(("-FT", "K = 1", "K = 2", "beta = 1"))
     ]
     assert {"VGG-FCL-FT", "VGG-IR-FT, K = 1", "VGG-IR-FT, K = 2"} <= set(names)
-    assert all(METHODS[name].candidates is VGG_CANDIDATES for name in names)
+    for name in names:
+        assert METHODS[name].candidates is (VGG_CONDITIONAL if "beta" in name else VGG_CANDIDATES)
     assert len(VGG_CANDIDATES) == 3
+    assert all(settings["objective.covariance_type"] == "full" for settings in VGG_CONDITIONAL.values())
     recipe = vgg_recipe(Options("", Path(), vgg="file"), {}, VGG_CANDIDATES["SGD"], seed=2)
     assert (recipe.network.frozen_depths, recipe.network.head, recipe.network.projection) == ((5, 4), "spatial", 512)
     assert (recipe.schedule.optimizer, recipe.schedule.seed, recipe.data.image_size) == ("sgd", 2, 96)
