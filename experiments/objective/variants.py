@@ -1,4 +1,4 @@
-"""Change one option of the recipe of the demonstration at a time, on people whom the demonstration learns from.
+"""Change an option of the recipe of the demonstration at a time, on people whom the demonstration learns from.
 
 The choice of the default uses none of the demonstration's test people: of its 40 people to learn from, each seed draws
 eight to test on and seven for validation. log p(x) is that of the features alone, without the density of maps. An
@@ -30,10 +30,13 @@ N_TEST, N_VALIDATION = 8, 7
 FIRST_DRAW = 100
 """Seed of the draw of people for seed 0."""
 
-LEAST_SQUARES, DEFAULT = "least squares", "default"
+LEAST_SQUARES, BASE = "least squares", "base"
 VARIANTS: dict[str, dict[str, Any]] = {
     LEAST_SQUARES: {},
-    DEFAULT: {},
+    BASE: {},
+    "window 0.2": {"schedule.em_window": 0.2, "schedule.em_every": 1},
+    "window 1, the default": {"schedule.em_window": 1.0},
+    "window 2": {"schedule.em_window": 2.0},
     "K = 1": {"objective.n_components": 1},
     "K = 2": {"objective.n_components": 2},
     "16 features": {"network.projection": 16},
@@ -41,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shrinkage 0.05": {"objective.shrinkage": 0.05},
     "target noise 1": {"objective.target_noise": 1.0},
 }
+"""Options that a variant changes in the recipe of the demonstration, with a window of half an epoch as the base."""
 
 
 class Job(NamedTuple):
@@ -53,7 +57,8 @@ class Job(NamedTuple):
 def recipe_of(job: Job, quick: bool) -> Recipe:
     """Return the recipe of a job."""
     name = "demo_least_squares" if job.variant == LEAST_SQUARES else "demo_inverse_regression"
-    return demo_recipe(name, job.seed, quick).override({"objective.density_depth": None} | VARIANTS[job.variant])
+    base = {"objective.density_depth": None, "schedule.em_window": 0.5}
+    return demo_recipe(name, job.seed, quick).override(base | VARIANTS[job.variant])
 
 
 @lru_cache(maxsize=1)
@@ -65,7 +70,7 @@ def load_splits(seed: int, work: Path, quick: bool) -> tuple[SplitInputs, ArrayI
     test, validation, training = (
         select_subjects(learning, tuple(part)) for part in np.split(order, [N_TEST, N_TEST + N_VALIDATION])
     )
-    recipe, plain = recipe_of(Job(DEFAULT, seed), quick), AugmentationConfig.off()
+    recipe, plain = recipe_of(Job(BASE, seed), quick), AugmentationConfig.off()
     pictures = [training_inputs(training, recipe)]
     pictures += [face_inputs(part, recipe.data, plain) for part in (validation, test)]
     parts = [*pictures, shuffle_blocks(pictures[-1])]

@@ -92,9 +92,8 @@ def test_variants_are_compared_with_least_squares_of_the_same_seed() -> None:
     assert table.loc["default", "least AUROC"] == 0.7
 
 
-def test_variants_change_one_option() -> None:
-    base = variants.recipe_of(variants.Job("default", 0), False)
-    for name, options in variants.VARIANTS.items():
-        if name not in ("default", "least squares"):
-            assert len(options) == 1
+def test_every_variant_differs_from_the_base() -> None:
+    base = variants.recipe_of(variants.Job("base", 0), False)
+    for name in variants.VARIANTS:
+        if name != "base":
             assert variants.recipe_of(variants.Job(name, 0), False) != base
