@@ -64,6 +64,7 @@ STEPS: dict[int, dict[str, Any]] = {
         "objective.target_noise": 0.1,
         "objective.em_start": "parameters",
         "schedule.em": "stepwise",
+        "schedule.em_window": 0.5,
     },
 }
 """Options of the network step by β: 0 is that of the paper, 1 the conditional likelihood."""

@@ -158,7 +158,9 @@ class ScheduleConfig(Section):
         "stepwise",
         description="θ within a round: updated after the batches by stepwise EM, or fixed until the EM of the round",
     )
-    em_window: PositiveFloat = Field(0.5, description="stepwise EM: window of the running averages in epochs")
+    em_window: PositiveFloat = Field(
+        1.0, description="stepwise EM: window of the running averages in epochs; a short one makes θ noisy"
+    )
     em_every: PositiveInt = Field(2, description="stepwise EM: number of batches between two M-steps")
     batch_size: Annotated[int, Field(ge=2)] = Field(32, description="number of pictures in a batch")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum")
