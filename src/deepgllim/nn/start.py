@@ -60,6 +60,7 @@ def check_maps(model: DeepRegression, recipe: Recipe, inputs: TrainingInputs) ->
         return
     if depth > stages:
         raise ConfigurationError(f"objective.density_depth is {depth}: the backbone has {stages} stages")
+    model.eval()  # a batch of one must not change statistics
     first = inputs.source[0, None][0][None]
     shape = tuple(model.stage_output(first, depth, inputs.depth).shape)
     if len(shape) != 4:
