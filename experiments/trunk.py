@@ -43,4 +43,5 @@ def tail_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe of a training of `tail_model`: depths are counted from the first stage above the trunk."""
     depth, density = trunk_depth(recipe), recipe.objective.density_depth
     options = {"network.frozen_depths": [own - depth for own in recipe.network.frozen_depths]}
-    return recipe.override(options | {"objective.density_depth": None if density is None else density - depth})
+    own_density = None if density is None or density < depth else density - depth
+    return recipe.override(options | {"objective.density_depth": own_density})

@@ -1,4 +1,4 @@
-"""Change an option of the recipe of the demonstration at a time, on people whom the demonstration learns from.
+"""Compare options of the recipe of the demonstration, on people whose pictures the demonstration is trained on.
 
 The choice of the default uses none of the demonstration's test people: of its 40 people to learn from, each seed draws
 eight to test on and seven for validation. log p(x) is that of the features alone, without the density of maps. An

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deepgllim.data import Manifest
 from deepgllim.metrics import mean_absolute_error
-from deepgllim.nn import AugmentationConfig, DeepRegression, Recipe, collect_normalised
+from deepgllim.nn import AugmentationConfig, DeepRegression, Recipe, predict_distribution
 from deepgllim.pose import Calibration, fit_calibration, region_levels
 from deepgllim.runs import face_inputs
 
@@ -46,7 +46,7 @@ class FoldPredictions(NamedTuple):
 def predict_faces(model: DeepRegression, faces: Manifest, recipe: Recipe) -> FoldPredictions:
     """Return the predictions of a model for faces with labels, cropped by a recipe."""
     inputs = face_inputs(faces, recipe.data, AugmentationConfig.off())
-    found = model.head(collect_normalised(model, inputs))
+    found = predict_distribution(model, inputs)
     assert found.input_log_density is not None
     moments = found.mean.numpy(), found.covariance_matrix.numpy(), found.input_log_density.numpy()
     return FoldPredictions(faces.target_values, *moments, faces.subjects.astype(str))

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument(
         "--recipe",
         default=str(HERE / "recipe.toml"),
-        help="recipe: paper.toml is that of the paper, conditional.toml has beta = 1",
+        help="recipe; paper.toml is that of the paper",
     )
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each cell")
     parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")

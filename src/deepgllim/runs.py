@@ -146,6 +146,9 @@ def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
     deepest, stages = max(network.frozen_depths), len(backbone.stages)
     if deepest > stages:
         raise ConfigurationError(f"network.frozen_depths has {deepest}: {network.backbone} has {stages} stages")
+    if (recipe.objective.density_depth or 0) > stages:
+        depth = recipe.objective.density_depth
+        raise ConfigurationError(f"objective.density_depth is {depth}: {network.backbone} has {stages} stages")
     spec = ModelSpec(
         backbone=network.backbone,
         backbone_options=options | {"head": backbone.head},

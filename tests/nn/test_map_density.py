@@ -8,20 +8,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 
-from deepgllim.errors import ConfigurationError, DataError, ModelError
-from deepgllim.nn.backbones import wrap_module
+from deepgllim.errors import ConfigurationError, DataError, ModelError, TrainingWarning
+from deepgllim.nn.backbones import Backbone, Preprocessing, wrap_module
 from deepgllim.nn.evaluation import collect_normalised, predict_distribution
-from deepgllim.nn.inputs import FaceInputs
+from deepgllim.nn.export import export_onnx, folded
+from deepgllim.nn.features import TrainingInputs
+from deepgllim.nn.inputs import FaceInputs, fixed_copies
 from deepgllim.nn.map_density import MapDensity, fit_map_density, pooled_statistics
 from deepgllim.nn.model import DeepRegression, Encoding, ModelSpec, load_model
+from deepgllim.nn.start import check_depth, check_maps
 from deepgllim.nn.training import train
+from deepgllim.pose.runtime import Session
 from tests.nn.tiny import Head, convolutions, faces, model, recipe
 
 DEPTH = 1
+Floats = NDArray[np.float64]
 properties = settings(deadline=None, max_examples=25, derandomize=True, database=None)
 
 
@@ -59,10 +65,28 @@ def test_statistics_are_means_and_standard_deviations() -> None:
     np.testing.assert_allclose(found[:, 7:], maps[1].std((2, 3)))
 
 
-@pytest.mark.parametrize("statistics", [torch.zeros(1, 3), torch.full((5, 3), torch.nan)])
-def test_refuses_statistics_without_a_density(statistics: Tensor) -> None:
-    with pytest.raises(DataError, match="a density needs at least two"):
+@pytest.mark.parametrize(
+    ("statistics", "cause"),
+    [
+        (torch.zeros(1, 3), "1 pictures with 3 statistics: a density of maps needs at least 2 and 1"),
+        (torch.zeros(5, 0), "5 pictures with 0 statistics: a density of maps needs at least 2 and 1"),
+        (torch.tensor([[1.0], [torch.nan], [2.0]]), "maps of picture 1 are not finite"),
+    ],
+)
+def test_refuses_statistics_without_a_density(statistics: Tensor, cause: str) -> None:
+    with pytest.raises(DataError, match=cause):
         fit_map_density(statistics)
+
+
+def test_refuses_what_are_no_maps() -> None:
+    with pytest.raises(ModelError, match=re.escape("the shape (4, 3), which are no maps (N, C, H, W)")):
+        pooled_statistics([torch.zeros(4, 3)])
+
+
+def test_rounding_of_equal_pictures_is_not_a_variance() -> None:
+    density = fit_map_density(torch.ones(5, 3).double() + 1e-12 * torch.randn(5, 3).double())
+    near, far = density(torch.tensor([[1.0, 1.0, 1.0], [1.0 + 1e-6, 1.0, 1.0]]).double())
+    assert abs(float(near - far)) < 1.0
 
 
 def test_equal_pictures_and_constant_channels_give_finite_densities() -> None:
@@ -135,8 +159,8 @@ def test_the_file_contains_the_density(tmp_path: Path) -> None:
     ("change", "cause"),
     [
         ({"maps.mean": None}, "density of the maps of 1 stages, but the file has no maps.mean"),
-        ({"maps.mean": torch.zeros(3).double()}, "density of the maps of 1 stages, but the file has maps.mean"),
-        ({"maps.whitening": torch.zeros(3)}, "density of the maps of 1 stages, but the file has maps.mean"),
+        ({"maps.mean": torch.zeros(3).double()}, "density of the maps of 1 stages, but the file has maps.whitening"),
+        ({"maps.whitening": torch.zeros(3)}, "density of the maps of 1 stages, but the file has maps.whitening of"),
     ],
 )
 def test_a_damaged_density_is_refused(tmp_path: Path, change: dict[str, Tensor | None], cause: str) -> None:
@@ -206,3 +230,109 @@ def test_heads_without_log_p_x_ignore_a_density() -> None:
     network.set_map_density(MapDensity(6), 0)
     with torch.no_grad():
         assert network(torch.rand(4, 3, 2, 2)).input_log_density is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_models_of_other_precision_use_the_density(dtype: torch.dtype) -> None:
+    network, inputs = trained()
+    assert network.maps is not None
+    x = torch.stack([inputs[i, None][0] for i in range(4)])
+    with torch.no_grad():
+        found = network.maps.to(dtype)(network.statistics(x, DEPTH))
+    assert found.dtype == torch.float64
+    assert torch.isfinite(found).all()
+
+
+def overwriting() -> Backbone:
+    """Stages of which the second changes the output of the first in place."""
+    torch.manual_seed(0)
+    stages = [nn.Conv2d(3, 4, 3, stride=2), nn.Sequential(nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten())]
+    return Backbone(nn.Sequential(*stages), 16, preprocessing=Preprocessing((100.0,) * 3, (50.0,) * 3))
+
+
+def trained_on_pictures(backbone: Backbone) -> tuple[DeepRegression, Tensor]:
+    """A model with a density of the maps after its first stage, and five pictures."""
+    inputs = faces()
+    result = train(model(backbone=backbone, image_size=16, margin=1.4), recipe(objective__density_depth=1), inputs)
+    return result.model, torch.stack([inputs[i, None][0] for i in range(5)])
+
+
+def test_stages_that_overwrite_their_input_do_not_change_the_statistics(tmp_path: Path) -> None:
+    network, x = trained_on_pictures(overwriting())
+    with torch.no_grad():
+        encoded = network.encode(x)
+        assert encoded.statistics is not None
+        assert torch.equal(encoded.statistics, network.statistics(x, 1))
+        expected = network(x).input_log_density
+    found = exported_log_density(network, x, tmp_path)
+    assert expected is not None
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
+
+
+def exported_log_density(network: DeepRegression, x: Tensor, folder: Path) -> Floats:
+    session = Session(export_onnx(network, folder / "m.onnx", half_weights=False).read_bytes(), threads=1)
+    (found,) = session.run(["log_density"], {"pixels": x.numpy()})
+    return np.asarray(found, dtype=np.float64)
+
+
+def test_normalisations_are_not_folded_into_the_maps_of_the_density(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4)
+    assert norm.running_mean is not None
+    norm.running_mean.uniform_(-1, 1)
+    stages = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), norm, nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+    network, x = trained_on_pictures(Backbone(stages, 16, preprocessing=Preprocessing((100.0,) * 3, (50.0,) * 3)))
+    with torch.no_grad():
+        one, other = network(x).input_log_density, folded(network)(x).input_log_density
+    assert one is not None
+    assert other is not None
+    torch.testing.assert_close(one, other)
+    np.testing.assert_allclose(exported_log_density(network, x, tmp_path), one.numpy(), rtol=1e-4)
+
+
+def test_the_check_of_the_maps_changes_neither_statistics_nor_random_numbers() -> None:
+    backbone = convolutions()
+    backbone.normalisation = "batch"
+    network, before = model(backbone=backbone).train(), torch.get_rng_state()
+    state = {name: each.clone() for name, each in network.state_dict().items()}
+    check_maps(network, recipe(objective__density_depth=2), TrainingInputs(faces(), None))
+    assert network.training
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(state[name], each) for name, each in network.state_dict().items())
+
+
+def test_a_training_whose_frozen_stages_grow_fits_the_density_of_the_best_round() -> None:
+    changed = recipe(network__frozen_depths=[0, 0, 2], objective__density_depth=1, schedule__fixed_copies=1)
+    pictures = fixed_copies(faces(), 1)
+    network = train(model(backbone=convolutions()), changed, pictures, faces()).model
+    x = torch.stack([pictures[i, None][0] for i in range(len(pictures))])
+    with torch.no_grad():
+        expected = fit_map_density(network.statistics(x, 1))
+    assert network.maps is not None
+    torch.testing.assert_close(network.maps.mean, expected.mean)
+
+
+def test_a_density_that_cannot_be_fitted_leaves_the_model_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(statistics: Tensor) -> MapDensity:
+        raise DataError("no finite statistics")
+
+    monkeypatch.setattr("deepgllim.nn.training.fit_map_density", refuse)
+    with pytest.warns(TrainingWarning, match="the model has no density of maps"):
+        network, _ = trained()
+    assert network.maps is None
+
+
+def test_a_run_is_resumed_with_a_model_that_has_a_density(tmp_path: Path) -> None:
+    options = recipe(objective__density_depth=DEPTH)
+    first = train(model(backbone=convolutions()), options, faces(), faces(), output=tmp_path)
+    again = train(first.model, options, faces(), faces(), output=tmp_path, resume=True)
+    assert again.model.maps is not None
+
+
+def test_other_objectives_ignore_the_depth_of_the_density() -> None:
+    check_depth(recipe("least_squares", network__frozen_depths=[2], objective__density_depth=1), 2)
+
+
+def test_density_and_depth_belong_together() -> None:
+    with pytest.raises(ValueError, match="a density of maps needs the number of stages"):
+        model().set_map_density(MapDensity(2))

@@ -1,7 +1,7 @@
 """A density of feature maps, which is added to the log p(x) of a model.
 
 The features x of a head are trained for the targets: pictures that differ from the training pictures in other respects
-may have ordinary features. Means and standard deviations over the picture of the maps a of early stages,
+may have the same features. Means and standard deviations over the picture of the maps a of a stage,
 
     m = (mean_hw a, std_hw a)    ∈ ℝᴹ,
 
@@ -24,6 +24,8 @@ from deepgllim.errors import DataError, ModelError
 
 LEAST_DEVIATION = 1e-3
 """Lower bound of the standard deviation of a statistic, as a share of the root mean square of all of them."""
+ROUNDING = 1e-6
+"""Lower bound of the standard deviation of a statistic, as a share of its mean."""
 
 
 class MapDensity(nn.Module):
@@ -64,8 +66,8 @@ class MapDensity(nn.Module):
                 f"the maps have {statistics.shape[1]} statistics, but their density has {len(self.mean)}: "
                 "it belongs to another network; train the model again"
             )
-        white = (statistics.to(self.mean) - self.mean) @ self.whitening.double()
-        found: Tensor = self.constant - 0.5 * white.square().sum(1)
+        white = (statistics.double() - self.mean.double()) @ self.whitening.double()
+        found: Tensor = self.constant.double() - 0.5 * white.square().sum(1)
         return found
 
 
@@ -78,10 +80,16 @@ def pooled_statistics(maps: Sequence[Tensor]) -> Tensor:
     Returns:
         (N, M), float64, where M is twice the number of channels of all maps.
 
+    Raises:
+        ModelError: if a tensor has other than four axes.
+
     Example:
         >>> pooled_statistics([torch.tensor([[[[1.0, 3.0]], [[2.0, 2.0]]]])])
         tensor([[2., 2., 1., 0.]], dtype=torch.float64)
     """
+    for each in maps:
+        if each.ndim != 4:
+            raise ModelError(f"the output has the shape {tuple(each.shape)}, which are no maps (N, C, H, W)")
     wide = [each.double() for each in maps]
     return torch.cat([part for a in wide for part in (a.mean((2, 3)), a.std((2, 3), correction=0))], dim=1)
 
@@ -93,7 +101,7 @@ def fit_map_density(statistics: Tensor) -> MapDensity:
         statistics: m of N pictures, (N, M).
 
     Raises:
-        DataError: if there are fewer than two pictures, or statistics that are not finite.
+        DataError: if there are fewer than two pictures, no statistics, or statistics that are not finite.
 
     Example:
         >>> density = fit_map_density(torch.randn(500, 4).double())
@@ -103,14 +111,19 @@ def fit_map_density(statistics: Tensor) -> MapDensity:
     from sklearn.covariance import ledoit_wolf
 
     m = statistics.double().cpu().numpy()
-    if len(m) < 2 or not np.isfinite(m).all():
-        raise DataError(f"{len(m)} pictures with finite statistics were given: a density needs at least two")
-    mean, deviation = m.mean(0), m.std(0)
-    least = LEAST_DEVIATION * float(np.sqrt(np.square(deviation).mean()))
-    deviation = np.maximum(deviation, least or 1.0)
+    if len(m) < 2 or m.shape[1] == 0:
+        raise DataError(f"{len(m)} pictures with {m.shape[1]} statistics: a density of maps needs at least 2 and 1")
+    if not np.isfinite(m).all():
+        row = int(np.flatnonzero(~np.isfinite(m).all(1))[0])
+        raise DataError(
+            f"the statistics of the maps of picture {row} are not finite: check that picture and the weights"
+        )
+    mean, own = m.mean(0), m.std(0)
+    least = LEAST_DEVIATION * float(np.sqrt(np.square(own).mean()))
+    deviation = np.maximum(own, np.maximum(least, ROUNDING * np.abs(mean)))
+    deviation[deviation == 0] = 1.0
     covariance, _ = ledoit_wolf((m - mean) / deviation, assume_centered=True)
-    if not covariance.any():  # pictures that are all equal
-        covariance = np.eye(len(mean))
+    covariance += np.diag(1.0 - np.square(own / deviation))  # variances below their bounds are raised to these
     factor = np.linalg.cholesky(covariance)
     log_determinant = 2.0 * float(np.log(np.diag(factor)).sum() + np.log(deviation).sum())
     density = MapDensity(len(mean))

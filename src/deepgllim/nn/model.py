@@ -63,7 +63,7 @@ class ModelSpec(BaseModel):
 
 
 class Encoding(NamedTuple):
-    """What a head and the density of maps read of N inputs.
+    """The inputs of the head and of the density of maps, for N pictures.
 
     Attributes:
         features: x, (N, D), float32.
@@ -138,8 +138,14 @@ class DeepRegression(nn.Module):
         normalised: Tensor = self.normalisation(self.project(inputs, depth))
         return normalised
 
-    def set_map_density(self, density: MapDensity | None, depth: int | None) -> None:
-        """Set the density of the output of `depth` backbone stages, which is added to log p(x); None removes it."""
+    def set_map_density(self, density: MapDensity | None, depth: int | None = None) -> None:
+        """Set the density of the output of `depth` backbone stages, which is added to log p(x); None removes it.
+
+        Raises:
+            ValueError: if only one of the two arguments is given.
+        """
+        if (density is None) != (depth is None):
+            raise ValueError(f"a density of maps needs the number of stages, depth, but depth is {depth}")
         self.maps = density
         self.spec = self.spec.model_copy(update={"density_depth": None if density is None else depth})
 
@@ -159,7 +165,8 @@ class DeepRegression(nn.Module):
         if self.maps is None or stop is None:
             return Encoding(self.features(inputs, depth), None)
         maps = self.stage_output(inputs, stop, depth)
-        return Encoding(self.features(maps, stop), pooled_statistics([maps]))
+        statistics = pooled_statistics([maps])  # first: the next stage may overwrite the maps
+        return Encoding(self.features(maps, stop), statistics)
 
     def stage_output(self, inputs: Tensor, stop: int, depth: int | None = None) -> Tensor:
         """Return the output of the first `stop` backbone stages from pixels, or from that of `depth` stages."""
@@ -235,6 +242,7 @@ def load_model(path: Path | str, backbone: Backbone | None = None) -> DeepRegres
     except RuntimeError as error:
         raise _misfit(path, spec, str(error).splitlines()[-1].strip()) from None
     _check_head(path, model.eval())
+    _check_maps(path, model)
     return model
 
 
@@ -250,14 +258,25 @@ def _check_sizes(path: Path | str, spec: ModelSpec, tensors: dict[str, Tensor]) 
     wanted = {TARGET_TENSORS[spec.head]: (-1, len(spec.targets), f"{len(spec.targets)} targets")}
     if spec.projection is not None:
         wanted["projection.weight"] = (0, spec.projection, f"a projection to {spec.projection} features")
-    if spec.density_depth is not None:
-        size = len(tensors["maps.whitening"]) if tensors.get("maps.whitening", torch.zeros(())).ndim == 2 else 1
-        wanted["maps.mean"] = (0, size, f"a density of the maps of {spec.density_depth} stages")
     for name, (axis, size, header) in wanted.items():
         shape = tuple(tensors[name].shape) if name in tensors else ()
         if not shape or shape[axis] != size:
             found = f"{name} of shape {shape}" if shape else f"no {name}"
             raise _misfit(path, spec, f"its header has {header}, but the file has {found}")
+    if spec.density_depth is not None:
+        _check_density(path, spec, tensors)
+
+
+def _check_density(path: Path | str, spec: ModelSpec, tensors: dict[str, Tensor]) -> None:
+    """Check that the file has a density of maps, of M > 0 statistics, and a head to whose log p(x) it is added."""
+    header = f"its header has a density of the maps of {spec.density_depth} stages"
+    if spec.head != "inverse_regression":
+        raise _misfit(path, spec, f"{header}, but {spec.head} provides no log p(x)")
+    size = tensors["maps.mean"].numel() if "maps.mean" in tensors else 0
+    for name, shape in (("maps.mean", (size,)), ("maps.whitening", (size, size)), ("maps.constant", ())):
+        found = f"{name} of shape {tuple(tensors[name].shape)}" if name in tensors else f"no {name}"
+        if name not in tensors or tensors[name].shape != shape or size == 0:
+            raise _misfit(path, spec, f"{header}, but the file has {found}")
 
 
 def _check_head(path: Path | str, model: DeepRegression) -> None:
@@ -271,6 +290,18 @@ def _check_head(path: Path | str, model: DeepRegression) -> None:
         raise ModelError(f"{path}: its head gives no distribution ({cause}): train it again") from None
     if not bool(torch.isfinite(found).all()):
         raise ModelError(f"{path}: its head gives numbers that are not finite: train it again")
+
+
+@torch.no_grad()
+def _check_maps(path: Path | str, model: DeepRegression) -> None:
+    """Check that the maps of a model of pictures have as many statistics as their density."""
+    depth, size = model.spec.density_depth, model.spec.image_size
+    if model.maps is None or depth is None or size is None or model.spec.backbone == "custom":
+        return
+    try:
+        model.maps(model.statistics(torch.zeros(1, 3, size, size, dtype=torch.uint8), depth))
+    except (RuntimeError, ValueError, ModelError) as error:
+        raise _misfit(path, model.spec, str(error).splitlines()[0]) from None
 
 
 def _misfit(path: Path | str, spec: ModelSpec, cause: str) -> ModelError:

@@ -136,8 +136,8 @@ class ObjectiveConfig(Section):
     )
     density_depth: NonNegativeInt | None = Field(
         None,
-        description="number of backbone stages whose output maps have a density of their own, which is added to "
-        "log p(x) after the training; none: log p(x) of the features alone",
+        description="number of backbone stages; a density of their output maps is added to log p(x); none: log p(x) of "
+        "the features alone",
     )
     refit: bool = Field(
         True,
@@ -159,7 +159,7 @@ class ScheduleConfig(Section):
         description="θ within a round: updated after the batches by stepwise EM, or fixed until the EM of the round",
     )
     em_window: PositiveFloat = Field(
-        1.0, description="stepwise EM: window of the running averages in epochs; a short one makes θ noisy"
+        1.0, description="stepwise EM: window of the running averages in epochs; with a short one θ varies more"
     )
     em_every: PositiveInt = Field(2, description="stepwise EM: number of batches between two M-steps")
     batch_size: Annotated[int, Field(ge=2)] = Field(32, description="number of pictures in a batch")

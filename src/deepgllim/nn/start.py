@@ -36,33 +36,35 @@ def check_depth(recipe: Recipe, depth: int | None) -> None:
             f"network.frozen_depths is {list(recipe.network.frozen_depths)}, but the inputs are the output of {depth} "
             f"stages: set it to [{depth}]"
         )
-    wanted = recipe.objective.density_depth
+    wanted = recipe.objective.density_depth if recipe.objective.name == "inverse_regression" else None
     if depth is not None and wanted is not None and wanted < depth:
         raise ConfigurationError(
             f"objective.density_depth is {wanted}, but the inputs are the output of {depth} stages: set it to {depth}"
         )
 
 
-def density_depth(model: DeepRegression, recipe: Recipe) -> int | None:
+def maps_depth(model: DeepRegression, recipe: Recipe) -> int | None:
     """Return the number of stages whose maps have a density, or None: only inverse regression provides log p(x)."""
     return recipe.objective.density_depth if model.spec.head == "inverse_regression" else None
 
 
 @torch.no_grad()
-def check_maps(model: DeepRegression, recipe: Recipe, inputs: TrainingInputs) -> None:
-    """Check on one input that the stages of the density of maps have maps as their output.
+def check_maps(model: DeepRegression, recipe: Recipe, inputs: TrainingInputs, processes: Processes = ALONE) -> None:
+    """Check on one input that the stages of the density of maps have maps as their output; the weights do not change.
 
     Raises:
         ConfigurationError: if they have another output, or the backbone has fewer stages.
     """
-    depth, stages = density_depth(model, recipe), len(model.backbone.stages)
+    depth, stages = maps_depth(model, recipe), len(model.backbone.stages)
     if depth is None:
         return
     if depth > stages:
         raise ConfigurationError(f"objective.density_depth is {depth}: the backbone has {stages} stages")
-    model.eval()  # a batch of one must not change statistics
-    first = inputs.source[0, None][0][None]
+    training = model.training
+    model.eval()  # a batch of one must not change the statistics of normalisations
+    first = inputs.source[0, None][0][None].to(processes.device)
     shape = tuple(model.stage_output(first, depth, inputs.depth).shape)
+    model.train(training)
     if len(shape) != 4:
         raise ConfigurationError(
             f"objective.density_depth is {depth}, but the output of these stages has the shape {shape} instead of "
@@ -98,9 +100,9 @@ def start_training(
     given = inputs if isinstance(inputs, TrainingInputs) else TrainingInputs(inputs, None)
     targets = given.source.targets
     check_components(recipe.objective, targets)
-    check_maps(model, recipe, given)
-    model.set_map_density(None, None)  # that of an earlier training
+    model.set_map_density(None)  # that of an earlier training
     place(model, processes, recipe.schedule.precision)
+    check_maps(model, recipe, given, processes)
     source = freeze(model, recipe, 0, given, given, output, processes)
     hidden, ordered = collect_hidden(model, source, recipe.schedule, processes)
     if warm_start:
@@ -142,6 +144,7 @@ def resume_training(
 ) -> Training:
     """Restore the state after the last round that was saved in a folder."""
     targets = given.source.targets
+    model.set_map_density(None)  # a checkpoint has none
     place(model, processes, recipe.schedule.precision)
     progress, optimizer = load_checkpoint(model, recipe, targets, output)
     if processes.rank == 0:

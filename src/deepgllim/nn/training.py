@@ -5,6 +5,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepgllim.errors import NumericalError
+from deepgllim.errors import DataError, NumericalError, TrainingWarning
 from deepgllim.nn.checkpoint import save_checkpoint
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.distributed import ALONE, Processes, check_processes
@@ -41,7 +42,7 @@ from deepgllim.nn.network_step import NetworkStep, place
 from deepgllim.nn.optimization import learning_rate
 from deepgllim.nn.progress import Training
 from deepgllim.nn.reporting import NullReporter, Reporter, write_metrics
-from deepgllim.nn.start import check_depth, density_depth, freeze_stages, resume_training, start_training
+from deepgllim.nn.start import check_depth, freeze_stages, maps_depth, resume_training, start_training
 
 
 class TrainingResult(NamedTuple):
@@ -100,7 +101,7 @@ def train(
         TrainingWarning: if a round ended with a loss, parameters or features that are not finite, a singular
             covariance, fewer components, or a validation error of more than twice the best. The round is undone and
             repeated with half the learning rate; after three failures in a row the training ends with the best round
-            so far.
+            so far. Also if the density of maps cannot be fitted.
     """
     torch.manual_seed(recipe.schedule.seed)
     check_depth(recipe, depth)
@@ -265,26 +266,42 @@ def end_training(run: Training) -> TrainingResult:
         run.reporter.status("fitting and calibrating the model of the best round")
         refit(run, run.validation)
         calibrate(run.model, run.validation, run.processes)
-    add_map_density(run)
+    fit_maps(run)
     place(run.model.eval(), ALONE)
     if run.output is not None and run.processes.rank == 0:
         run.model.save(run.output / "model.safetensors")
     return TrainingResult(run.model, run.progress.rows)
 
 
-def add_map_density(run: Training) -> None:
-    """Fit the density of maps to all training inputs, if the recipe asks for one and the head provides log p(x)."""
-    depth = density_depth(run.model, run.recipe)
+def fit_maps(run: Training) -> None:
+    """Fit the density of maps to all training inputs, if the recipe has one and the head provides log p(x).
+
+    If that is not possible, the model has no such density, and a warning names the cause.
+    """
+    depth, source = maps_depth(run.model, run.recipe), best_inputs(run)
     if depth is None:
         return
-    source = run.inputs if (run.inputs.depth or 0) <= depth else run.given
+    source = source if (source.depth or 0) <= depth else run.given
     statistics = collect_statistics(run.model, source, depth, run.schedule.batch_size, run.processes)
-    run.model.set_map_density(fit_map_density(statistics), depth)
+    try:
+        run.model.set_map_density(fit_map_density(statistics), depth)
+    except (DataError, np.linalg.LinAlgError) as error:
+        if run.processes.rank == 0:
+            message = f"the model has no density of maps ({error}): its log p(x) is that of the features"
+            warnings.warn(message, TrainingWarning, stacklevel=2)
+
+
+def best_inputs(run: Training) -> TrainingInputs:
+    """Return the training inputs for the model of the best round.
+
+    The cached output of stages is valid for it if these were frozen in all rounds.
+    """
+    return run.inputs if (run.inputs.depth or 0) <= min(run.recipe.network.frozen_depths) else run.given
 
 
 def refit(run: Training, validation: Inputs) -> None:
     """Solve the closed-form part once more, from training and validation inputs together."""
-    projected, targets = collect_features(run.model, run.inputs, run.recipe.schedule, None, run.processes)
+    projected, targets = collect_features(run.model, best_inputs(run), run.recipe.schedule, None, run.processes)
     others = collect_normalised(run.model, validation, processes=run.processes)
     features = torch.cat([normalise(run.model, projected), others])
     run.objective.refit(features, torch.cat([targets, validation.targets]))

@@ -114,7 +114,7 @@ def folded(model: DeepRegression) -> DeepRegression:
     twin = copy.deepcopy(model).eval()
     for module in twin.modules():
         if isinstance(module, nn.Sequential):
-            _fold(module)
+            _fold(module, model.spec.density_depth if module is twin.backbone.stages else None)
     return twin
 
 
@@ -127,9 +127,12 @@ def compact(model: DeepRegression) -> DeepRegression:
     return twin
 
 
-def _fold(sequence: nn.Sequential) -> None:
+def _fold(sequence: nn.Sequential, border: int | None = None) -> None:
+    """Fold normalisations into the convolutions before them, but not across a border, whose maps have a density."""
     names = list(sequence._modules)
-    for first, second in pairwise(names):
+    for index, (first, second) in enumerate(pairwise(names), start=1):
+        if index == border:
+            continue
         conv, norm = sequence._modules[first], sequence._modules[second]
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None:
             assert norm.running_var is not None
@@ -186,7 +189,8 @@ class WithMaps(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (N, D') and maps (N, C, H, W) of pixels."""
         maps = self.backbone.begin(pixels, self.depth)
-        return self.backbone.finish(maps, self.depth), maps
+        kept = maps.clone()  # the next stage may overwrite the maps
+        return self.backbone.finish(maps, self.depth), kept
 
 
 def _sizes(model: DeepRegression) -> tuple[int, int]:
