@@ -18,7 +18,7 @@ from tests.nn.processes import ROOT, TIMEOUT, finish, start
 from tests.nn.tiny import convolutions
 
 SCRIPT = str(ROOT / "tests" / "faults" / "killed_process.py")
-OPTIONS = [*TINY, "--set=network.frozen_depths=[0]", "--quiet"]
+OPTIONS = [*TINY, "--set=network.frozen_depths=[0]", "--set=objective.density_depth=1", "--quiet"]
 STEPS = 3
 """Number of steps of a round: 18 of the 24 faces, in batches of 8."""
 
