@@ -157,9 +157,8 @@ def on_networks(prefix: str, fit: Callable[..., Predictor], candidates: dict[str
     for beta in (0, 1):
         name = "" if beta == 0 else f", beta = {beta}"
         rows |= {f"{prefix}IR-FT, K = {K}{name}": inverse_regression(K, beta) for K in (1, 2)}
-    found = {name: Method(partial(fit, changes), candidates, vgg=vgg) for name, changes in rows.items()}
-    conditional = {name: row._replace(candidates=VGG_CONDITIONAL) for name, row in found.items() if "beta" in name}
-    return found | (conditional if vgg else {})
+    own = {name: VGG_CONDITIONAL if vgg and "beta" in name else candidates for name in rows}
+    return {name: Method(partial(fit, changes), own[name], vgg=vgg) for name, changes in rows.items()}
 
 
 def on_last_stages() -> dict[str, Method]:

@@ -36,16 +36,16 @@ def check_depth(recipe: Recipe, depth: int | None) -> None:
             f"network.frozen_depths is {list(recipe.network.frozen_depths)}, but the inputs are the output of {depth} "
             f"stages: set it to [{depth}]"
         )
-    wanted = recipe.objective.density_depth if recipe.objective.name == "inverse_regression" else None
+    wanted = maps_depth(recipe)
     if depth is not None and wanted is not None and wanted < depth:
         raise ConfigurationError(
             f"objective.density_depth is {wanted}, but the inputs are the output of {depth} stages: set it to {depth}"
         )
 
 
-def maps_depth(model: DeepRegression, recipe: Recipe) -> int | None:
+def maps_depth(recipe: Recipe) -> int | None:
     """Return the number of stages whose maps have a density, or None: only inverse regression provides log p(x)."""
-    return recipe.objective.density_depth if model.spec.head == "inverse_regression" else None
+    return recipe.objective.density_depth if recipe.objective.name == "inverse_regression" else None
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def check_maps(model: DeepRegression, recipe: Recipe, inputs: TrainingInputs, pr
     Raises:
         ConfigurationError: if they have another output, or the backbone has fewer stages.
     """
-    depth, stages = maps_depth(model, recipe), len(model.backbone.stages)
+    depth, stages = maps_depth(recipe), len(model.backbone.stages)
     if depth is None:
         return
     if depth > stages:

@@ -278,9 +278,10 @@ def fit_maps(run: Training) -> None:
 
     If that is not possible, the model has no such density, and a warning names the cause.
     """
-    depth, source = maps_depth(run.model, run.recipe), best_inputs(run)
+    depth = maps_depth(run.recipe)
     if depth is None:
         return
+    source = best_inputs(run)
     source = source if (source.depth or 0) <= depth else run.given
     statistics = collect_statistics(run.model, source, depth, run.schedule.batch_size, run.processes)
     try:
