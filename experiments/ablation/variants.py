@@ -4,6 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.steps import conditional
+
 BASE = "base"
 VARIANTS: dict[str, dict[str, Any]] = {
     BASE: {},
@@ -22,10 +24,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "K = 1": {"objective.n_components": 1},
     "K = 2": {"objective.n_components": 2},
     "K = 10": {"objective.n_components": 10},
+    **{f"K = {K}, beta = 1": conditional(K) for K in (1, 2, 5, 10)},
 }
 """Changes of the recipe by variant. K = 1 has no responsibilities, and is the reference for the other variants.
 
-The last three and the base with K = 5 are the row of table 2 for photographs.
+Those of K and the base with K = 5 are the rows of table 2 for photographs, with β = 0 and β = 1.
 """
 
 COLUMNS = {"test_mae": "mean", "test_mae_pitch": "pitch", "test_mae_yaw": "yaw", "test_nll": "NLL"}

@@ -1,7 +1,8 @@
 """Compare inverse regression with K = 1, 2, 5 and least squares on Pointing'04: people 1-12 train, 13-15 test.
 
-Network, pictures, augmentation, epochs and the search for the learning rate are the same for all methods. The search
-uses the validation people of the first of three seeds only. The test people are used once, after the search.
+Inverse regression has beta = 0, as in the paper, or beta = 1. Network, pictures, augmentation, epochs and the search
+for the learning rate are the same for all methods. The search uses the validation people of the first of three seeds
+only. The test people are used once, after the search.
 """
 
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from deepgllim.nn import load_recipe
 from experiments import protocol
 from experiments.protocol import Job
+from experiments.steps import conditional
 
 HERE = Path(__file__).parent
 RATES = (2e-4, 5e-4, 1.2e-3)
@@ -19,6 +21,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "inverse regression, K = 1": {"objective.n_components": 1},
     "inverse regression, K = 2": {"objective.n_components": 2},
     "inverse regression, K = 5": {"objective.n_components": 5},
+    **{f"inverse regression, K = {K}, beta = 1": conditional(K) for K in (1, 2, 5)},
 }
 COLUMNS = {
     "test_mae": "mean",

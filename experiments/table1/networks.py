@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from deepgllim.data import Manifest
 from deepgllim.nn import Predictions, Recipe, build_backbone, load_recipe, predict_inputs, train
 from deepgllim.runs import build_model, copied
+from experiments import steps
 from experiments.table1.activations import trunk_inputs
 from experiments.table1.convolutions import speed_up
 from experiments.table1.features import network_inputs
@@ -54,20 +55,8 @@ VGG_CONDITIONAL: dict[str, dict[str, Any]] = {
 }
 """Candidates of VGG-16 with β = 1, which needs a full, shrunk Σ as in the default recipe; the paper's is diagonal."""
 
-STEPS: dict[int, dict[str, Any]] = {
-    0: {"objective.beta": 0.0, "schedule.em": "round"},
-    1: {
-        "objective.beta": 1.0,
-        "objective.network_noise": "mixture",
-        "objective.tied": True,
-        "objective.shrinkage": 0.2,
-        "objective.target_noise": 0.1,
-        "objective.em_start": "parameters",
-        "schedule.em": "stepwise",
-        "schedule.em_window": 0.5,
-    },
-}
-"""Options of the network step by β: 0 is that of the paper, 1 the conditional likelihood."""
+STEPS: dict[int, dict[str, Any]] = {0: steps.PAPER, 1: steps.CONDITIONAL | {"schedule.em_window": 0.5}}
+"""Options of the network step by β; the rows with β = 1 were computed with a window of half an epoch."""
 
 TRUNK_DEPTH = 5
 """Number of frozen stages of EfficientNet-Lite0 in the methods that train three stages."""

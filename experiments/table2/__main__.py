@@ -1,11 +1,16 @@
 """Make table 2 of the paper: K = 1, 2, 5, 10 on rendered S2G and SSV, errors in degrees on other people."""
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+
+from deepgllim.data import Manifest
 from deepgllim.geometry import ANGLES
-from deepgllim.nn import evaluate, load_recipe
-from experiments.protocol import Parser, as_markdown, read_rows, read_table, write_rows
+from deepgllim.nn import Recipe, evaluate, load_recipe
+from experiments.protocol import Parser, as_markdown, run_tasks
 from experiments.rendered import Heads, cost, crops, faces, trained
 
 HERE = Path(__file__).parent
@@ -16,40 +21,65 @@ TRAINING, VALIDATION, TEST = slice(0, 32), slice(32, 40), slice(40, 50)
 """Indices of the people."""
 
 
+class Job(NamedTuple):
+    """One training: a key of `SETS`, the number of components and the seed."""
+
+    set: str
+    K: int
+    seed: int
+
+
+def heads_of(name: str, images: int, recipe: Recipe) -> Heads:
+    """Return the rendered set of a key of `SETS`."""
+    return Heads(SETS[name], images, IDENTITIES, recipe.data.image_size, seed=2017)
+
+
+def parts_of(heads: Heads, work: Path) -> tuple[Manifest, Manifest, Manifest]:
+    """Return the faces for training, validation and testing; the set is rendered first if it is not complete."""
+    training, validation, test = (faces(heads, work, ANGLES, people) for people in (TRAINING, VALIDATION, TEST))
+    return training, validation, test
+
+
+def run(job: Job, *, recipe: Recipe, images: int, work: Path, suffix: str, jobs: int) -> dict[str, Any]:
+    """Train a cell and return its metrics on the test people."""
+    if jobs > 1:
+        torch.set_num_threads(1)
+    recipe = recipe.override({"objective.n_components": job.K, "schedule.seed": job.seed})
+    heads = heads_of(job.set, images, recipe)
+    training, validation, test = parts_of(heads, work)
+    folder = work / f"{heads.folder}_K{job.K}_train{job.seed}{suffix}"
+    model = trained(recipe, training, validation, folder)
+    return {**job._asdict(), "pictures": len(training), **cost(folder), **evaluate(model, crops(test, recipe))}
+
+
 def main() -> None:
-    """Render, train and evaluate the cells that are not in the table yet."""
+    """Render the sets, then train and evaluate the cells that are not in the table yet."""
     parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--images", type=int, default=5000, help="number of pictures of each set; the paper has 20000")
     parser.add_argument(
         "--recipe",
-        default=str(HERE / "recipe.toml"),
-        help="recipe; paper.toml is that of the paper",
+        type=Path,
+        default=HERE / "recipe.toml",
+        help="recipe; conditional.toml has β = 1, paper.toml is that of the paper",
     )
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings of each cell")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel trainings, one thread each if more than one")
     parser.add_argument("--work", type=Path, default=Path("runs") / HERE.name, help="folder for sets and models")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the table")
     parser.add_argument("--quick", action="store_true", help="smoke test: few small pictures, one round, K = 1, 2")
     arguments = parser.parse_args()
-    base, stem = load_recipe(arguments.recipe), Path(arguments.recipe).stem
-    table = arguments.output / ("results.csv" if stem == "recipe" else f"{stem}.csv")
+    recipe, own = load_recipe(str(arguments.recipe)), arguments.recipe.stem != "recipe"
+    table = arguments.output / (f"{arguments.recipe.stem}.csv" if own else "results.csv")
     components, images = (COMPONENTS[:2], 100) if arguments.quick else (COMPONENTS, arguments.images)
     if arguments.quick:
-        base = base.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
-    rows = read_rows(table)
-    jobs = [(seed, k, label) for seed in range(arguments.seeds) for k in components for label in SETS]
-    for seed, k, label in jobs:
-        if any((row["set"], row["K"], row["seed"]) == (label, k, seed) for row in rows):
-            continue
-        recipe = base.override({"objective.n_components": k, "schedule.seed": seed})
-        heads = Heads(SETS[label], images, IDENTITIES, recipe.data.image_size, seed=2017)
-        parts = (faces(heads, arguments.work, ANGLES, people) for people in (TRAINING, VALIDATION, TEST))
-        training, validation, test = parts
-        folder = arguments.work / f"{heads.folder}_K{k}_train{seed}{'' if stem == 'recipe' else f'_{stem}'}"
-        model = trained(recipe, training, validation, folder)
-        figures = evaluate(model, crops(test, recipe))
-        rows.append({"set": label, "K": k, "seed": seed, "pictures": len(training), **cost(folder), **figures})
-        write_rows(rows, table)
-    shown = read_table(table).groupby(["set", "K"]).mean(numeric_only=True).round(2).reset_index()
+        recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
+    for name in SETS:
+        parts_of(heads_of(name, images, recipe), arguments.work)
+    cells = [Job(name, K, seed) for seed in range(arguments.seeds) for K in components for name in SETS]
+    suffix = f"_{arguments.recipe.stem}" if own else ""
+    task = partial(run, recipe=recipe, images=images, work=arguments.work, suffix=suffix, jobs=arguments.jobs)
+    results = run_tasks(cells, task, table, arguments.jobs, Job._asdict)
+    shown = results.groupby(["set", "K"]).mean(numeric_only=True).round(2).reset_index()
     print(as_markdown(shown[["set", "K", *(f"mae_{name}" for name in ANGLES), "mae", "nll", "coverage_90_yaw"]]))
 
 
