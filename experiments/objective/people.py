@@ -14,12 +14,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from deepgllim.apps.demo.methods import train_method
 from deepgllim.gllim import MixtureSpec, Options, Parameters, fit, responsibilities, shrink
 from deepgllim.nn import InverseRegressionHead, best_scale, collect_normalised, scaled
 from experiments import protocol
-from experiments.objective.cells import LEAST_SQUARES, Cell, load_material, recipe_of
-from experiments.trunk import tail_model, tail_recipe
+from experiments.demonstration import train_on
+from experiments.objective.cells import Cell, load_material, recipe_of, split_data
 
 HERE = Path(__file__).parent
 SEEDS, COMPONENTS = (0, 1, 2), (1, 3)
@@ -104,15 +103,13 @@ def compare(
 def run(data: str, components: int, seed: int, source: str, work: Path, quick: bool) -> list[dict[str, Any]]:
     """Train one model, then compare the rules on the features of its best round."""
     cell = Cell(data, "tied full, shrunk", 32, components, 1.0, seed)
-    material, recipe = load_material(data, seed, source, work, quick), recipe_of(cell, quick)
-    model = tail_model(recipe, material.parts.targets)
+    material = load_material(data, seed, source, work, quick)
     with torch.enable_grad():
-        train_method(
-            LEAST_SQUARES, tail_recipe(recipe), material.parts, None, model=model, non_heads=material.non_heads
-        )
+        model = train_on(material, cell.noise, recipe_of(cell, quick)).model
     parts = [Part(collect_normalised(model, part).double(), part.targets.double()) for part in material.parts[:3]]
     assert isinstance(model.head, InverseRegressionHead)
-    found = compare(model.head, parts[0], parts[1], parts[2], material.people)
+    learning, _ = split_data(data, source, work)
+    found = compare(model.head, parts[0], parts[1], parts[2], len(set(map(str, learning.subjects))))
     return [{"data": data, "components": components, "seed": seed, **row} for row in found]
 
 

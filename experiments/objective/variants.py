@@ -6,7 +6,6 @@ interrupted run continues where it stopped.
 """
 
 import argparse
-import time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,14 +14,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deepgllim.apps.demo.methods import SplitInputs, shuffle_blocks, table_row, train_method
+from deepgllim.apps.demo.methods import SplitInputs
 from deepgllim.apps.demo.run import demo_recipe, split_people
 from deepgllim.data import load_data, select_subjects
-from deepgllim.nn import ArrayInputs, AugmentationConfig, Recipe
+from deepgllim.nn import AugmentationConfig, Recipe
 from deepgllim.runs import face_inputs, training_inputs
 from deepgllim.synthetic.miniature import unpack_miniature
 from experiments import protocol
-from experiments.trunk import tail_model, tail_recipe, trunk_outputs
+from experiments.demonstration import Material, compute_material, measure
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2, 3)
@@ -62,7 +61,7 @@ def recipe_of(job: Job, quick: bool) -> Recipe:
 
 
 @lru_cache(maxsize=1)
-def load_splits(seed: int, work: Path, quick: bool) -> tuple[SplitInputs, ArrayInputs]:
+def load_material(seed: int, work: Path, quick: bool) -> Material:
     """Return the output of the frozen stages for the people of a seed, and for pictures without heads."""
     learning, _ = split_people(load_data(f"folder:{unpack_miniature(work / 'heads')}"))
     names = np.unique(learning.subjects.astype(str))
@@ -71,30 +70,16 @@ def load_splits(seed: int, work: Path, quick: bool) -> tuple[SplitInputs, ArrayI
         select_subjects(learning, tuple(part)) for part in np.split(order, [N_TEST, N_TEST + N_VALIDATION])
     )
     recipe, plain = recipe_of(Job(BASE, seed), quick), AugmentationConfig.off()
-    pictures = [training_inputs(training, recipe)]
-    pictures += [face_inputs(part, recipe.data, plain) for part in (validation, test)]
-    parts = [*pictures, shuffle_blocks(pictures[-1])]
-    first, second, third, non_heads = trunk_outputs(recipe, learning.targets, parts)
-    return SplitInputs(first, second, third, learning.targets), non_heads
+    validation_inputs, test_inputs = (face_inputs(part, recipe.data, plain) for part in (validation, test))
+    pictures = SplitInputs(training_inputs(training, recipe), validation_inputs, test_inputs, learning.targets)
+    return compute_material(recipe, pictures)
 
 
 def run(job: Job, *, work: Path, quick: bool) -> dict[str, Any]:
     """Train a variant and return its metrics on the people that it was not trained on."""
     torch.set_num_threads(1)
-    splits, non_heads = load_splits(job.seed, work, quick)
-    recipe, began = recipe_of(job, quick), time.perf_counter()
-    model = tail_model(recipe, splits.targets)
-    method = train_method(job.variant, tail_recipe(recipe), splits, None, model=model, non_heads=non_heads)
-    row = table_row(method)
-    return {
-        **job._asdict(),
-        **{name: row[name] for name in splits.targets},
-        "geodesic": row["geodesic"],
-        "nll": row["NLL"],
-        "auroc": row["AUROC of log p(x)"],
-        "covariance_scale": float(method.model.head.covariance_scale),
-        "seconds": time.perf_counter() - began,
-    }
+    material = load_material(job.seed, work, quick)
+    return job._asdict() | measure(material, job.variant, recipe_of(job, quick))
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,21 +1,19 @@
 """The trainings, a reduced form of the demonstration; one process for each seed and number of threads."""
 
 import time
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from deepgllim.apps.demo.methods import Method, SplitInputs, shuffle_blocks, table_row, train_method
 from deepgllim.apps.demo.run import demo_recipe, make_splits, split_people
 from deepgllim.data import load_data, subsample
-from deepgllim.errors import DeepGLLiMError, EmptyComponentWarning, TrainingWarning
-from deepgllim.nn import Inputs, Recipe
+from deepgllim.errors import DeepGLLiMError
+from deepgllim.nn import Recipe
 from deepgllim.synthetic.miniature import unpack_miniature
+from experiments.demonstration import Material, compute_material, measure
 from experiments.protocol import read_rows, write_rows
-from experiments.trunk import tail_model, tail_recipe, trunk_outputs
 
 REDUCED: dict[str, Any] = {
     "network.frozen_depths": [6],
@@ -70,27 +68,12 @@ def recipe_of(variant: Variant, seed: int, quick: bool) -> Recipe:
     return demo_recipe(name, seed, quick=False).override(options)
 
 
-class Material(NamedTuple):
-    """The output of the frozen stages, which the trainings of a group share.
-
-    Attributes:
-        parts: training, validation and test inputs.
-        non_heads: inputs without heads.
-    """
-
-    parts: SplitInputs
-    non_heads: Inputs
-
-
 def load_material(heads: Path, recipe: Recipe, quick: bool) -> Material:
     """Read the pictures and compute the output of the frozen stages."""
     manifest = load_data(f"folder:{unpack_miniature(heads)}")
     if quick:
         manifest = subsample(manifest, QUICK_SHARE, 0)
-    pictures = make_splits(*split_people(manifest), recipe)
-    inputs = [*pictures[:3], shuffle_blocks(pictures.test)]
-    training, validation, test, non_heads = trunk_outputs(recipe, pictures.targets, inputs)
-    return Material(SplitInputs(training, validation, test, pictures.targets), non_heads)
+    return compute_material(recipe, make_splits(*split_people(manifest), recipe))
 
 
 def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> Path:
@@ -104,43 +87,15 @@ def run_group(group: Group, planned: list[Variant], work: Path, quick: bool) -> 
     heads = work / f"heads{group.seed}_{group.threads}"
     material = load_material(heads, recipe_of(planned[0], group.seed, quick), quick)
     for variant in waiting:
-        rows.append(group._asdict() | variant._asdict() | measure(variant, group, material, quick))
+        rows.append(group._asdict() | variant._asdict() | result_of(variant, group, material, quick))
         write_rows(rows, table)
     return table
 
 
-def train(variant: Variant, group: Group, material: Material, quick: bool) -> Method:
-    """Train one variant with the code of the demonstration."""
-    recipe = recipe_of(variant, group.seed, quick)
-    model = tail_model(recipe, material.parts.targets)
-    return train_method(
-        variant.method, tail_recipe(recipe), material.parts, None, model=model, non_heads=material.non_heads
-    )
-
-
-def measure(variant: Variant, group: Group, material: Material, quick: bool) -> dict[str, Any]:
+def result_of(variant: Variant, group: Group, material: Material, quick: bool) -> dict[str, Any]:
     """Return the metrics of one training on the test people, or its error."""
     began = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", TrainingWarning)
-        warnings.simplefilter("always", EmptyComponentWarning)
-        try:
-            method = train(variant, group, material, quick)
-        except DeepGLLiMError as error:
-            return {"failed": 1, "error": str(error).partition("\n")[0], "seconds": time.perf_counter() - began}
-    row = table_row(method)
-    counts = [entry["components"] for entry in method.history if "components" in entry]
-    return {
-        "failed": 0,
-        "mae": row["mean"],
-        "geodesic": row["geodesic"],
-        "nll": row["NLL"],
-        "auroc": row["AUROC of log p(x)"],
-        "coverage_90": row["90 % coverage"],
-        "covariance_scale": float(method.model.head.covariance_scale),
-        "rounds": len(method.history),
-        "rounds_undone": sum(issubclass(warning.category, TrainingWarning) for warning in caught),
-        "least_components": min(counts, default=0),
-        "seconds": time.perf_counter() - began,
-    }
+    try:
+        return {"failed": 0} | measure(material, variant.method, recipe_of(variant, group.seed, quick))
+    except DeepGLLiMError as error:
+        return {"failed": 1, "error": str(error).partition("\n")[0], "seconds": time.perf_counter() - began}

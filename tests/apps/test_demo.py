@@ -332,3 +332,15 @@ def test_the_report_names_the_better_method() -> None:
     )
     ahead = [ROWS[0] | {"NLL": 9.9}, ROWS[1]]
     assert report.compare_methods(ahead).endswith("and the better likelihood (NLL 9.50 against 9.90).")
+
+
+def test_the_report_names_no_method_where_the_printed_values_are_equal() -> None:
+    same_error = [ROWS[0] | {"mean": 4.001}, ROWS[1]]
+    assert report.compare_methods(same_error) == (
+        "On these people, who are not in the training data, both methods have the same mean error (4.00°), "
+        "and a has the better likelihood (NLL 9.00 against 9.50)."
+    )
+    same_likelihood = [ROWS[0] | {"NLL": 9.501}, ROWS[1]]
+    assert report.compare_methods(same_likelihood).endswith(
+        "b has the smaller mean error (4.00° against 5.00°), and both have the same likelihood (NLL 9.50)."
+    )

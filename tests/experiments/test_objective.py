@@ -71,10 +71,10 @@ def test_a_variant_is_tested_on_people_of_the_demonstration_that_it_does_not_lea
     row = variants.run(variants.Job("K = 2", 1), work=tmp_path, quick=True)
     assert 0 < row["geodesic"] < 180
     assert 0 <= row["auroc"] <= 1
-    splits, non_heads = variants.load_splits(1, tmp_path, True)
-    sizes = [len(part) for part in splits[:3]]
+    material = variants.load_material(1, tmp_path, True)
+    sizes = [len(part) for part in material.parts[:3]]
     assert sizes == [25 * 40, 7 * 40, 8 * 40]
-    assert len(non_heads) == 8 * 40
+    assert len(material.non_heads) == 8 * 40
 
 
 def test_variants_are_compared_with_least_squares_of_the_same_seed() -> None:

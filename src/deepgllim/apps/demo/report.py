@@ -187,13 +187,26 @@ def best_methods(rows: list[dict[str, float | str]]) -> dict[str, str]:
 
 
 def compare_methods(rows: list[dict[str, float | str]]) -> str:
-    """Return a sentence that names the method with the smaller error and that with the better likelihood."""
-    (first, second), (likely, other) = (sorted(rows, key=lambda row: float(row[by])) for by in ("mean", "NLL"))
-    error = f"({float(first['mean']):.2f}° against {float(second['mean']):.2f}°)"
-    likelihood = f"(NLL {float(likely['NLL']):.2f} against {float(other['NLL']):.2f})"
-    link = "and" if likely["method"] == first["method"] else f"but {likely['method']} has"
-    start = f"On these people, who are not in the training data, {first['method']} has the smaller mean error"
-    return f"{start} {error}, {link} the better likelihood {likelihood}."
+    """Return a sentence on which method has the smaller error and which the better likelihood, to two decimals."""
+    precise, errors = _lower(rows, "mean", "{:.2f}°")
+    likely, likelihoods = _lower(rows, "NLL", "{:.2f}")
+    error = f"{precise} has the smaller mean error" if precise else "both methods have the same mean error"
+    if likely is None:
+        likelihood = "and both have the same likelihood"
+    elif likely == precise:
+        likelihood = "and the better likelihood"
+    else:
+        likelihood = f"{'but' if precise else 'and'} {likely} has the better likelihood"
+    return f"On these people, who are not in the training data, {error} ({errors}), {likelihood} (NLL {likelihoods})."
+
+
+def _lower(rows: list[dict[str, float | str]], column: str, form: str) -> tuple[str | None, str]:
+    """Return the method with the lower value, or None if both are equal as printed, and the printed values."""
+    first, second = sorted(rows, key=lambda row: float(row[column]))
+    printed = [form.format(float(row[column])) for row in (first, second)]
+    if printed[0] == printed[1]:
+        return None, printed[0]
+    return str(first["method"]), " against ".join(printed)
 
 
 def run_details(run: Demonstration) -> dict[str, str]:
