@@ -31,7 +31,7 @@ from benchmarks.gpu_em import compare_em
 from benchmarks.gpu_plan import Clock, Plan
 from benchmarks.training import pictures
 from deepgllim.nn import FaceInputs, Recipe
-from deepgllim.nn.inputs import batches
+from deepgllim.nn.batches import batches
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.objectives import Objective, make_objective
 from deepgllim.nn.optimization import make_optimizer

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepgllim.nn import ArrayInputs, Backbone, DeepRegression, Inputs, Recipe
-from deepgllim.nn.inputs import batches
+from deepgllim.nn.batches import batches
 from deepgllim.runs import build_model
 
 

@@ -96,17 +96,17 @@ POSE_LAYERS = (
 )
 LAYERS = (
     ("sections", "distributed"),
-    ("config", "reporting", "backbones.weights", "backbones.depthwise", "map_density"),
+    ("config", "reporting", "backbones.weights", "backbones.depthwise", "map_density", "step_noise"),
     ("backbones.efficientnet", "backbones.vgg", "backbones.backbone", "augmentation", "head"),
     ("export.activations", "export.graph"),
     ("backbones.facemesh", "inputs"),
-    ("backbones.registry",),
+    ("backbones.registry", "batches"),
     ("model", "inverse_regression", "export.heads"),
-    ("objectives", "optimization", "evaluation", "features", "guard", "network_step"),
+    ("model_file", "objectives", "optimization", "evaluation", "features", "guard", "network_step"),
     ("export.map_density",),
     ("export.onnx_file",),
     ("progress", "export.verification"),
-    ("checkpoint",),
+    ("checkpoint", "map_fitting"),
     ("start",),
     ("training",),
 )

@@ -14,7 +14,8 @@ from deepgllim.errors import ConfigurationError, DataError, ModelError
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import AugmentationConfig, DataConfig, Recipe
 from deepgllim.nn.evaluation import compute_metrics
-from deepgllim.nn.model import DeepRegression, load_model
+from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.model_file import load_model
 from deepgllim.nn.reporting import NullReporter
 from deepgllim.pose.network import PoseNetwork
 from deepgllim.runs import (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepgllim.data import Manifest
 from deepgllim.nn import AugmentationConfig, DataConfig, FaceInputs, Recipe, build_backbone, prepare_contexts
 from deepgllim.nn.augmentation import context_size
-from deepgllim.nn.inputs import batches
+from deepgllim.nn.batches import batches
 from deepgllim.runs import face_inputs
 from deepgllim.storage import write_atomically
 from experiments.table1.hog import SIZES, pyramid

@@ -24,7 +24,9 @@ from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.evaluation import Predictions, compute_metrics, predict_inputs
 from deepgllim.nn.export.verification import export_verified
 from deepgllim.nn.inputs import FaceInputs, Inputs, fixed_copies, prepare_contexts
-from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
+from deepgllim.nn.map_fitting import check_stages
+from deepgllim.nn.model import DeepRegression, ModelSpec
+from deepgllim.nn.model_file import load_model
 from deepgllim.nn.reporting import Reporter
 from deepgllim.nn.training import TrainingResult, train
 from deepgllim.pose.targets import predicted_angles
@@ -136,7 +138,7 @@ def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
 
     Raises:
         ModelError: if the backbone is unknown, or the weights file does not fit it.
-        ConfigurationError: if more stages are to be frozen than the backbone has.
+        ConfigurationError: if more stages are to be frozen, or precede the density of maps, than the backbone has.
     """
     network = recipe.network
     options: dict[str, Any] = {"normalisation": network.backbone_norm}
@@ -146,9 +148,7 @@ def build_model(recipe: Recipe, targets: tuple[str, ...]) -> DeepRegression:
     deepest, stages = max(network.frozen_depths), len(backbone.stages)
     if deepest > stages:
         raise ConfigurationError(f"network.frozen_depths has {deepest}: {network.backbone} has {stages} stages")
-    if (recipe.objective.density_depth or 0) > stages:
-        depth = recipe.objective.density_depth
-        raise ConfigurationError(f"objective.density_depth is {depth}: {network.backbone} has {stages} stages")
+    check_stages(recipe, stages)
     spec = ModelSpec(
         backbone=network.backbone,
         backbone_options=options | {"head": backbone.head},

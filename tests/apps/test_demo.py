@@ -20,7 +20,7 @@ from deepgllim.apps.demo.report import Demonstration, write_report
 from deepgllim.data import load_data, select_subjects
 from deepgllim.errors import DataError
 from deepgllim.nn.inputs import ArrayInputs
-from deepgllim.nn.model import load_model
+from deepgllim.nn.model_file import load_model
 from deepgllim.runs import evaluate_run, predict_manifest
 from deepgllim.synthetic.miniature import TEST_PEOPLE, pack_miniature
 from tests.nn.tiny import quick_export

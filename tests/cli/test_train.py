@@ -13,7 +13,7 @@ from deepgllim.cli.options import settings
 from deepgllim.cli.train import main_metrics
 from deepgllim.errors import ConfigurationError
 from deepgllim.nn import training
-from deepgllim.nn.model import load_model
+from deepgllim.nn.model_file import load_model
 from tests.cli.tiny import TINY
 from tests.nn.tiny import quick_export
 

@@ -8,7 +8,7 @@ import torch
 
 from deepgllim import HeadPose
 from deepgllim.errors import ModelError
-from deepgllim.nn.model import load_model
+from deepgllim.nn.model_file import load_model
 from deepgllim.pose.network import PoseNetwork
 from tests.corpus.models import MODELS, NETWORKS, make_model, make_network, spec
 from tests.corpus.outcomes import Refused, both_kinds, refuses

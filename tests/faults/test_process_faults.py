@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deepgllim.nn.checkpoint import CHECKPOINT
-from deepgllim.nn.model import load_model
+from deepgllim.nn.model_file import load_model
 from deepgllim.storage import read_tensors
 from tests.cli.tiny import TINY
 from tests.faults.killed_process import run

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from deepgllim.errors import ConfigurationError
+from deepgllim.nn.batches import batch_length, batches, n_batches
 from deepgllim.nn.distributed import ALONE, Alone, check_environment, check_processes
-from deepgllim.nn.inputs import batch_length, batches, n_batches
 from deepgllim.storage import read_tensors
 from tests.nn.processes import ROOT, finish, start
 from tests.nn.shared_training import CASES, N, Results, run

@@ -4,100 +4,26 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from deepgllim.errors import DataError, ImageError
 from deepgllim.imaging.images import crop, open_image, square_box
 from deepgllim.nn.augmentation import context_size
 from deepgllim.nn.config import AugmentationConfig, DataConfig
-from deepgllim.nn.inputs import (
-    ArrayInputs,
-    FaceInputs,
-    allocate,
-    batches,
-    fixed_copies,
-    n_batches,
-    prepare_contexts,
-    single,
-)
+from deepgllim.nn.inputs import ArrayInputs, FaceInputs, allocate, fixed_copies, prepare_contexts, single
 from tests.nn.tiny import faces
 
 properties = settings(deadline=None, max_examples=30, derandomize=True, database=None)
 DATA = DataConfig(image_size=24, margin=1.4)
 OFF = AugmentationConfig.off()
-
-
-def numbered(n: int) -> ArrayInputs:
-    """Inputs whose value is their index."""
-    return ArrayInputs(torch.arange(n)[:, None], torch.arange(n)[:, None] / 2)
-
-
-def indices(n: int, size: int, epoch: int | None = 0, seed: int = 0) -> list[list[int]]:
-    stream = batches(numbered(n), size, epoch=epoch, shuffle=epoch is not None, seed=seed)
-    return [x.flatten().tolist() for x, _ in stream]
-
-
-def drained(inputs: FaceInputs, workers: int = 0, epoch: int = 3, seed: int = 5) -> list[tuple[Tensor, Tensor]]:
-    return list(batches(inputs, 5, epoch=epoch, shuffle=True, seed=seed, workers=workers))
-
-
-def equal(one: list[tuple[Tensor, Tensor]], other: list[tuple[Tensor, Tensor]]) -> bool:
-    return all(torch.equal(x, u) and torch.equal(y, v) for (x, y), (u, v) in zip(one, other, strict=True))
-
-
-@properties
-@given(st.integers(1, 70), st.integers(2, 17), st.integers(0, 5), st.integers(0, 5))
-def test_a_shuffled_epoch_has_every_index_once_and_no_single_last(n: int, size: int, epoch: int, seed: int) -> None:
-    groups = indices(n, size, epoch, seed)
-    assert sorted(chain(*groups)) == list(range(n))
-    assert len(groups) == n_batches(n, size)
-    assert all(len(group) in (size, size + 1) for group in groups[:-1])
-    assert n == 1 or len(groups[-1]) > 1
-    assert len(groups[-1]) <= size + 1
-
-
-@properties
-@given(st.integers(1, 40), st.integers(2, 9))
-def test_without_shuffling_the_order_is_kept(n: int, size: int) -> None:
-    groups = indices(n, size, None)
-    assert list(chain(*groups)) == list(range(n))
-    assert all(len(group) <= size for group in groups)
-
-
-def test_epochs_and_seeds_differ_and_repeat() -> None:
-    assert indices(40, 8, 1) == indices(40, 8, 1)
-    assert indices(40, 8, 1) != indices(40, 8, 2)
-    assert indices(40, 8, 1, seed=1) != indices(40, 8, 1, seed=2)
-
-
-def test_targets_stay_with_their_inputs() -> None:
-    for x, y in batches(numbered(20), 6, epoch=0, shuffle=True):
-        assert torch.equal(y, x / 2)
-
-
-def test_batches_are_the_same_in_this_process_and_in_others() -> None:
-    inputs = faces(17, config=AugmentationConfig())
-    assert equal(drained(inputs, workers=0), drained(inputs, workers=2))
-
-
-def test_batches_leave_the_global_random_numbers_alone() -> None:
-    """A resumed training computes caches again; were numbers drawn for it, it would go on differently."""
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    list(batches(numbered(8), 4, epoch=0, shuffle=True))
-    list(batches(numbered(8), 4))
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_item_depends_on_seed_epoch_and_index_alone() -> None:
@@ -217,7 +143,8 @@ def test_a_cache_on_disk_holds_the_same_as_memory(photograph: Path, tmp_path: Pa
     on_disk, in_memory = (
         FaceInputs(contexts, torch.zeros(4, 1), names, 24, AugmentationConfig()) for contexts in (mapped, held)
     )
-    assert equal(drained(on_disk), drained(in_memory))
+    for index in range(4):
+        assert torch.equal(on_disk[index, 3][0], in_memory[index, 3][0])
 
 
 def filled(value: int) -> Callable[[NDArray[Any]], None]:
@@ -307,7 +234,8 @@ def test_fixed_copies_are_the_plain_pictures_and_some_epochs(tmp_path: Path) -> 
         assert not copies.augmented
         for copy, epoch in enumerate((None, 0, 1)):
             for index in range(5):
-                assert equal([copies[5 * copy + index, 7]], [inputs[index, epoch]])
+                pairs = zip(copies[5 * copy + index, 7], inputs[index, epoch], strict=True)
+                assert all(torch.equal(found, expected) for found, expected in pairs)
 
 
 def test_fixed_copies_of_mirrored_faces_have_mirrored_targets() -> None:

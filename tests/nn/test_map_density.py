@@ -13,18 +13,16 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import multivariate_normal
 from torch import Tensor, nn
 
-from deepgllim.errors import ConfigurationError, DataError, ModelError, TrainingWarning
+from deepgllim.errors import DataError, ModelError
 from deepgllim.nn.backbones import Backbone, Preprocessing, wrap_module
 from deepgllim.nn.evaluation import collect_normalised, predict_distribution
 from deepgllim.nn.export import export_onnx, folded
-from deepgllim.nn.features import TrainingInputs
-from deepgllim.nn.inputs import FaceInputs, fixed_copies
 from deepgllim.nn.map_density import MapDensity, fit_map_density, pooled_statistics
-from deepgllim.nn.model import DeepRegression, Encoding, ModelSpec, load_model
-from deepgllim.nn.start import check_depth, check_maps
+from deepgllim.nn.model import DeepRegression, Encoding, ModelSpec
+from deepgllim.nn.model_file import load_model
 from deepgllim.nn.training import train
 from deepgllim.pose.runtime import Session
-from tests.nn.tiny import Head, convolutions, faces, model, recipe
+from tests.nn.tiny import convolutions, faces, model, recipe, trained_with_maps
 
 DEPTH = 1
 Floats = NDArray[np.float64]
@@ -99,40 +97,8 @@ def test_equal_pictures_and_constant_channels_give_finite_densities() -> None:
     assert float(found.min()) > -1e3
 
 
-def trained(head: Head = "inverse_regression", depth: int | None = DEPTH) -> tuple[DeepRegression, FaceInputs]:
-    inputs = faces()
-    result = train(model(head, convolutions()), recipe(head, objective__density_depth=depth), inputs, faces())
-    return result.model, inputs
-
-
-def test_training_adds_the_density_to_log_p_x_and_leaves_predictions_unchanged() -> None:
-    with_maps, inputs = trained()
-    without, _ = trained(depth=None)
-    assert with_maps.spec.density_depth == DEPTH
-    assert without.maps is None
-    answer, other = predict_distribution(with_maps, inputs), predict_distribution(without, inputs)
-    assert torch.equal(answer.mean, other.mean)
-    assert torch.equal(answer.covariance_matrix, other.covariance_matrix)
-    assert answer.input_log_density is not None
-    assert other.input_log_density is not None
-    assert with_maps.maps is not None
-    x = torch.stack([inputs[i, None][0] for i in range(len(inputs))])
-    with torch.no_grad():
-        expected = other.input_log_density + with_maps.maps(pooled_statistics([with_maps.backbone.begin(x, DEPTH)]))
-        direct = with_maps(x).input_log_density
-    torch.testing.assert_close(answer.input_log_density, expected)
-    torch.testing.assert_close(direct, expected)
-
-
-def test_objectives_without_log_p_x_have_no_density() -> None:
-    network, inputs = trained("least_squares")
-    assert network.maps is None
-    assert network.spec.density_depth is None
-    assert predict_distribution(network, inputs).input_log_density is None
-
-
 def test_a_model_from_the_output_of_stages_reads_the_same_maps() -> None:
-    network, inputs = trained()
+    network, inputs = trained_with_maps(DEPTH)
     x = torch.stack([inputs[i, None][0] for i in range(5)])
     with torch.no_grad():
         whole = network.encode(x)
@@ -145,7 +111,7 @@ def test_a_model_from_the_output_of_stages_reads_the_same_maps() -> None:
 
 
 def test_the_file_contains_the_density(tmp_path: Path) -> None:
-    network, inputs = trained()
+    network, inputs = trained_with_maps(DEPTH)
     path = tmp_path / "model.safetensors"
     network.save(path)
     other = load_model(path, backbone=convolutions())
@@ -161,10 +127,11 @@ def test_the_file_contains_the_density(tmp_path: Path) -> None:
         ({"maps.mean": None}, "density of the maps of 1 stages, but the file has no maps.mean"),
         ({"maps.mean": torch.zeros(3).double()}, "density of the maps of 1 stages, but the file has maps.whitening"),
         ({"maps.whitening": torch.zeros(3)}, "density of the maps of 1 stages, but the file has maps.whitening of"),
+        ({"maps.whitening": torch.zeros(8, 8)}, "but maps.whitening has no positive diagonal"),
     ],
 )
 def test_a_damaged_density_is_refused(tmp_path: Path, change: dict[str, Tensor | None], cause: str) -> None:
-    network, _ = trained()
+    network, _ = trained_with_maps(DEPTH)
     path = tmp_path / "model.safetensors"
     tensors = {name: each for name, each in (network.state_dict() | change).items() if each is not None}
     save_file(tensors, path, {"deepgllim": network.spec.model_dump_json()})
@@ -173,7 +140,7 @@ def test_a_damaged_density_is_refused(tmp_path: Path, change: dict[str, Tensor |
 
 
 def test_a_density_of_missing_stages_is_refused(tmp_path: Path) -> None:
-    network, _ = trained()
+    network, _ = trained_with_maps(DEPTH)
     network.spec = network.spec.model_copy(update={"density_depth": 9})
     path = tmp_path / "model.safetensors"
     save_file(load_tensors(network, tmp_path), path, {"deepgllim": network.spec.model_dump_json()})
@@ -191,31 +158,8 @@ def test_another_number_of_channels_is_refused() -> None:
         MapDensity(2)(torch.zeros(1, 4))
 
 
-def test_depths_that_have_no_maps_are_refused_before_the_training() -> None:
-    inputs = faces()
-    stages = len(convolutions().stages)
-    for depth, cause in ((stages, "instead of (N, C, H, W)"), (stages + 1, f"the backbone has {stages} stages")):
-        changed = recipe(objective__density_depth=depth)
-        with pytest.raises(ConfigurationError, match=re.escape(cause)):
-            train(model(backbone=convolutions()), changed, inputs)
-
-
-def test_fewer_stages_than_the_inputs_have_passed_are_refused() -> None:
-    changed = recipe(network__frozen_depths=[2], objective__density_depth=1)
-    with pytest.raises(ConfigurationError, match=r"objective\.density_depth is 1, but the inputs are the output of 2"):
-        train(model(backbone=convolutions()), changed, faces(), depth=2)
-
-
-def test_a_new_training_removes_the_density_of_an_earlier_one() -> None:
-    network, inputs = trained()
-    plain = recipe()
-    result = train(network, plain, inputs, faces(), warm_start=True)
-    assert result.model.maps is None
-    assert result.model.spec.density_depth is None
-
-
 def test_an_encoding_without_statistics_has_the_log_p_x_of_the_features() -> None:
-    network, inputs = trained()
+    network, inputs = trained_with_maps(DEPTH)
     features = collect_normalised(network, inputs)
     with torch.no_grad():
         plain = network.predict(Encoding(features, None)).input_log_density
@@ -234,7 +178,7 @@ def test_heads_without_log_p_x_ignore_a_density() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_models_of_other_precision_use_the_density(dtype: torch.dtype) -> None:
-    network, inputs = trained()
+    network, inputs = trained_with_maps(DEPTH)
     assert network.maps is not None
     x = torch.stack([inputs[i, None][0] for i in range(4)])
     with torch.no_grad():
@@ -288,49 +232,6 @@ def test_normalisations_are_not_folded_into_the_maps_of_the_density(tmp_path: Pa
     assert other is not None
     torch.testing.assert_close(one, other)
     np.testing.assert_allclose(exported_log_density(network, x, tmp_path), one.numpy(), rtol=1e-4)
-
-
-def test_the_check_of_the_maps_changes_neither_statistics_nor_random_numbers() -> None:
-    backbone = convolutions()
-    backbone.normalisation = "batch"
-    network, before = model(backbone=backbone).train(), torch.get_rng_state()
-    state = {name: each.clone() for name, each in network.state_dict().items()}
-    check_maps(network, recipe(objective__density_depth=2), TrainingInputs(faces(), None))
-    assert network.training
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(state[name], each) for name, each in network.state_dict().items())
-
-
-def test_a_training_whose_frozen_stages_grow_fits_the_density_of_the_best_round() -> None:
-    changed = recipe(network__frozen_depths=[0, 0, 2], objective__density_depth=1, schedule__fixed_copies=1)
-    pictures = fixed_copies(faces(), 1)
-    network = train(model(backbone=convolutions()), changed, pictures, faces()).model
-    x = torch.stack([pictures[i, None][0] for i in range(len(pictures))])
-    with torch.no_grad():
-        expected = fit_map_density(network.statistics(x, 1))
-    assert network.maps is not None
-    torch.testing.assert_close(network.maps.mean, expected.mean)
-
-
-def test_a_density_that_cannot_be_fitted_leaves_the_model_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(statistics: Tensor) -> MapDensity:
-        raise DataError("no finite statistics")
-
-    monkeypatch.setattr("deepgllim.nn.training.fit_map_density", refuse)
-    with pytest.warns(TrainingWarning, match="the model has no density of maps"):
-        network, _ = trained()
-    assert network.maps is None
-
-
-def test_a_run_is_resumed_with_a_model_that_has_a_density(tmp_path: Path) -> None:
-    options = recipe(objective__density_depth=DEPTH)
-    first = train(model(backbone=convolutions()), options, faces(), faces(), output=tmp_path)
-    again = train(first.model, options, faces(), faces(), output=tmp_path, resume=True)
-    assert again.model.maps is not None
-
-
-def test_other_objectives_ignore_the_depth_of_the_density() -> None:
-    check_depth(recipe("least_squares", network__frozen_depths=[2], objective__density_depth=1), 2)
 
 
 def test_density_and_depth_belong_together() -> None:

@@ -15,14 +15,16 @@ from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn import training as module
 from deepgllim.nn.augmentation import plain
 from deepgllim.nn.backbones import wrap_module
+from deepgllim.nn.batches import batches, n_batches
 from deepgllim.nn.checkpoint import CHECKPOINT
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.distributed import Processes
 from deepgllim.nn.evaluation import collect_normalised, evaluate
 from deepgllim.nn.features import TrainingInputs, adopt_statistics, cache_activations, collect_features
 from deepgllim.nn.head import InverseRegressionHead
-from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, batches, n_batches
-from deepgllim.nn.model import DeepRegression, load_model
+from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs
+from deepgllim.nn.model import DeepRegression
+from deepgllim.nn.model_file import load_model
 from deepgllim.nn.optimization import learning_rate, make_optimizer
 from deepgllim.nn.reporting import NullReporter, write_rows
 from deepgllim.nn.start import freeze_stages, start_training

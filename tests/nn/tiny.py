@@ -97,6 +97,15 @@ def recipe(head: Head = "inverse_regression", **options: Any) -> Recipe:
     return Recipe().override(small | {name.replace("__", "."): value for name, value in options.items()})
 
 
+def trained_with_maps(depth: int | None, head: Head = "inverse_regression") -> tuple[DeepRegression, FaceInputs]:
+    """A trained model with a density of the maps of `depth` stages, and its inputs."""
+    from deepgllim.nn.training import train
+
+    inputs = faces()
+    options = recipe(head, objective__density_depth=depth)
+    return train(model(head, convolutions()), options, inputs, faces()).model, inputs
+
+
 def quick_export(model: DeepRegression, path: Path) -> Path:
     """A replacement of `export_verified`, which takes many seconds: a file with the targets."""
     write_atomically(path, lambda place: place.write_text(",".join(model.spec.targets)), ModelError)

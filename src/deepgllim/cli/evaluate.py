@@ -37,7 +37,7 @@ def evaluate(
     """
     from deepgllim.geometry.rotations import ANGLES
     from deepgllim.nn.evaluation import compute_metrics
-    from deepgllim.nn.model import load_model
+    from deepgllim.nn.model_file import load_model
     from deepgllim.runs import predict_manifest, readable
 
     refuse_existing(predictions, overwrite)

@@ -33,7 +33,7 @@ def export(
         overwrite: Replace `output` if it exists.
     """
     from deepgllim.nn.export.verification import export_verified
-    from deepgllim.nn.model import load_model
+    from deepgllim.nn.model_file import load_model
 
     refuse_existing(output, overwrite)
     found = export_verified(load_model(model), output, half_weights=not full_precision)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from deepgllim.nn.features import cache_activations
     from deepgllim.nn.head import InverseRegressionHead, LeastSquaresHead, MixtureDensityHead
     from deepgllim.nn.inputs import ArrayInputs, FaceInputs, Inputs, fixed_copies, prepare_contexts
-    from deepgllim.nn.model import DeepRegression, ModelSpec, load_model
+    from deepgllim.nn.model import DeepRegression, ModelSpec
+    from deepgllim.nn.model_file import load_model
     from deepgllim.nn.progress import Training
     from deepgllim.nn.reporting import NullReporter, Reporter, write_rows
     from deepgllim.nn.sections import AugmentationConfig, DataConfig, NetworkConfig, ObjectiveConfig, ScheduleConfig
@@ -94,7 +95,8 @@ _MODULES = {
     "features": "cache_activations",
     "head": "InverseRegressionHead LeastSquaresHead MixtureDensityHead",
     "inputs": "ArrayInputs FaceInputs Inputs fixed_copies prepare_contexts",
-    "model": "DeepRegression ModelSpec load_model",
+    "model": "DeepRegression ModelSpec",
+    "model_file": "load_model",
     "progress": "Training",
     "reporting": "NullReporter Reporter write_rows",
     "sections": "AugmentationConfig DataConfig NetworkConfig ObjectiveConfig ScheduleConfig",

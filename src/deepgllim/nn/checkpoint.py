@@ -16,7 +16,8 @@ from torch import Tensor
 
 from deepgllim.errors import ConfigurationError, ModelError
 from deepgllim.nn.config import Recipe, read_saved_recipe
-from deepgllim.nn.model import DeepRegression, ModelSpec, read_spec
+from deepgllim.nn.model import DeepRegression, ModelSpec
+from deepgllim.nn.model_file import read_spec
 from deepgllim.nn.optimization import make_optimizer
 from deepgllim.nn.progress import Training, TrainingProgress
 from deepgllim.storage import read_tensors, write_tensors

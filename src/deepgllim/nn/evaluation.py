@@ -10,8 +10,9 @@ from torch import Tensor
 
 from deepgllim import metrics
 from deepgllim.distributions import MultivariateGaussianMixture
+from deepgllim.nn.batches import map_batches
 from deepgllim.nn.distributed import ALONE, Processes
-from deepgllim.nn.inputs import Inputs, batches
+from deepgllim.nn.inputs import Inputs
 from deepgllim.nn.model import DeepRegression, Encoding
 
 
@@ -36,7 +37,6 @@ class Predictions(NamedTuple):
     targets: NDArray[np.float64]
 
 
-@torch.no_grad()
 def collect_normalised(
     model: DeepRegression,
     inputs: Inputs,
@@ -54,9 +54,8 @@ def collect_normalised(
         processes: each computes the features of its share of the inputs; all of them get all features.
     """
     model.eval()
-    stream = batches(inputs, batch_size, processes=processes)
-    features = torch.cat([model.features(x.to(processes.device), depth).cpu() for x, _ in stream])
-    return processes.gather(features, len(inputs))
+    (features,) = map_batches(lambda x, _: (model.features(x, depth),), inputs, batch_size, processes=processes)
+    return features
 
 
 @torch.no_grad()
@@ -72,12 +71,13 @@ def predict_distribution(
         processes: each encodes its share of the inputs; all of them get all predictions.
     """
     model.eval()
-    stream = batches(inputs, batch_size, processes=processes)
-    parts = [model.encode(x.to(processes.device)) for x, _ in stream]
-    features = processes.gather(torch.cat([part.features.cpu() for part in parts]), len(inputs))
-    found = [part.statistics.cpu() for part in parts if part.statistics is not None]
-    statistics = processes.gather(torch.cat(found), len(inputs)) if found else None
-    return model.predict(Encoding(features, statistics))
+
+    def encode(inputs: Tensor, _: Tensor) -> tuple[Tensor, ...]:
+        features, statistics = model.encode(inputs)
+        return (features,) if statistics is None else (features, statistics)
+
+    features, *statistics = map_batches(encode, inputs, batch_size, processes=processes)
+    return model.predict(Encoding(features, statistics[0] if statistics else None))
 
 
 def predict_inputs(

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deepgllim.nn.batches import batches, map_batches
 from deepgllim.nn.config import ScheduleConfig
 from deepgllim.nn.distributed import ALONE, Processes
-from deepgllim.nn.inputs import ArrayInputs, Inputs, allocate, batches
+from deepgllim.nn.inputs import ArrayInputs, Inputs, allocate
 from deepgllim.nn.model import DeepRegression
 
 LARGE = 2048
@@ -112,7 +113,6 @@ def normalise(model: DeepRegression, projected: Tensor) -> Tensor:
     return normalised.cpu()
 
 
-@torch.no_grad()
 def collect_features(
     model: DeepRegression,
     inputs: TrainingInputs,
@@ -130,36 +130,15 @@ def collect_features(
         processes: each computes the features of its share of the inputs; all of them get all features.
     """
     model.eval()
-    stream = batches(inputs.source, schedule.batch_size, epoch=epoch, workers=schedule.workers, processes=processes)
-    parts = [(model.project(x.to(processes.device), inputs.depth).cpu(), y) for x, y in stream]
-    n = len(inputs.source)
-    features, targets = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
-    return processes.gather(features, n), processes.gather(targets, n)
-
-
-@torch.no_grad()
-def collect_statistics(
-    model: DeepRegression, inputs: TrainingInputs, density_depth: int, batch_size: int, processes: Processes = ALONE
-) -> Tensor:
-    """Return the statistics of the maps of all inputs, (N, M), float64; see `deepgllim.nn.map_density`.
-
-    Inputs that are augmented differently in every epoch appear twice, without and with the augmentation of epoch 0:
-    their light, colours and noise then vary as in the training.
-
-    Args:
-        model: it is set to evaluation mode.
-        inputs: training inputs, of at most `density_depth` stages.
-        density_depth: number of stages whose output is described.
-        batch_size: number of inputs in a batch.
-        processes: each computes its share; all of them get all statistics.
-    """
-    model.eval()
-    found = []
-    for epoch in (None, 0) if inputs.source.augmented else (None,):
-        stream = batches(inputs.source, batch_size, epoch=epoch, processes=processes)
-        parts = [model.statistics(x.to(processes.device), density_depth, inputs.depth).cpu() for x, _ in stream]
-        found.append(processes.gather(torch.cat(parts), len(inputs.source)))
-    return torch.cat(found)
+    features, targets = map_batches(
+        lambda x, y: (model.project(x, inputs.depth), y),
+        inputs.source,
+        schedule.batch_size,
+        epoch=epoch,
+        workers=schedule.workers,
+        processes=processes,
+    )
+    return features, targets
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Inputs of trainings: network inputs and targets by index and epoch, independent of order and number of workers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from deepgllim.errors import DataError, ImageError
 from deepgllim.imaging.images import crop_face, open_image
@@ -269,66 +269,3 @@ def prepare_contexts(
                 raise ImageError(f"{path}: {error}") from None
 
     return allocate((len(paths), 3, side, side), np.dtype(np.uint8), cache, fill, processes=processes)
-
-
-def batches(
-    inputs: Inputs,
-    size: int,
-    *,
-    epoch: int | None = None,
-    shuffle: bool = False,
-    seed: int = 0,
-    workers: int = 0,
-    processes: Processes = ALONE,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over batches of inputs and targets, or over the rows of this process among them.
-
-    Args:
-        inputs: N inputs.
-        size: number of inputs in a batch.
-        epoch: epoch whose augmentation is applied; None for the inputs without augmentation.
-        shuffle: shuffle the inputs by (seed, epoch). A last batch of one input is then joined to the batch before it,
-            since batch normalisation cannot train on one input; so is one with fewer inputs than processes.
-        seed: seed of the order.
-        workers: number of processes that prepare inputs; 0 for none.
-        processes: if the inputs are shuffled, each has a share of every batch; otherwise, of all inputs.
-    """
-    n = len(inputs)
-    if not shuffle:
-        order = list(processes.rows(n))
-    else:
-        assert epoch is not None
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(n, generator=generator).tolist()
-    groups = [order[i : i + size] for i in range(0, len(order), size)]
-    if shuffle and len(groups) > 1 and len(groups[-1]) < max(2, processes.size):
-        groups[-2:] = [groups[-2] + groups[-1]]
-    if shuffle:
-        groups = [[group[i] for i in processes.rows(len(group))] for group in groups]
-    addresses = [[(index, epoch) for index in group] for group in groups]
-    # without its own generator the loader would draw from the global one, and a resumed training reads caches again
-    own = torch.Generator()
-    pinned = workers > 0 and processes.device.type == "cuda"
-    loader: DataLoader[Item] = DataLoader(
-        inputs,  # type: ignore[arg-type]
-        batch_sampler=addresses,
-        num_workers=workers,
-        generator=own,
-        pin_memory=pinned,
-    )
-    return iter(loader)
-
-
-def n_batches(n: int, size: int, least: int = 2) -> int:
-    """Return the number of batches of a shuffled epoch of n inputs; a last batch of fewer than `least` is joined."""
-    return max(1, n // size if 0 < n % size < least else -(-n // size))
-
-
-def batch_length(n: int, size: int, index: int, least: int = 2) -> int:
-    """Return the number of inputs in a batch of a shuffled epoch of n inputs.
-
-    Example:
-        >>> [batch_length(9, 4, i) for i in range(n_batches(9, 4))]
-        [4, 5]
-    """
-    return n - index * size if index == n_batches(n, size, least) - 1 else size

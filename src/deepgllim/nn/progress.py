@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from deepgllim.nn.batches import n_batches
 from deepgllim.nn.config import Recipe, ScheduleConfig
 from deepgllim.nn.distributed import ALONE, Processes
 from deepgllim.nn.features import TrainingInputs
-from deepgllim.nn.inputs import Inputs, n_batches
+from deepgllim.nn.inputs import Inputs
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.network_step import NetworkStep
 from deepgllim.nn.objectives import Objective

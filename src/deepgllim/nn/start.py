@@ -17,6 +17,7 @@ from deepgllim.nn.features import (
     initialise_projection,
 )
 from deepgllim.nn.inputs import Inputs
+from deepgllim.nn.map_fitting import check_maps, maps_depth
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.network_step import place
 from deepgllim.nn.objectives import check_components, make_objective
@@ -40,35 +41,6 @@ def check_depth(recipe: Recipe, depth: int | None) -> None:
     if depth is not None and wanted is not None and wanted < depth:
         raise ConfigurationError(
             f"objective.density_depth is {wanted}, but the inputs are the output of {depth} stages: set it to {depth}"
-        )
-
-
-def maps_depth(recipe: Recipe) -> int | None:
-    """Return the number of stages whose maps have a density, or None: only inverse regression provides log p(x)."""
-    return recipe.objective.density_depth if recipe.objective.name == "inverse_regression" else None
-
-
-@torch.no_grad()
-def check_maps(model: DeepRegression, recipe: Recipe, inputs: TrainingInputs, processes: Processes = ALONE) -> None:
-    """Check on one input that the stages of the density of maps have maps as their output; the weights do not change.
-
-    Raises:
-        ConfigurationError: if they have another output, or the backbone has fewer stages.
-    """
-    depth, stages = maps_depth(recipe), len(model.backbone.stages)
-    if depth is None:
-        return
-    if depth > stages:
-        raise ConfigurationError(f"objective.density_depth is {depth}: the backbone has {stages} stages")
-    training = model.training
-    model.eval()  # a batch of one must not change the statistics of normalisations
-    first = inputs.source[0, None][0][None].to(processes.device)
-    shape = tuple(model.stage_output(first, depth, inputs.depth).shape)
-    model.train(training)
-    if len(shape) != 4:
-        raise ConfigurationError(
-            f"objective.density_depth is {depth}, but the output of these stages has the shape {shape} instead of "
-            "(N, C, H, W): choose fewer stages, or none"
         )
 
 

@@ -5,7 +5,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepgllim.errors import DataError, NumericalError, TrainingWarning
+from deepgllim.errors import NumericalError
+from deepgllim.nn.batches import batch_length, batches
 from deepgllim.nn.checkpoint import save_checkpoint
 from deepgllim.nn.config import Recipe
 from deepgllim.nn.distributed import ALONE, Processes, check_processes
@@ -23,7 +23,6 @@ from deepgllim.nn.features import (
     TrainingInputs,
     adopt_statistics,
     collect_features,
-    collect_statistics,
     normalise,
 )
 from deepgllim.nn.guard import (
@@ -35,14 +34,14 @@ from deepgllim.nn.guard import (
     least_error,
     warn_of_failure,
 )
-from deepgllim.nn.inputs import Inputs, batch_length, batches
-from deepgllim.nn.map_density import fit_map_density
+from deepgllim.nn.inputs import Inputs
+from deepgllim.nn.map_fitting import fit_maps
 from deepgllim.nn.model import DeepRegression
 from deepgllim.nn.network_step import NetworkStep, place
 from deepgllim.nn.optimization import learning_rate
 from deepgllim.nn.progress import Training
 from deepgllim.nn.reporting import NullReporter, Reporter, write_metrics
-from deepgllim.nn.start import check_depth, freeze_stages, maps_depth, resume_training, start_training
+from deepgllim.nn.start import check_depth, freeze_stages, resume_training, start_training
 
 
 class TrainingResult(NamedTuple):
@@ -116,6 +115,7 @@ def train(
     run.report_start()
     if resume:
         run.reporter.status(f"continuing after round {run.progress.round}")
+        freeze_stages(run)  # for the fits after the last round, if no round is left
     while run.progress.round < recipe.schedule.rounds and run.progress.failures < MAX_FAILURES:
         freeze_stages(run)
         before = Snapshot.take(model, run.optimizer)
@@ -266,30 +266,11 @@ def end_training(run: Training) -> TrainingResult:
         run.reporter.status("fitting and calibrating the model of the best round")
         refit(run, run.validation)
         calibrate(run.model, run.validation, run.processes)
-    fit_maps(run)
+    fit_maps(run, best_inputs(run))
     place(run.model.eval(), ALONE)
     if run.output is not None and run.processes.rank == 0:
         run.model.save(run.output / "model.safetensors")
     return TrainingResult(run.model, run.progress.rows)
-
-
-def fit_maps(run: Training) -> None:
-    """Fit the density of maps to all training inputs, if the recipe has one and the head provides log p(x).
-
-    If that is not possible, the model has no such density, and a warning names the cause.
-    """
-    depth = maps_depth(run.recipe)
-    if depth is None:
-        return
-    source = best_inputs(run)
-    source = source if (source.depth or 0) <= depth else run.given
-    statistics = collect_statistics(run.model, source, depth, run.schedule.batch_size, run.processes)
-    try:
-        run.model.set_map_density(fit_map_density(statistics), depth)
-    except (DataError, np.linalg.LinAlgError) as error:
-        if run.processes.rank == 0:
-            message = f"the model has no density of maps ({error}): its log p(x) is that of the features"
-            warnings.warn(message, TrainingWarning, stacklevel=2)
 
 
 def best_inputs(run: Training) -> TrainingInputs:
