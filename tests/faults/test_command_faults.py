@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deepgllim.cli import main
-from deepgllim.nn import model as models
+from deepgllim.nn import model_file
 from deepgllim.nn.model import DeepRegression
 from deepgllim.synthetic import output as written
 from deepgllim.synthetic import render_set
@@ -86,7 +86,7 @@ def here(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DEEPGLLIM_MODEL", str(inputs / "tiny.onnx"))
-    monkeypatch.setattr(models, "load_model", load)
+    monkeypatch.setattr(model_file, "load_model", load)
     monkeypatch.setattr(written, "render_set", partial(render_set, renderer=FakeRenderer))
     return tmp_path
 
