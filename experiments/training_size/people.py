@@ -19,6 +19,7 @@ from deepgllim.data import select_subjects
 from deepgllim.evaluation import plot_curves
 from deepgllim.nn import Recipe, compute_metrics
 from experiments import protocol
+from experiments.bootstrap import paired_bootstrap
 from experiments.table1.activations import prepare_trunk
 from experiments.table1.networks import inverse_regression, train_tail, trunk_recipe
 from experiments.table1.options import SEEDS, FoldFaces, Options, folds
@@ -29,8 +30,9 @@ COUNTS = (3, 5, 7, 9, 12)
 EVERY = 8
 """Persons 0, 8, … of a set validate."""
 
+BASELINE = "least squares"
 METHODS: dict[str, dict[str, Any]] = {
-    "least squares": {"objective.name": "least_squares"},
+    BASELINE: {"objective.name": "least_squares"},
     "inverse regression, K = 1, beta = 0": inverse_regression(1, beta=0),
     "inverse regression, K = 1, beta = 1": inverse_regression(1, beta=1),
 }
@@ -77,6 +79,25 @@ def judge(job: Job, *, options: Options) -> dict[str, Any]:
     return identity(job) | size | compute_metrics(predictor(parts.test), parts.test.targets)
 
 
+def differences(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the difference of each method's error from that of least squares, by number of people and for all.
+
+    The pairs have the same people and seed. The 95 % interval is over resampled folds, each with all its trainings;
+    `lower in` is the share of the pairs in which the method has the smaller error.
+    """
+    by = ["people", "fold", "seed"]
+    baseline = results.loc[results["method"] == BASELINE, [*by, "mae"]]
+    pairs = results[results["method"] != BASELINE].merge(baseline, on=by, suffixes=("", "_baseline"))
+    rows = []
+    for method, own in pairs.groupby("method", sort=False):
+        for count, part in [*own.groupby("people"), ("all", own)]:
+            found = paired_bootstrap(part["mae"], part["mae_baseline"], part["fold"])
+            row = {"people": count, "method": method, "difference": f"{found.mean:+.2f}"}
+            row["95 % interval"] = f"{found.lower:+.2f} to {found.upper:+.2f}"
+            rows.append(row | {"lower in": f"{int((part['mae'] < part['mae_baseline']).sum())} of {len(part)}"})
+    return pd.DataFrame(rows)
+
+
 def make_plot(per_seed: pd.DataFrame, path: Path) -> None:
     """Plot the error over the number of people: mean and deviation over seeds, a curve per method."""
     from matplotlib import pyplot
@@ -106,6 +127,7 @@ def main() -> None:
     per_seed = protocol.over_folds(results, ["method", "people", "seed"], COLUMNS).reset_index()
     make_plot(per_seed, arguments.output / "people.png")
     print(protocol.as_markdown(protocol.mean_and_deviation(per_seed, ["people", "method"], COLUMNS)))
+    print(protocol.as_markdown(differences(results)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -196,3 +197,18 @@ def test_quick_mode_trains_on_fewer_people_and_resumes(
     protocol.write_rows(protocol.read_rows(table)[:1], table)
     run_people()
     assert protocol.read_table(table).drop(columns="seconds").equals(results.drop(columns="seconds"))
+
+
+def test_differences_are_paired_by_people_fold_and_seed() -> None:
+    other = list(people.METHODS)[1]
+    rows = [
+        {"method": method, "people": 3, "fold": fold, "seed": seed, "mae": 10.0 * fold + seed + change}
+        for method, change in ((people.BASELINE, 0.0), (other, -0.5))
+        for fold in (0, 1)
+        for seed in (0, 1, 2)
+    ]
+    table = people.differences(pd.DataFrame(rows).sample(frac=1, random_state=0))
+    assert table["people"].tolist() == [3, "all"]
+    assert table["difference"].tolist() == ["-0.50", "-0.50"]
+    assert table["95 % interval"].tolist() == ["-0.50 to -0.50"] * 2
+    assert table["lower in"].tolist() == ["6 of 6"] * 2
