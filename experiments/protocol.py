@@ -24,6 +24,9 @@ from deepgllim.runs import build_model, evaluate_run, face_inputs, split_validat
 J = TypeVar("J")
 TRAINING_PEOPLE = tuple(f"{person:02d}" for person in range(1, 13))
 TEST_PEOPLE = ("13", "14", "15")
+MODEL = "model.safetensors"
+IDENTITY = ("method", "learning_rate", "fraction", "seed")
+"""Columns that identify a job in the tables."""
 
 
 class Job(NamedTuple):
@@ -142,13 +145,18 @@ def run_job(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]
 def judge(job: Job, *, source: str, work: Path, quick: bool) -> dict[str, Any]:
     """Return the metrics of a trained job on the test people."""
     torch.set_num_threads(1)
-    figures = evaluate_run(load_model(work / job.name / "model.safetensors"), people(source, TEST_PEOPLE, quick))
+    figures = evaluate_run(load_model(work / job.name / MODEL), people(source, TEST_PEOPLE, quick))
     return identity(job) | {f"test_{name}": value for name, value in figures.items()}
 
 
 def identity(job: Job) -> dict[str, Any]:
     """Return the columns that identify a job."""
-    return {"method": job.method, "learning_rate": job.learning_rate, "fraction": job.fraction, "seed": job.seed}
+    return {name: getattr(job, name) for name in IDENTITY}
+
+
+def identity_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that identify its job."""
+    return {name: row[name] for name in IDENTITY}
 
 
 def run_all(
@@ -157,6 +165,26 @@ def run_all(
     """Run the jobs that are not in the table yet, in parallel; add a row for each; return the table."""
     call = partial(task, source=arguments.data, work=arguments.work, quick=arguments.quick)
     return run_tasks(jobs, call, table, arguments.jobs, identity)
+
+
+def train_and_judge(jobs: Sequence[Job], arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train the jobs, evaluate them on the test people, and return `runs.csv` and `results.csv`.
+
+    A job of `runs.csv` is trained again if it has neither a result nor a model in `--work`, which may be another folder
+    than that of its first training.
+    """
+    runs, results = arguments.output / "runs.csv", arguments.output / "results.csv"
+    judged = {_key(identity_of(row)) for row in read_rows(results)}
+    missing = {
+        key
+        for job in jobs
+        if (key := _key(identity(job))) not in judged and not (arguments.work / job.name / MODEL).is_file()
+    }
+    rows = read_rows(runs)
+    kept = [row for row in rows if _key(identity_of(row)) not in missing]
+    if len(kept) < len(rows):
+        write_rows(kept, runs)
+    return run_all(jobs, run_job, runs, arguments), run_all(jobs, judge, results, arguments)
 
 
 def run_tasks(

@@ -26,8 +26,7 @@ def main() -> None:
     names = list(VARIANTS)[:2] if arguments.quick else list(VARIANTS)
     recipes = {name: base.override(VARIANTS[name]) for name in names}
     jobs = [Job(name, recipes[name], base.schedule.learning_rate, seed, share) for seed in seeds for name in names]
-    runs = protocol.run_all(jobs, protocol.run_job, arguments.output / "runs.csv", arguments)
-    results = protocol.run_all(jobs, protocol.judge, arguments.output / "results.csv", arguments)
+    runs, results = protocol.train_and_judge(jobs, arguments)
     print(protocol.as_markdown(summary(results, runs)))
 
 

@@ -44,8 +44,7 @@ def main() -> None:
     search = [Job(method, recipes[method], rate, seeds[0]) for rate in rates for method in METHODS]
     best = protocol.best_rates(protocol.run_all(search, protocol.run_job, table, arguments))
     final = [Job(method, recipes[method], best[method], seed) for seed in seeds for method in METHODS]
-    protocol.run_all(final, protocol.run_job, table, arguments)
-    results = protocol.run_all(final, protocol.judge, arguments.output / "results.csv", arguments)
+    _, results = protocol.train_and_judge(final, arguments)
     summary = protocol.mean_and_deviation(results, ["method", "learning_rate"], list(COLUMNS))
     print(protocol.as_markdown(summary.rename(columns=COLUMNS)))
 

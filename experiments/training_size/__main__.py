@@ -32,8 +32,7 @@ def main() -> None:
         for fraction in fractions
         for method in COMPARED
     ]
-    protocol.run_all(jobs, protocol.run_job, arguments.output / "runs.csv", arguments)
-    shares = protocol.run_all(jobs, protocol.judge, arguments.output / "results.csv", arguments)
+    _, shares = protocol.train_and_judge(jobs, arguments)
     whole = protocol.read_table(MAIN / "results.csv").query("method in @COMPARED", local_dict={"COMPARED": COMPARED})
     protocol.plot_over(shares, whole, "test_mae", arguments.output / "training_size.png")
     every = protocol.join(shares, whole).sort_values(["fraction", "method"])
