@@ -195,14 +195,20 @@ def run_tasks(
     identify: Callable[[J], dict[str, Any]],
 ) -> pd.DataFrame:
     """Run jobs of any type as `run_all` does; `identify` returns the columns of a row that identify a job."""
-    rows, waiting = read_rows(table), {_key(identify(job)): job for job in jobs}
-    columns = list(identify(next(iter(waiting.values())))) if waiting else []
-    for row in rows:
-        waiting.pop(_key({name: row[name] for name in columns}), None)
-    for row in _done(task, list(waiting.values()), processes):
+    rows = read_rows(table)
+    for row in _done(task, waiting(jobs, table, identify), processes):
         rows.append(row)
         write_rows(rows, table)
     return pd.DataFrame(rows)
+
+
+def waiting(jobs: Iterable[J], table: Path, identify: Callable[[J], dict[str, Any]]) -> list[J]:
+    """Return the jobs that have no row in a table; `identify` returns the columns that identify a job."""
+    found = {_key(identify(job)): job for job in jobs}
+    columns = list(identify(next(iter(found.values())))) if found else []
+    for row in read_rows(table):
+        found.pop(_key({name: row[name] for name in columns}), None)
+    return list(found.values())
 
 
 def _done(task: Callable[[J], dict[str, Any]], jobs: Sequence[J], processes: int) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Change one option of the training at a time, on Pointing'04, with three seeds.
+"""Change one option of the training at a time, or the whole network step, on Pointing'04, with three seeds.
 
 People 1-12 train, of whom two drawn by the seed validate, and people 13-15 test. Nothing is searched: each variant is
 trained with the learning rate of the base. The table shows the effect of a change on this recipe, not the best result

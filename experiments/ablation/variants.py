@@ -1,4 +1,4 @@
-"""The variants, each with one change, and the table of their differences from the base, paired by seed."""
+"""The variants, and the table of their differences from the base, paired by seed."""
 
 from typing import Any
 
@@ -26,9 +26,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "K = 10": {"objective.n_components": 10},
     **{f"K = {K}, beta = 1": conditional(K) for K in (1, 2, 5, 10)},
 }
-"""Changes of the recipe by variant. K = 1 has no responsibilities, and is the reference for the other variants.
+"""Changes of the recipe by variant; those with β = 1 have the network step of the default recipe.
 
-Those of K and the base with K = 5 are the rows of table 2 for photographs, with β = 0 and β = 1.
+K = 1 has no responsibilities, and is the reference for the variants with β = 0. The variants of K and the base are the
+rows of table 2 for photographs.
 """
 
 COLUMNS = {"test_mae": "mean", "test_mae_pitch": "pitch", "test_mae_yaw": "yaw", "test_nll": "NLL"}

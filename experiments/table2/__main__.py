@@ -6,8 +6,8 @@ from pathlib import Path
 
 from deepgllim.geometry import ANGLES
 from deepgllim.nn import load_recipe
-from experiments.protocol import Parser, as_markdown, run_tasks
-from experiments.table2.cells import SETS, Job, heads_of, parts_of, run
+from experiments.protocol import Parser, as_markdown, run_tasks, waiting
+from experiments.table2.cells import SETS, Job, parts_of, run
 
 HERE = Path(__file__).parent
 COMPONENTS = (1, 2, 5, 10)
@@ -34,11 +34,11 @@ def main() -> None:
     components, images = (COMPONENTS[:2], 100) if arguments.quick else (COMPONENTS, arguments.images)
     if arguments.quick:
         recipe = recipe.override({"schedule.rounds": 1, "schedule.epochs_per_round": 1, "data.image_size": 32})
-    for name in SETS:
-        parts_of(heads_of(name, images, recipe), arguments.work)
     cells = [Job(name, K, seed) for seed in range(arguments.seeds) for K in components for name in SETS]
+    sets = dict.fromkeys(job.set for job in waiting(cells, table, Job._asdict))
+    parts = {name: parts_of(name, images, recipe.data.image_size, arguments.work) for name in sets}
     suffix = f"_{arguments.recipe.stem}" if own else ""
-    task = partial(run, recipe=recipe, images=images, work=arguments.work, suffix=suffix, jobs=arguments.jobs)
+    task = partial(run, recipe=recipe, parts=parts, work=arguments.work, suffix=suffix, jobs=arguments.jobs)
     results = run_tasks(cells, task, table, arguments.jobs, Job._asdict)
     shown = results.groupby(["set", "K"]).mean(numeric_only=True).round(2).reset_index()
     print(as_markdown(shown[["set", "K", *(f"mae_{name}" for name in ANGLES), "mae", "nll", "coverage_90_yaw"]]))

@@ -24,24 +24,33 @@ class Job(NamedTuple):
     seed: int
 
 
-def heads_of(name: str, images: int, recipe: Recipe) -> Heads:
-    """Return the rendered set of a key of `SETS`."""
-    return Heads(SETS[name], images, IDENTITIES, recipe.data.image_size, seed=2017)
+class Parts(NamedTuple):
+    """A rendered set, in parts of different people.
+
+    Attributes:
+        folder: name of the set, with which the folders of its models begin.
+        training, validation, test: faces.
+    """
+
+    folder: str
+    training: Manifest
+    validation: Manifest
+    test: Manifest
 
 
-def parts_of(heads: Heads, work: Path) -> tuple[Manifest, Manifest, Manifest]:
-    """Return the faces for training, validation and testing; the set is rendered first if it is not complete."""
+def parts_of(name: str, images: int, size: int, work: Path) -> Parts:
+    """Return the parts of the set of a key of `SETS`; it is rendered first if it is not complete."""
+    heads = Heads(SETS[name], images, IDENTITIES, size, seed=2017)
     training, validation, test = (faces(heads, work, ANGLES, people) for people in (TRAINING, VALIDATION, TEST))
-    return training, validation, test
+    return Parts(heads.folder, training, validation, test)
 
 
-def run(job: Job, *, recipe: Recipe, images: int, work: Path, suffix: str, jobs: int) -> dict[str, Any]:
+def run(job: Job, *, recipe: Recipe, parts: dict[str, Parts], work: Path, suffix: str, jobs: int) -> dict[str, Any]:
     """Train a cell and return its metrics on the test people."""
     if jobs > 1:
         torch.set_num_threads(1)
     recipe = recipe.override({"objective.n_components": job.K, "schedule.seed": job.seed})
-    heads = heads_of(job.set, images, recipe)
-    training, validation, test = parts_of(heads, work)
-    folder = work / f"{heads.folder}_K{job.K}_train{job.seed}{suffix}"
-    model = trained(recipe, training, validation, folder)
-    return {**job._asdict(), "pictures": len(training), **cost(folder), **evaluate(model, crops(test, recipe))}
+    own = parts[job.set]
+    folder = work / f"{own.folder}_K{job.K}_train{job.seed}{suffix}"
+    metrics = evaluate(trained(recipe, own.training, own.validation, folder), crops(own.test, recipe))
+    return {**job._asdict(), "pictures": len(own.training), **cost(folder), **metrics}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,8 +23,8 @@ def _table1(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(data="Pointing'04", protocol=f"{table['fold'].nunique()} folds of people left out")
 
 
-def _table2(table: pd.DataFrame) -> pd.DataFrame:
-    methods = [f"inverse regression, K = {components}" for components in table["K"]]
+def _table2(table: pd.DataFrame, step: str = "") -> pd.DataFrame:
+    methods = [f"inverse regression, K = {components}{step}" for components in table["K"]]
     return table.assign(method=methods, data=table["set"], protocol="our rendered heads, other people test")
 
 
@@ -38,6 +39,7 @@ SOURCES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "experiments/pointing04/results.csv": _pointing04,
     "experiments/table1/results.csv": _table1,
     "experiments/table2/results.csv": _table2,
+    "experiments/table2/conditional.csv": partial(_table2, step=", beta = 1"),
     "research/compare_peers/results.csv": _compare_peers,
 }
 """Functions that add the columns method, data, protocol, seed, mae_… and mae to a table, by its path."""

@@ -36,7 +36,7 @@ class MapDensity(nn.Module):
 
     Attributes:
         mean: μ, (M,), float64.
-        whitening: W, (M, M), float32.
+        whitening: W, (M, M), float32, upper triangular with a positive diagonal.
         constant: −(M log 2π + log |Σ|) / 2, float64.
 
     Example:

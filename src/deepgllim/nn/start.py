@@ -126,8 +126,9 @@ def resume_training(
 
 
 def freeze_stages(run: Training) -> None:
-    """Freeze the backbone to the depth of the present round, and read the inputs from there."""
-    run.inputs = freeze(run.model, run.recipe, run.progress.round, run.given, run.inputs, run.output, run.processes)
+    """Freeze the backbone to the depth of the present round, or of the last one, and read the inputs from there."""
+    round_ = min(run.progress.round, run.schedule.rounds - 1)
+    run.inputs = freeze(run.model, run.recipe, round_, run.given, run.inputs, run.output, run.processes)
 
 
 def freeze(
