@@ -67,20 +67,28 @@ def test_our_rows_come_from_the_experiments_with_results(tmp_path: Path) -> None
         [{"set": "S2G", "K": 5, "seed": 0, "n": 5, **angles, "mae_roll": 6.0}],
         tables / "table2" / "results.csv",
     )
+    write_rows([{"set": "S2G", "K": 5, "seed": 0, "n": 5, **angles}], tables / "table2" / "conditional.csv")
     peer = {"system": "s", "data": "pointing04", "margin": 1.6, "n": 5, **angles}
     rows = [
         {**peer, "part": part, "reading": reading} for part in ("all", "inner") for reading in ("angles", "directions")
     ]
     write_rows(rows, tmp_path / "research" / "compare_peers" / "results.csv")
     found = our_rows(tmp_path)
-    assert found["method"].tolist() == ["m", "f", "inverse regression, K = 5", "s", "s"]
-    assert found["data"].tolist() == ["Pointing'04", "Pointing'04", "S2G", "Pointing'04", "Pointing'04, inner poses"]
-    assert found["roll"].tolist() == ["", "", "6.00", "", ""]
+    assert found["method"].tolist() == [
+        "m",
+        "f",
+        "inverse regression, K = 5",
+        "inverse regression, K = 5, beta = 1",
+        "s",
+        "s",
+    ]
+    assert found["data"].tolist() == [*["Pointing'04"] * 2, *["S2G"] * 2, "Pointing'04", "Pointing'04, inner poses"]
+    assert found["roll"].tolist() == ["", "", "6.00", "", "", ""]
     table = merge_rows(quoted_rows(), found)
     assert set(table["figures"]) == {"quoted", "measured"}
     assert len(table) == len(quoted_rows()) + len(found)
     first = table[table["data"] == "S2G"]
-    assert first["figures"].tolist() == ["quoted"] * 4 + ["measured"]
+    assert first["figures"].tolist() == ["quoted"] * 4 + ["measured"] * 2
 
 
 def test_the_command_prints_quoted_and_measured_rows(run_experiment: Callable[..., str]) -> None:
@@ -88,4 +96,4 @@ def test_the_command_prints_quoted_and_measured_rows(run_experiment: Callable[..
     assert len({line.count("|") for line in lines}) == 1  # every row has as many cells
     assert any(line.startswith("| quoted | Drouard et al. |") for line in lines)
     measured = [line for line in lines if line.startswith("| measured | ")]
-    assert sum("experiments/pointing04/results.csv" in line for line in measured) == 4
+    assert sum("experiments/pointing04/results.csv" in line for line in measured) == 7
