@@ -18,7 +18,6 @@ from deepgllim.apps.web.page import serve
 from deepgllim.errors import ModelError
 from deepgllim.pose.result import Pose
 from tests.apps.http.served import (
-    HEIC,
     HOSTILE,
     POSE,
     STRANGE,
@@ -270,14 +269,14 @@ def ask_until_accepted(port: int, content: bytes) -> Answer:
 def test_excess_requests_are_rejected_and_the_page_stays_available() -> None:
     predictor = RecordingPredictor()
     predictor.may_continue.clear()
-    limits = Limits(max_requests=3, workers=2)
+    limits = Limits(max_bytes=10_000, max_requests=3, workers=2)
     with serve(predictor, port=0, limits=limits) as server, ThreadPoolExecutor(8) as visitors:
         first = [visitors.submit(ask_until_accepted, server.port, picture(red)) for red in (130, 131, 132)]
         wait_until(lambda: predictor.started == 2)
         refused: list[Answer] = []
 
         def is_refused() -> bool:
-            refused.append(ask(server.port, content=HEIC))  # it uses no worker while the third request arrives
+            refused.append(ask(server.port, content=bytes(10_001)))  # too large: it needs no worker if it has a slot
             return refused[-1].status == 429
 
         wait_until(is_refused)
