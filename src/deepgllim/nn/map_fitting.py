@@ -22,7 +22,11 @@ def maps_depth(recipe: Recipe) -> int | None:
 
 
 def check_stages(recipe: Recipe, stages: int) -> None:
-    """Check that a backbone of so many stages has the one of the density of maps.
+    """Check that a backbone has the number of stages after which the recipe places the density of maps.
+
+    Args:
+        recipe: all options.
+        stages: number of stages of the backbone.
 
     Raises:
         ConfigurationError: if it has fewer.
