@@ -72,8 +72,9 @@ def recipe_of(cell: Cell, quick: bool = False) -> Recipe:
     return load_recipe(str(HERE / "recipe.toml")).override(options)
 
 
+@lru_cache(maxsize=1)
 def split_data(data: str, source: str, work: Path) -> tuple[Manifest, Manifest]:
-    """Return the faces to learn from and the faces of other people to test on."""
+    """Return the faces to learn from and the faces of other people to test on, read once per process."""
     if data == "photographs":
         return (
             protocol.people(source, protocol.TRAINING_PEOPLE, False),
